@@ -1,1 +1,30 @@
-//! Skeleton.
+//! Decides what a chaos run may do and what it may claim. Pure: no runtime, no client, no clock, no randomness of its own,
+//! no file, no print. Time, randomness and the world are arguments; whoever acts (`chaos-engine`) calls in.
+//!
+//! Reading order: [`api`] (manifests as written) → [`validate`] (every error at once) → [`model`] (manifests as meant) →
+//! [`population`] (facts about the cluster) → [`eligible`] and [`limits`] (who may be killed, and when) → [`victims`]
+//! (who is) → [`killer`] (the strike state machine) → [`run`] (the phases of an experiment) → [`record`] (the evidence) →
+//! [`verdict`] (what it proves) → [`result`](mod@result) (what is told).
+
+pub mod api;
+pub mod check;
+pub mod digest;
+pub mod eligible;
+pub mod evidence;
+pub mod killer;
+pub mod limits;
+pub mod machine;
+pub mod model;
+pub mod placeholder;
+pub mod plan;
+pub mod population;
+pub mod record;
+pub mod result;
+pub mod run;
+pub mod schema;
+pub mod slots;
+pub mod stats;
+pub mod units;
+pub mod validate;
+pub mod verdict;
+pub mod victims;

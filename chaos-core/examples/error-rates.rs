@@ -1,0 +1,220 @@
+//! Prints the error rates of the verdict rule as Markdown: `cargo run --release -p chaos-core --example error-rates
+//! [RUNS] > docs/error-rates.md`. Every cell runs the rule that judges real runs; the truth is known.
+
+#![expect(clippy::print_stdout, reason = "a program whose product is its output")]
+#![expect(clippy::disallowed_methods, reason = "a program around the crate, not a part of it")]
+
+use chaos_core::model::Evidence;
+use chaos_core::units::Percent;
+use chaos_core::verdict::error_rates::{Cell, Counted};
+use chaos_core::verdict::simulation::{Bursts, Platform};
+
+const KILLS: [usize; 4] = [30, 59, 120, 300];
+const SEED: u64 = 20_261_123;
+const GRID: [(Bursts, &str, f64); 8] = [
+    (Bursts::Fixed, "fixed", 0.01),
+    (Bursts::Fixed, "fixed", 0.05),
+    (Bursts::Fixed, "fixed", 0.30),
+    (Bursts::Fixed, "fixed", 1.0),
+    (Bursts::Exponential, "exponential", 0.01),
+    (Bursts::Exponential, "exponential", 0.05),
+    (Bursts::Exponential, "exponential", 0.30),
+    (Bursts::Exponential, "exponential", 1.0),
+];
+
+fn main() {
+    let runs = std::env::args().nth(1).and_then(|runs| runs.parse().ok()).unwrap_or(10_000);
+    println!("# Error rates of the verdict rule\n");
+    println!(
+        "{runs} simulated runs a cell: 200 requests and one kill a second, 99.9 % promised, α = 5 %, seed {SEED}. Every \
+         cell runs `chaos_core::verdict::rule`, the code that judges real runs. All figures are percent of runs.\n\n\
+         Regenerate: `cargo run --release -p chaos-core --example error-rates > docs/error-rates.md`.\n"
+    );
+    let bars = [grid(runs), truth_at_the_promise(runs), hard_platforms(runs), weak_load_generator(runs)];
+    wrong_declaration(runs);
+    observed(runs);
+    harmless(runs);
+    power(runs);
+    let broken: usize = bars.iter().sum();
+    println!(
+        "\n**Bars**: a cell breaks its bar when the 99.9 % lower bound of its share of errors exceeds α. Broken: {broken}."
+    );
+}
+
+fn own(platform: Platform, kills: usize) -> Cell {
+    Cell::availability(platform, platform.worst_loss(), kills)
+}
+
+fn heading(title: &str, head: &str) {
+    println!("\n## {title}\n\n{head}");
+    println!("|{}", "---|".repeat(head.matches('|').count() - 1));
+}
+
+fn percent(value: f64) -> String {
+    match value {
+        0.0 => "0".into(),
+        value if value < 10.0 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
+}
+
+/// The table of the rule: truth 99.88 % must not pass, truth 99.95 % must not fail.
+fn grid(runs: u64) -> usize {
+    heading(
+        "Certified availability: truth below and above the promise",
+        "| bursts, P(bad kill), M at 99.88 % / 99.95 % | false pass, worst K | pass at K = 30 / 59 / 120 / 300, truth 99.95 % | false fail, worst K |",
+    );
+    let mut broken = 0;
+    for (bursts, name, bad_share) in GRID {
+        let (below, above) = (Platform::of(0.9988, bursts, bad_share), Platform::of(0.9995, bursts, bad_share));
+        let missed: Vec<Counted> = KILLS.iter().map(|kills| own(below, *kills).count(runs, SEED)).collect();
+        let kept: Vec<Counted> = KILLS.iter().map(|kills| own(above, *kills).count(runs, SEED)).collect();
+        broken += missed.iter().filter(|cell| cell.breaks_the_bar(cell.passed)).count();
+        broken += kept.iter().filter(|cell| cell.breaks_the_bar(cell.failed)).count();
+        let passes: Vec<String> = kept.iter().map(|cell| percent(cell.passed_percent())).collect();
+        println!(
+            "| {name}, {} %, {}/{} | {} | {} | {} |",
+            bad_share * 100.0,
+            below.worst_loss(),
+            above.worst_loss(),
+            percent(missed.iter().map(Counted::passed_percent).fold(0.0, f64::max)),
+            passes.join(" / "),
+            percent(kept.iter().map(Counted::failed_percent).fold(0.0, f64::max)),
+        );
+    }
+    broken
+}
+
+fn truth_at_the_promise(runs: u64) -> usize {
+    heading(
+        "Truth exactly 99.90 %: the border, where each answer may come at most α of the time",
+        "| bursts, P(bad kill), M | pass, worst K | fail, worst K |",
+    );
+    let mut broken = 0;
+    for (bursts, name, bad_share) in GRID {
+        let platform = Platform::of(0.999, bursts, bad_share);
+        let cells: Vec<Counted> = KILLS.iter().map(|kills| own(platform, *kills).count(runs, SEED)).collect();
+        let errors = |of: fn(&Counted) -> u64| cells.iter().filter(|cell| cell.breaks_the_bar(of(cell))).count();
+        broken += errors(|cell| cell.passed) + errors(|cell| cell.failed);
+        println!(
+            "| {name}, {} %, {} | {} | {} |",
+            bad_share * 100.0,
+            platform.worst_loss(),
+            percent(cells.iter().map(Counted::passed_percent).fold(0.0, f64::max)),
+            percent(cells.iter().map(Counted::failed_percent).fold(0.0, f64::max)),
+        );
+    }
+    broken
+}
+
+/// What broke simpler rules: many small and rare large bursts; kills that the traffic does not meet.
+fn hard_platforms(runs: u64) -> usize {
+    heading(
+        "Many small and rare large bursts; half of the kills unexposed (truth 99.88 %, M true)",
+        "| platform | false pass at K = 30 / 59 / 120 / 300 |",
+    );
+    let mut broken = 0;
+    let mixed = |bad_share| Platform::of(0.9988, Bursts::Mixed, bad_share);
+    let half = |bad_share| Platform { exposed_share: 0.5, ..Platform::of(0.9988, Bursts::Fixed, bad_share) };
+    for (name, platform) in [
+        ("mixed bursts, 5 % of kills bad", mixed(0.05)),
+        ("mixed bursts, 30 % of kills bad", mixed(0.30)),
+        ("half unexposed, 5 % of kills bad", half(0.05)),
+        ("half unexposed, 30 % of kills bad", half(0.30)),
+    ] {
+        let cells: Vec<Counted> = KILLS.iter().map(|kills| own(platform, *kills).count(runs, SEED)).collect();
+        broken += cells.iter().filter(|cell| cell.breaks_the_bar(cell.passed)).count();
+        let passes: Vec<String> = cells.iter().map(|cell| percent(cell.passed_percent())).collect();
+        println!("| {name} | {} |", passes.join(" / "));
+    }
+    broken
+}
+
+/// A load generator that does not send in time must neither pass a bad platform nor fail a good one.
+fn weak_load_generator(runs: u64) -> usize {
+    heading(
+        "A load generator that starves (fixed bursts, 30 % of kills bad, K = 120)",
+        "| unsent | pass, truth 99.88 % | fail, truth 99.95 % | inconclusive, truth 99.95 % |",
+    );
+    let mut broken = 0;
+    for unsent_share in [0.0001, 0.001, 0.01, 0.1] {
+        let cell = |truth| {
+            let platform = Platform { unsent_share, ..Platform::of(truth, Bursts::Fixed, 0.3) };
+            own(platform, 120).count(runs, SEED)
+        };
+        let (bad, good) = (cell(0.9988), cell(0.9995));
+        broken += usize::from(bad.breaks_the_bar(bad.passed)) + usize::from(good.breaks_the_bar(good.failed));
+        println!(
+            "| {} % | {} | {} | {} |",
+            unsent_share * 100.0,
+            percent(bad.passed_percent()),
+            percent(good.failed_percent()),
+            percent(100.0 - good.passed_percent() - good.failed_percent())
+        );
+    }
+    broken
+}
+
+fn wrong_declaration(runs: u64) {
+    heading(
+        "A wrong declaration is not covered: declared M = 4, true 24 (truth 99.88 %, 1 % of kills bad)",
+        "| K | certified although untrue | failed |",
+    );
+    for kills in KILLS {
+        let counted = Cell::availability(Platform::of(0.9988, Bursts::Fixed, 0.01), 4, kills).count(runs, SEED);
+        println!("| {kills} | {} | {} |", percent(counted.passed_percent()), percent(counted.failed_percent()));
+    }
+}
+
+fn observed(runs: u64) {
+    heading(
+        "`observed` certifies nothing: how often it passes",
+        "| bursts, P(bad kill) | truth 99.88 % at K = 30 / 59 / 120 / 300 | truth 99.95 % at K = 30 / 59 / 120 / 300 |",
+    );
+    for (bursts, name, bad_share) in GRID {
+        let passes = |truth| {
+            let cell =
+                |kills| Cell { platform: Platform::of(truth, bursts, bad_share), evidence: Evidence::Observed, kills };
+            KILLS.map(|kills| percent(cell(kills).count(runs, SEED).passed_percent())).join(" / ")
+        };
+        println!("| {name}, {} % | {} | {} |", bad_share * 100.0, passes(0.9988), passes(0.9995));
+    }
+}
+
+fn harmless(runs: u64) {
+    let Ok(share) = "95%".parse::<Percent>() else { return };
+    heading(
+        "`harmlessKills: {share: 95%, maxLoss: 0}` by the true share of bad kills (each costs one request)",
+        "| bad kills | pass at K = 59 / 93 / 124 / 300 | fail at K = 59 / 93 / 124 / 300 |",
+    );
+    for bad_share in [0.0, 0.002, 0.01, 0.05, 0.10, 0.20] {
+        let cell = |kills| {
+            let mean_loss: f64 = bad_share;
+            let platform = Platform { mean_loss, bad_share, ..Platform::of(0.9995, Bursts::Fixed, 1.0) };
+            Cell { platform, evidence: Evidence::HarmlessKills { share, max_loss: 0 }, kills }.count(runs, SEED)
+        };
+        let cells = [59, 93, 124, 300].map(cell);
+        println!(
+            "| {} % | {} | {} |",
+            bad_share * 100.0,
+            cells.map(|cell| percent(cell.passed_percent())).join(" / "),
+            cells.map(|cell| percent(cell.failed_percent())).join(" / ")
+        );
+    }
+}
+
+fn power(runs: u64) {
+    heading("Power at K = 59", "| platform | outcome wanted | percent of runs |");
+    let tenth = Cell::availability(Platform::of(0.9999, Bursts::Fixed, 1.0), 1, 59).count(runs, SEED);
+    println!("| losses Bernoulli with mean b/10, M = 1 | pass (bar: 90) | {} |", percent(tenth.passed_percent()));
+    for bad_share in [1.0, 0.30, 0.05] {
+        let platform = Platform::of(0.99, Bursts::Fixed, bad_share);
+        let counted = Cell { platform, evidence: Evidence::Observed, kills: 59 }.count(runs, SEED);
+        let bar = if bad_share >= 1.0 { " (bar: 95)" } else { "" };
+        println!(
+            "| truth 99.0 %, {} % of kills bad | fail{bar} | {} |",
+            bad_share * 100.0,
+            percent(counted.failed_percent())
+        );
+    }
+}

@@ -1,0 +1,147 @@
+//! `kind: Experiment`: a hypothesis. Creating one runs nothing; `chaos run FILE` takes it.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::fault::{Fault, Limits};
+use super::probe::{Latency, Probe};
+use super::target::Target;
+use crate::units::{Duration, Percent};
+
+/// A hypothesis about what the platform promises while parts of it die.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(group = "chaos.dispatch.dev", version = "v1alpha1", kind = "Experiment", namespaced)]
+#[kube(shortname = "cexp", category = "chaos", derive = "PartialEq")]
+#[kube(printcolumn(name = "Hypothesis", type_ = "string", json_path = ".spec.hypothesis"))]
+#[kube(printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.probes.all(probe, self.probes.exists_one(other, other.name == probe.name))").message("probe names must be unique"))]
+#[x_kube(validation = Rule::new("!has(self.fault.podKill) || self.fault.podKill.strikes.target <= self.limits.maxKills").message("limits.maxKills must not be below strikes.target"))]
+#[x_kube(validation = Rule::new("!has(self.fault.monkey) || self.fault.monkey.strikes.target <= self.limits.maxKills").message("limits.maxKills must not be below strikes.target"))]
+#[x_kube(validation = Rule::new("!has(self.fault.podKill) || !has(self.fault.podKill.gracePeriod) || self.limits.allowForce || duration(self.fault.podKill.gracePeriod) > duration('0s')").message("a grace period of zero needs limits.allowForce: true"))]
+#[x_kube(validation = Rule::new("!has(self.fault.monkey) || !has(self.fault.monkey.gracePeriod) || self.limits.allowForce || duration(self.fault.monkey.gracePeriod) > duration('0s')").message("a grace period of zero needs limits.allowForce: true"))]
+#[x_kube(validation = Rule::new("!has(self.fault.monkey) || duration(self.fault.monkey.minTimeBetweenKills) >= duration(self.limits.minInterval)").message("minTimeBetweenKills must not be below limits.minInterval"))]
+pub struct ExperimentSpec {
+    /// One sentence that the run proves or refutes.
+    #[schemars(length(min = 1, max = 500))]
+    pub hypothesis: String,
+    /// Which pods may be hit.
+    pub target: Target,
+    /// What is done to them.
+    pub fault: Fault,
+    /// How long each phase lasts.
+    pub phases: Phases,
+    /// How the promise is measured.
+    #[schemars(length(min = 1, max = 20))]
+    pub probes: Vec<Probe>,
+    /// Upper bounds of everything.
+    pub limits: Limits,
+    /// What stops the run early; required, may be empty.
+    #[schemars(length(max = 10))]
+    pub abort: Vec<Guard>,
+    /// Makes victims and instants repeatable; absent: drawn, and written to the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+}
+
+/// Lengths of the phases.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Phases {
+    /// Measuring without faults, to see that the system is steady.
+    pub baseline: Duration,
+    /// A ceiling: the phase ends when the last kill has recovered.
+    pub fault: Duration,
+    /// Measuring on after the last kill has recovered.
+    pub recovery: Duration,
+}
+
+/// A promise: availability, latency, or both (two claims).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.availability) || has(self.latency)").message("give availability, latency, or both"))]
+pub struct Slo {
+    /// Share of requests answered well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<Percent>,
+    /// Share of requests answered well and fast enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
+    /// Confidence of a certified claim.
+    pub confidence: Percent,
+    /// What a pass must prove; exactly one.
+    pub evidence: Evidence,
+    /// Requests of the service in 30 days: the run's share of the budget is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per30d: Option<u64>,
+}
+
+/// What a pass must prove: exactly one of the fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("[has(self.observed), has(self.harmlessKills), has(self.availability)].exists_one(given, given)").message("give exactly one of observed, harmlessKills, availability"))]
+pub struct Evidence {
+    /// Nothing is certified: the observed share is not below the promise, and the promise is not refuted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Observed>,
+    /// At least `share` of such kills cost at most `maxLoss` requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harmless_kills: Option<HarmlessKills>,
+    /// The promise itself, certified under a declared worst loss of one kill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<CertifiedAvailability>,
+}
+
+/// No parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Observed {}
+
+/// Parameters of the claim that most kills cost nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HarmlessKills {
+    /// The share of kills that must be harmless.
+    pub share: Percent,
+    /// Bad requests that a harmless kill may cost.
+    pub max_loss: u64,
+}
+
+/// Parameters of certified availability.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertifiedAvailability {
+    /// No kill costs more requests of this probe than this: declared, printed, and refutable.
+    #[schemars(range(min = 1))]
+    pub worst_loss_per_kill: u64,
+    /// Where that number comes from.
+    #[schemars(length(min = 1, max = 500))]
+    pub source: String,
+}
+
+/// What stops a run early: exactly one of the fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.burnRate)").message("give burnRate"))]
+pub struct Guard {
+    /// The error budget burns too fast on both windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burn_rate: Option<BurnRate>,
+}
+
+/// Burn-rate guard: the same factor on both windows, both full, at least 10 failures in at least 3 kills.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("duration(self.short) < duration(self.long)").message("short must be below long"))]
+pub struct BurnRate {
+    /// The http probe whose SLO is meant.
+    pub probe: String,
+    /// How many times faster than allowed.
+    #[schemars(range(min = 1.0, max = 10_000.0))]
+    pub factor: f64,
+    /// The long window.
+    pub long: Duration,
+    /// The short window.
+    pub short: Duration,
+}

@@ -1,0 +1,65 @@
+//! The manifests exactly as written and stored: group `chaos.dispatch.dev/v1alpha1`. Wire types only: what they mean is
+//! decided in `validate`, and nothing but `validate` and the code that writes a status may look at them.
+
+#![expect(unreachable_pub, reason = "what kube's KubeSchema derives is as public as what it stands on")]
+
+mod experiment;
+mod fault;
+mod monkey;
+mod probe;
+mod target;
+
+pub use experiment::{
+    BurnRate, CertifiedAvailability, Evidence, Experiment, ExperimentSpec, Guard, HarmlessKills, Observed, Phases, Slo,
+};
+pub use fault::{
+    Distribution, Every, Fault, GroupBy, KillMode, Limits, MonkeyFault, PodKill, StandingFault, StandingPodKill,
+    Strikes,
+};
+pub use monkey::{
+    Blackout, ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, ClockReading, EndRecord, GroupRecord, HeartbeatRef,
+    Hours, IntentRecord, KillRecord, Mode, MonkeyControl, MonkeyGuard, Outcome, PlannedStrike, RecoveringRecord,
+    Schedule, SkipRecord, VictimRef, Weekday,
+};
+pub use probe::{
+    Arrival, BodyCheck, CommandProbe, Expect, Exposure, HttpProbe, HttpSuccess, InvariantsProbe, KubernetesProbe,
+    Latency, Probe, PrometheusProbe, TcpProbe, When,
+};
+pub use target::{NameFilter, NamespaceFilter, NodeFilter, OwnerKindFilter, Target, WorkloadRef};
+
+/// The API group of every kind here.
+pub const GROUP: &str = "chaos.dispatch.dev";
+/// The one version that is served and stored.
+pub const VERSION: &str = "v1alpha1";
+/// `apiVersion` of every manifest here.
+pub const API_VERSION: &str = "chaos.dispatch.dev/v1alpha1";
+
+/// Labels and annotations that clusters carry for us.
+pub mod labels {
+    /// On a namespace and on a pod (template), value `"true"`: chaos may happen here. Both are needed.
+    pub const ENABLED: &str = "chaos.dispatch.dev/enabled";
+    /// On a pod (template) or namespace, value `"true"`: never, whatever else is said.
+    pub const EXCLUDE: &str = "chaos.dispatch.dev/exclude";
+    /// On a target namespace: the namespace whose specs the operator may run here.
+    pub const ALLOW_FROM: &str = "chaos.dispatch.dev/allow-from";
+    /// On the operator's namespace: which environment this cluster is.
+    pub const ENVIRONMENT: &str = "chaos.dispatch.dev/environment";
+    /// On objects that a run made (budget leases, run-owned monkeys): the run's id.
+    pub const RUN: &str = "chaos.dispatch.dev/run";
+    /// Annotation on a namespace, value `"true"`: chaos stops in this namespace.
+    pub const STOP: &str = "chaos.dispatch.dev/stop";
+}
+
+/// The stop switch of the whole cluster.
+pub mod switch {
+    /// Namespace of the switch and of the operator.
+    pub const NAMESPACE: &str = "chaos-system";
+    /// Name of the ConfigMap.
+    pub const NAME: &str = "chaos-switch";
+    /// Key in the ConfigMap whose value is one of the two below. Anything else counts as stopped.
+    pub const KEY: &str = "state";
+    /// Chaos may happen.
+    pub const RUNNING: &str = "Running";
+    /// No chaos.
+    pub const STOPPED: &str = "Stopped";
+}

@@ -1,0 +1,328 @@
+//! `spec.probes`: how the promise is measured while things die.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::experiment::Slo;
+use crate::units::{Duration, Percent, Rate};
+
+/// One probe: a name, exactly one kind, when it looks, and either an SLO (http) or an expectation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("[has(self.http), has(self.prometheus), has(self.kubernetes), has(self.command), has(self.tcp), has(self.invariants)].exists_one(given, given)").message("give exactly one of http, prometheus, kubernetes, command, tcp, invariants"))]
+#[x_kube(validation = Rule::new("has(self.http) == has(self.slo)").message("http probes have an slo, and no other kind has"))]
+#[x_kube(validation = Rule::new("!(has(self.prometheus) || has(self.kubernetes) || has(self.command)) || has(self.expect)").message("prometheus, kubernetes and command probes need expect"))]
+#[x_kube(validation = Rule::new("!(has(self.http) || has(self.invariants)) || !has(self.expect)").message("http and invariants probes have no expect"))]
+#[x_kube(validation = Rule::new("!has(self.http) || self.when == 'Continuous'").message("http probes look continuously"))]
+#[x_kube(validation = Rule::new("!has(self.command) || has(self.command.every) || self.when != 'Continuous'").message("a command that looks continuously needs every"))]
+pub struct Probe {
+    /// Unique in the experiment.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Built-in open-loop load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpProbe>,
+    /// A PromQL query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<PrometheusProbe>,
+    /// A field of an object of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesProbe>,
+    /// A program with arguments, never a shell. Runs driven by the CLI only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandProbe>,
+    /// A TCP connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpProbe>,
+    /// The application's own checker of its business rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invariants: Option<InvariantsProbe>,
+    /// When the probe looks.
+    #[serde(default)]
+    pub when: When,
+    /// The promise, for http.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<Slo>,
+    /// What every answer must be, for the kinds with answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+}
+
+/// When a probe looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum When {
+    /// Once, before the fault.
+    Before,
+    /// Once, after recovery.
+    After,
+    /// Once before and once after.
+    Edge,
+    /// From the baseline to the end of recovery.
+    #[default]
+    Continuous,
+}
+
+/// Requests on a fixed schedule, whatever the answers do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.service) != has(self.url)").message("give exactly one of service, url"))]
+#[x_kube(validation = Rule::new("has(self.service) || (!has(self.namespace) && !has(self.port))").message("namespace and port belong to service"))]
+#[x_kube(validation = Rule::new("duration(self.timeout) > duration('0s') && duration(self.maxLag) > duration('0s')").message("timeout and maxLag must be above zero"))]
+pub struct HttpProbe {
+    /// A Service of the target cluster, in the experiment's namespace unless `namespace` says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Namespace of the Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name of the Service's port; needed where the Service has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// A literal base URL instead of a Service; for the CLI only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// GET, POST, …
+    #[serde(default = "get")]
+    pub method: String,
+    /// Path and query; placeholders allowed.
+    #[serde(default = "slash")]
+    pub path: String,
+    /// Headers; placeholders allowed in values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Body; placeholders allowed: `{{uuid}}`, `{{seq}}`, `{{choice a b c}}`, `{{int 1 9}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65_536))]
+    pub body: Option<String>,
+    /// Requests in a second.
+    pub rate: Rate,
+    /// Spacing of the requests.
+    #[serde(default)]
+    pub arrival: Arrival,
+    /// A request without a whole answer by then is a failure.
+    pub timeout: Duration,
+    /// A request sent later than this after its due time is not evidence.
+    #[serde(default = "fifty_millis")]
+    pub max_lag: Duration,
+    /// Whether connections are kept for later requests.
+    #[serde(default = "yes")]
+    pub keep_alive: bool,
+    /// What a good answer is.
+    #[serde(default)]
+    pub success: HttpSuccess,
+    /// How it is known which pods served a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
+}
+
+/// Spacing of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Arrival {
+    /// Evenly spaced.
+    #[default]
+    Constant,
+    /// Exponential gaps, drawn from the run's seed.
+    Poisson,
+}
+
+/// What a good answer is. Everything given must hold.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpSuccess {
+    /// Statuses that are good; empty: 200 to 299.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub status: Vec<u16>,
+    /// What the body must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyCheck>,
+}
+
+/// A check of a JSON body.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BodyCheck {
+    /// An RFC 9535 path.
+    pub json_path: String,
+    /// The path must (or must not) select something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exists: Option<bool>,
+    /// The first selected value must equal this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_scalar")]
+    pub equals: Option<serde_json::Value>,
+}
+
+/// How it is known which pods served a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Exposure {
+    /// A response header that lists pod names, separated by commas.
+    pub header: String,
+}
+
+/// The latency half of an SLO: `share` of the requests answered well within `under`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Latency {
+    /// The bound.
+    pub under: Duration,
+    /// The share of requests that must be good and within it.
+    pub share: Percent,
+}
+
+/// A PromQL query, asked at a fixed interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.source) != has(self.url)").message("give exactly one of source, url"))]
+pub struct PrometheusProbe {
+    /// A named source of the CLI's (or operator's) configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// A literal URL; for the CLI only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The query. It must give exactly one value.
+    #[schemars(length(min = 1, max = 8_192))]
+    pub query: String,
+    /// Time between two looks.
+    pub every: Duration,
+    /// A source that takes longer did not answer.
+    #[serde(default = "five_seconds")]
+    pub timeout: Duration,
+}
+
+/// A field of an object of the cluster, asked at a fixed interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KubernetesProbe {
+    /// `group/version/Kind` (`apps/v1/Deployment`), or `version/Kind` for the core group.
+    pub resource: String,
+    /// Name of the object.
+    pub name: String,
+    /// Its namespace; absent: the experiment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// An RFC 9535 path to the field.
+    pub json_path: String,
+    /// Time between two looks.
+    #[serde(default = "one_second")]
+    pub every: Duration,
+}
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CommandProbe {
+    /// Program and arguments; no shell reads them.
+    #[schemars(length(min = 1, max = 100))]
+    pub argv: Vec<String>,
+    /// The program is killed after this, and the probe has no answer.
+    pub timeout: Duration,
+    /// Time between two looks, where the probe is continuous.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Duration>,
+}
+
+/// A TCP connection, tried at a fixed interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TcpProbe {
+    /// `host:port`.
+    pub address: String,
+    /// A connection that takes longer failed.
+    pub timeout: Duration,
+    /// Time between two looks.
+    #[serde(default = "one_second")]
+    pub every: Duration,
+}
+
+/// The application's own checker: answers `{checked, violations: [{invariant, story}]}`. Any violation fails the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.service) != has(self.url)").message("give exactly one of service, url"))]
+pub struct InvariantsProbe {
+    /// The Service that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Its namespace; absent: the experiment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name of its port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// A literal base URL instead; for the CLI only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Path and query.
+    pub path: String,
+    /// A checker that takes longer did not answer.
+    #[serde(default = "thirty_seconds")]
+    pub timeout: Duration,
+}
+
+/// What an answer must be. Everything given must hold.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max").message("min must not be above max"))]
+pub struct Expect {
+    /// Not below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// Not above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// Equal, with the same type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_scalar")]
+    pub equals: Option<serde_json::Value>,
+    /// One of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "any_scalars")]
+    pub one_of: Vec<serde_json::Value>,
+    /// The exit code of a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// How long it may be off before it counts; printed in the claim.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub for_: Option<Duration>,
+}
+
+fn get() -> String {
+    "GET".into()
+}
+
+fn slash() -> String {
+    "/".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn fifty_millis() -> Duration {
+    Duration::from_millis(50)
+}
+
+fn one_second() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn five_seconds() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn any_scalar(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"x-kubernetes-preserve-unknown-fields": true})
+}
+
+fn any_scalars(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "array", "maxItems": 100, "items": {"x-kubernetes-preserve-unknown-fields": true}})
+}

@@ -1,0 +1,178 @@
+//! Rules that hold whatever a target asks for: opt-in, deny list, controllers, and the pod's own state.
+
+use super::{DENIED_NAMESPACES, Exclusion, Finding, View};
+use crate::api::labels;
+use crate::model::Actor;
+use crate::population::PodFacts;
+
+pub(super) fn environment(view: &View<'_>, _: &PodFacts) -> Finding<Exclusion> {
+    match (&view.target.environment, &view.population.environment) {
+        (None, _) => Finding::pass("the target asks for none"),
+        (Some(wanted), Some(found)) if wanted == found => Finding::pass(format!("this is {found}")),
+        (Some(wanted), found) => Finding::fail(
+            Exclusion::EnvironmentMismatch,
+            format!("the target asks for {wanted}, the cluster is {}", found.as_deref().unwrap_or("not labelled")),
+        ),
+    }
+}
+
+pub(super) fn denied_namespace(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    let denied = DENIED_NAMESPACES.contains(&pod.namespace.as_str()) || pod.namespace == view.policy.operator_namespace;
+    if denied {
+        return Finding::fail(Exclusion::NamespaceDenied, format!("namespace {} is never a target", pod.namespace));
+    }
+    Finding::pass("not on it")
+}
+
+pub(super) fn namespace_enabled(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    let value = view.namespace(pod).and_then(|namespace| namespace.labels.get(labels::ENABLED));
+    if value.is_some_and(|value| value == "true") {
+        return Finding::pass("the namespace is labelled");
+    }
+    Finding::fail(
+        Exclusion::NamespaceNotEnabled,
+        format!("namespace {} is not labelled {}=true", pod.namespace, labels::ENABLED),
+    )
+}
+
+pub(super) fn namespace_excluded(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    // Any value but "false" excludes: whoever writes this label wants to be left alone, even with a typo in its value.
+    match view.namespace(pod).and_then(|namespace| namespace.labels.get(labels::EXCLUDE)) {
+        Some(value) if value != "false" => Finding::fail(
+            Exclusion::NamespaceExcluded,
+            format!("namespace {} is labelled {}={value}", pod.namespace, labels::EXCLUDE),
+        ),
+        _ => Finding::pass("not excluded"),
+    }
+}
+
+pub(super) fn namespace_stopped(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    if view.namespace(pod).is_some_and(|namespace| namespace.stopped) {
+        return Finding::fail(
+            Exclusion::NamespaceStopped,
+            format!("namespace {} is annotated {}=true", pod.namespace, labels::STOP),
+        );
+    }
+    Finding::pass("not stopped")
+}
+
+pub(super) fn namespace_terminating(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    if view.namespace(pod).is_some_and(|namespace| namespace.terminating) {
+        return Finding::fail(Exclusion::NamespaceTerminating, format!("namespace {} is being deleted", pod.namespace));
+    }
+    Finding::pass("active")
+}
+
+pub(super) fn allowed_from(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    let from = &view.policy.spec_namespace;
+    if view.policy.actor == Actor::Cli {
+        return Finding::pass("own credentials decide");
+    }
+    if &pod.namespace == from {
+        return Finding::pass("the spec's own namespace");
+    }
+    match view.namespace(pod).and_then(|namespace| namespace.labels.get(labels::ALLOW_FROM)) {
+        Some(allowed) if allowed == from => Finding::pass(format!("the namespace allows {from}")),
+        _ => Finding::fail(
+            Exclusion::NamespaceNotAllowed,
+            format!("namespace {} is not labelled {}={from}", pod.namespace, labels::ALLOW_FROM),
+        ),
+    }
+}
+
+pub(super) fn pod_enabled(_: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    if pod.labels.get(labels::ENABLED).is_some_and(|value| value == "true") {
+        return Finding::pass("the pod is labelled");
+    }
+    Finding::fail(Exclusion::PodNotEnabled, format!("the pod is not labelled {}=true", labels::ENABLED))
+}
+
+pub(super) fn pod_excluded(_: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    match pod.labels.get(labels::EXCLUDE) {
+        Some(value) if value != "false" => {
+            Finding::fail(Exclusion::PodExcluded, format!("the pod is labelled {}={value}", labels::EXCLUDE))
+        }
+        _ => Finding::pass("not excluded"),
+    }
+}
+
+pub(super) fn priority_class(_: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    match &pod.priority_class {
+        Some(class) if class.starts_with("system-") => {
+            Finding::fail(Exclusion::SystemPriority, format!("its priority class is {class}"))
+        }
+        _ => Finding::pass("not the system's"),
+    }
+}
+
+pub(super) fn mirror(_: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    if pod.mirror {
+        return Finding::fail(Exclusion::MirrorPod, "it mirrors a static pod of its node");
+    }
+    Finding::pass("no mirror")
+}
+
+pub(super) fn controller(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    let Some(owner) = &pod.owner else {
+        return Finding::fail(Exclusion::NoController, "no controller would replace it");
+    };
+    let Some(key) = &pod.workload else {
+        return Finding::fail(
+            Exclusion::OwnerUnknown,
+            format!("the owners of {} {} could not be read", owner.kind, owner.name),
+        );
+    };
+    let Some(workload) = view.workloads.get(key.uid.as_str()) else {
+        return Finding::fail(Exclusion::OwnerUnknown, format!("{} {} could not be read", key.kind, key.name));
+    };
+    if workload.terminating {
+        return Finding::fail(Exclusion::WorkloadTerminating, format!("{} {} is being deleted", key.kind, key.name));
+    }
+    Finding::pass(format!("{} {}", key.kind, key.name))
+}
+
+pub(super) fn job(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    let job_kind = |kind: &str| kind == "Job" || kind == "CronJob";
+    let of_job = pod.owner.as_ref().is_some_and(|owner| job_kind(&owner.kind))
+        || pod.workload.as_ref().is_some_and(|workload| job_kind(&workload.kind));
+    if !of_job {
+        return Finding::pass("no Job");
+    }
+    let named = view.target.owner_kinds.include.iter().any(|kind| job_kind(kind))
+        || view.target.workloads.iter().any(|workload| job_kind(&workload.kind));
+    if named {
+        return Finding::pass("the target names Jobs");
+    }
+    Finding::fail(Exclusion::JobPod, "it belongs to a Job, and the target does not name Jobs")
+}
+
+pub(super) fn terminating(_: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    if pod.terminating {
+        return Finding::fail(Exclusion::Terminating, "it is being deleted already");
+    }
+    Finding::pass("not being deleted")
+}
+
+pub(super) fn phase(_: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    if pod.phase == "Running" {
+        return Finding::pass("Running");
+    }
+    Finding::fail(Exclusion::NotRunning, format!("its phase is {}", pod.phase))
+}
+
+pub(super) fn readiness(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    if !pod.ready {
+        return Finding::fail(
+            Exclusion::NotReady,
+            "it is not Ready: it serves nothing, and killing it would prove nothing",
+        );
+    }
+    let node = pod.node.as_deref().and_then(|name| view.nodes.as_ref()?.get(name));
+    match node {
+        Some(node) if !node.ready => Finding::fail(
+            Exclusion::NotReady,
+            format!("its node {} is not Ready: it serves nothing, and killing it would prove nothing", node.name),
+        ),
+        _ => Finding::pass("Ready"),
+    }
+}

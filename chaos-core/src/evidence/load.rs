@@ -1,0 +1,333 @@
+//! The slots of one http probe, recounted one by one from its schedule: what became of each, phase by phase, second by
+//! second and window by window.
+
+use std::collections::BTreeMap;
+
+use super::EvidenceError;
+use super::exposure::{Exposure, exposure};
+use super::fold::{RawLoad, Recorded, Span};
+use super::windows::Trial;
+use crate::record::{BadClass, BadSlot, Bin, ProbeSchedule, RunTime};
+use crate::result::{Counts, Outage};
+
+/// A recorded due time may differ by this much from the recomputed one: logarithms differ in the last bit between platforms.
+const DUE_TOLERANCE_NANOS: u64 = 1_000_000;
+/// A probe that ends less than this before the last judged instant was stopped in order; what it did not send was not due.
+const STOPPED_IN_ORDER_NANOS: u64 = 1_000_000_000;
+
+/// What one http probe measured.
+#[derive(Debug)]
+pub struct Load<'a> {
+    /// How its slots were due.
+    pub schedule: &'a ProbeSchedule,
+    /// Its seconds.
+    pub bins: Vec<&'a Bin>,
+    /// Its slots that were not a plain success in time, by slot.
+    pub bad: Vec<&'a BadSlot>,
+    /// Slots due before the fault.
+    pub baseline: Counts,
+    /// Slots due in fault and recovery.
+    pub judged: Counts,
+    /// Slots due in recovery.
+    pub recovery: Counts,
+    /// What each trial cost, in the order of the trials.
+    pub trials: Vec<TrialLoad>,
+    /// Whether each kill met its traffic, in the order of `Recorded::kills`.
+    pub exposure: Vec<Exposure>,
+    /// The longest run of failed slots in fault and recovery.
+    pub worst_outage: Option<Outage>,
+    /// Bad slots of fault and recovery by class: how many, and the first of them.
+    pub classes: BTreeMap<BadClass, (u64, &'a BadSlot)>,
+}
+
+/// What one trial cost one probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrialLoad {
+    /// Slots due in it and what became of them.
+    pub counts: Counts,
+    /// Whether one of its kills met the probe's traffic.
+    pub exposure: Exposure,
+    /// Due time of the first failed slot.
+    pub first_failure: Option<RunTime>,
+    /// Due time of the last failed slot.
+    pub last_failure: Option<RunTime>,
+    /// Due time of the first good slot after the last failed one.
+    pub first_success: Option<RunTime>,
+}
+
+/// What became of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Answered well and in time.
+    Good,
+    /// Answered well, slower than the latency bound.
+    Slow,
+    /// The system failed.
+    Failed,
+    /// Says nothing about the system.
+    Unknown,
+}
+
+impl State {
+    /// Of a slot that was recorded as not plainly good. A slot that was sent too late says nothing, whatever came back.
+    pub fn of(slot: &BadSlot, max_lag: u64) -> Self {
+        let late = slot.lag.is_some_and(|lag| lag > max_lag);
+        if late || slot.class.is_unknown() {
+            Self::Unknown
+        } else if slot.class.is_failure() {
+            Self::Failed
+        } else {
+            Self::Slow
+        }
+    }
+}
+
+impl Counts {
+    /// Counts one more slot.
+    pub(crate) fn add(&mut self, state: State) {
+        self.slots += 1;
+        match state {
+            State::Good => self.good += 1,
+            State::Slow => self.slow += 1,
+            State::Failed => self.failed += 1,
+            State::Unknown => self.unknown += 1,
+        }
+    }
+}
+
+/// Recounts one probe.
+pub(super) fn load<'a>(recorded: &Recorded<'a>, probe: &str, trials: &[Trial]) -> Result<Load<'a>, EvidenceError> {
+    let no_schedule = || EvidenceError::NoSchedule { probe: probe.to_owned() };
+    let raw = recorded.raw_load(probe).ok_or_else(no_schedule)?;
+    let schedule = raw.schedule.ok_or_else(no_schedule)?;
+    check_bins(raw, schedule)?;
+    let of_kill: Vec<Exposure> = recorded.kills.iter().map(|kill| exposure(recorded, raw, kill)).collect();
+    let of_trial = |trial: &Trial| {
+        let exposure = trial.kills.iter().map(|kill| of_kill[*kill]).max().unwrap_or(Exposure::No);
+        TrialLoad::new(exposure)
+    };
+    let mut load = Load {
+        schedule,
+        bins: raw.bins.clone(),
+        bad: raw.bad.clone(),
+        baseline: Counts::default(),
+        judged: Counts::default(),
+        recovery: Counts::default(),
+        trials: trials.iter().map(of_trial).collect(),
+        exposure: of_kill,
+        worst_outage: None,
+        classes: BTreeMap::new(),
+    };
+    walk(&mut load, recorded, raw, trials)?;
+    check_sum(&load, recorded, trials)?;
+    Ok(load)
+}
+
+/// Visits every slot up to the end of what is judged, in order.
+fn walk<'a>(
+    load: &mut Load<'a>,
+    recorded: &Recorded<'a>,
+    raw: &RawLoad<'a>,
+    trials: &[Trial],
+) -> Result<(), EvidenceError> {
+    let phases = &recorded.phases;
+    let inside = |span: Option<Span>, due: RunTime| span.is_some_and(|span| span.start <= due && due < span.end);
+    let end = phases.judged().or(phases.baseline).map_or(phases.last, |span| span.end);
+    let mut slots = Slots::new(raw, load.schedule, end);
+    let mut outages = Outages::default();
+    let mut trial = 0;
+    while let Some(slot) = slots.next()? {
+        if inside(phases.baseline, slot.due) {
+            load.baseline.add(slot.state);
+        }
+        if !inside(phases.judged(), slot.due) {
+            continue;
+        }
+        load.judged.add(slot.state);
+        outages.add(&slot);
+        if inside(phases.recovery, slot.due) {
+            load.recovery.add(slot.state);
+        }
+        if let Some(bad) = slot.bad {
+            load.classes.entry(bad.class).or_insert((0, bad)).0 += 1;
+        }
+        while trials.get(trial).is_some_and(|t| slot.due >= t.span.end) {
+            trial += 1;
+        }
+        if let Some(of_trial) = load.trials.get_mut(trial) {
+            of_trial.add(slot.state, slot.due);
+        }
+    }
+    load.worst_outage = outages.worst();
+    Ok(())
+}
+
+impl TrialLoad {
+    const fn new(exposure: Exposure) -> Self {
+        let counts = Counts { slots: 0, good: 0, slow: 0, failed: 0, unknown: 0 };
+        Self { counts, exposure, first_failure: None, last_failure: None, first_success: None }
+    }
+
+    fn add(&mut self, state: State, due: RunTime) {
+        self.counts.add(state);
+        match state {
+            State::Failed => {
+                self.first_failure.get_or_insert(due);
+                self.last_failure = Some(due);
+                self.first_success = None;
+            }
+            State::Good | State::Slow if self.last_failure.is_some() => {
+                self.first_success.get_or_insert(due);
+            }
+            State::Good | State::Slow | State::Unknown => {}
+        }
+    }
+}
+
+/// One visited slot.
+struct Slot<'a> {
+    due: RunTime,
+    state: State,
+    bad: Option<&'a BadSlot>,
+}
+
+/// All slots of a probe that were due before an end.
+struct Slots<'r, 'a> {
+    probe: &'a str,
+    due_times: std::iter::Peekable<std::iter::Enumerate<crate::slots::DueTimes>>,
+    max_lag: u64,
+    end: RunTime,
+    bins: std::iter::Peekable<std::slice::Iter<'r, &'a Bin>>,
+    bad: std::iter::Peekable<std::slice::Iter<'r, &'a BadSlot>>,
+    recorded_until: u64,
+}
+
+impl<'r, 'a> Slots<'r, 'a> {
+    fn new(raw: &'r RawLoad<'a>, schedule: &'a ProbeSchedule, end: RunTime) -> Self {
+        let after_bins = raw.bins.iter().map(|bin| bin.first_slot + bin.slots).max().unwrap_or(0);
+        let after_bad = raw.bad.iter().map(|slot| slot.slot + 1).max().unwrap_or(0);
+        Self {
+            probe: &schedule.probe,
+            due_times: schedule.due_times().enumerate().peekable(),
+            max_lag: schedule.max_lag,
+            end,
+            bins: raw.bins.iter().peekable(),
+            bad: raw.bad.iter().peekable(),
+            recorded_until: after_bins.max(after_bad),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Slot<'a>>, EvidenceError> {
+        let Some((number, due)) = self.due_times.next() else {
+            return Ok(None);
+        };
+        let number = number as u64;
+        let stopped = number >= self.recorded_until && due.0.saturating_add(STOPPED_IN_ORDER_NANOS) >= self.end.0;
+        if due >= self.end || stopped {
+            return Ok(None);
+        }
+        let bad = self.bad.next_if(|bad| bad.slot == number).copied();
+        if let Some(bad) = bad.filter(|bad| bad.due.0.abs_diff(due.0) > DUE_TOLERANCE_NANOS) {
+            let (probe, slot) = (self.probe.to_owned(), bad.slot);
+            return Err(EvidenceError::DueTime { probe, slot, recorded: bad.due.0, scheduled: due.0 });
+        }
+        while self.bins.peek().is_some_and(|bin| bin.first_slot + bin.slots <= number) {
+            self.bins.next();
+        }
+        let recorded = self.bins.peek().is_some_and(|bin| bin.first_slot <= number);
+        let state = match bad {
+            Some(bad) => State::of(bad, self.max_lag),
+            None if recorded => State::Good,
+            None => State::Unknown,
+        };
+        Ok(Some(Slot { due: bad.map_or(due, |bad| bad.due), state, bad }))
+    }
+}
+
+/// Finds the longest run of failed slots. Unknown slots between failed ones neither end it nor count.
+#[derive(Default)]
+struct Outages {
+    open: Option<OpenOutage>,
+    worst: Option<Outage>,
+}
+
+struct OpenOutage {
+    start: RunTime,
+    requests: u64,
+    last_failure: RunTime,
+    /// Due time of the slot after the last failed one, once it came.
+    end: Option<RunTime>,
+}
+
+impl Outages {
+    fn add(&mut self, slot: &Slot<'_>) {
+        if let Some(open) = &mut self.open {
+            open.end.get_or_insert(slot.due);
+        }
+        match slot.state {
+            State::Failed => {
+                let fresh = OpenOutage { start: slot.due, requests: 0, last_failure: slot.due, end: None };
+                let open = self.open.get_or_insert(fresh);
+                open.requests += 1;
+                open.last_failure = slot.due;
+                open.end = None;
+            }
+            State::Good | State::Slow => self.close(),
+            State::Unknown => {}
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        let outage = Outage {
+            start_us: open.start.micros(),
+            duration_us: open.end.unwrap_or(open.last_failure).micros() - open.start.micros(),
+            requests: open.requests,
+        };
+        if self.worst.is_none_or(|worst| (worst.duration_us, worst.requests) < (outage.duration_us, outage.requests)) {
+            self.worst = Some(outage);
+        }
+    }
+
+    fn worst(mut self) -> Option<Outage> {
+        self.close();
+        self.worst
+    }
+}
+
+/// Every second must leave as many bad slots as are recorded for it. A late slot may count as good or not.
+fn check_bins(raw: &RawLoad<'_>, schedule: &ProbeSchedule) -> Result<(), EvidenceError> {
+    for bin in &raw.bins {
+        let first = raw.bad.partition_point(|slot| slot.slot < bin.first_slot);
+        let after = raw.bad.partition_point(|slot| slot.slot < bin.first_slot + bin.slots);
+        let bad = &raw.bad[first..after];
+        let not_good = bad.iter().filter(|slot| slot.class != BadClass::Slow).count() as u64;
+        let surely_not =
+            bad.iter().filter(|slot| !matches!(slot.class, BadClass::Slow | BadClass::Late)).count() as u64;
+        let expected = bin.slots.saturating_sub(bin.good);
+        if bin.good > bin.slots || !(surely_not..=not_good).contains(&expected) {
+            let (probe, first_slot) = (schedule.probe.clone(), bin.first_slot);
+            return Err(EvidenceError::BinMismatch { probe, first_slot, expected, found: not_good });
+        }
+    }
+    Ok(())
+}
+
+/// The windows' bad slots must be all bad slots of fault and recovery, counted another way: by their recorded due times.
+fn check_sum(load: &Load<'_>, recorded: &Recorded<'_>, trials: &[Trial]) -> Result<(), EvidenceError> {
+    let Some(judged) = recorded.phases.judged().filter(|_| !trials.is_empty()) else {
+        return Ok(());
+    };
+    let certain = |slot: &&&BadSlot| {
+        (judged.start..judged.end).contains(&slot.due) && State::of(slot, load.schedule.max_lag) != State::Unknown
+    };
+    let in_phases = load.bad.iter().filter(certain).count() as u64;
+    let in_windows = load.trials.iter().map(|trial| trial.counts.failed + trial.counts.slow).sum();
+    if in_windows == in_phases {
+        Ok(())
+    } else {
+        Err(EvidenceError::WindowSum { probe: load.schedule.probe.clone(), in_windows, in_phases })
+    }
+}

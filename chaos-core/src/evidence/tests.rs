@@ -1,0 +1,263 @@
+//! Kill windows, exposure, slots and timelines on made-up runs.
+
+use super::fixture::{Story, ms};
+use super::*;
+use crate::api::Outcome;
+use crate::record::{BadClass, Event, PodChange};
+use crate::result::Counts;
+
+fn spans(evidence: &Evidence<'_>) -> Vec<(u64, u64)> {
+    evidence.trials.iter().map(|t| (t.span.start.0 / 1_000_000, t.span.end.0 / 1_000_000)).collect()
+}
+
+#[test]
+fn windows_reach_from_kill_to_kill_and_to_the_ends_of_what_is_judged() {
+    let events = Story::with_kills(3).events();
+    let evidence = evidence(&events).unwrap();
+    assert_eq!(spans(&evidence), [(10_000, 12_000), (12_000, 13_000), (13_000, 24_000)]);
+    let requests: Vec<u64> = evidence.loads[0].trials.iter().map(|t| t.counts.slots).collect();
+    assert_eq!(requests, [200, 100, 1_100]);
+    assert_eq!(evidence.loads[0].baseline, Counts { slots: 1_000, good: 1_000, ..Counts::default() });
+    assert_eq!(evidence.loads[0].judged.slots, 1_400);
+    assert_eq!(evidence.loads[0].recovery.slots, 1_000);
+}
+
+#[test]
+fn a_slot_due_at_the_instant_of_a_kill_belongs_to_the_window_of_that_kill() {
+    let mut story = Story::with_kills(2);
+    story.lose(12_000, 1, BadClass::Reset);
+    story.lose(11_990, 1, BadClass::Reset);
+    let events = story.events();
+    let evidence = evidence(&events).unwrap();
+    let failed: Vec<u64> = evidence.loads[0].trials.iter().map(|t| t.counts.failed).collect();
+    assert_eq!(failed, [1, 1]);
+}
+
+#[test]
+fn a_kill_before_the_replacement_is_ready_is_the_same_trial() {
+    let mut story = Story::new(15_000, 25_000);
+    story.probe("ride", 100.0);
+    story.kill(11_000, 1_500);
+    story.kill(12_499, 300);
+    story.kill(12_900, 300);
+    let events = story.events();
+    let evidence = evidence(&events).unwrap();
+    assert_eq!(spans(&evidence), [(10_000, 12_900), (12_900, 25_000)]);
+    assert_eq!(evidence.trials[0].kills, [0, 1]);
+}
+
+#[test]
+fn a_kill_at_the_instant_of_ready_is_a_trial_of_its_own() {
+    let mut story = Story::new(15_000, 25_000);
+    story.probe("ride", 100.0);
+    story.kill(11_000, 1_500);
+    story.kill(12_500, 300);
+    let events = story.events();
+    assert_eq!(spans(&evidence(&events).unwrap()), [(10_000, 12_500), (12_500, 25_000)]);
+}
+
+#[test]
+fn without_a_ready_replacement_all_later_kills_overlap() {
+    let mut story = Story::new(15_000, 25_000);
+    story.probe("ride", 100.0);
+    story.bare_kill(11_000, Outcome::Killed);
+    story.kill(12_500, 300);
+    story.kill(14_500, 300);
+    let events = story.events();
+    // The first kill takes the first new pod for its own, the third is left without one.
+    let evidence = evidence(&events).unwrap();
+    assert_eq!(evidence.timelines[0].ready(), Some(ms(12_800)));
+    assert_eq!(evidence.timelines[2].ready(), None);
+    assert_eq!(spans(&evidence), [(10_000, 25_000)]);
+}
+
+#[test]
+fn replacements_are_matched_by_owner_and_creation_never_by_name() {
+    let mut story = Story::new(15_000, 25_000);
+    story.probe("ride", 100.0);
+    let victim = story.bare_kill(11_000, Outcome::Killed);
+    story.sight(10_500, PodChange::Created, "older", "older");
+    story.sight(10_900, PodChange::Ready, "older", "older");
+    story.sight(11_020, PodChange::Created, &victim.pod, "same-name");
+    story.sight(11_400, PodChange::Ready, &victim.pod, "same-name");
+    story.sight(11_010, PodChange::Created, "foreign", "foreign");
+    let Some(Event::Pod(foreign)) = story.extra.last_mut() else { panic!("a sighting was added") };
+    foreign.owner_uid = Some("another".into());
+    let events = story.events();
+    let evidence = evidence(&events).unwrap();
+    let replacement = evidence.timelines[0].replacement.as_ref().unwrap();
+    assert_eq!((replacement.uid, replacement.ready), ("same-name", Some(ms(11_400))));
+}
+
+#[test]
+fn only_pods_that_were_really_killed_open_a_window() {
+    let mut story = Story::new(16_000, 26_000);
+    story.probe("ride", 100.0);
+    story.kill(11_000, 300);
+    story.bare_kill(12_000, Outcome::Blocked);
+    story.bare_kill(12_500, Outcome::Gone);
+    story.bare_kill(13_000, Outcome::WouldKill);
+    story.bare_kill(13_500, Outcome::Failed);
+    story.bare_kill(14_000, Outcome::Unknown);
+    let seen = story.bare_kill(15_000, Outcome::Unknown);
+    story.sight(15_010, PodChange::Terminating, &seen.pod, &seen.uid);
+    let events = story.events();
+    assert_eq!(spans(&evidence(&events).unwrap()), [(10_000, 15_000), (15_000, 26_000)]);
+}
+
+#[test]
+fn exposure_is_a_request_that_reached_the_victim_within_five_seconds() {
+    for (served, expected) in [
+        (Some(20_000), Exposure::Yes),
+        (Some(15_000), Exposure::Yes),
+        (Some(14_999), Exposure::No),
+        (Some(20_001), Exposure::No),
+        (None, Exposure::No),
+    ] {
+        let mut story = Story::new(25_000, 35_000);
+        story.probe("ride", 100.0);
+        let victim = story.bare_kill(20_000, Outcome::Killed);
+        story.replace(20_010, 100);
+        if let Some(at) = served {
+            story.serve(&victim.pod, at);
+        }
+        story.serve("another", 19_999);
+        let events = story.events();
+        let evidence = evidence(&events).unwrap();
+        assert_eq!(evidence.loads[0].exposure, [expected], "{served:?}");
+    }
+}
+
+#[test]
+fn a_request_served_by_an_earlier_pod_of_that_name_is_no_exposure() {
+    let mut story = Story::new(25_000, 35_000);
+    story.probe("ride", 100.0);
+    let victim = story.bare_kill(20_000, Outcome::Killed);
+    story.serve(&victim.pod, 18_000);
+    story.sight(19_000, PodChange::Created, &victim.pod, &victim.uid);
+    let events = story.events();
+    assert_eq!(evidence(&events).unwrap().loads[0].exposure, [Exposure::No]);
+}
+
+#[test]
+fn without_a_way_to_know_exposure_is_unknown() {
+    let mut story = Story::with_kills(1);
+    story.schedules[0].exposure_known = false;
+    let events = story.events();
+    assert_eq!(evidence(&events).unwrap().loads[0].trials[0].exposure, Exposure::Unknown);
+}
+
+#[test]
+fn a_failure_of_a_late_request_says_nothing_about_the_system() {
+    let mut story = Story::with_kills(1);
+    for class in [BadClass::Refused, BadClass::Slow, BadClass::Late, BadClass::Unsent, BadClass::UnknownOutcome] {
+        story.lose(11_500, 1, class);
+        let slot = story.bad.last_mut().unwrap();
+        slot.lag = Some(50_000_001);
+        let events = story.events();
+        let counts = evidence(&events).unwrap().loads[0].trials[0].counts;
+        assert_eq!((counts.failed, counts.slow, counts.unknown), (0, 0, 1), "{class:?}");
+        story.bad.clear();
+    }
+    story.lose(11_500, 1, BadClass::Refused);
+    story.bad[0].lag = Some(50_000_000);
+    let events = story.events();
+    assert_eq!(evidence(&events).unwrap().loads[0].trials[0].counts.failed, 1);
+}
+
+#[test]
+fn slots_that_nobody_recorded_are_unknown() {
+    let mut events = Story::with_kills(2).events();
+    events.retain(|event| !matches!(event, Event::Bin(bin) if bin.at == ms(12_000)));
+    let counts: Vec<_> = evidence(&events).unwrap().loads[0].trials.iter().map(|t| t.counts.unknown).collect();
+    assert_eq!(counts, [0, 100]);
+}
+
+#[test]
+fn a_probe_that_stops_just_before_the_end_was_stopped_in_order() {
+    let whole = Story::with_kills(1).events();
+    let without_last = |seconds: u64| {
+        let mut events = whole.clone();
+        events.retain(|event| !matches!(event, Event::Bin(bin) if bin.at >= ms(22_000 - seconds * 1_000)));
+        events
+    };
+    let unknown = |events: &[Event]| evidence(events).unwrap().loads[0].judged.unknown;
+    assert_eq!(unknown(&without_last(1)), 0);
+    assert!(unknown(&without_last(2)) >= 100);
+}
+
+#[test]
+fn the_worst_outage_is_the_longest_run_of_failures_in_time() {
+    let mut story = Story::with_kills(3);
+    story.lose(11_000, 5, BadClass::Reset);
+    story.lose(12_000, 20, BadClass::Refused);
+    story.lose(12_200, 3, BadClass::Unsent);
+    story.lose(12_230, 7, BadClass::Timeout);
+    story.lose(13_000, 25, BadClass::Slow);
+    let events = story.events();
+    let outage = evidence(&events).unwrap().loads[0].worst_outage.unwrap();
+    assert_eq!((outage.start_us, outage.duration_us, outage.requests), (12_000_000, 300_000, 27));
+}
+
+#[test]
+fn the_timeline_of_a_trial_ends_with_the_first_success_after_the_last_failure() {
+    let mut story = Story::with_kills(2);
+    story.lose(11_020, 2, BadClass::Reset);
+    story.lose(11_060, 1, BadClass::Reset);
+    let events = story.events();
+    let evidence = evidence(&events).unwrap();
+    let trial = evidence.loads[0].trials[0];
+    assert_eq!(
+        (trial.first_failure, trial.last_failure, trial.first_success),
+        (Some(ms(11_020)), Some(ms(11_060)), Some(ms(11_070)))
+    );
+    assert_eq!(evidence.timelines[0].terminating, Some(ms(11_005)));
+    assert_eq!(evidence.timelines[0].endpoint_out, Some(ms(11_020)));
+}
+
+#[test]
+fn a_record_that_contradicts_itself_is_an_error() {
+    let mut story = Story::with_kills(1);
+    story.lose(11_020, 2, BadClass::Reset);
+    let whole = story.events();
+    assert!(evidence(&whole).is_ok());
+    assert_eq!(evidence(&whole[1..]).unwrap_err(), EvidenceError::NoStart);
+
+    let mut lost_bad = whole.clone();
+    lost_bad.remove(whole.iter().position(|event| matches!(event, Event::Bad(_))).unwrap());
+    assert!(matches!(evidence(&lost_bad), Err(EvidenceError::BinMismatch { expected: 2, found: 1, .. })));
+
+    let mut moved = story.clone();
+    moved.bad[0].due = ms(11_500);
+    assert!(matches!(evidence(&moved.events()), Err(EvidenceError::DueTime { slot: 1_102, .. })));
+
+    let mut nobody = whole.clone();
+    nobody.retain(|event| !matches!(event, Event::Schedule(_)));
+    assert!(matches!(evidence(&nobody), Err(EvidenceError::NoSchedule { .. })));
+
+    let mut twice = story.clone();
+    twice.probe("ride", 50.0);
+    assert!(matches!(evidence(&twice.events()), Err(EvidenceError::TwoSchedules { .. })));
+
+    let mut still = story;
+    still.schedules[0].rate = 0.0;
+    assert!(matches!(evidence(&still.events()), Err(EvidenceError::BadRate { .. })));
+}
+
+#[test]
+fn an_outage_that_heals_still_counts_with_poisson_arrivals() {
+    let mut story = Story::new(40_000, 50_000);
+    story.probe("ride", 200.0);
+    story.schedules[0].poisson_seed = Some(9);
+    for at in [12_000, 20_000, 30_000] {
+        story.kill(at, 300);
+    }
+    story.lose(20_000, 60, BadClass::Timeout);
+    let events = story.events();
+    let evidence = evidence(&events).unwrap();
+    let failed: Vec<u64> = evidence.loads[0].trials.iter().map(|t| t.counts.failed).collect();
+    assert_eq!(failed, [0, 60, 0]);
+    let outage = evidence.loads[0].worst_outage.unwrap();
+    assert_eq!(outage.requests, 60);
+    assert!((outage.duration_us as f64 / 1e6 - 0.3).abs() < 0.15, "{outage:?}");
+}

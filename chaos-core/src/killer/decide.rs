@@ -1,0 +1,184 @@
+//! Whom a strike hits and whether it may: `eligible`, `victims` and `limits` on one set of facts, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::plan::SINGLE;
+use super::reason::SkipReason;
+use super::state::{Attempt, Decision};
+use super::step::Cursor;
+use super::{IN_DOUBT, Streams, elapsed};
+use crate::api::VictimRef;
+use crate::eligible::{Judged, eligible};
+use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
+use crate::population::{PodFacts, Population, WorkloadKey};
+use crate::victims;
+
+/// A strike that may not happen now.
+pub(super) struct Refused {
+    pub reason: SkipReason,
+    pub message: String,
+}
+
+impl Refused {
+    pub(super) fn new(reason: SkipReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// The pod that a strike would hit on these facts.
+pub(super) struct Pick<'a> {
+    pub pod: &'a PodFacts,
+    pub workload: &'a WorkloadKey,
+    pub group: String,
+    /// Pods of the workload that serve.
+    pub serving: usize,
+    /// Pods of the workload that are wanted.
+    pub desired: usize,
+}
+
+impl Cursor<'_> {
+    /// Names of the groups that have pods of the target, those included whose pods are in no state to be killed right now.
+    pub(super) fn group_names(&self, facts: &Population) -> BTreeSet<String> {
+        let judged = self.judge(facts);
+        let pods = judged.iter().filter(|judged| is_meant(judged)).map(|judged| judged.pod);
+        victims::groups(&self.spec.kill.group, pods, facts).members.into_keys().collect()
+    }
+
+    /// The pod that this strike hits on these facts.
+    pub(super) fn pick<'f>(&self, attempt: &Attempt, facts: &'f Population) -> Result<Pick<'f>, Refused> {
+        let judged = self.judge(facts);
+        let meant = judged.iter().filter(|judged| is_meant(judged)).map(|judged| judged.pod);
+        let groups = victims::groups(&self.spec.kill.group, meant, facts);
+        let stream = attempt.strike.group.as_str();
+        let group = match self.spec.streams {
+            Streams::PerGroup => stream,
+            Streams::Single => {
+                let names = groups.members.keys().map(String::as_str);
+                let order = victims::group_order(self.spec.seed, attempt.strike.strike, names);
+                order.first().copied().unwrap_or(SINGLE)
+            }
+        };
+        let members = groups.members.get(group).map(Vec::as_slice).unwrap_or_default();
+        let eligible: BTreeSet<_> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.as_str()).collect();
+        let may_be_hit = |pod: &&PodFacts| eligible.contains(pod.uid.as_str()) && !self.state.ledger.has_hit(&pod.uid);
+        let candidates: Vec<_> = members.iter().copied().filter(may_be_hit).collect();
+        let chosen = victims::choose(self.spec.seed, attempt.strike.strike, 1, &candidates);
+        let (Some(pod), Some(workload)) = (chosen.first(), chosen.first().and_then(|pod| pod.workload.as_ref())) else {
+            return Err(Refused::new(SkipReason::NoEligiblePod, why_nobody(&judged)));
+        };
+        let of_workload = |p: &&PodFacts| p.workload.as_ref().is_some_and(|key| key.uid == workload.uid);
+        let serving = facts.pods.iter().filter(of_workload).filter(|p| facts.serves(p)).count();
+        let desired = facts.workload(&workload.uid).map_or(0, |w| w.desired as usize);
+        Ok(Pick { pod, workload, group: group.to_owned(), serving, desired })
+    }
+
+    /// Whether that pod may be killed now, with the reservation made in `budget`.
+    pub(super) fn admit(
+        &self,
+        attempt: &Attempt,
+        pick: &Pick<'_>,
+        facts: &Population,
+        budget: &WorkloadBudget,
+    ) -> Result<Decision, Refused> {
+        let mut budget = self.settled(budget, facts);
+        let strike = attempt.strike.strike;
+        let companions = attempt.companions.unwrap_or_else(|| self.companions(pick.desired));
+        let request = KillRequest {
+            limits: &self.spec.limits,
+            policy: &self.spec.policy,
+            mode: self.spec.kill.mode,
+            run: &self.spec.run,
+            strike,
+            done: self.spec.kills_done(&self.state.ledger, self.now),
+            victim: pick.pod,
+            companions,
+        };
+        limits::admit(&request, facts, &budget, self.now)
+            .map_err(|refusal| Refused::new(SkipReason::Limit(refusal.reason), refusal.message))?;
+        let reservation =
+            Reservation { run: self.spec.run.clone(), strike, victim_uid: pick.pod.uid.clone(), since: self.now };
+        budget.reserve(reservation).map_err(|error| Refused::new(SkipReason::VictimTaken, error.to_string()))?;
+        Ok(Decision {
+            attempt: Attempt { companions: Some(companions), ..attempt.clone() },
+            at: self.now,
+            victim: victim_ref(pick.pod, pick.workload),
+            workload: pick.workload.clone(),
+            budget,
+            group: pick.group.clone(),
+            serving: u32::try_from(pick.serving).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// A budget without the reservations that nobody can use any more; kills they stood for are counted.
+    ///
+    /// Ours without an open intent were never sent, or their outcome is in the history: whoever drives this killer has
+    /// fenced off all that drove it before. Those of others end with the time in which a request may still be carried out.
+    fn settled(&self, budget: &WorkloadBudget, facts: &Population) -> WorkloadBudget {
+        let mut settled = budget.clone();
+        for held in &budget.reservations {
+            let uid = held.victim_uid.as_str();
+            let killed_at = if held.run == self.spec.run {
+                if self.state.ledger.intents.iter().any(|intent| intent.victim.uid == uid) {
+                    continue;
+                }
+                let ours =
+                    |kill: &&crate::api::KillRecord| kill.victim.uid == uid && super::ledger::is_kill(kill.outcome);
+                self.state.ledger.history.iter().find(ours).map(|kill| kill.at.0)
+            } else {
+                if elapsed(held.since, self.now) < IN_DOUBT {
+                    continue;
+                }
+                let is_gone = !facts.pods.iter().any(|pod| pod.uid == uid && !pod.terminating);
+                is_gone.then_some(held.since)
+            };
+            settled.release_victim(&held.run, held.strike, uid);
+            if let Some(at) = killed_at {
+                settled.record(&held.run, held.strike, at);
+            }
+        }
+        settled
+    }
+
+    /// Victims of a strike besides the first, for a workload that wants `desired` pods.
+    fn companions(&self, desired: usize) -> u32 {
+        let victims = self.spec.victims.count.of(desired).max(usize::from(self.spec.victims.at_least_one));
+        u32::try_from(victims.saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    fn judge<'f>(&self, facts: &'f Population) -> Vec<Judged<'f>> {
+        eligible(&self.spec.target, &self.spec.policy, facts, self.now)
+    }
+}
+
+/// Whether the pod is one that the spec means, though its state may forbid to kill it at the moment.
+fn is_meant(judged: &Judged<'_>) -> bool {
+    judged.reasons.iter().all(|reason| reason.exclusion.may_pass())
+}
+
+/// Why no pod may be killed: how many pods each reason excludes, the most frequent first.
+fn why_nobody(judged: &[Judged<'_>]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in judged.iter().filter_map(|judged| judged.reasons.first()) {
+        *counts.entry(reason.exclusion.as_str()).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return "there is no pod that could be killed in this group".to_owned();
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
+    counts.truncate(5);
+    let list: Vec<_> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    format!("no pod of this group may be killed; pods of the namespaces by first reason: {}", list.join(", "))
+}
+
+fn victim_ref(pod: &PodFacts, workload: &WorkloadKey) -> VictimRef {
+    VictimRef {
+        namespace: pod.namespace.clone(),
+        pod: pod.name.clone(),
+        uid: pod.uid.clone(),
+        workload: format!("{}/{}", workload.kind, workload.name),
+        workload_uid: workload.uid.clone(),
+        owner_uid: pod.owner.as_ref().map(|owner| owner.uid.clone()).unwrap_or_default(),
+        node: pod.node.clone(),
+    }
+}

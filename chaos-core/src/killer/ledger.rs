@@ -1,0 +1,210 @@
+//! What must survive a crash: the plan, the open intents, and what became of the strikes. The operator keeps it in the
+//! monkey's status, the CLI writes what is new in it to its journal.
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+use super::reason::EndReason;
+use super::{calendar, elapsed, micro};
+use crate::api::{
+    ChaosMonkeyStatus, EndRecord, GroupRecord, IntentRecord, KillRecord, Outcome, PlannedStrike, RecoveringRecord,
+    SkipRecord,
+};
+use crate::model::Schedule;
+
+/// The latest kills that are kept.
+const HISTORY: usize = 100;
+/// The latest skips that are kept.
+const SKIPPED: usize = 50;
+
+/// The durable state of a killer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Ledger {
+    /// Planned strikes, soonest first.
+    pub upcoming: Vec<PlannedStrike>,
+    /// Kills that are decided and whose outcome is not known yet.
+    pub intents: Vec<IntentRecord>,
+    /// The latest kill calls with their outcome, oldest first.
+    pub history: Vec<KillRecord>,
+    /// The latest skips, oldest first.
+    pub skipped: Vec<SkipRecord>,
+    /// What is remembered of each group.
+    pub groups: Vec<GroupRecord>,
+    /// Kills whose replacement is not Ready yet.
+    pub recovering: Vec<RecoveringRecord>,
+    /// Kills so far: accepted ones, those nobody knows the outcome of, and in a dry run those that would have been.
+    pub kills: u64,
+    /// Kills on the day of the last one (UTC).
+    pub kills_today: u64,
+    /// Strikes that killed at least one pod.
+    pub struck: u64,
+    /// Skips so far.
+    pub skips: u64,
+    /// Strikes drawn so far: the number of the next one.
+    pub strikes: u64,
+    /// Why it kills no more.
+    pub ended: Option<EndRecord>,
+    /// Digest of what the plan was drawn from.
+    pub plan: Option<String>,
+}
+
+impl Ledger {
+    /// What a status remembers.
+    pub fn from_status(status: &ChaosMonkeyStatus) -> Self {
+        let status = status.clone();
+        Self {
+            upcoming: status.upcoming,
+            intents: status.intents,
+            history: status.history,
+            skipped: status.skipped,
+            groups: status.groups,
+            recovering: status.recovering,
+            kills: status.kills,
+            kills_today: status.kills_today,
+            struck: status.kills,
+            skips: status.skips,
+            strikes: status.strikes,
+            ended: status.ended,
+            plan: status.plan,
+        }
+    }
+
+    /// Writes itself into a status; what is not its own there stays.
+    pub fn write_to(&self, status: &mut ChaosMonkeyStatus) {
+        let Self {
+            upcoming,
+            intents,
+            history,
+            skipped,
+            groups,
+            recovering,
+            kills,
+            kills_today,
+            struck: _,
+            skips,
+            strikes,
+            ended,
+            plan,
+        } = self.clone();
+        status.next_at = upcoming.iter().map(|strike| strike.at.0).min().map(k8s_openapi_time);
+        status.effective_mean_time_between_kills = self.effective_mean();
+        status.upcoming = upcoming;
+        status.intents = intents;
+        status.history = history;
+        status.skipped = skipped;
+        status.groups = groups;
+        status.recovering = recovering;
+        status.kills = kills;
+        status.kills_today = kills_today;
+        status.skips = skips;
+        status.strikes = strikes;
+        status.ended = ended;
+        status.plan = plan;
+    }
+
+    /// Why it kills no more, if that is so.
+    pub fn end_reason(&self) -> Option<EndReason> {
+        EndReason::parse(&self.ended.as_ref()?.reason)
+    }
+
+    /// Mean active time between two kills of a group, once a group has two.
+    pub fn effective_mean(&self) -> Option<crate::units::Duration> {
+        let gaps: u64 = self.groups.iter().map(|group| group.kills.saturating_sub(1)).sum();
+        let total: std::time::Duration = self.groups.iter().map(|group| group.active.std()).sum();
+        let millis = u64::try_from(total.as_millis()).ok()?.checked_div(gaps)?;
+        Some(crate::units::Duration::from_millis(millis))
+    }
+
+    /// Kills on the day (UTC) of `now`.
+    pub(super) fn kills_on(&self, now: Timestamp) -> u64 {
+        let last = self.groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
+        if last.is_some_and(|last| day_of(last) == day_of(now)) { self.kills_today } else { 0 }
+    }
+
+    /// Whether a kill of that pod was sent, or may have been.
+    pub(super) fn has_hit(&self, uid: &str) -> bool {
+        self.intents.iter().any(|intent| intent.victim.uid == uid)
+            || self.history.iter().any(|kill| kill.victim.uid == uid && is_kill(kill.outcome))
+    }
+
+    /// The intent of that identity.
+    pub(super) fn intent(&self, nonce: &str) -> Option<&IntentRecord> {
+        self.intents.iter().find(|intent| intent.nonce == nonce)
+    }
+
+    /// The record of a group, made if there is none.
+    pub(super) fn group(&mut self, name: &str) -> &mut GroupRecord {
+        let found = self.groups.iter().position(|group| group.group == name);
+        let index = found.unwrap_or_else(|| {
+            self.groups.push(GroupRecord {
+                group: name.to_owned(),
+                drawn: 0,
+                kills: 0,
+                last_kill_at: None,
+                active: crate::units::Duration::default(),
+            });
+            self.groups.len() - 1
+        });
+        &mut self.groups[index]
+    }
+
+    /// Adds a kill call to the history, and to the counts if it was a kill.
+    pub(super) fn record(&mut self, kill: KillRecord, stream: &str, schedule: &Schedule) {
+        if is_kill(kill.outcome) {
+            self.kills_today = self.kills_on(kill.at.0) + 1;
+            self.kills += 1;
+            if !self.history.iter().any(|before| before.strike == kill.strike && is_kill(before.outcome)) {
+                self.struck += 1;
+            }
+            let at = kill.at.clone();
+            let group = self.group(stream);
+            if let Some(last) = &group.last_kill_at {
+                let span = calendar::active_between(schedule, last.0, at.0);
+                group.active = (group.active.std() + span).into();
+            }
+            group.kills += 1;
+            group.last_kill_at = Some(at);
+        }
+        self.history.push(kill);
+        let surplus = self.history.len().saturating_sub(HISTORY);
+        self.history.drain(..surplus);
+    }
+
+    /// Adds a skip.
+    pub(super) fn skip(&mut self, strike: &PlannedStrike, reason: &'static str, message: String, now: Timestamp) {
+        self.skips += 1;
+        self.skipped.push(SkipRecord {
+            strike: strike.strike,
+            group: strike.group.clone(),
+            at: micro(now),
+            reason: reason.to_owned(),
+            message,
+        });
+        let surplus = self.skipped.len().saturating_sub(SKIPPED);
+        self.skipped.drain(..surplus);
+    }
+
+    /// Ends it, unless it has ended: the first reason stands.
+    pub(super) fn end(&mut self, reason: EndReason, message: String, now: Timestamp) {
+        self.upcoming.clear();
+        self.ended.get_or_insert_with(|| EndRecord { reason: reason.as_str().to_owned(), message, at: micro(now) });
+    }
+
+    /// Longest time since one of the open kills was made.
+    pub fn longest_recovery(&self, now: Timestamp) -> Option<std::time::Duration> {
+        self.recovering.iter().map(|record| elapsed(record.since.0, now)).max()
+    }
+}
+
+/// Whether an outcome counts as a kill: what may have happened does.
+pub(super) const fn is_kill(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Killed | Outcome::WouldKill | Outcome::Unknown)
+}
+
+fn k8s_openapi_time(at: Timestamp) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
+    let whole = Timestamp::from_second(at.as_second()).unwrap_or(at);
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(whole)
+}
+
+fn day_of(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
+}

@@ -1,0 +1,116 @@
+//! The strike machine: when the next kill is due, whether it may happen, whom it hits, and what became of it. The operator
+//! runs it for every ChaosMonkey, the CLI for `fault.podKill`, the simulator for both. It is a pure function
+//! ([`Machine`](crate::machine::Machine)): it asks for reads, writes and kills, and is told what came of them.
+//!
+//! The order of one kill, whatever happens in between:
+//! 1. read the workload's budget, then the cluster (so that a kill that is no longer in the budget is already in the facts);
+//! 2. `eligible`, `victims`, `limits` decide on those facts;
+//! 3. reserve: write the budget under the version that was read;
+//! 4. save the intent (the driver saves a changed ledger before it acts);
+//! 5. kill, with the pod's UID as precondition, sent once;
+//! 6. save the outcome;
+//! 7. release the reservation.
+//!
+//! A crash or a lost answer anywhere leaves an intent, a reservation, or both. An intent is resolved by looking the UID up and
+//! never drawn again; a reservation of ours without an intent was never sent, because whoever drives has fenced off all others.
+
+pub mod calendar;
+mod decide;
+mod gaps;
+mod ledger;
+mod messages;
+mod plan;
+mod reason;
+mod settle;
+mod spec;
+mod state;
+mod step;
+mod strike;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use gaps::draw as gap;
+pub use ledger::Ledger;
+pub use messages::{
+    Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, KillerView, Observation, Response, Sighting, Stored,
+    VersionedBudget,
+};
+pub(crate) use plan::SINGLE as SINGLE_STREAM;
+pub use reason::{EndReason, SkipReason};
+pub use spec::{KillerSpec, Life, RunIdentity, Streams, Victims};
+pub use state::KillerState;
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use crate::machine::{Machine, Step};
+
+/// A reservation or an intent whose outcome nobody learned counts for this long: far beyond the time in which a server may
+/// still carry out a request that it did not answer (it retries an eviction for about 10 s).
+pub const IN_DOUBT: Duration = Duration::from_secs(90);
+
+/// A decided kill that was not sent within this time is not sent any more: the facts it was decided on are too old.
+pub const SEND_WITHIN: Duration = Duration::from_secs(5);
+
+/// The strike machine of one spec.
+#[derive(Debug, Clone)]
+pub struct Killer {
+    spec: KillerSpec,
+    digest: String,
+}
+
+impl Killer {
+    /// The machine for this spec.
+    pub fn new(spec: KillerSpec) -> Self {
+        let digest = spec.plan_digest();
+        Self { spec, digest }
+    }
+
+    /// What it is held to.
+    pub const fn spec(&self) -> &KillerSpec {
+        &self.spec
+    }
+}
+
+impl Machine for Killer {
+    type State = KillerState;
+    type Durable = Ledger;
+    type View = KillerView;
+    type Action = Action;
+    type Response = Response;
+
+    fn resume(&self, ledger: Ledger) -> KillerState {
+        KillerState::resume(ledger)
+    }
+
+    fn durable<'a>(&self, state: &'a KillerState) -> &'a Ledger {
+        &state.ledger
+    }
+
+    fn step(
+        &self,
+        state: &KillerState,
+        view: &KillerView,
+        response: Option<Response>,
+        now: Timestamp,
+    ) -> Step<KillerState, Action> {
+        step::step(self, state, view, response, now)
+    }
+}
+
+/// An instant as the API stores it: whole microseconds, so that what was saved equals what is read back.
+fn micro(at: Timestamp) -> MicroTime {
+    MicroTime(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
+}
+
+/// `at + span`, or the end of time.
+fn after(at: Timestamp, span: Duration) -> Timestamp {
+    SignedDuration::try_from(span).ok().and_then(|span| at.checked_add(span).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// Time from `since` to `now`; zero if `since` is later.
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}

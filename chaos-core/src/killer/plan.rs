@@ -1,0 +1,145 @@
+//! The plan: which strikes come next, and when. It is stored, so a restart changes nothing; what was due while nobody was
+//! there is skipped (standing killers) and never made up for in a burst.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::reason::SkipReason;
+use super::step::Cursor;
+use super::{Life, Streams};
+use super::{after, calendar, gaps, micro};
+use crate::api::PlannedStrike;
+
+/// Name of the stream of a killer that has only one.
+pub(crate) const SINGLE: &str = "all";
+/// A standing killer shows this many strikes ahead, at most [`PER_GROUP`] of a group and at least one.
+const SHOWN: usize = 20;
+const PER_GROUP: usize = 5;
+/// Groups that one killer plans for: its status has to stay small.
+const MAX_GROUPS: usize = 300;
+/// A strike of a standing killer that is later than its least gap was missed; within these bounds.
+const LATE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+impl Cursor<'_> {
+    /// Plans what is missing for the groups that are there.
+    pub(super) fn fill_plan(&mut self) {
+        if self.state.ledger.plan.as_deref() != Some(self.digest) {
+            self.state.ledger.upcoming.clear();
+            self.state.ledger.plan = Some(self.digest.to_owned());
+        }
+        let streams = self.streams();
+        let ahead = match self.spec.life {
+            Life::OfRun { .. } => 1,
+            Life::Standing => (SHOWN / streams.len().max(1)).clamp(1, PER_GROUP),
+        };
+        for stream in streams {
+            while self.planned(&stream).count() < ahead {
+                let last = self.planned(&stream).map(|strike| strike.at.0).max();
+                if !self.plan_one(&stream, last.unwrap_or(self.now)) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Drops a planned strike that was done or is not going to be.
+    pub(super) fn consume(&mut self, strike: u64) {
+        self.state.ledger.upcoming.retain(|planned| planned.strike != strike);
+        self.state.retry.remove(&strike);
+    }
+
+    /// Skips what people cancelled.
+    pub(super) fn cancel(&mut self) {
+        let cancelled: Vec<_> =
+            self.state.ledger.upcoming.iter().filter(|s| self.view.cancel.contains(&s.id)).cloned().collect();
+        for strike in cancelled {
+            self.skip(&strike, SkipReason::Cancelled, format!("{} was cancelled", strike.id));
+        }
+    }
+
+    /// Skips what was due while nobody was there (standing killers only).
+    pub(super) fn skip_missed(&mut self) {
+        if self.spec.puts_off() {
+            return;
+        }
+        let tolerance = self.spec.every.min.std().clamp(LATE.0, LATE.1);
+        let is_missed =
+            |strike: &&PlannedStrike| after(strike.at.0, tolerance) < self.now && !self.is_open(strike.strike);
+        let missed: Vec<_> = self.state.ledger.upcoming.iter().filter(is_missed).cloned().collect();
+        for strike in missed {
+            self.skip(&strike, SkipReason::Missed, format!("nobody was there at {}", strike.at.0));
+        }
+    }
+
+    /// Takes a strike out of the plan with the reason for which it did not happen.
+    pub(super) fn skip(&mut self, strike: &PlannedStrike, reason: SkipReason, message: String) {
+        self.consume(strike.strike);
+        self.state.ledger.skip(strike, reason.as_str(), message, self.now);
+    }
+
+    /// The strike whose turn it is, if one is due.
+    pub(super) fn due(&self) -> Option<PlannedStrike> {
+        let ready = self.pending().filter(|strike| self.due_at(strike) <= self.now);
+        ready.min_by_key(|strike| (self.due_at(strike), strike.strike)).cloned()
+    }
+
+    /// When the next strike has to be looked at.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.pending().map(|strike| self.due_at(strike)).min()
+    }
+
+    /// Planned strikes without an open intent. One that has is not drawn again, whatever became of its kill.
+    fn pending(&self) -> impl Iterator<Item = &PlannedStrike> {
+        self.state.ledger.upcoming.iter().filter(|strike| !self.is_open(strike.strike))
+    }
+
+    fn is_open(&self, strike: u64) -> bool {
+        self.state.ledger.intents.iter().any(|intent| intent.strike == strike)
+    }
+
+    /// The instant of a strike, or the one to which it was put off.
+    fn due_at(&self, strike: &PlannedStrike) -> Timestamp {
+        self.state.retry.get(&strike.strike).copied().unwrap_or(strike.at.0)
+    }
+
+    fn planned<'s>(&'s self, stream: &'s str) -> impl Iterator<Item = &'s PlannedStrike> {
+        self.state.ledger.upcoming.iter().filter(move |strike| strike.group == stream)
+    }
+
+    /// The streams that strikes are planned for now.
+    fn streams(&self) -> BTreeSet<String> {
+        match self.spec.streams {
+            Streams::Single => BTreeSet::from([SINGLE.to_owned()]),
+            Streams::PerGroup => self.state.groups.iter().take(MAX_GROUPS).cloned().collect(),
+        }
+    }
+
+    /// Plans the strike of `stream` that follows `anchor`. Whether there is one.
+    pub(super) fn plan_one(&mut self, stream: &str, anchor: Timestamp) -> bool {
+        let record = self.state.ledger.group(stream);
+        let (number, last_kill) = (record.drawn, record.last_kill_at.as_ref().map(|at| at.0));
+        let gap = gaps::draw(&self.spec.every, self.spec.seed, stream, number);
+        // A plan that is drawn anew must keep its distance to the last kill too.
+        let earliest = last_kill.map(|last| after(last, self.spec.every.min.std()));
+        let at = calendar::advance(&self.spec.schedule, anchor, gap)
+            .and_then(|at| calendar::advance(&self.spec.schedule, at.max(earliest.unwrap_or(at)), Duration::ZERO))
+            .filter(|at| self.spec.until().is_none_or(|until| *at < until));
+        let Some(at) = at else {
+            return false;
+        };
+        self.state.ledger.group(stream).drawn += 1;
+        let strike = self.state.ledger.strikes;
+        self.state.ledger.strikes += 1;
+        self.state.ledger.upcoming.push(PlannedStrike {
+            id: format!("s{strike}"),
+            strike,
+            at: micro(at),
+            group: stream.to_owned(),
+            waiting_for: None,
+        });
+        self.state.ledger.upcoming.sort_by_key(|planned| (planned.at.0, planned.strike));
+        true
+    }
+}

@@ -1,0 +1,218 @@
+//! What comes after a kill call: its outcome, the reservation to give back, the pods to come back, and the intents whose
+//! answer was lost.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::messages::{Action, BudgetVersion, Observation, Sighting, Stored, VersionedBudget};
+use super::plan::SINGLE;
+use super::reason::EndReason;
+use super::state::{Phase, Release};
+use super::step::Cursor;
+use super::{IN_DOUBT, Streams, after, elapsed, micro};
+use crate::api::{KillRecord, Outcome, RecoveringRecord, VictimRef};
+use crate::limits::WorkloadBudget;
+use crate::population::{Population, WorkloadKey};
+
+/// A lost answer is looked for this often.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
+/// A reservation that cannot be given back after so many tries is left: the next decision on that workload drops it.
+const RELEASE_TRIES: u8 = 5;
+
+impl Cursor<'_> {
+    /// Takes new facts in: what is seen again, what has recovered, what has not in time.
+    pub(super) fn learn(&mut self, observed: Result<Observation, String>) -> Result<Observation, String> {
+        self.state.looked_at = Some(self.now);
+        let observation = match observed {
+            Ok(observation) => observation,
+            Err(why) => {
+                self.state.blind.get_or_insert_with(|| (self.now, why.clone()));
+                return Err(why);
+            }
+        };
+        self.state.blind = None;
+        let facts = observation.population.clone();
+        self.state.groups = self.group_names(&facts);
+        self.recover(&facts);
+        self.state.facts = Some(facts);
+        Ok(observation)
+    }
+
+    /// Closes the kills that have recovered, and ends the killer if one has not in time.
+    fn recover(&mut self, facts: &Population) {
+        let ledger = &mut self.state.ledger;
+        ledger.recovering.retain(|record| !has_recovered(record, facts));
+        let within = self.spec.limits.recover_within.std();
+        let in_doubt: Vec<_> = ledger.intents.iter().map(|intent| intent.victim.uid.clone()).collect();
+        // A kill that may not have happened has nothing to recover from yet.
+        let is_late = |record: &RecoveringRecord| {
+            !in_doubt.contains(&record.victim.uid) && elapsed(record.since.0, facts.taken_at) > within
+        };
+        let Some(late) = ledger.recovering.iter().find(|record| is_late(record)).cloned() else { return };
+        // It is told once; nobody waits for it any longer.
+        ledger.recovering.retain(|record| !is_late(record));
+        let span = elapsed(late.since.0, facts.taken_at).as_secs();
+        let VictimRef { namespace, pod, workload, .. } = &late.victim;
+        let message = format!("no replacement of {namespace}/{pod} ({workload}) is Ready {span} s after its kill");
+        ledger.end(EndReason::NotRecovered, message, self.now);
+    }
+
+    /// Closes an intent with its outcome. The reservation that has to be given back.
+    pub(super) fn settle(
+        &mut self,
+        nonce: &str,
+        outcome: Outcome,
+        at: Timestamp,
+        message: Option<String>,
+    ) -> Option<Release> {
+        let intent = self.state.ledger.intent(nonce)?.clone();
+        self.state.ledger.intents.retain(|open| open.nonce != nonce);
+        self.state.look_up.remove(nonce);
+        let is_kill = super::ledger::is_kill(outcome);
+        if outcome != Outcome::Killed {
+            self.state.ledger.recovering.retain(|record| record.victim.uid != intent.victim.uid);
+        }
+        let release = Release {
+            workload: workload_key(&intent.victim),
+            strike: intent.strike,
+            victim_uid: intent.victim.uid.clone(),
+            killed_at: is_kill.then_some(at),
+            known: None,
+            tries: 0,
+            then: None,
+        };
+        let stream = match self.spec.streams {
+            Streams::Single => SINGLE,
+            Streams::PerGroup => &intent.group,
+        };
+        let kill = KillRecord {
+            strike: intent.strike,
+            nonce: nonce.to_owned(),
+            group: intent.group.clone(),
+            victim: intent.victim,
+            at: micro(at),
+            outcome,
+            message,
+        };
+        self.state.ledger.record(kill, stream, &self.spec.schedule);
+        Some(release)
+    }
+
+    /// The next open intent whose victim has to be looked up. After a crash all of them are open.
+    pub(super) fn look_up_due(&mut self) -> Option<Action> {
+        let due = |nonce: &str| self.state.look_up.get(nonce).is_none_or(|at| *at <= self.now);
+        let intent = self.state.ledger.intents.iter().find(|intent| due(&intent.nonce))?;
+        let (nonce, victim) = (intent.nonce.clone(), intent.victim.clone());
+        self.state.phase = Phase::LookingUp { nonce };
+        Some(Action::LookUp(victim))
+    }
+
+    /// What became of a victim whose kill was not answered.
+    pub(super) fn found(&mut self, nonce: &str, sighting: Sighting) -> Option<Action> {
+        let intent = self.state.ledger.intent(nonce)?;
+        let (decided_at, strike) = (intent.decided_at.0, intent.strike);
+        let outcome = match sighting {
+            Sighting::Gone | Sighting::Terminating => Outcome::Killed,
+            Sighting::Alive if elapsed(decided_at, self.now) >= IN_DOUBT => Outcome::Unknown,
+            Sighting::Alive | Sighting::Unseen(_) => {
+                self.state.look_up.insert(nonce.to_owned(), after(self.now, LOOK_UP_EVERY));
+                return None;
+            }
+        };
+        let message = "the answer was lost; the pod was looked up by its UID".to_owned();
+        let release = self.settle(nonce, outcome, decided_at, Some(message))?;
+        // After a crash the strike is still in the plan: it has had its kill.
+        self.consume(strike);
+        self.release(release)
+    }
+
+    /// Gives a reservation back.
+    pub(super) fn release(&mut self, mut release: Release) -> Option<Action> {
+        let Some((version, budget)) = release.known.take() else {
+            let workload = release.workload.clone();
+            self.state.phase = Phase::Rereading(release);
+            return Some(Action::ReadBudget(workload));
+        };
+        let Some(budget) = without(&release, &self.spec.run, budget) else {
+            return self.go_on(release);
+        };
+        let workload = release.workload.clone();
+        self.state.phase = Phase::Releasing(release);
+        Some(Action::WriteBudget { workload, at: version, budget })
+    }
+
+    /// The budget was read again, to give a reservation back.
+    pub(super) fn reread(&mut self, mut release: Release, read: Result<VersionedBudget, String>) -> Option<Action> {
+        match read {
+            // The workload itself is gone, and its budget with it.
+            Ok(VersionedBudget { version: BudgetVersion::Absent, .. }) => self.go_on(release),
+            Ok(VersionedBudget { version, budget }) => {
+                release.known = Some((version, budget));
+                self.release(release)
+            }
+            Err(_) => self.try_again(release),
+        }
+    }
+
+    /// The reservation was given back, or not.
+    pub(super) fn released(&mut self, release: Release, stored: Stored) -> Option<Action> {
+        match stored {
+            Stored::Done(_) => self.go_on(release),
+            Stored::Conflict | Stored::Refused(_) | Stored::Unknown(_) => self.try_again(release),
+        }
+    }
+
+    fn try_again(&mut self, release: Release) -> Option<Action> {
+        if release.tries >= RELEASE_TRIES {
+            return self.go_on(release);
+        }
+        self.release(Release { tries: release.tries + 1, known: None, ..release })
+    }
+
+    /// Goes on with the next victim of the strike, if it has one.
+    fn go_on(&mut self, release: Release) -> Option<Action> {
+        let attempt = release.then?;
+        if self.view.leave || self.state.ledger.ended.is_some() {
+            return None;
+        }
+        if let Some((reason, message)) = self.brake() {
+            return self.refuse(&attempt, reason, message);
+        }
+        Some(self.look_for(attempt))
+    }
+}
+
+/// The budget without the reservation and with the kill it stood for; `None` if there is nothing to change.
+fn without(release: &Release, run: &str, mut budget: WorkloadBudget) -> Option<WorkloadBudget> {
+    if !budget.release_victim(run, release.strike, &release.victim_uid) {
+        return None;
+    }
+    if let Some(at) = release.killed_at {
+        budget.record(run, release.strike, at);
+    }
+    Some(budget)
+}
+
+/// As many pods serve again as before the kill, or as many as are wanted by now; or there is nothing left to recover.
+fn has_recovered(record: &RecoveringRecord, facts: &Population) -> bool {
+    let Some(workload) = facts.workload(&record.victim.workload_uid) else {
+        return true;
+    };
+    let of_workload =
+        |pod: &&crate::population::PodFacts| pod.workload.as_ref().is_some_and(|key| key.uid == workload.key.uid);
+    let mut pods = facts.pods.iter().filter(of_workload);
+    let victim_is_out = pods.clone().all(|pod| pod.uid != record.victim.uid || pod.terminating);
+    let serving = pods.by_ref().filter(|pod| facts.serves(pod)).count();
+    victim_is_out && serving >= (record.serving_before as usize).min(workload.desired as usize)
+}
+
+fn workload_key(victim: &VictimRef) -> WorkloadKey {
+    let (kind, name) = victim.workload.split_once('/').unwrap_or(("", &victim.workload));
+    WorkloadKey {
+        namespace: victim.namespace.clone(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        uid: victim.workload_uid.clone(),
+    }
+}

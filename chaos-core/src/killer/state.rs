@@ -1,0 +1,119 @@
+//! What a killer remembers between two steps: the ledger, and where it is in the strike in hand (lost in a crash, on purpose).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Ledger;
+use super::messages::BudgetVersion;
+use crate::api::{PlannedStrike, VictimRef};
+use crate::limits::WorkloadBudget;
+use crate::population::{Population, WorkloadKey};
+
+/// The state of a killer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KillerState {
+    /// What survives a crash.
+    pub ledger: Ledger,
+    /// The action whose response is awaited, with all that is needed to go on from it.
+    pub(super) phase: Phase,
+    /// The newest facts.
+    pub(super) facts: Option<Arc<Population>>,
+    /// Groups that have pods of the target, by the newest facts.
+    pub(super) groups: BTreeSet<String>,
+    /// When this process took over.
+    pub(super) began_at: Option<Timestamp>,
+    /// When the cluster was last looked at, with or without success.
+    pub(super) looked_at: Option<Timestamp>,
+    /// Since when it cannot be seen, and why.
+    pub(super) blind: Option<(Timestamp, String)>,
+    /// Due strikes that were put off, by number: when to try again.
+    pub(super) retry: BTreeMap<u64, Timestamp>,
+    /// Open intents by nonce: when to look the victim up again.
+    pub(super) look_up: BTreeMap<String, Timestamp>,
+}
+
+/// What is awaited.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Phase {
+    /// Nothing.
+    Idle,
+    /// A look at the cluster, for the plan and for recoveries.
+    Surveying,
+    /// A look at the cluster, for a strike.
+    Examining(Attempt),
+    /// The reservation.
+    Reserving(Box<Decision>),
+    /// The answer to the kill of this intent.
+    Sending { attempt: Attempt, nonce: String },
+    /// A look at the victim of this intent.
+    LookingUp { nonce: String },
+    /// The budget, to give a reservation back.
+    Rereading(Release),
+    /// The budget without the reservation.
+    Releasing(Release),
+}
+
+/// A strike in hand.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Attempt {
+    /// Which.
+    pub strike: PlannedStrike,
+    /// How often it was examined already, in this attempt.
+    pub round: u8,
+    /// Victims that it still has to kill besides the next; `None`: not decided yet.
+    pub companions: Option<u32>,
+}
+
+/// A kill that is decided and not reserved yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Decision {
+    pub attempt: Attempt,
+    /// When, on facts that were fresh then.
+    pub at: Timestamp,
+    pub victim: VictimRef,
+    pub workload: WorkloadKey,
+    /// The budget with the reservation in it.
+    pub budget: WorkloadBudget,
+    /// Name of the victim's group.
+    pub group: String,
+    /// Pods of the workload that serve, the victim included.
+    pub serving: u32,
+}
+
+/// A reservation to give back.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Release {
+    pub workload: WorkloadKey,
+    pub strike: u64,
+    pub victim_uid: String,
+    /// When the victim was killed, if it was.
+    pub killed_at: Option<Timestamp>,
+    /// The budget as it was last known.
+    pub known: Option<(BudgetVersion, WorkloadBudget)>,
+    pub tries: u8,
+    /// The strike goes on with its next victim afterwards.
+    pub then: Option<Attempt>,
+}
+
+impl KillerState {
+    pub(super) fn resume(ledger: Ledger) -> Self {
+        Self {
+            ledger,
+            phase: Phase::Idle,
+            facts: None,
+            groups: BTreeSet::new(),
+            began_at: None,
+            looked_at: None,
+            blind: None,
+            retry: BTreeMap::new(),
+            look_up: BTreeMap::new(),
+        }
+    }
+
+    /// Since when the cluster cannot be seen, and why.
+    pub const fn blind(&self) -> Option<&(Timestamp, String)> {
+        self.blind.as_ref()
+    }
+}

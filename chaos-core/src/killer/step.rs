@@ -1,0 +1,209 @@
+//! The step function: takes the response in, and decides what comes next when nothing is in hand.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::messages::{Action, KillerView, Response};
+use super::reason::{EndReason, SkipReason};
+use super::state::{Attempt, Phase};
+use super::{Killer, KillerSpec, KillerState, Life, after, calendar, elapsed};
+use crate::limits::RefusalReason;
+use crate::machine::{Next, Step};
+
+/// How often groups are looked for while nothing else asks for a look at the cluster.
+const SURVEY_EVERY: Duration = Duration::from_secs(60);
+/// How often the cluster is looked for while it is out of sight.
+const BLIND_RETRY: Duration = Duration::from_secs(1);
+/// While a kill recovers, the cluster is looked at whenever a tenth more of the time since the kill has passed, within these
+/// bounds: recovery times are right to a tenth.
+const RECOVERY_LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Beats that may be missed. One interval more is allowed before a missed one is one, half an interval for the way it takes.
+const MISSED_BEATS: u32 = 2;
+
+/// One step on its way: the state it changes, and all it may look at.
+pub(super) struct Cursor<'a> {
+    pub spec: &'a KillerSpec,
+    /// Digest of what the plan depends on.
+    pub digest: &'a str,
+    pub view: &'a KillerView,
+    pub now: Timestamp,
+    pub state: KillerState,
+}
+
+/// One step of the strike machine.
+pub(super) fn step(
+    killer: &Killer,
+    state: &KillerState,
+    view: &KillerView,
+    response: Option<Response>,
+    now: Timestamp,
+) -> Step<KillerState, Action> {
+    let mut cursor = Cursor { spec: &killer.spec, digest: &killer.digest, view, now, state: state.clone() };
+    cursor.state.began_at.get_or_insert(now);
+    let action = cursor.take(response);
+    let next = action.map_or_else(|| cursor.idle(), Next::Act);
+    Step { state: cursor.state, next }
+}
+
+impl Cursor<'_> {
+    /// Takes in what came of the last action. The action that the strike in hand goes on with, if it does.
+    fn take(&mut self, response: Option<Response>) -> Option<Action> {
+        match (std::mem::replace(&mut self.state.phase, Phase::Idle), response?) {
+            (Phase::Surveying, Response::Observed(observed)) => {
+                if self.learn(observed).is_ok() {
+                    self.plan_if_allowed();
+                }
+                None
+            }
+            (Phase::Examining(attempt), Response::Observed(observed)) => self.examine(attempt, observed),
+            (Phase::Reserving(decision), Response::Stored(stored)) => self.reserved(*decision, stored),
+            (Phase::Sending { attempt, nonce }, Response::Kill(answer)) => self.sent(attempt, &nonce, answer),
+            (Phase::LookingUp { nonce }, Response::Found(sighting)) => self.found(&nonce, sighting),
+            (Phase::Rereading(release), Response::Budget(read)) => self.reread(release, read),
+            (Phase::Releasing(release), Response::Stored(stored)) => self.released(release, stored),
+            // An answer to nothing that was asked: there is nothing to go on with.
+            _ => None,
+        }
+    }
+
+    /// Decides what to do when nothing is in hand.
+    fn idle(&mut self) -> Next<Action> {
+        if self.view.leave {
+            return Next::Done;
+        }
+        self.end_if_over();
+        if let Some(action) = self.look_up_due() {
+            return Next::Act(action);
+        }
+        if self.state.ledger.ended.is_some() {
+            if self.state.ledger.intents.is_empty() && self.state.ledger.recovering.is_empty() {
+                return Next::Done;
+            }
+        } else if self.view.suspended {
+            self.state.ledger.upcoming.clear();
+        } else {
+            self.cancel();
+            self.skip_missed();
+            self.plan_if_allowed();
+        }
+        if self.survey_at().is_some_and(|at| at <= self.now) {
+            self.state.phase = Phase::Surveying;
+            return Next::Act(Action::Observe { budgets: Vec::new() });
+        }
+        while let Some(strike) = self.due() {
+            let attempt = Attempt { strike, round: 0, companions: None };
+            if let Some((reason, message)) = self.brake() {
+                self.refuse(&attempt, reason, message);
+                continue;
+            }
+            return Next::Act(self.look_for(attempt));
+        }
+        self.plan_if_allowed();
+        Next::Wait(self.wake_at())
+    }
+
+    /// Why no kill may be made now, before any look at the cluster.
+    pub(super) fn brake(&self) -> Option<(SkipReason, String)> {
+        if self.view.suspended {
+            return Some((SkipReason::Held, "suspended".to_owned()));
+        }
+        if let Some(why) = &self.view.hold {
+            return Some((SkipReason::Held, why.clone()));
+        }
+        if let Some((silent, interval)) = self.silence()
+            && (silent > interval * MISSED_BEATS || self.view.beat.is_none())
+        {
+            let (silent, interval) = (silent.as_millis(), interval.as_millis());
+            let message = format!("the run has been silent for {silent} ms; a heartbeat is due every {interval} ms");
+            return Some((SkipReason::HeartbeatLate, message));
+        }
+        if let Life::OfRun { strikes, .. } = self.spec.life {
+            let open = self.state.ledger.intents.len() as u64;
+            let done = self.state.ledger.struck + open >= u64::from(strikes);
+            if open > 0 && done {
+                let message = "the last kill's outcome is not known yet".to_owned();
+                return Some((SkipReason::Limit(RefusalReason::MaxKills), message));
+            }
+        }
+        if !calendar::stretch(&self.spec.schedule, self.now).active {
+            return Some((SkipReason::OutsideSchedule, "the schedule allows no kill at this time".to_owned()));
+        }
+        None
+    }
+
+    /// Ends the killer if its time or its work is over, or its run is silent, or the cluster out of sight for too long.
+    fn end_if_over(&mut self) {
+        let Life::OfRun { until, strikes, .. } = self.spec.life else { return };
+        let ledger = &self.state.ledger;
+        let max_kills = u64::from(self.spec.limits.max_kills);
+        let blind =
+            self.state.blind.clone().filter(|(since, _)| elapsed(*since, self.now) > self.spec.limits.max_blind.std());
+        let end = if ledger.kills >= max_kills || ledger.struck >= u64::from(strikes) {
+            (EndReason::StrikesDone, format!("{} kills are done", ledger.kills))
+        } else if self.now >= until {
+            (EndReason::Until, format!("its time ended at {until}"))
+        } else if let Some((silent, _)) =
+            self.silence().filter(|(silent, interval)| *silent > *interval * MISSED_BEATS + *interval / 2)
+        {
+            (EndReason::HeartbeatLost, format!("the run has given no sign of life for {} ms", silent.as_millis()))
+        } else if let Some((since, why)) = blind {
+            let span = elapsed(since, self.now).as_secs();
+            (EndReason::Blind, format!("the cluster was out of sight for {span} s: {why}"))
+        } else {
+            return;
+        };
+        self.state.ledger.end(end.0, end.1, self.now);
+    }
+
+    /// How long the run has been silent, and how often it should beat. A run that never beat is silent since the first look.
+    fn silence(&self) -> Option<(Duration, Duration)> {
+        let Life::OfRun { heartbeat: Some(interval), .. } = self.spec.life else { return None };
+        let since = self.view.beat.or(self.state.began_at)?;
+        let silent = elapsed(since, self.now);
+        Some((silent, interval))
+    }
+
+    fn plan_if_allowed(&mut self) {
+        let known = self.state.facts.is_some();
+        if known && self.state.ledger.ended.is_none() && !self.view.suspended {
+            self.fill_plan();
+        }
+    }
+
+    /// When the cluster has to be looked at, strikes aside.
+    fn survey_at(&self) -> Option<Timestamp> {
+        let ended = self.state.ledger.ended.is_some();
+        let recovering = self.state.ledger.longest_recovery(self.now);
+        if recovering.is_none() && (ended || self.view.suspended) {
+            return None;
+        }
+        let Some(looked_at) = self.state.looked_at else {
+            return Some(self.now);
+        };
+        let pause = if self.state.blind.is_some() {
+            BLIND_RETRY
+        } else {
+            let look = |since: Duration| (since / 10).clamp(RECOVERY_LOOK.0, RECOVERY_LOOK.1);
+            self.shortest_recovery().map_or(SURVEY_EVERY, look)
+        };
+        Some(after(looked_at, pause))
+    }
+
+    fn shortest_recovery(&self) -> Option<Duration> {
+        self.state.ledger.recovering.iter().map(|record| elapsed(record.since.0, self.now)).min()
+    }
+
+    /// The earliest instant at which something is to be done.
+    fn wake_at(&self) -> Option<Timestamp> {
+        let heartbeat = self.silence().zip(self.view.beat.or(self.state.began_at)).map(|((_, interval), since)| {
+            after(since, interval * MISSED_BEATS + interval / 2 + Duration::from_millis(1))
+        });
+        let going_on = self.state.ledger.ended.is_none();
+        let blind = self.state.blind.as_ref().map(|(since, _)| after(*since, self.spec.limits.max_blind.std()));
+        let of_life = [self.next_due(), self.spec.until(), heartbeat, blind].into_iter().flatten().filter(|_| going_on);
+        let look_up = self.state.look_up.values().copied().min();
+        let later = |at: &Timestamp| *at > self.now;
+        of_life.chain(look_up).chain(self.survey_at()).filter(later).min()
+    }
+}

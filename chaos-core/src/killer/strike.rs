@@ -1,0 +1,276 @@
+//! One kill from the look at the cluster to its outcome. Every exit records why, and gives back what was reserved.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::decide::Refused;
+use super::messages::{Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, Observation, Stored};
+use super::reason::SkipReason;
+use super::spec::hex;
+use super::state::{Attempt, Decision, Phase, Release};
+use super::step::Cursor;
+use super::{SEND_WITHIN, after, elapsed, micro};
+use crate::api::{IntentRecord, KillRecord, Mode, Outcome, RecoveringRecord};
+use crate::limits::RefusalReason;
+use crate::population::WorkloadKey;
+
+/// How often a strike looks again because the facts or the budget changed under it.
+const MAX_ROUNDS: u8 = 6;
+/// A strike that was put off is tried again after this.
+const RETRY: Duration = Duration::from_millis(200);
+/// … and after this, if the kill itself was refused.
+const RETRY_REFUSED: Duration = Duration::from_secs(1);
+/// A victim whose kill was not answered is looked up after this for the first time.
+pub(super) const LOOK_UP_AFTER: Duration = Duration::from_millis(250);
+
+impl Cursor<'_> {
+    /// Asks for the facts that this strike needs: the budget of the workload it would hit by what is known now.
+    pub(super) fn look_for(&mut self, attempt: Attempt) -> Action {
+        let facts = self.state.facts.clone();
+        let workload = facts.as_deref().and_then(|facts| Some(self.pick(&attempt, facts).ok()?.workload.clone()));
+        self.look(attempt, workload)
+    }
+
+    fn look(&mut self, attempt: Attempt, workload: Option<WorkloadKey>) -> Action {
+        self.state.phase = Phase::Examining(Attempt { round: attempt.round + 1, ..attempt });
+        Action::Observe { budgets: workload.into_iter().collect() }
+    }
+
+    /// Decides on fresh facts.
+    pub(super) fn examine(&mut self, attempt: Attempt, observed: Result<Observation, String>) -> Option<Action> {
+        let observation = match self.learn(observed) {
+            Ok(observation) => observation,
+            Err(why) => return self.refuse(&attempt, SkipReason::Blind, why),
+        };
+        // What was found may have ended it, and time has passed.
+        if self.state.ledger.ended.is_some() || self.view.leave {
+            return None;
+        }
+        if let Some((reason, message)) = self.brake().or_else(|| self.too_close(&attempt)) {
+            return self.refuse(&attempt, reason, message);
+        }
+        match self.decide(&attempt, &observation) {
+            Ok(Examined::Decided(decision, version)) => self.reserve(decision, version),
+            Ok(Examined::Unread(workload)) => Some(self.look(attempt, Some(workload))),
+            Err(refused) => self.refuse(&attempt, refused.reason, refused.message),
+        }
+    }
+
+    fn decide(&self, attempt: &Attempt, observation: &Observation) -> Result<Examined, Refused> {
+        let facts = observation.population.as_ref();
+        let pick = self.pick(attempt, facts)?;
+        let read = observation.budgets.iter().find(|(key, _)| key.uid == pick.workload.uid);
+        let versioned = match read {
+            Some((_, Ok(versioned))) => versioned,
+            Some((_, Err(why))) => return Err(Refused::new(SkipReason::BudgetUnavailable, why.clone())),
+            // Another workload than expected: its budget has to be read before the facts are.
+            None if attempt.round < MAX_ROUNDS => return Ok(Examined::Unread(pick.workload.clone())),
+            None => {
+                return Err(Refused::new(SkipReason::BudgetContended, "the pods change faster than they can be read"));
+            }
+        };
+        let decision = self.admit(attempt, &pick, facts, &versioned.budget)?;
+        Ok(Examined::Decided(Box::new(decision), versioned.version.clone()))
+    }
+
+    /// Two kills of a group keep their distance even if the first one was late.
+    fn too_close(&self, attempt: &Attempt) -> Option<(SkipReason, String)> {
+        let record = self.state.ledger.groups.iter().find(|group| group.group == attempt.strike.group)?;
+        let since = elapsed(record.last_kill_at.as_ref()?.0, self.now);
+        let is_same_strike = attempt.companions.is_some();
+        let min = self.spec.every.min;
+        (!is_same_strike && since < min.std()).then(|| {
+            (
+                SkipReason::Spacing,
+                format!("the last kill of this group was {} ms ago; {min} is the least", since.as_millis()),
+            )
+        })
+    }
+
+    /// Reserves what was decided; in a dry run that is all there is to do.
+    fn reserve(&mut self, decision: Box<Decision>, at: BudgetVersion) -> Option<Action> {
+        if self.spec.mode == Mode::DryRun {
+            self.pretend(&decision);
+            return None;
+        }
+        let action = Action::WriteBudget { workload: decision.workload.clone(), at, budget: decision.budget.clone() };
+        self.state.phase = Phase::Reserving(decision);
+        Some(action)
+    }
+
+    /// Writes down what a live run would have done.
+    fn pretend(&mut self, decision: &Decision) {
+        let kill = KillRecord {
+            strike: decision.attempt.strike.strike,
+            nonce: self.nonce(decision),
+            group: decision.group.clone(),
+            victim: decision.victim.clone(),
+            at: micro(self.now),
+            outcome: Outcome::WouldKill,
+            message: None,
+        };
+        self.state.ledger.record(kill, &decision.attempt.strike.group, &self.spec.schedule);
+        self.struck(&decision.attempt, self.now);
+    }
+
+    /// The reservation was made, or not.
+    pub(super) fn reserved(&mut self, decision: Decision, stored: Stored) -> Option<Action> {
+        let attempt = decision.attempt.clone();
+        let version = match stored {
+            Stored::Done(version) => version,
+            Stored::Conflict if attempt.round < MAX_ROUNDS => return Some(self.look(attempt, Some(decision.workload))),
+            Stored::Conflict => {
+                return self.refuse(&attempt, SkipReason::BudgetContended, "others write its budget all the time");
+            }
+            // If it was written after all, it is a reservation of ours without an intent: the next decision drops it.
+            Stored::Refused(why) | Stored::Unknown(why) => {
+                return self.refuse(&attempt, SkipReason::BudgetUnavailable, why);
+            }
+        };
+        if let Some((reason, message)) = self.brake().or_else(|| self.changed_meanwhile(&decision)) {
+            let _ = self.refuse(&attempt, reason, message);
+            let release = self.release_of(&decision, Some((version, decision.budget.clone())));
+            return self.release(release);
+        }
+        Some(self.send(decision))
+    }
+
+    /// Writes the intent and asks for the kill: the driver saves the one before it does the other.
+    fn send(&mut self, decision: Decision) -> Action {
+        let nonce = self.nonce(&decision);
+        let deadline = after(decision.at, SEND_WITHIN);
+        let strike = decision.attempt.strike.clone();
+        self.state.ledger.intents.push(IntentRecord {
+            strike: strike.strike,
+            nonce: nonce.clone(),
+            group: decision.group,
+            victim: decision.victim.clone(),
+            due: strike.at.clone(),
+            decided_at: micro(decision.at),
+            deadline: micro(deadline),
+        });
+        // Written with the intent: a kill whose answer is lost has to recover too.
+        self.state.ledger.recovering.push(RecoveringRecord {
+            strike: strike.strike,
+            victim: decision.victim.clone(),
+            since: micro(self.now),
+            serving_before: decision.serving,
+        });
+        self.state.phase = Phase::Sending { attempt: decision.attempt, nonce: nonce.clone() };
+        let kill = &self.spec.kill;
+        let grace = kill.grace.map(crate::units::Duration::std);
+        Action::Kill(KillOrder { strike, nonce, victim: decision.victim, mode: kill.mode, grace, deadline })
+    }
+
+    /// The kill was answered, or not.
+    pub(super) fn sent(&mut self, attempt: Attempt, nonce: &str, answer: KillAnswer) -> Option<Action> {
+        let (outcome, put_off) = match answer.kind {
+            KillAnswerKind::Accepted => (Outcome::Killed, None),
+            KillAnswerKind::Blocked => (Outcome::Blocked, Some((SkipReason::EvictionBlocked, RETRY))),
+            KillAnswerKind::Gone => (Outcome::Gone, Some((SkipReason::VictimGone, Duration::ZERO))),
+            KillAnswerKind::Refused | KillAnswerKind::NotSent => {
+                (Outcome::Failed, Some((SkipReason::KillRefused, RETRY_REFUSED)))
+            }
+            KillAnswerKind::Unknown => {
+                // Counted as done until somebody knows better: the next strike keeps its distance.
+                self.state.look_up.insert(nonce.to_owned(), after(self.now, LOOK_UP_AFTER));
+                self.struck(&attempt, answer.at);
+                return None;
+            }
+        };
+        let mut release = self.settle(nonce, outcome, answer.at, answer.message.clone())?;
+        match put_off {
+            None => {
+                self.struck(&attempt, answer.at);
+                let left = attempt.companions.unwrap_or_default();
+                release.then = left.checked_sub(1).map(|left| Attempt { companions: Some(left), round: 0, ..attempt });
+            }
+            Some((reason, pause)) => {
+                let _ = self.refuse(&attempt, reason, answer.message.unwrap_or_default());
+                self.state.retry.entry(attempt.strike.strike).and_modify(|at| *at = after(self.now, pause));
+            }
+        }
+        self.release(release)
+    }
+
+    /// A strike that does not happen now: put off if this killer does that, or else skipped.
+    pub(super) fn refuse(
+        &mut self,
+        attempt: &Attempt,
+        reason: SkipReason,
+        message: impl Into<String>,
+    ) -> Option<Action> {
+        let strike = &attempt.strike;
+        let has_struck = !self.state.ledger.upcoming.iter().any(|planned| planned.strike == strike.strike);
+        if has_struck || !self.spec.puts_off() {
+            self.skip(strike, reason, message.into());
+            return None;
+        }
+        self.state.retry.insert(strike.strike, after(self.now, RETRY));
+        for planned in self.state.ledger.upcoming.iter_mut().filter(|planned| planned.strike == strike.strike) {
+            planned.waiting_for = Some(reason.as_str().to_owned());
+        }
+        None
+    }
+
+    /// A strike has killed for the first time: it leaves the plan, and the next one of its stream is planned from here.
+    fn struck(&mut self, attempt: &Attempt, at: jiff::Timestamp) {
+        self.consume(attempt.strike.strike);
+        if self.spec.puts_off() {
+            self.state.ledger.upcoming.retain(|planned| planned.group != attempt.strike.group);
+            self.plan_one(&attempt.strike.group, at);
+        }
+    }
+
+    /// What has come between the decision and the reservation.
+    fn changed_meanwhile(&self, decision: &Decision) -> Option<(SkipReason, String)> {
+        let id = &decision.attempt.strike.id;
+        let age = elapsed(decision.at, self.now);
+        if self.view.cancel.contains(id) {
+            Some((SkipReason::Cancelled, format!("{id} was cancelled")))
+        } else if age >= SEND_WITHIN {
+            let message = format!("its budget was written {} ms after it was decided", age.as_millis());
+            Some((SkipReason::Limit(RefusalReason::StaleView), message))
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn release_of(
+        &self,
+        decision: &Decision,
+        known: Option<(BudgetVersion, crate::limits::WorkloadBudget)>,
+    ) -> Release {
+        Release {
+            workload: decision.workload.clone(),
+            strike: decision.attempt.strike.strike,
+            victim_uid: decision.victim.uid.clone(),
+            killed_at: None,
+            known,
+            tries: 0,
+            then: None,
+        }
+    }
+
+    /// The identity of a kill: no other decision has the same, on any machine.
+    fn nonce(&self, decision: &Decision) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"chaos kill v1");
+        for part in [&self.spec.run, &decision.victim.uid] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        hash.update(decision.attempt.strike.strike.to_be_bytes());
+        hash.update(self.now.as_nanosecond().to_be_bytes());
+        hex(&hash.finalize()[..8])
+    }
+}
+
+/// What an examination came to.
+enum Examined {
+    /// It may happen; the budget has to be at that version still.
+    Decided(Box<Decision>, BudgetVersion),
+    /// The budget of this workload has to be read first.
+    Unread(WorkloadKey),
+}

@@ -1,0 +1,427 @@
+//! The strike machine, stepped by hand: a world in a few lines answers every action, and the clock moves as the machine asks.
+//! What concurrency, crashes and lost answers do to it is tested by the simulation in `chaos-engine`.
+
+mod calendar;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::{ChaosMonkeySpec, Outcome};
+use crate::limits::WorkloadBudget;
+use crate::machine::Next;
+use crate::population::{NamespaceFacts, OwnerFacts, PodFacts, Population, SwitchState, WorkloadFacts, WorkloadKey};
+use crate::validate::{self, Meta};
+
+const NS: &str = "dispatch";
+
+/// A killer and the little world around it.
+struct Play {
+    killer: Killer,
+    state: KillerState,
+    view: KillerView,
+    now: Timestamp,
+    /// Pods that serve, by UID.
+    pods: Vec<String>,
+    /// A killed pod is replaced after this; `None`: never.
+    replaced_after: Option<SignedDuration>,
+    coming: Vec<Timestamp>,
+    budget: (u64, WorkloadBudget),
+    answer: KillAnswerKind,
+    is_blind: bool,
+    actions: Vec<&'static str>,
+    born: u64,
+}
+
+fn start() -> Timestamp {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
+fn spec(change: impl FnOnce(&mut Value)) -> ChaosMonkeySpec {
+    let mut spec = json!({
+        "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
+        "fault": {"podKill": {"mode": "Evict", "group": "Workload"}},
+        "mode": "Live", "meanTimeBetweenKills": "1h", "minTimeBetweenKills": "10m", "schedule": {}, "guards": [],
+        "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 100, "minInterval": "0s", "recoverWithin": "1m",
+            "maxBlind": "1m", "allowForce": false},
+        "seed": 7,
+    });
+    change(&mut spec);
+    serde_json::from_value(spec).unwrap()
+}
+
+/// A run's monkey: 3 kills, one a second.
+fn of_run(spec: &mut Value) {
+    spec["meanTimeBetweenKills"] = json!("1s");
+    spec["minTimeBetweenKills"] = json!("400ms");
+    spec["until"] = json!("2026-11-23T12:05:00Z");
+    spec["maxKills"] = json!(3);
+    spec["limits"]["maxKills"] = json!(3);
+    spec["heartbeatLease"] = json!({"name": "beat", "interval": "2s"});
+}
+
+impl Play {
+    fn new(change: impl FnOnce(&mut Value)) -> Self {
+        let meta = Meta { name: "m".into(), namespace: NS.into(), uid: "run".into() };
+        let monkey = validate::monkey(&spec(change), &meta).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let killer = Killer::new(KillerSpec::of_monkey(&monkey, "chaos-system"));
+        let state = killer.resume(Ledger::default());
+        Self {
+            killer,
+            state,
+            view: KillerView::default(),
+            now: start(),
+            pods: (0..3).map(|i| format!("pod-{i}")).collect(),
+            replaced_after: Some(SignedDuration::from_millis(300)),
+            coming: Vec::new(),
+            budget: (0, WorkloadBudget::default()),
+            answer: KillAnswerKind::Accepted,
+            is_blind: false,
+            actions: Vec::new(),
+            born: 3,
+        }
+    }
+
+    /// Lets it work for that long, or until it is done. Whether it is done.
+    fn run(&mut self, span: SignedDuration) -> bool {
+        let end = self.now + span;
+        let mut response = None;
+        for _ in 0..200_000 {
+            let beat = self.view.beat;
+            let view = KillerView { beat: beat.map(|_| self.now), ..self.view.clone() };
+            let step = self.killer.step(&self.state, &view, response.take(), self.now);
+            self.state = step.state;
+            match step.next {
+                Next::Act(action) => response = Some(self.answer(action)),
+                Next::Wait(None) => {
+                    self.now = end;
+                    return false;
+                }
+                Next::Wait(Some(until)) => {
+                    assert!(until > self.now, "no busy loop");
+                    if until > end {
+                        self.now = end;
+                        return false;
+                    }
+                    self.now = until;
+                }
+                Next::Done => return true,
+            }
+        }
+        panic!("it never waits");
+    }
+
+    /// Kills the process and starts it again on what was saved.
+    fn crash(&mut self) {
+        self.state = self.killer.resume(self.ledger().clone());
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.state.ledger
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        self.ledger().history.iter().map(|kill| kill.outcome).collect()
+    }
+
+    fn reasons(&self) -> BTreeSet<&str> {
+        self.ledger().skipped.iter().map(|skip| skip.reason.as_str()).collect()
+    }
+
+    fn answer(&mut self, action: Action) -> Response {
+        match action {
+            Action::Observe { .. } if self.is_blind => Response::Observed(Err("out of reach".into())),
+            Action::Observe { budgets } => {
+                let budgets = budgets.into_iter().map(|key| (key, Ok(self.versioned()))).collect();
+                Response::Observed(Ok(Observation { budgets, population: Arc::new(self.facts()) }))
+            }
+            Action::ReadBudget(_) => Response::Budget(Ok(self.versioned())),
+            Action::WriteBudget { at, budget, .. } => {
+                self.actions.push("write budget");
+                assert_eq!(at, self.versioned().version, "a budget is written under the version that was read");
+                self.budget = (self.budget.0 + 1, budget);
+                Response::Stored(Stored::Done(self.versioned().version))
+            }
+            Action::Kill(order) => {
+                self.actions.push("kill");
+                assert!(
+                    self.ledger().intents.iter().any(|intent| intent.nonce == order.nonce),
+                    "the intent is written first"
+                );
+                assert!(!self.budget.1.reservations.is_empty(), "the kill is reserved first");
+                if matches!(self.answer, KillAnswerKind::Accepted | KillAnswerKind::Unknown) {
+                    self.pods.retain(|uid| *uid != order.victim.uid);
+                    self.coming.extend(self.replaced_after.map(|after| self.now + after));
+                }
+                Response::Kill(KillAnswer { at: self.now, kind: self.answer, message: None })
+            }
+            Action::LookUp(victim) => {
+                let is_there = self.pods.contains(&victim.uid);
+                Response::Found(if is_there { Sighting::Alive } else { Sighting::Gone })
+            }
+        }
+    }
+
+    fn versioned(&self) -> VersionedBudget {
+        let version = match self.budget.0 {
+            0 => BudgetVersion::Absent,
+            version => BudgetVersion::At(version.to_string()),
+        };
+        VersionedBudget { version, budget: self.budget.1.clone() }
+    }
+
+    fn facts(&mut self) -> Population {
+        let ready = self.coming.iter().filter(|at| **at <= self.now).count();
+        self.coming.retain(|at| *at > self.now);
+        for _ in 0..ready {
+            self.pods.push(format!("pod-{}", self.born));
+            self.born += 1;
+        }
+        let labels = BTreeMap::from([("chaos.dispatch.dev/enabled".to_owned(), "true".to_owned())]);
+        let key =
+            WorkloadKey { namespace: NS.into(), kind: "Deployment".into(), name: "trips".into(), uid: "w".into() };
+        let pod = |uid: &String| PodFacts {
+            namespace: NS.into(),
+            name: uid.clone(),
+            uid: uid.clone(),
+            labels: labels.clone(),
+            owner: Some(OwnerFacts { kind: "ReplicaSet".into(), name: "trips-1".into(), uid: "rs".into() }),
+            workload: Some(key.clone()),
+            node: None,
+            created_at: start(),
+            ready: true,
+            ready_since: None,
+            phase: "Running".into(),
+            terminating: false,
+            mirror: false,
+            priority_class: None,
+        };
+        Population {
+            taken_at: self.now,
+            environment: None,
+            switch: SwitchState::Running,
+            namespaces: vec![NamespaceFacts {
+                name: NS.into(),
+                labels: labels.clone(),
+                stopped: false,
+                terminating: false,
+            }],
+            workloads: vec![WorkloadFacts { key: key.clone(), desired: 3, rollout: None, terminating: false }],
+            pods: self.pods.iter().map(pod).collect(),
+            nodes: None,
+            budgets: Vec::new(),
+        }
+    }
+}
+
+fn hours(hours: i64) -> SignedDuration {
+    SignedDuration::from_hours(hours)
+}
+
+#[test]
+fn a_standing_killer_keeps_its_stated_mean_and_its_distance() {
+    let mut play = Play::new(|_| ());
+    assert!(!play.run(hours(24 * 60)));
+    let ledger = play.ledger();
+    // 1440 hours at one kill an hour; the standard deviation of the count is about 32.
+    assert!((1300..1580).contains(&ledger.kills), "{}", ledger.kills);
+    let mean = ledger.effective_mean().unwrap().as_secs_f64();
+    assert!((mean - 3600.0).abs() < 300.0, "{mean}");
+    for pair in ledger.history.windows(2) {
+        assert!(pair[1].at.0.duration_since(pair[0].at.0) >= SignedDuration::from_mins(10), "{pair:?}");
+    }
+    assert!(ledger.intents.is_empty() && ledger.recovering.is_empty() && play.budget.1.reservations.is_empty());
+}
+
+#[test]
+fn the_plan_survives_a_crash() {
+    let mut play = Play::new(|_| ());
+    play.run(hours(10));
+    let plan = play.ledger().upcoming.clone();
+    assert_eq!(plan.len(), 5, "several strikes ahead");
+    play.crash();
+    play.run(SignedDuration::from_secs(1));
+    assert_eq!(play.ledger().upcoming, plan);
+}
+
+#[test]
+fn what_was_due_while_nobody_was_there_is_skipped_and_not_made_up_for() {
+    let mut play = Play::new(|_| ());
+    play.run(hours(10));
+    let (kills, planned) = (play.ledger().kills, play.ledger().upcoming.clone());
+    play.crash();
+    play.now += hours(24 * 7);
+    play.run(SignedDuration::from_secs(1));
+    assert_eq!(play.ledger().kills, kills);
+    assert_eq!(play.reasons(), BTreeSet::from(["Missed"]));
+    assert_eq!(play.ledger().skips, planned.len() as u64);
+    assert!(play.ledger().upcoming.iter().all(|strike| strike.at.0 > play.now));
+}
+
+#[test]
+fn a_dry_run_plans_what_a_live_run_does_and_touches_nothing() {
+    let (mut live, mut dry) = (Play::new(|_| ()), Play::new(|spec| spec["mode"] = json!("DryRun")));
+    live.run(hours(3));
+    dry.run(hours(3));
+    assert!(dry.actions.is_empty(), "{:?}", dry.actions);
+    let first =
+        |play: &Play| play.ledger().history.first().map(|kill| (kill.strike, kill.victim.uid.clone(), kill.at.clone()));
+    assert_eq!(first(&live), first(&dry));
+    assert!(dry.outcomes().iter().all(|outcome| *outcome == Outcome::WouldKill) && !dry.outcomes().is_empty());
+}
+
+#[test]
+fn a_cancelled_strike_is_skipped_with_that_reason() {
+    let mut play = Play::new(|_| ());
+    play.run(SignedDuration::from_secs(1));
+    let next = play.ledger().upcoming[0].clone();
+    play.view.cancel.insert(next.id.clone());
+    play.run(hours(30));
+    assert!(play.ledger().history.iter().all(|kill| kill.strike != next.strike));
+    assert_eq!(
+        play.ledger().skipped.iter().map(|s| (s.strike, s.reason.as_str())).collect::<Vec<_>>(),
+        [(next.strike, "Cancelled")]
+    );
+}
+
+#[test]
+fn a_suspended_killer_plans_nothing_and_starts_afresh() {
+    let mut play = Play::new(|_| ());
+    play.run(hours(5));
+    let kills = play.ledger().kills;
+    play.view.suspended = true;
+    play.run(hours(48));
+    assert!(play.ledger().upcoming.is_empty());
+    assert_eq!((play.ledger().kills, play.ledger().skips), (kills, 0));
+    play.view.suspended = false;
+    play.run(hours(10));
+    assert!(play.ledger().kills > kills);
+}
+
+#[test]
+fn a_held_killer_skips_with_the_reason() {
+    let mut play = Play::new(|_| ());
+    play.view.hold = Some("the stop switch of the cluster is on".into());
+    play.run(hours(10));
+    assert_eq!((play.ledger().kills, play.reasons()), (0, BTreeSet::from(["Held"])));
+}
+
+#[test]
+fn the_daily_cap_is_of_the_day() {
+    let mut play = Play::new(|spec| spec["limits"]["maxKills"] = json!(2));
+    play.run(hours(12 + 24));
+    assert_eq!(play.ledger().kills, 4, "two until midnight, two on the day after");
+    assert!(play.reasons().contains("MaxKills"));
+}
+
+#[test]
+fn a_run_puts_strikes_off_until_they_can_happen_and_ends_when_all_are_done() {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    play.replaced_after = Some(SignedDuration::from_secs(9));
+    assert!(play.run(SignedDuration::from_mins(4)));
+    let ledger = play.ledger();
+    assert_eq!((ledger.kills, ledger.skips), (3, 0), "each waited for the one before to recover");
+    assert_eq!(ledger.end_reason(), Some(EndReason::StrikesDone));
+    for pair in ledger.history.windows(2) {
+        assert!(pair[1].at.0.duration_since(pair[0].at.0) >= SignedDuration::from_secs(9));
+    }
+}
+
+#[test]
+fn a_run_without_a_heartbeat_ends_without_a_kill() {
+    let mut play = Play::new(of_run);
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert_eq!((play.ledger().kills, play.ledger().end_reason()), (0, Some(EndReason::HeartbeatLost)));
+    assert!(play.now.duration_since(start()) <= SignedDuration::from_millis(5_100), "{}", play.now);
+}
+
+#[test]
+fn a_kill_that_does_not_recover_in_time_ends_it() {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    play.replaced_after = None;
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert_eq!((play.ledger().kills, play.ledger().end_reason()), (1, Some(EndReason::NotRecovered)));
+    let killed_at = play.ledger().history[0].at.0;
+    let told_after = play.ledger().ended.as_ref().unwrap().at.0.duration_since(killed_at);
+    assert!(told_after < SignedDuration::from_secs(63), "{told_after}");
+}
+
+#[test]
+fn a_blind_killer_kills_nothing_and_a_run_ends_when_it_lasts() {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    play.is_blind = true;
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert_eq!((play.ledger().kills, play.ledger().end_reason()), (0, Some(EndReason::Blind)));
+}
+
+#[test]
+fn a_refused_kill_gives_its_reservation_back_and_is_no_kill() {
+    for (answer, outcome) in [
+        (KillAnswerKind::Blocked, Outcome::Blocked),
+        (KillAnswerKind::Gone, Outcome::Gone),
+        (KillAnswerKind::Refused, Outcome::Failed),
+    ] {
+        let mut play = Play::new(|_| ());
+        play.answer = answer;
+        play.run(hours(5));
+        assert!(!play.outcomes().is_empty() && play.outcomes().iter().all(|found| *found == outcome));
+        assert_eq!(play.ledger().kills, 0);
+        assert_eq!(play.budget.1, WorkloadBudget::default(), "nothing is left of it");
+    }
+}
+
+#[test]
+fn a_lost_answer_is_looked_up_and_counts() {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    play.answer = KillAnswerKind::Unknown;
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert_eq!(play.outcomes(), [Outcome::Killed; 3]);
+    assert!(play.budget.1.reservations.is_empty() && play.budget.1.kills_today == 3);
+}
+
+#[test]
+fn whoever_is_told_to_leave_leaves_nothing_open() {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    play.run(SignedDuration::from_millis(1_500));
+    play.view.leave = true;
+    assert!(play.run(SignedDuration::from_secs(1)));
+    assert!(play.ledger().intents.is_empty() && play.ledger().ended.is_none());
+}
+
+#[test]
+fn instants_and_victims_follow_from_the_seed() {
+    let history = |seed: i64| {
+        let mut play = Play::new(|spec| spec["seed"] = json!(seed));
+        play.run(hours(48));
+        play.ledger().history.iter().map(|kill| (kill.at.clone(), kill.victim.uid.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(history(7), history(7));
+    assert_ne!(history(7), history(8));
+}
+
+#[test]
+fn the_ledger_survives_its_status() {
+    let mut play = Play::new(|_| ());
+    play.run(hours(30));
+    let mut status = crate::api::ChaosMonkeyStatus::default();
+    play.ledger().write_to(&mut status);
+    let text = serde_json::to_string(&status).unwrap();
+    assert!(text.len() < 48 * 1024, "{} bytes", text.len());
+    let read = Ledger::from_status(&serde_json::from_str(&text).unwrap());
+    assert_eq!(&read, play.ledger());
+}
+
+#[test]
+fn spans_never_overflow() {
+    assert_eq!(after(Timestamp::MAX, Duration::from_secs(1)), Timestamp::MAX);
+    assert_eq!(elapsed(Timestamp::MAX, Timestamp::MIN), Duration::ZERO);
+}

@@ -1,0 +1,112 @@
+//! What speaks against a run on this cluster: what would end as inconclusive or invalid is told before anything is touched.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::model::{Experiment, Fault, KillMode};
+use crate::population::{PodFacts, Population, WorkloadFacts};
+use crate::victims::Groups;
+
+/// Something that speaks against a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Objection {
+    /// The stable reason.
+    pub reason: ObjectionReason,
+    /// Whether the run is refused: otherwise it may still do what it is meant to.
+    pub forbids: bool,
+    /// The facts, for people.
+    pub message: String,
+}
+
+/// Stable reasons of objections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum ObjectionReason {
+    /// No pod may be killed.
+    NoCandidate,
+    /// Fewer strikes than needed come before the fault phase ends.
+    WindowTooShort,
+    /// The limits forbid every kill of a workload.
+    LimitsForbid,
+    /// One strike would hit more pods of a workload than may be unavailable.
+    StrikeTooWide,
+    /// A disruption budget has no room now.
+    NoDisruptionAllowed,
+    /// A rollout is under way now.
+    RolloutInProgress,
+}
+
+/// All of them.
+pub(super) fn objections(
+    experiment: &Experiment,
+    population: &Population,
+    groups: &Groups<'_>,
+    strikes: usize,
+) -> Vec<Objection> {
+    let mut found = Vec::new();
+    let mut object = |reason, forbids, message: String| found.push(Objection { reason, forbids, message });
+    let candidates: Vec<&PodFacts> = groups.members.values().flatten().copied().collect();
+    if candidates.is_empty() {
+        object(
+            ObjectionReason::NoCandidate,
+            true,
+            "no pod may be killed: every exclusion is listed with its reason".into(),
+        );
+        return found;
+    }
+    let planned = experiment.fault.strikes();
+    if strikes < planned.target as usize {
+        let message = format!(
+            "{strikes} of {} strikes come before the fault phase ends after {}; {} are the least",
+            planned.target, experiment.phases.fault, planned.min
+        );
+        object(ObjectionReason::WindowTooShort, strikes < planned.min as usize, message);
+    }
+    let workloads = workloads(&candidates, population);
+    let mut forbidden = 0;
+    for workload in workloads.values() {
+        let name = format!("{} {}", workload.key.kind, workload.key.name);
+        let desired = workload.desired as usize;
+        let (max, min_ready) = (experiment.limits.max_unavailable.of(desired), experiment.limits.min_ready as usize);
+        if max == 0 || desired < min_ready + 1 {
+            forbidden += 1;
+            let message = format!(
+                "{name} wants {desired} pods: maxUnavailable {} allows {max}, and minReady is {min_ready}",
+                experiment.limits.max_unavailable
+            );
+            object(ObjectionReason::LimitsForbid, false, message);
+        } else if let Some(victims) = victims(experiment, desired).filter(|victims| *victims > max) {
+            forbidden += 1;
+            let message = format!("one strike hits {victims} of {desired} pods of {name}; {max} may be unavailable");
+            object(ObjectionReason::StrikeTooWide, true, message);
+        }
+        if let Some(why) = &workload.rollout {
+            object(ObjectionReason::RolloutInProgress, false, format!("{name}: {why}"));
+        }
+    }
+    if forbidden > 0 && forbidden == workloads.len() {
+        object(ObjectionReason::LimitsForbid, true, "the limits forbid every kill".into());
+    }
+    if experiment.fault.kill().mode == KillMode::Evict {
+        let covers = |uids: &[String]| candidates.iter().any(|pod| uids.contains(&pod.uid));
+        for budget in population.budgets.iter().filter(|b| b.disruptions_allowed < 1 && covers(&b.covers)) {
+            let message = format!("budget {}/{} allows no disruption now", budget.namespace, budget.name);
+            object(ObjectionReason::NoDisruptionAllowed, false, message);
+        }
+    }
+    found
+}
+
+fn workloads<'a>(candidates: &[&PodFacts], population: &'a Population) -> BTreeMap<&'a str, &'a WorkloadFacts> {
+    let uids = candidates.iter().filter_map(|pod| pod.workload.as_ref());
+    uids.filter_map(|key| population.workload(&key.uid)).map(|workload| (workload.key.uid.as_str(), workload)).collect()
+}
+
+/// Pods of one strike on a workload of that size.
+fn victims(experiment: &Experiment, desired: usize) -> Option<usize> {
+    match &experiment.fault {
+        Fault::PodKill(kill) => Some(kill.victims.of(desired)),
+        Fault::Monkey(_) => None,
+    }
+}

@@ -1,0 +1,454 @@
+//! The evidence of one run as a sequence of events: what the journal stores, and all that verdicts and reports are made of.
+//! Whatever is told about a run is a pure function of its events, so `chaos report JOURNAL` can rebuild every output.
+//!
+//! Every non-success is an event of its own and the schedule is stored as a rule, so that kill windows and claims can be
+//! recounted slot by slot; successes are stored as bins of one second.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{SkipRecord, VictimRef};
+use crate::population::Population;
+
+/// Nanoseconds of the runner's monotonic clock since the run's `Started` event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunTime(pub u64);
+
+impl RunTime {
+    /// Whole microseconds, rounded down.
+    pub const fn micros(self) -> u64 {
+        self.0 / 1_000
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// The first event: what is run, by what, on what.
+    Started(Box<Started>),
+    /// The population and exclusions at the start, as planned on.
+    Planned {
+        /// When.
+        at: RunTime,
+        /// What was read.
+        population: Box<Population>,
+        /// Pods that may be killed, by UID.
+        eligible: Vec<String>,
+        /// Pods of the target's namespaces that may not, with the reason.
+        excluded: Vec<Excluded>,
+    },
+    /// A phase begins (and the one before ends).
+    Phase {
+        /// When.
+        at: RunTime,
+        /// Which.
+        phase: Phase,
+    },
+    /// The schedule of an http probe: slot `i` is due at a function of `i`.
+    Schedule(ProbeSchedule),
+    /// Slots of one second of an http probe, complete (every slot of it is answered, late or unsent).
+    Bin(Bin),
+    /// A slot that was not a plain success in time.
+    Bad(BadSlot),
+    /// A pod served a request of that probe; stored at most every 250 ms for a pod.
+    Served {
+        /// The probe.
+        probe: String,
+        /// Name of the pod.
+        pod: String,
+        /// Due time of the request.
+        at: RunTime,
+    },
+    /// An answer (or none) of a probe that is not http load.
+    Sample(Sample),
+    /// What the application's own checker said.
+    Invariants {
+        /// The probe.
+        probe: String,
+        /// When it answered.
+        at: RunTime,
+        /// Things that were checked (rides).
+        checked: u64,
+        /// What was broken, with the story of each.
+        violations: Vec<Violation>,
+    },
+    /// A kill was decided, before it is sent.
+    Intent {
+        /// When.
+        at: RunTime,
+        /// Number of the strike.
+        strike: u64,
+        /// Its identity.
+        nonce: String,
+        /// The pod.
+        victim: VictimRef,
+    },
+    /// A kill call was made.
+    Kill(Kill),
+    /// A strike did not happen.
+    Skipped {
+        /// When this run learned of it.
+        at: RunTime,
+        /// The strike and its reason.
+        skip: SkipRecord,
+    },
+    /// Something was seen to happen to a pod of the target.
+    Pod(PodSighting),
+    /// The operator's clock against ours, measured through a heartbeat.
+    Clock {
+        /// When.
+        at: RunTime,
+        /// Operator minus ours, in nanoseconds.
+        offset: i64,
+        /// Half the width of the interval the offset lies in, in nanoseconds.
+        uncertainty: u64,
+    },
+    /// The cluster could not be seen from `at` on; the next `Sight` ends it.
+    Blind {
+        /// When.
+        at: RunTime,
+        /// Why.
+        cause: String,
+    },
+    /// The cluster is seen again.
+    Sight {
+        /// When.
+        at: RunTime,
+    },
+    /// Something asked the run to end early.
+    Stop {
+        /// When.
+        at: RunTime,
+        /// What.
+        cause: StopCause,
+    },
+    /// What was undone at the end, and what could not be.
+    WoundDown {
+        /// When.
+        at: RunTime,
+        /// What is left for a person to do; empty: nothing.
+        left: Vec<String>,
+    },
+    /// Something worth telling that no other event says (a warning for the report).
+    Note {
+        /// When.
+        at: RunTime,
+        /// The text.
+        text: String,
+    },
+    /// The last event of a whole journal. A journal without it was torn.
+    Finished {
+        /// When.
+        at: RunTime,
+        /// The exit code that was given.
+        exit_code: u8,
+    },
+}
+
+/// The first event of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Started {
+    /// Random identity of the run.
+    pub run_id: String,
+    /// UTC at run time zero.
+    pub started_at: jiff::Timestamp,
+    /// Version of the tool.
+    pub tool: String,
+    /// The manifest as it was read.
+    pub manifest: String,
+    /// Name of the experiment that is run, as a file may hold several.
+    pub experiment: String,
+    /// Where it was read from.
+    pub manifest_source: String,
+    /// SHA-256 of it, in hex.
+    pub manifest_digest: String,
+    /// The seed in force.
+    pub seed: i64,
+    /// Which attempt of the same manifest this is, from 1.
+    pub attempt: u32,
+    /// Context, server and version of the cluster, for people.
+    pub cluster: String,
+    /// Other facts of the environment that may matter to a reader (overlay, profile, cores).
+    pub environment: Vec<(String, String)>,
+}
+
+/// A pod that may not be killed, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Excluded {
+    /// `namespace/name`.
+    pub pod: String,
+    /// Its UID.
+    pub uid: String,
+    /// Stable reason.
+    pub reason: String,
+    /// The facts, for people.
+    pub message: String,
+}
+
+/// Phases of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Measuring without faults.
+    Baseline,
+    /// Kills.
+    Fault,
+    /// Measuring on.
+    Recovery,
+    /// Undoing what was done and asking the `After` probes.
+    WindDown,
+}
+
+/// How an http probe's slots are due.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeSchedule {
+    /// The probe.
+    pub probe: String,
+    /// Due time of slot 0.
+    pub first_due: RunTime,
+    /// Slots in a second.
+    pub rate: f64,
+    /// For Poisson arrivals: the seed of the gaps. Absent: slot `i` is due at `first_due + i / rate`.
+    pub poisson_seed: Option<u64>,
+    /// A slot sent later than this after its due time is not evidence, in nanoseconds.
+    pub max_lag: u64,
+    /// A good answer slower than this is bad for the latency claim, in nanoseconds.
+    pub latency_bound: Option<u64>,
+    /// Whether it can be known which pods served a request.
+    pub exposure_known: bool,
+}
+
+/// One second of slots, by due time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bin {
+    /// The probe.
+    pub probe: String,
+    /// First slot of the bin.
+    pub first_slot: u64,
+    /// Slots in it.
+    pub slots: u64,
+    /// Due time of the first slot.
+    pub at: RunTime,
+    /// Slots answered well in time to be evidence (slow ones included): `slots` less the bad slots that are not `Slow`.
+    pub good: u64,
+    /// Latencies of all answered slots from their due time, timeouts at their bound: (upper edge in microseconds, count), ascending, sparse.
+    pub latency: Vec<(u64, u64)>,
+    /// Lag from due to sent of all sent slots, likewise.
+    pub lag: Vec<(u64, u64)>,
+}
+
+/// A slot that was not a plain success in time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BadSlot {
+    /// The probe.
+    pub probe: String,
+    /// Number of the slot.
+    pub slot: u64,
+    /// When it was due.
+    pub due: RunTime,
+    /// From due to sent, in nanoseconds; absent if it was never sent.
+    pub lag: Option<u64>,
+    /// From due to the end of the answer, in nanoseconds; absent if there was none.
+    pub latency: Option<u64>,
+    /// What was wrong.
+    pub class: BadClass,
+    /// Detail for people (status, error text), short.
+    pub detail: String,
+}
+
+/// What was wrong with a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum BadClass {
+    /// Connection refused.
+    Refused,
+    /// Connection reset or closed before a whole answer.
+    Reset,
+    /// No whole answer in time.
+    Timeout,
+    /// TLS failed.
+    Tls,
+    /// A status that is not a success.
+    Status,
+    /// A body that is not a success.
+    Body,
+    /// Another transport error.
+    Other,
+    /// A good answer, slower than the latency bound.
+    Slow,
+    /// Sent too late to be evidence, whatever came of it.
+    Late,
+    /// Never sent.
+    Unsent,
+    /// Sent, but its outcome cannot be known: the run ended before, or the load generator could not watch for it.
+    UnknownOutcome,
+}
+
+impl BadClass {
+    /// Whether the system under test failed (as opposed to the load generator).
+    pub const fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::Refused | Self::Reset | Self::Timeout | Self::Tls | Self::Status | Self::Body | Self::Other
+        )
+    }
+
+    /// Whether a slot of this class has a latency: its answer was read to the end, or its time ran out.
+    pub const fn has_latency(self) -> bool {
+        matches!(self, Self::Timeout | Self::Status | Self::Body | Self::Slow | Self::Late)
+    }
+
+    /// Whether the slot says nothing about the system: bad when we try to pass, good when we try to fail.
+    pub const fn is_unknown(self) -> bool {
+        matches!(self, Self::Late | Self::Unsent | Self::UnknownOutcome)
+    }
+}
+
+/// An answer of a probe that is not http load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sample {
+    /// The probe.
+    pub probe: String,
+    /// When it was asked.
+    pub at: RunTime,
+    /// What it said.
+    pub answer: Answer,
+    /// Whether that is what was expected; `None` where there was no answer.
+    pub met: Option<bool>,
+}
+
+/// What a probe said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Answer {
+    /// One value.
+    Value(serde_json::Value),
+    /// No answer, with its cause: never 0, never skipped, never a pass.
+    Error {
+        /// Stable reason: `noData`, `nan`, `severalSeries`, `timeout`, `unreachable`, `unparsable`, `refused`…
+        reason: String,
+        /// The facts, for people.
+        message: String,
+    },
+}
+
+/// A broken business rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Violation {
+    /// Which rule.
+    pub invariant: String,
+    /// What happened to the offending thing.
+    pub story: String,
+}
+
+/// A kill call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kill {
+    /// When it was sent, on this run's clock.
+    pub at: RunTime,
+    /// Half the width of the interval that instant lies in, in nanoseconds (0 when this process killed).
+    pub uncertainty: u64,
+    /// Number of the strike.
+    pub strike: u64,
+    /// Its identity.
+    pub nonce: String,
+    /// The pod.
+    pub victim: VictimRef,
+    /// What came of it.
+    pub outcome: crate::api::Outcome,
+    /// The server's words.
+    pub message: Option<String>,
+}
+
+/// Something seen to happen to a pod of the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSighting {
+    /// When this run saw it.
+    pub at: RunTime,
+    /// What.
+    pub what: PodChange,
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub pod: String,
+    /// UID of the pod.
+    pub uid: String,
+    /// UID of its direct controller.
+    pub owner_uid: Option<String>,
+}
+
+/// Changes of a pod that matter to a kill's timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PodChange {
+    /// The API object appeared.
+    Created,
+    /// It was bound to a node.
+    Scheduled,
+    /// Its containers run.
+    Started,
+    /// Condition Ready became True.
+    Ready,
+    /// Condition Ready became False (again).
+    NotReady,
+    /// It carries a deletionTimestamp.
+    Terminating,
+    /// Its endpoint is not ready any more (or gone).
+    EndpointOut,
+    /// The API object is gone.
+    Deleted,
+}
+
+/// What asked a run to end early.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum StopCause {
+    /// The betting test refuted a promise: the run ends as a failure.
+    SloRefuted {
+        /// The probe.
+        probe: String,
+    },
+    /// A guard of `abort`.
+    Guard {
+        /// Which, with its figures.
+        message: String,
+    },
+    /// A stop switch, of the cluster or of a namespace.
+    Switch {
+        /// Which.
+        message: String,
+    },
+    /// SIGINT or SIGTERM.
+    Signal {
+        /// Its name.
+        name: String,
+    },
+    /// No replacement was Ready within `limits.recoverWithin`.
+    NotRecovered {
+        /// Which.
+        message: String,
+    },
+    /// The cluster was out of sight for longer than `limits.maxBlind`.
+    Blind {
+        /// Since when and why.
+        message: String,
+    },
+    /// The journal could not be written.
+    Journal {
+        /// Why.
+        message: String,
+    },
+    /// The killer gave up (its monkey vanished, was refused, or reported an error).
+    Killer {
+        /// Why.
+        message: String,
+    },
+}

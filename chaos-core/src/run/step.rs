@@ -1,0 +1,113 @@
+//! The step function of a run. Pure: the same state, view and instant give the same decision.
+
+use jiff::Timestamp;
+
+use super::{RunAction, RunMachine, RunState, RunView, WindDown};
+use crate::machine::{Machine, Next, Step};
+use crate::record::StopCause;
+use crate::units::Duration;
+
+/// How long to wait for something that has no instant of its own (a recovery, a killer that is done).
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+type RunStep = Step<RunState, RunAction>;
+
+impl Machine for RunMachine {
+    type State = RunState;
+    type Durable = RunState;
+    type View = RunView;
+    type Action = RunAction;
+    type Response = ();
+
+    fn resume(&self, durable: RunState) -> RunState {
+        durable
+    }
+
+    fn durable<'a>(&self, state: &'a RunState) -> &'a RunState {
+        state
+    }
+
+    fn step(&self, state: &RunState, view: &RunView, _: Option<()>, now: Timestamp) -> RunStep {
+        step(self, state, view, now)
+    }
+}
+
+fn step(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp) -> RunStep {
+    if let Some(cause) = early_end(spec, state, view, now) {
+        return act(RunState::WindingDown { next: WindDown::StopKiller }, RunAction::NoteStop(cause));
+    }
+    match state {
+        RunState::New => act(RunState::Asking, RunAction::StartProbes),
+        RunState::Asking => act(RunState::Baseline { until: after(now, spec.baseline) }, RunAction::AskBefore),
+        RunState::Baseline { until } if now < *until => wait(state.clone(), *until),
+        RunState::Baseline { .. } if view.unsteady => {
+            act(RunState::WindingDown { next: WindDown::AskAfter }, RunAction::StopProbes)
+        }
+        RunState::Baseline { .. } => {
+            let ceiling = after(now, spec.fault_ceiling);
+            act(RunState::Fault { ceiling }, RunAction::StartKiller { until: ceiling })
+        }
+        RunState::Fault { ceiling } if now < *ceiling && !view.killer_done => {
+            wait(state.clone(), (*ceiling).min(after(now, LOOK_AGAIN)))
+        }
+        RunState::Fault { .. } => act(RunState::Settling { since: now }, RunAction::StopKiller),
+        RunState::Settling { .. } if view.unrecovered.is_some() => wait(state.clone(), after(now, LOOK_AGAIN)),
+        RunState::Settling { .. } => {
+            act(RunState::Recovery { until: after(now, spec.recovery) }, RunAction::BeginRecovery)
+        }
+        RunState::Recovery { until } if now < *until => wait(state.clone(), (*until).min(after(now, LOOK_AGAIN))),
+        RunState::Recovery { .. } => act(RunState::WindingDown { next: WindDown::StopProbes }, RunAction::StopKiller),
+        RunState::WindingDown { next } => wind_down(*next),
+        RunState::Finished => Step { state: RunState::Finished, next: Next::Done },
+    }
+}
+
+/// Why the run must end now, if it must. A run that is winding down already goes on doing so.
+fn early_end(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp) -> Option<StopCause> {
+    if matches!(state, RunState::WindingDown { .. } | RunState::Finished) {
+        return None;
+    }
+    if let Some(cause) = &view.stop {
+        return Some(cause.clone());
+    }
+    let overdue =
+        |since: Timestamp, span: Duration| (now >= after(since, span)).then(|| seconds(now.duration_since(since)));
+    if let Some((since, cause)) = &view.blind
+        && let Some(span) = overdue(*since, spec.max_blind)
+    {
+        return Some(StopCause::Blind { message: format!("the cluster was out of sight for {span}: {cause}") });
+    }
+    if let Some((since, pod)) = &view.unrecovered
+        && let Some(span) = overdue(*since, spec.recover_within)
+    {
+        return Some(StopCause::NotRecovered {
+            message: format!("no replacement of {pod} was Ready {span} after its kill"),
+        });
+    }
+    None
+}
+
+fn wind_down(next: WindDown) -> RunStep {
+    match next {
+        WindDown::StopKiller => act(RunState::WindingDown { next: WindDown::StopProbes }, RunAction::StopKiller),
+        WindDown::StopProbes => act(RunState::WindingDown { next: WindDown::AskAfter }, RunAction::StopProbes),
+        WindDown::AskAfter => act(RunState::WindingDown { next: WindDown::CleanUp }, RunAction::AskAfter),
+        WindDown::CleanUp => act(RunState::Finished, RunAction::CleanUp),
+    }
+}
+
+fn act(state: RunState, action: RunAction) -> RunStep {
+    Step { state, next: Next::Act(action) }
+}
+
+fn wait(state: RunState, until: Timestamp) -> RunStep {
+    Step { state, next: Next::Wait(Some(until)) }
+}
+
+fn after(now: Timestamp, span: Duration) -> Timestamp {
+    now.saturating_add(span.std()).unwrap_or(Timestamp::MAX)
+}
+
+fn seconds(span: jiff::SignedDuration) -> String {
+    format!("{:.1} s", span.as_secs_f64())
+}

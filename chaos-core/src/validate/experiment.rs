@@ -1,0 +1,98 @@
+//! An Experiment as a whole: its parts, and what must hold between them.
+
+use super::feasibility;
+use super::names;
+use super::path::Path;
+use super::probe::{Around, probes};
+use super::problem::Problems;
+use super::target::{name, target};
+use super::{Meta, fault};
+use crate::api;
+use crate::model::{BurnRate, Experiment, Phases, Probe};
+use crate::units::Duration;
+
+const SHORTEST_PHASE: Duration = Duration::from_secs(1);
+const LONGEST_PHASE: Duration = Duration::from_secs(24 * 3600);
+
+/// The experiment, if it is valid.
+pub(super) fn experiment(raw: &api::ExperimentSpec, meta: &Meta, problems: &mut Problems) -> Option<Experiment> {
+    let at = Path::root().field("spec");
+    meta.check(problems);
+    if raw.hypothesis.trim().is_empty() || raw.hypothesis.chars().any(char::is_control) {
+        problems.add(&at.field("hypothesis"), "a hypothesis is one sentence, in one line");
+    }
+    fault::limits(&raw.limits, &at.field("limits"), problems);
+    phases(&raw.phases, &at.field("phases"), problems);
+    let target = target(&raw.target, &meta.namespace, &at.field("target"), problems);
+    let fault = fault::fault(raw, &at.field("fault"), problems);
+    let around = Around { namespace: &meta.namespace, fault: raw.phases.fault };
+    let probes = probes(&raw.probes, around, &at.field("probes"), problems);
+    let guards = guards(&raw.abort, &probes, &raw.phases, &at.field("abort"), problems);
+    let experiment = Experiment {
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        hypothesis: raw.hypothesis.trim().to_owned(),
+        target,
+        fault: fault?,
+        phases: raw.phases,
+        probes,
+        limits: raw.limits,
+        guards,
+        seed: raw.seed,
+    };
+    feasibility::check(&experiment, &raw.probes, problems);
+    Some(experiment)
+}
+
+fn phases(raw: &Phases, at: &Path, problems: &mut Problems) {
+    for (field, length) in [("baseline", raw.baseline), ("fault", raw.fault), ("recovery", raw.recovery)] {
+        if length < SHORTEST_PHASE {
+            problems
+                .add(&at.field(field), format!("{length} is less than {SHORTEST_PHASE}: nothing can be seen in it"));
+        } else if length > LONGEST_PHASE {
+            problems.add(&at.field(field), format!("{length} is longer than a day"));
+        }
+    }
+}
+
+fn guards(raw: &[api::Guard], probes: &[Probe], phases: &Phases, at: &Path, problems: &mut Problems) -> Vec<BurnRate> {
+    let mut guards = Vec::new();
+    for (i, raw) in raw.iter().enumerate() {
+        let at = at.index(i);
+        let Some(raw) = &raw.burn_rate else {
+            problems.add_at_key(&at, "this guard guards nothing").hint("give burnRate: {probe, factor, long, short}");
+            continue;
+        };
+        let at = at.field("burnRate");
+        match probes.iter().find(|probe| probe.name == raw.probe) {
+            Some(probe) if probe.http().is_some() => {}
+            Some(_) => {
+                problems
+                    .add(&at.field("probe"), format!("probe {:?} has no slo, so no budget that could burn", raw.probe));
+            }
+            None => {
+                name(&raw.probe, names::dns_label, &at.field("probe"), problems);
+                let problem = problems.add(&at.field("probe"), format!("there is no (valid) probe {:?}", raw.probe));
+                let names = probes.iter().filter(|probe| probe.http().is_some()).map(|probe| probe.name.as_str());
+                if let Some(meant) = super::suggest::closest(&raw.probe, names) {
+                    problem.hint(format!("did you mean {meant}?"));
+                }
+            }
+        }
+        if raw.short.is_zero() || raw.short >= raw.long {
+            problems.add(
+                &at.field("short"),
+                format!("the short window {} is not within the long one {}", raw.short, raw.long),
+            );
+        }
+        if raw.long > phases.fault {
+            problems.add(
+                &at.field("long"),
+                format!("the long window {} is never full in a fault phase of {}", raw.long, phases.fault),
+            );
+        }
+        let (factor, long, short) = (raw.factor, raw.long, raw.short);
+        guards.push(BurnRate { probe: raw.probe.clone(), factor, long, short });
+    }
+    guards
+}

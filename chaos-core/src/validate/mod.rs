@@ -1,0 +1,236 @@
+//! From manifests as written to manifests as meant, with every error at once. Files are compared with the CRD's own schema
+//! first (unknown fields, types, units), each deviation with its line; then what the values mean together is checked by the
+//! same rules that the operator applies to objects of the API server. The rules that CEL can say are in the CRDs too.
+
+mod diagnostics;
+mod document;
+mod experiment;
+mod fault;
+mod feasibility;
+mod http;
+mod meta;
+mod monkey;
+mod names;
+mod path;
+mod probe;
+mod problem;
+mod queries;
+mod shape;
+mod slo;
+mod suggest;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use diagnostics::{Diagnostic, Diagnostics};
+pub use meta::Meta;
+pub use path::Path;
+pub use problem::Problem;
+
+use crate::api;
+use crate::model::{Experiment, Monkey};
+use crate::schema;
+use document::{Data, Node};
+use problem::Problems;
+
+/// A valid document of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Manifest {
+    /// `kind: Experiment`.
+    Experiment(Box<Experiment>),
+    /// `kind: ChaosMonkey`.
+    Monkey(Box<Monkey>),
+}
+impl Manifest {
+    /// The kind, as manifests name it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Experiment(_) => Kind::Experiment.name(),
+            Self::Monkey(_) => Kind::Monkey.name(),
+        }
+    }
+}
+
+/// Reads a file of one or more documents of any of our kinds.
+pub fn file(source_name: &str, text: &str) -> Result<Vec<Manifest>, Diagnostics> {
+    read(source_name, text, &[Kind::Experiment, Kind::Monkey])
+}
+
+/// Reads a file of one or more Experiments.
+pub fn experiment_file(source_name: &str, text: &str) -> Result<Vec<Experiment>, Diagnostics> {
+    let manifests = read(source_name, text, &[Kind::Experiment])?;
+    let experiments = manifests.into_iter().filter_map(|manifest| match manifest {
+        Manifest::Experiment(experiment) => Some(*experiment),
+        Manifest::Monkey(_) => None,
+    });
+    Ok(experiments.collect())
+}
+
+/// Validates an Experiment of the API server.
+pub fn experiment(spec: &api::ExperimentSpec, meta: &Meta) -> Result<Experiment, Vec<Problem>> {
+    let mut problems = Problems::default();
+    match experiment::experiment(spec, meta, &mut problems) {
+        Some(experiment) if problems.is_empty() => Ok(experiment),
+        _ => Err(problems.into_vec()),
+    }
+}
+
+/// Validates a ChaosMonkey of the API server.
+pub fn monkey(spec: &api::ChaosMonkeySpec, meta: &Meta) -> Result<Monkey, Vec<Problem>> {
+    let mut problems = Problems::default();
+    match monkey::monkey(spec, meta, &mut problems) {
+        Some(monkey) if problems.is_empty() => Ok(monkey),
+        _ => Err(problems.into_vec()),
+    }
+}
+
+/// The kinds that a file may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Experiment,
+    Monkey,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Experiment => "Experiment",
+            Self::Monkey => "ChaosMonkey",
+        }
+    }
+
+    fn spec_schema(self) -> &'static Value {
+        static EXPERIMENT: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::Experiment>);
+        static MONKEY: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::ChaosMonkey>);
+        match self {
+            Self::Experiment => &EXPERIMENT,
+            Self::Monkey => &MONKEY,
+        }
+    }
+}
+
+fn read(source_name: &str, text: &str, kinds: &[Kind]) -> Result<Vec<Manifest>, Diagnostics> {
+    let mut diagnostics = Diagnostics::new(source_name, text);
+    let documents = match document::read(text) {
+        Ok(documents) => documents,
+        Err(unreadable) => {
+            for error in unreadable {
+                diagnostics.add(error.span, String::new(), error.message, error.hint);
+            }
+            return Err(diagnostics.sorted());
+        }
+    };
+    let mut manifests = Vec::new();
+    for document in &documents {
+        let mut problems = Problems::default();
+        let manifest = manifest(document, kinds, &mut problems);
+        if problems.is_empty() {
+            manifests.extend(manifest);
+        }
+        for problem in problems.into_vec() {
+            let span = document.locate(&problem.path, problem.at_key);
+            diagnostics.add(span, problem.path.to_string(), problem.message, problem.hint);
+        }
+    }
+    if documents.is_empty() {
+        let hint = format!("it needs a document of kind {}", kinds[0].name());
+        diagnostics.add(0..0, String::new(), "this file holds no manifest".into(), Some(hint));
+    }
+    if diagnostics.is_empty() { Ok(manifests) } else { Err(diagnostics.sorted()) }
+}
+
+/// One document. `None` together with problems, or where the shape forbids to look further.
+fn manifest(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<Manifest> {
+    let kind = header(document, kinds, problems)?;
+    let meta = Meta::read(document, problems);
+    let at = Path::root().field("spec");
+    let Some(spec) = document.get("spec") else {
+        problems.add_at_key(&Path::root(), "the field spec is missing");
+        return None;
+    };
+    shape::check(kind.spec_schema(), spec, &at, problems);
+    if !problems.is_empty() {
+        return None;
+    }
+    match kind {
+        Kind::Experiment => {
+            let spec = parse::<api::ExperimentSpec>(spec, &at, problems)?;
+            let experiment = experiment::experiment(&spec, &meta, problems)?;
+            Some(Manifest::Experiment(Box::new(experiment)))
+        }
+        Kind::Monkey => {
+            let spec = parse::<api::ChaosMonkeySpec>(spec, &at, problems)?;
+            monkey::monkey(&spec, &meta, problems).map(|found| Manifest::Monkey(Box::new(found)))
+        }
+    }
+}
+
+/// `apiVersion` and `kind`, and that there is nothing else at the top but metadata and spec.
+fn header(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<Kind> {
+    let root = Path::root();
+    let Data::Map(fields) = &document.data else {
+        problems.add(&root, "a manifest is a mapping").hint("it starts with apiVersion: and kind:");
+        return None;
+    };
+    let known = ["apiVersion", "kind", "metadata", "spec"];
+    for (key, _) in fields.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
+        let problem = problems.add_at_key(&root.field(&key.name), format!("there is no field {:?} here", key.name));
+        if let Some(meant) = suggest::closest(&key.name, known.into_iter()) {
+            problem.hint(format!("did you mean {meant}?"));
+        }
+    }
+    match text(document, "apiVersion") {
+        Some(api::API_VERSION) => {}
+        Some(other) => {
+            let message = format!("{other:?} is not served by this version");
+            problems.add(&root.field("apiVersion"), message).hint(format!("write {}", api::API_VERSION));
+        }
+        None => {
+            problems.add_at_key(&root, "the field apiVersion is missing").hint(format!("write {}", api::API_VERSION));
+        }
+    }
+    let names = || kinds.iter().map(|kind| kind.name());
+    let wanted = names().collect::<Vec<_>>().join(" or ");
+    let Some(name) = text(document, "kind") else {
+        problems.add_at_key(&root, "the field kind is missing").hint(format!("write kind: {wanted}"));
+        return None;
+    };
+    let kind = kinds.iter().copied().find(|kind| kind.name() == name);
+    if kind.is_none() {
+        let problem = problems.add(&root.field("kind"), format!("expected {wanted}, found {name}"));
+        match suggest::closest(name, names()) {
+            Some(meant) => problem.hint(format!("did you mean {meant}?")),
+            None if name == Kind::Monkey.name() => problem.hint("the operator runs those: kubectl apply -f FILE"),
+            None => {}
+        }
+    }
+    kind
+}
+
+fn text<'n>(document: &'n Node, field: &str) -> Option<&'n str> {
+    match document.get(field).map(|node| &node.data) {
+        Some(Data::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// The schema has been checked, so what is left to go wrong here is what the schema cannot say.
+fn parse<T: DeserializeOwned>(spec: &Node, at: &Path, problems: &mut Problems) -> Option<T> {
+    let parsed = serde_path_to_error::deserialize(spec.to_json()).map_err(|error| {
+        let mut path = at.clone();
+        for segment in error.path() {
+            path = match segment {
+                serde_path_to_error::Segment::Seq { index } => path.index(*index),
+                serde_path_to_error::Segment::Map { key } => path.field(key),
+                serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => path,
+            };
+        }
+        problems.add(&path, error.inner().to_string());
+    });
+    parsed.ok()
+}

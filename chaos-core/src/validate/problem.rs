@@ -1,0 +1,73 @@
+//! What is wrong with a manifest: one problem, and the list that validation fills. Places are paths here; files turn them
+//! into lines (`diagnostics`), objects of an API server have none.
+
+use std::fmt;
+
+use super::path::Path;
+
+/// One thing that is wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where. A field that is missing is told by its parent.
+    pub path: Path,
+    /// What.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether the name of the field is meant rather than its value.
+    pub(super) at_key: bool,
+}
+
+/// Problems found so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// The value at `path` is wrong.
+    pub(super) fn add(&mut self, path: &Path, message: impl Into<String>) -> &mut Problem {
+        self.push(Problem { path: path.clone(), message: message.into(), hint: None, at_key: false })
+    }
+
+    /// The field at `path` should not be there, or something is missing in it.
+    pub(super) fn add_at_key(&mut self, path: &Path, message: impl Into<String>) -> &mut Problem {
+        self.push(Problem { path: path.clone(), message: message.into(), hint: None, at_key: true })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Problem> {
+        self.0
+    }
+
+    fn push(&mut self, problem: Problem) -> &mut Problem {
+        let at = self.0.len();
+        self.0.push(problem);
+        &mut self.0[at]
+    }
+}
+
+impl Problem {
+    /// Says what to do about it.
+    pub(super) fn hint(&mut self, hint: impl Into<String>) {
+        self.hint = Some(hint.into());
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path != Path::root() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "; hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}

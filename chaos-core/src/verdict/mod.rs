@@ -1,0 +1,45 @@
+//! What a run proves: claims, the order in which they are decided, and the outcome. Pure functions of the record of a run.
+//! The rule is laid down in `docs/verdict-rule.md`; nothing here may look at a clock, a file or the cluster.
+
+pub mod error_rates;
+mod findings;
+mod judge;
+mod live;
+mod outcome;
+mod promise;
+pub mod rule;
+pub mod simulation;
+mod spec;
+mod tell;
+pub mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use judge::judge;
+pub use live::{Refutation, refuted_live};
+pub use outcome::{ExitCode, Outcome, ReasonCode, decisive};
+pub use spec::{JudgeSpec, JudgedBy, ProbeSpec};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What kind of claim it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Level {
+    /// Steady before the fault: can only be refuted.
+    Baseline,
+    /// Healed after the fault: can only be refuted.
+    Recovery,
+    /// Observed, nothing certified.
+    Observed,
+    /// Most kills are harmless, certified.
+    HarmlessKills,
+    /// The promise itself, certified under a declared worst loss.
+    Availability,
+    /// A typed expectation of a probe.
+    Expectation,
+    /// A rule of the business.
+    Invariant,
+}

@@ -1,0 +1,295 @@
+//! Outcomes, exit codes and reasons, and which of several findings decides. The precedence is one function.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What came of a run, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// The hypothesis held, with the evidence asked for.
+    Pass,
+    /// The hypothesis failed.
+    Fail,
+    /// Too little evidence for either.
+    Inconclusive,
+    /// Stopped, or left in a state that needs a person.
+    Aborted,
+    /// Nothing can be learned from it, or nothing was started.
+    Invalid,
+}
+
+/// The exit codes of `chaos run`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+pub enum ExitCode {
+    /// 0: the hypothesis held, with the evidence asked for.
+    Held,
+    /// 1: the hypothesis failed.
+    Failed,
+    /// 2: usage, a manifest that is not valid, a plan that arithmetic rules out.
+    InvalidManifest,
+    /// 3: cluster, metrics or a probe tool out of reach at the start.
+    OutOfReach,
+    /// 4: refused by a safety rule before anything was touched.
+    Refused,
+    /// 5: stopped; everything wound down.
+    Stopped,
+    /// 6: wound down incompletely; a person must act now.
+    LeftBehind,
+    /// 7: too little evidence.
+    Inconclusive,
+    /// 8: not steady before the fault, no victim, no sample.
+    InvalidRun,
+}
+
+/// Why, stable for machines. The order is the order in which findings decide within one exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ReasonCode {
+    /// Everything claimed holds with the evidence asked for.
+    HypothesisHeld,
+    /// Something that was done could not be undone.
+    WindDownIncomplete,
+    /// A rule of the business was broken.
+    InvariantBroken,
+    /// A kill window lost more than the declared worst loss.
+    WorstLossExceeded,
+    /// The betting test refuted a promise.
+    SloRefuted,
+    /// More kills cost something than the claim allows, beyond chance.
+    HarmlessKillsRefuted,
+    /// The promise was refuted in the recovery phase alone.
+    RecoveryRefuted,
+    /// A probe answered what was not expected.
+    ExpectationBroken,
+    /// The promise was already broken before the fault.
+    NotSteady,
+    /// A guard of `abort` stopped the run.
+    GuardTripped,
+    /// A replacement was not Ready within `limits.recoverWithin`.
+    NotRecovered,
+    /// A stop switch was thrown.
+    Switched,
+    /// SIGINT or SIGTERM.
+    Interrupted,
+    /// The cluster was out of sight for too long.
+    BlindTooLong,
+    /// The killer gave up.
+    KillerGaveUp,
+    /// The journal could not be written.
+    JournalFailed,
+    /// The run's record ends without its end: whoever drove it died.
+    Orphaned,
+    /// No pod might be killed.
+    NoVictim,
+    /// A probe measured nothing.
+    NoSample,
+    /// Fewer kills than `strikes.min`.
+    TooFewKills,
+    /// The record contradicts itself.
+    RecordInconsistent,
+    /// The instants of the kills are not known well enough.
+    ClockUncertain,
+    /// A probe could not answer.
+    ProbeUnanswered,
+    /// A checker checked nothing.
+    NothingChecked,
+    /// Too many requests were not sent in time or have no known outcome: without them the claim would be decided.
+    TooMuchLag,
+    /// It is not known which kills met the probe's traffic, or too few did.
+    TooLittleExposure,
+    /// More bad requests than the promise allows, but not beyond chance.
+    BudgetExceeded,
+    /// Too few kills for what is claimed.
+    TooLittleEvidence,
+}
+
+impl ExitCode {
+    /// All of them, ascending.
+    pub const ALL: [Self; 9] = [
+        Self::Held,
+        Self::Failed,
+        Self::InvalidManifest,
+        Self::OutOfReach,
+        Self::Refused,
+        Self::Stopped,
+        Self::LeftBehind,
+        Self::Inconclusive,
+        Self::InvalidRun,
+    ];
+
+    /// The number.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The word that goes with it.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::Held => Outcome::Pass,
+            Self::Failed => Outcome::Fail,
+            Self::Inconclusive => Outcome::Inconclusive,
+            Self::Stopped | Self::LeftBehind => Outcome::Aborted,
+            Self::InvalidManifest | Self::OutOfReach | Self::Refused | Self::InvalidRun => Outcome::Invalid,
+        }
+    }
+
+    /// How bad it is among several runs: 6 > 1 > 5 > 3 > 4 > 2 > 8 > 7 > 0.
+    const fn severity(self) -> u8 {
+        match self {
+            Self::Held => 0,
+            Self::Inconclusive => 1,
+            Self::InvalidRun => 2,
+            Self::InvalidManifest => 3,
+            Self::Refused => 4,
+            Self::OutOfReach => 5,
+            Self::Stopped => 6,
+            Self::Failed => 7,
+            Self::LeftBehind => 8,
+        }
+    }
+
+    /// The exit code of a command that ran several files: the worst of theirs. Nothing ran: 0.
+    pub fn worst(codes: impl IntoIterator<Item = Self>) -> Self {
+        codes.into_iter().max_by_key(|code| code.severity()).unwrap_or(Self::Held)
+    }
+}
+
+impl fmt::Display for ReasonCode {
+    /// The stable name, as JSON has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Inconclusive => "inconclusive",
+            Self::Aborted => "aborted",
+            Self::Invalid => "invalid",
+        })
+    }
+}
+
+impl From<ExitCode> for u8 {
+    fn from(code: ExitCode) -> Self {
+        code.code()
+    }
+}
+
+impl TryFrom<u8> for ExitCode {
+    type Error = String;
+
+    fn try_from(code: u8) -> Result<Self, String> {
+        Self::ALL.get(usize::from(code)).copied().ok_or_else(|| format!("{code} is no exit code of a run (0 to 8)"))
+    }
+}
+
+impl JsonSchema for ExitCode {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ExitCode".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "integer", "minimum": 0, "maximum": 8, "description": "The exit codes of `chaos run`."})
+    }
+}
+
+impl ReasonCode {
+    /// All of them.
+    pub const ALL: [Self; 28] = [
+        Self::HypothesisHeld,
+        Self::WindDownIncomplete,
+        Self::InvariantBroken,
+        Self::WorstLossExceeded,
+        Self::SloRefuted,
+        Self::HarmlessKillsRefuted,
+        Self::RecoveryRefuted,
+        Self::ExpectationBroken,
+        Self::NotSteady,
+        Self::GuardTripped,
+        Self::NotRecovered,
+        Self::Switched,
+        Self::Interrupted,
+        Self::BlindTooLong,
+        Self::KillerGaveUp,
+        Self::JournalFailed,
+        Self::Orphaned,
+        Self::NoVictim,
+        Self::NoSample,
+        Self::TooFewKills,
+        Self::RecordInconsistent,
+        Self::ClockUncertain,
+        Self::ProbeUnanswered,
+        Self::NothingChecked,
+        Self::TooMuchLag,
+        Self::TooLittleExposure,
+        Self::BudgetExceeded,
+        Self::TooLittleEvidence,
+    ];
+
+    /// The exit code that this reason leads to.
+    pub const fn exit_code(self) -> ExitCode {
+        match self {
+            Self::HypothesisHeld => ExitCode::Held,
+            Self::WindDownIncomplete => ExitCode::LeftBehind,
+            Self::InvariantBroken
+            | Self::WorstLossExceeded
+            | Self::SloRefuted
+            | Self::HarmlessKillsRefuted
+            | Self::RecoveryRefuted
+            | Self::ExpectationBroken => ExitCode::Failed,
+            Self::NotSteady | Self::NoVictim | Self::NoSample => ExitCode::InvalidRun,
+            Self::GuardTripped
+            | Self::NotRecovered
+            | Self::Switched
+            | Self::Interrupted
+            | Self::BlindTooLong
+            | Self::KillerGaveUp
+            | Self::JournalFailed
+            | Self::Orphaned => ExitCode::Stopped,
+            Self::TooFewKills
+            | Self::RecordInconsistent
+            | Self::ClockUncertain
+            | Self::ProbeUnanswered
+            | Self::NothingChecked
+            | Self::TooMuchLag
+            | Self::TooLittleExposure
+            | Self::BudgetExceeded
+            | Self::TooLittleEvidence => ExitCode::Inconclusive,
+        }
+    }
+
+    /// Its place in the precedence of findings; the lowest decides.
+    pub(super) const fn precedence(self) -> (u8, Self) {
+        (self.rank(), self)
+    }
+
+    const fn rank(self) -> u8 {
+        match self {
+            Self::WindDownIncomplete => 0,
+            Self::NotSteady => 2,
+            Self::NoVictim | Self::NoSample => 4,
+            other => match other.exit_code() {
+                ExitCode::Failed => 1,
+                ExitCode::Stopped => 3,
+                ExitCode::Held => 6,
+                _ => 5,
+            },
+        }
+    }
+}
+
+/// Which of the findings of a run decides; none: the hypothesis held.
+///
+/// In this order: wound down incompletely (6); broken or refuted, also when that stopped the run (1); not steady before the
+/// fault (8); stopped (5); no victim, no sample (8); too little evidence (7); held (0). Within one of these the order of
+/// [`ReasonCode`] decides.
+pub fn decisive(findings: impl IntoIterator<Item = ReasonCode>) -> ReasonCode {
+    findings.into_iter().min_by_key(|reason| reason.precedence()).unwrap_or(ReasonCode::HypothesisHeld)
+}

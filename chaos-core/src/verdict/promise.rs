@@ -1,0 +1,368 @@
+//! One promise of one http probe, judged: from what was counted to the rule's decision, the rows of the table of claims and
+//! what speaks against a pass.
+
+use super::rule::{Certificate, Missing, Refuted, Ruling, Terms, Window, rule};
+use super::words::{counted, figure, share_of_bad, share_of_good, thousands};
+use super::{Level, ReasonCode, spec};
+use crate::evidence::{Exposure, Load, TrialLoad};
+use crate::model::{ClaimSpec, Evidence, Slo};
+use crate::result::{Claim, Counts, Finding, Holds};
+use crate::stats::clopper_pearson_lower;
+
+/// A promise with everything that was decided about it.
+#[derive(Debug)]
+pub(super) struct Promise<'a> {
+    pub(super) probe: &'a str,
+    pub(super) slo: &'a Slo,
+    pub(super) claim: ClaimSpec,
+    promises: usize,
+    load: &'a Load<'a>,
+    ruling: Ruling,
+}
+
+/// A slow answer is bad for a promise of latency only.
+fn bad_for_sure(claim: ClaimSpec, counts: &Counts) -> u64 {
+    match claim {
+        ClaimSpec::Availability { .. } => counts.failed,
+        ClaimSpec::Latency { .. } => counts.failed + counts.slow,
+    }
+}
+
+/// A trial as this promise sees it.
+pub(super) fn window(claim: ClaimSpec, trial: &TrialLoad) -> Window {
+    let bad_for_sure = bad_for_sure(claim, &trial.counts);
+    Window {
+        requests: trial.counts.slots,
+        bad_for_sure,
+        bad_at_worst: bad_for_sure + trial.counts.unknown,
+        exposed: trial.exposure == Exposure::Yes,
+    }
+}
+
+impl<'a> Promise<'a> {
+    pub(super) fn judge(load: &'a Load<'a>, slo: &'a Slo, claim: ClaimSpec, promises: usize) -> Self {
+        let windows: Vec<Window> = load.trials.iter().map(|trial| window(claim, trial)).collect();
+        let terms = Terms {
+            budget: claim.share().complement(),
+            alpha: slo.confidence.complement(),
+            promises,
+            evidence: slo.evidence.clone(),
+        };
+        let probe = load.schedule.probe.as_str();
+        Self { probe, slo, claim, promises, load, ruling: rule(&terms, &windows) }
+    }
+
+    fn budget(&self) -> f64 {
+        self.claim.share().complement()
+    }
+
+    fn alpha(&self) -> f64 {
+        self.slo.confidence.complement()
+    }
+
+    /// α of whatever can fail the run.
+    fn alpha_to_fail(&self) -> f64 {
+        self.alpha() / self.promises.max(1) as f64
+    }
+
+    /// `request-ride: 99.9% answered well`.
+    fn title(&self) -> String {
+        format!("{}: {} {}", self.probe, self.claim.share(), spec::promise(self.claim))
+    }
+
+    /// Lower bound of the share of bad requests in a phase that can only refute.
+    fn lower(&self, counts: &Counts, alpha: f64) -> f64 {
+        clopper_pearson_lower(bad_for_sure(self.claim, counts), counts.slots, alpha)
+    }
+
+    fn baseline_refuted(&self) -> bool {
+        self.lower(&self.load.baseline, self.alpha()) > self.budget()
+    }
+
+    fn recovery_refuted(&self) -> bool {
+        self.lower(&self.load.recovery, self.alpha_to_fail()) > self.budget()
+    }
+
+    /// Whether it passes with the evidence asked for.
+    pub(super) fn holds(&self) -> bool {
+        self.ruling.holds() && !self.baseline_refuted() && !self.recovery_refuted()
+    }
+
+    /// Rows of the table of claims.
+    pub(super) fn claims(&self) -> Vec<Claim> {
+        let mut claims = vec![
+            self.phase_claim(Level::Baseline, &self.load.baseline, self.alpha()),
+            self.observed_claim(),
+            self.phase_claim(Level::Recovery, &self.load.recovery, self.alpha_to_fail()),
+        ];
+        claims.extend(self.ruling.certificate.as_ref().map(|certificate| self.certified_claim(certificate)));
+        claims
+    }
+
+    fn phase_claim(&self, level: Level, counts: &Counts, alpha: f64) -> Claim {
+        let value = self.lower(counts, alpha);
+        let when = if level == Level::Baseline { "before the fault" } else { "after the kills" };
+        Claim {
+            claim: format!("{} {when} (can only be refuted)", self.title()),
+            probe: self.probe.to_owned(),
+            level,
+            method: "Clopper-Pearson lower bound of the share of bad requests".into(),
+            alpha: Some(alpha),
+            assumption: None,
+            n: counts.slots,
+            trials: 0,
+            exposed: 0,
+            value,
+            bound: self.budget(),
+            holds: if value > self.budget() { Holds::No } else { Holds::NotRefuted },
+        }
+    }
+
+    fn observed_claim(&self) -> Claim {
+        let totals = &self.ruling.totals;
+        let within = !self.ruling.missing.iter().any(|m| matches!(m, Missing::Budget { .. } | Missing::Lag { .. }));
+        let value = if totals.requests == 0 { 0.0 } else { totals.bad_at_worst as f64 / totals.requests as f64 };
+        Claim {
+            claim: format!("{} in fault and recovery, as observed", self.title()),
+            probe: self.probe.to_owned(),
+            level: Level::Observed,
+            method: format!(
+                "share of bad requests; refuted by betting (e-value {} of {})",
+                figure(self.ruling.e_value),
+                figure(self.ruling.e_threshold)
+            ),
+            alpha: Some(self.alpha_to_fail()),
+            assumption: None,
+            n: totals.requests,
+            trials: totals.windows,
+            exposed: totals.exposed,
+            value,
+            bound: self.budget(),
+            holds: match within && totals.requests > 0 {
+                _ if self.ruling.refuted.contains(&Refuted::Betting) => Holds::No,
+                true => Holds::Yes,
+                false => Holds::Undecided,
+            },
+        }
+    }
+
+    fn certified_claim(&self, certificate: &Certificate) -> Claim {
+        let totals = &self.ruling.totals;
+        let (claim, level, method, value, bound) = match certificate {
+            Certificate::HarmlessKills { upper, limit, .. } => (
+                format!("{}: {}", self.probe, self.harmless_words()),
+                Level::HarmlessKills,
+                "Clopper-Pearson upper bound of the share of bad kills",
+                *upper,
+                *limit,
+            ),
+            Certificate::Availability { p, alpha, .. } => (
+                format!("{} under kills at this rate", self.title()),
+                Level::Availability,
+                "Hoeffding-Bentkus p-value for losses in [0, M]",
+                *p,
+                *alpha,
+            ),
+        };
+        let open = self.ruling.missing.iter().any(|m| !matches!(m, Missing::Budget { .. }));
+        Claim {
+            claim,
+            probe: self.probe.to_owned(),
+            level,
+            method: method.into(),
+            alpha: Some(self.alpha()),
+            assumption: self.assumption(),
+            n: totals.requests,
+            trials: totals.windows,
+            exposed: totals.exposed,
+            value,
+            bound,
+            holds: match open {
+                _ if self.ruling.refuted.iter().any(|refuted| *refuted != Refuted::Betting) => Holds::No,
+                true => Holds::Undecided,
+                false => Holds::Yes,
+            },
+        }
+    }
+
+    fn assumption(&self) -> Option<String> {
+        match &self.slo.evidence {
+            Evidence::Observed => None,
+            Evidence::HarmlessKills { .. } => Some("later kills are like these".into()),
+            Evidence::Availability { worst_loss_per_kill, source } => Some(format!(
+                "no kill costs more than {} (declared: {source})",
+                counted(*worst_loss_per_kill, "request")
+            )),
+        }
+    }
+
+    fn harmless_words(&self) -> String {
+        let Evidence::HarmlessKills { share, max_loss } = &self.slo.evidence else {
+            return String::new();
+        };
+        let cost = match max_loss {
+            0 => "no request".to_owned(),
+            max_loss => format!("at most {}", counted(*max_loss, "request")),
+        };
+        let slow = matches!(self.claim, ClaimSpec::Latency { .. });
+        format!("at least {share} of such kills cost {cost}{}", if slow { " (failed or too slow)" } else { "" })
+    }
+
+    /// What a pass says about this promise: what is certified and under which assumption.
+    pub(super) fn sentence(&self) -> String {
+        let totals = &self.ruling.totals;
+        let observed = format!(
+            "observed {} over {} and {}",
+            share_of_good(totals.bad_at_worst, totals.requests),
+            counted(totals.requests, "request"),
+            counted(totals.windows, "kill window")
+        );
+        let confidence = self.slo.confidence;
+        match (&self.slo.evidence, &self.ruling.certificate) {
+            (Evidence::Availability { .. }, _) => format!(
+                "{} under kills at this rate, certified at {confidence} confidence if {}; {observed}",
+                self.title(),
+                self.assumption().unwrap_or_default()
+            ),
+            (Evidence::HarmlessKills { .. }, Some(Certificate::HarmlessKills { bad, .. })) => format!(
+                "{}: {} ({} of {}, {confidence} confidence); {observed} ({} {})",
+                self.probe,
+                self.harmless_words(),
+                thousands(totals.exposed - bad),
+                thousands(totals.exposed),
+                self.claim.share(),
+                spec::promise(self.claim)
+            ),
+            _ => format!("{} was {observed}; nothing is certified", self.title()),
+        }
+    }
+
+    /// Everything that speaks against a pass.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        findings.extend(self.ruling.refuted.iter().map(|refuted| self.refuted(refuted)));
+        if self.recovery_refuted() {
+            findings.push(self.phase_finding(ReasonCode::RecoveryRefuted, &self.load.recovery, "after the kills"));
+        }
+        if self.baseline_refuted() {
+            findings.push(self.phase_finding(ReasonCode::NotSteady, &self.load.baseline, "before the fault"));
+        }
+        if self.ruling.refuted.is_empty() {
+            findings.extend(self.ruling.missing.iter().map(|missing| self.missing(missing)));
+        }
+        findings
+    }
+
+    fn phase_finding(&self, reason_code: ReasonCode, counts: &Counts, when: &str) -> Finding {
+        let message = format!(
+            "{}, but {when} {} of {} were bad: refuted beyond chance",
+            self.title(),
+            thousands(bad_for_sure(self.claim, counts)),
+            counted(counts.slots, "request")
+        );
+        Finding { reason_code, message }
+    }
+
+    fn refuted(&self, refuted: &Refuted) -> Finding {
+        let totals = &self.ruling.totals;
+        let (reason_code, message) = match refuted {
+            Refuted::WorstLoss { window, lost, declared } => (
+                ReasonCode::WorstLossExceeded,
+                format!(
+                    "{}: kill window {} lost {}, more than the declared worst loss of {declared}",
+                    self.probe,
+                    window + 1,
+                    counted(*lost, "request")
+                ),
+            ),
+            Refuted::Betting => (
+                ReasonCode::SloRefuted,
+                format!(
+                    "{}, but {} of {} were bad ({}) over {}: refuted (betting e-value {}, {} refutes)",
+                    self.title(),
+                    thousands(totals.bad_for_sure),
+                    counted(totals.requests, "request"),
+                    share_of_bad(totals.bad_for_sure as f64 / totals.requests.max(1) as f64),
+                    counted(totals.windows, "kill window"),
+                    figure(self.ruling.e_value),
+                    figure(self.ruling.e_threshold)
+                ),
+            ),
+            Refuted::HarmlessKills { bad, lower, limit } => (
+                ReasonCode::HarmlessKillsRefuted,
+                format!(
+                    "{}: {} of {} cost more than allowed; at least {} of such kills do, {} may",
+                    self.probe,
+                    thousands(*bad),
+                    counted(totals.exposed, "exposed kill"),
+                    share_of_bad(*lower),
+                    share_of_bad(*limit)
+                ),
+            ),
+        };
+        Finding { reason_code, message }
+    }
+
+    fn missing(&self, missing: &Missing) -> Finding {
+        let probe = self.probe;
+        let (reason_code, message) = match missing {
+            Missing::Budget { bad, allowed } => (ReasonCode::BudgetExceeded, self.over_budget(*bad, *allowed)),
+            Missing::Lag { unknown } => (
+                ReasonCode::TooMuchLag,
+                format!(
+                    "{probe}: {} without a known outcome (not sent in time, or unanswered at the end) would decide the \
+                     claim; it takes a less busy machine or a lower rate",
+                    counted(*unknown, "request")
+                ),
+            ),
+            Missing::Exposure { exposed, windows, more } => {
+                (ReasonCode::TooLittleExposure, self.unexposed(*exposed, *windows, *more))
+            }
+            Missing::Kills { exposed, more } => (
+                ReasonCode::TooLittleEvidence,
+                format!("{probe}: {} certify too little; {}", counted(*exposed, "exposed kill"), takes(*more)),
+            ),
+            Missing::DeclarationIsProof { declared, budget_per_kill } => (
+                ReasonCode::TooLittleEvidence,
+                format!(
+                    "{probe}: the declared worst loss of {declared} is not above the {} that one kill may cost on \
+                     average, so the declaration would be the proof; it takes kills in quicker succession",
+                    figure(*budget_per_kill)
+                ),
+            ),
+        };
+        Finding { reason_code, message }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; `as` saturates")]
+    fn over_budget(&self, bad: u64, allowed: f64) -> String {
+        let good_for_all = (bad as f64 / self.budget()).ceil() as u64;
+        format!(
+            "{}, but {} of {} were bad, {} allowed: not beyond chance, so neither held nor refuted; it takes {} \
+             without another bad one",
+            self.title(),
+            thousands(bad),
+            counted(self.ruling.totals.requests, "request"),
+            figure(allowed.floor()),
+            counted(good_for_all.saturating_sub(self.ruling.totals.requests), "more request")
+        )
+    }
+
+    fn unexposed(&self, exposed: u64, windows: u64, more: Option<u64>) -> String {
+        let why = if self.load.schedule.exposure_known {
+            "the others did not meet its traffic in the 5 s before"
+        } else {
+            "hint: `exposure` says which pods served a request"
+        };
+        let known = counted(windows, "kill window");
+        let verb = if exposed == 1 { "is" } else { "are" };
+        format!("{}: {exposed} of {known} {verb} known to have met its traffic ({why}); {}", self.probe, takes(more))
+    }
+}
+
+fn takes(more: Option<u64>) -> String {
+    match more {
+        Some(more) => format!("it takes {} without a loss", counted(more, "more exposed kill")),
+        None => "no number of kills is enough for it".into(),
+    }
+}

@@ -1,0 +1,124 @@
+//! Runs with known truth, to measure how often the rule errs. It makes kill windows and nothing else: what is said about
+//! them is decided by [`rule`](super::rule::rule) itself. Deterministic: the generator is an argument.
+
+use rand::{Rng, RngExt};
+
+use super::rule::Window;
+
+/// Requests in a window of every simulated run: 200 a second, one kill a second.
+pub const REQUESTS_PER_WINDOW: u64 = 200;
+/// Bursts end at this many means of the distribution they are cut from.
+const CUT: f64 = 4.0;
+
+/// How bursts of losses are spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bursts {
+    /// All alike.
+    Fixed,
+    /// Exponential, cut at four means.
+    Exponential,
+    /// Nine of ten small (a quarter of the mean), one of ten large.
+    Mixed,
+}
+
+/// A platform whose truth is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Platform {
+    /// Mean loss of a kill, in requests.
+    pub mean_loss: f64,
+    /// How bursts are spread.
+    pub bursts: Bursts,
+    /// Share of kills that cost something (before rounding to whole requests).
+    pub bad_share: f64,
+    /// Share of kills that the traffic is known to have met.
+    pub exposed_share: f64,
+    /// Share of requests that the load generator does not send in time.
+    pub unsent_share: f64,
+}
+
+impl Platform {
+    /// A platform of this availability, whose every kill is exposed and whose load generator is strong enough.
+    pub fn of(availability: f64, bursts: Bursts, bad_share: f64) -> Self {
+        let mean_loss = (1.0 - availability) * REQUESTS_PER_WINDOW as f64;
+        Self { mean_loss, bursts, bad_share, exposed_share: 1.0, unsent_share: 0.0 }
+    }
+
+    fn burst(&self) -> f64 {
+        self.mean_loss / self.bad_share
+    }
+
+    /// `M`: the most that one kill really can cost.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+    pub fn worst_loss(&self) -> u64 {
+        let largest = match self.bursts {
+            Bursts::Fixed => 1.0,
+            Bursts::Exponential => CUT / cut_mean(),
+            Bursts::Mixed => LARGE,
+        };
+        ((self.burst() * largest - 1e-9).ceil() as u64).max(1)
+    }
+
+    /// One run of `kills` kills.
+    pub fn run(&self, kills: usize, rng: &mut impl Rng) -> Vec<Window> {
+        (0..kills).map(|_| self.window(rng)).collect()
+    }
+
+    fn window(&self, rng: &mut impl Rng) -> Window {
+        let bad = if rng.random_bool(self.bad_share) { whole(self.burst() * self.size(rng), rng) } else { 0 };
+        let bad = bad.min(REQUESTS_PER_WINDOW);
+        let unsent = self.unsent(REQUESTS_PER_WINDOW - bad, rng);
+        Window {
+            requests: REQUESTS_PER_WINDOW,
+            bad_for_sure: bad,
+            bad_at_worst: bad + unsent,
+            exposed: rng.random_bool(self.exposed_share),
+        }
+    }
+
+    /// How many of these requests are not sent: by the gaps between them, which are geometric.
+    fn unsent(&self, requests: u64, rng: &mut impl Rng) -> u64 {
+        if self.unsent_share <= 0.0 {
+            return 0;
+        }
+        let mut gap = || ((-rng.random::<f64>()).ln_1p() / (-self.unsent_share).ln_1p()).floor() + 1.0;
+        let mut position = gap();
+        let mut unsent = 0;
+        while position <= requests as f64 {
+            unsent += 1;
+            position += gap();
+        }
+        unsent
+    }
+
+    /// Size of a burst, in means.
+    fn size(&self, rng: &mut impl Rng) -> f64 {
+        match self.bursts {
+            Bursts::Fixed => 1.0,
+            Bursts::Exponential => {
+                let uniform: f64 = rng.random();
+                -(-uniform * (1.0 - (-CUT).exp())).ln_1p() / cut_mean()
+            }
+            Bursts::Mixed => {
+                if rng.random_bool(0.9) {
+                    SMALL
+                } else {
+                    LARGE
+                }
+            }
+        }
+    }
+}
+
+const SMALL: f64 = 0.25;
+const LARGE: f64 = (1.0 - 0.9 * SMALL) / 0.1;
+
+/// Mean of an exponential variable of mean 1 that is known to be below [`CUT`].
+fn cut_mean() -> f64 {
+    1.0 - CUT * (-CUT).exp() / (1.0 - (-CUT).exp())
+}
+
+/// `x` requests on average, as a whole number.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+fn whole(x: f64, rng: &mut impl Rng) -> u64 {
+    x.floor() as u64 + u64::from(rng.random_bool(x.fract()))
+}

@@ -1,0 +1,133 @@
+//! Figures and claims of the probes with answers, and of the application's own checkers.
+
+use std::collections::BTreeMap;
+
+use crate::evidence::{Evidence, Recorded};
+use crate::record::{Answer, Sample};
+use crate::result::{Claim, ExpectationResult, Holds, InvariantsResult};
+use crate::verdict::Level;
+use crate::verdict::findings::problem;
+use crate::verdict::spec::{JudgeSpec, JudgedBy};
+
+/// Stories of violations that a result holds at most, for each probe.
+const STORIES_MAX: usize = 100;
+
+pub(super) fn expectations(spec: &JudgeSpec, recorded: &Recorded<'_>) -> Vec<ExpectationResult> {
+    let expected = |probe: &str| {
+        spec.probes.iter().find(|candidate| candidate.name == probe).and_then(|probe| match &probe.judged_by {
+            JudgedBy::Expectation { expected, .. } => Some(expected.clone()),
+            JudgedBy::Slo(_) | JudgedBy::Invariants => None,
+        })
+    };
+    let mut by_probe: BTreeMap<&str, ExpectationResult> = BTreeMap::new();
+    for sample in &recorded.samples {
+        let fresh = || ExpectationResult {
+            probe: sample.probe.clone(),
+            expected: expected(&sample.probe).unwrap_or_else(|| "an answer".into()),
+            met: 0,
+            unmet: 0,
+            errors: 0,
+            first_problem: None,
+            last: None,
+        };
+        add(by_probe.entry(&sample.probe).or_insert_with(fresh), sample);
+    }
+    by_probe.into_values().collect()
+}
+
+fn add(result: &mut ExpectationResult, sample: &Sample) {
+    let seconds = sample.at.0 as f64 / 1e9;
+    if let Some((reason, message)) = problem(sample) {
+        result.errors += 1;
+        result.first_problem.get_or_insert_with(|| format!("at {seconds:.1} s: {reason}: {message}"));
+    }
+    if let Answer::Value(value) = &sample.answer {
+        match sample.met {
+            Some(true) => result.met += 1,
+            Some(false) => {
+                result.unmet += 1;
+                result.first_problem.get_or_insert_with(|| format!("at {seconds:.1} s: {value}"));
+            }
+            None => {}
+        }
+        result.last = Some(value.clone());
+    }
+}
+
+pub(super) fn invariants(recorded: &Recorded<'_>) -> Vec<InvariantsResult> {
+    let mut by_probe: BTreeMap<&str, InvariantsResult> = BTreeMap::new();
+    for check in &recorded.checks {
+        let fresh =
+            || InvariantsResult { probe: check.probe.to_owned(), checked: 0, violations: 0, stories: Vec::new() };
+        let result = by_probe.entry(check.probe).or_insert_with(fresh);
+        result.checked = check.checked;
+        result.violations += check.violations.len() as u64;
+        let room = STORIES_MAX - result.stories.len();
+        result.stories.extend(check.violations.iter().take(room).cloned());
+    }
+    by_probe.into_values().collect()
+}
+
+/// The rows of the table of claims that are about answers.
+pub(in crate::verdict) fn answer_claims(spec: &JudgeSpec, evidence: &Evidence<'_>) -> Vec<Claim> {
+    let recorded = &evidence.recorded;
+    let results = expectations(spec, recorded);
+    let checks = invariants(recorded);
+    let claim = |probe: &crate::verdict::ProbeSpec| match &probe.judged_by {
+        JudgedBy::Slo(_) => None,
+        JudgedBy::Expectation { expected, .. } => {
+            let result = results.iter().find(|result| result.probe == probe.name);
+            Some(expectation_claim(&probe.name, expected, result))
+        }
+        JudgedBy::Invariants => {
+            Some(invariants_claim(&probe.name, checks.iter().find(|check| check.probe == probe.name)))
+        }
+    };
+    spec.probes.iter().filter_map(claim).collect()
+}
+
+fn expectation_claim(probe: &str, expected: &str, result: Option<&ExpectationResult>) -> Claim {
+    let (met, unmet, errors) = result.map_or((0, 0, 0), |result| (result.met, result.unmet, result.errors));
+    let holds = match (unmet, met, errors) {
+        (0, 1.., 0) => Holds::Yes,
+        (1.., ..) => Holds::No,
+        _ => Holds::Undecided,
+    };
+    let claim = format!("{probe}: {expected}");
+    counted_claim(claim, probe, &Figures { level: Level::Expectation, n: met + unmet, broken: unmet, holds })
+}
+
+fn invariants_claim(probe: &str, check: Option<&InvariantsResult>) -> Claim {
+    let (checked, violations) = check.map_or((0, 0), |check| (check.checked, check.violations));
+    let holds = match (checked, violations) {
+        (_, 1..) => Holds::No,
+        (0, 0) => Holds::Undecided,
+        _ => Holds::Yes,
+    };
+    let claim = format!("{probe}: no rule of the business is broken");
+    counted_claim(claim, probe, &Figures { level: Level::Invariant, n: checked, broken: violations, holds })
+}
+
+struct Figures {
+    level: Level,
+    n: u64,
+    broken: u64,
+    holds: Holds,
+}
+
+fn counted_claim(claim: String, probe: &str, figures: &Figures) -> Claim {
+    Claim {
+        claim,
+        probe: probe.to_owned(),
+        level: figures.level,
+        method: "every answer".into(),
+        alpha: None,
+        assumption: None,
+        n: figures.n,
+        trials: 0,
+        exposed: 0,
+        value: figures.broken as f64,
+        bound: 0.0,
+        holds: figures.holds,
+    }
+}

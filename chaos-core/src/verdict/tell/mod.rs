@@ -1,0 +1,171 @@
+//! Builds the result of a run from what was counted and decided. It formats and sums; it decides nothing.
+
+mod advice;
+mod answers;
+mod kills;
+mod measures;
+
+pub(super) use answers::answer_claims;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::spec::JudgeSpec;
+use crate::api::API_VERSION;
+use crate::evidence::{Evidence, Recorded};
+use crate::population::Population;
+use crate::record::{Event, Excluded, RunTime, Started};
+use crate::result::{
+    Claim, ExcludedPod, Fact, KillSummary, PhaseSpan, PlanFacts, PlannedPod, Recovery, RunInfo, RunResult,
+    SCHEMA_VERSION, Verdict,
+};
+
+/// What was decided.
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) claims: Vec<Claim>,
+}
+
+/// The whole result.
+pub(super) fn result(spec: &JudgeSpec, evidence: &Evidence<'_>, judged: Judged) -> RunResult {
+    let recorded = &evidence.recorded;
+    RunResult {
+        claims: judged.claims,
+        probes: measures::probes(spec, evidence),
+        expectations: answers::expectations(spec, recorded),
+        invariants: answers::invariants(recorded),
+        kills: kills::summary(spec, evidence),
+        kill_rows: kills::rows(evidence),
+        skips: kills::skips(recorded),
+        recovery: kills::recovery(evidence),
+        phases: phases(recorded),
+        series: measures::series(evidence),
+        plan: recorded
+            .planned
+            .map(|(population, ..)| population)
+            .map_or_else(PlanFacts::default, |population| plan(population, recorded)),
+        advice: advice::advice(evidence),
+        leftovers: recorded.left.unwrap_or_default().to_vec(),
+        notes: notes(evidence),
+        ..empty(spec, recorded.started, recorded.phases.last, judged.verdict)
+    }
+}
+
+/// The result of a record that cannot be counted.
+pub(super) fn unreadable(spec: &JudgeSpec, events: &[Event], verdict: Verdict) -> RunResult {
+    let unknown = Started {
+        run_id: String::new(),
+        experiment: spec.name.clone(),
+        started_at: Timestamp::UNIX_EPOCH,
+        tool: String::new(),
+        manifest: String::new(),
+        manifest_source: String::new(),
+        manifest_digest: String::new(),
+        seed: 0,
+        attempt: 1,
+        cluster: String::new(),
+        environment: Vec::new(),
+    };
+    let started = events.iter().find_map(|event| match event {
+        Event::Started(started) => Some(started.as_ref()),
+        _ => None,
+    });
+    empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict)
+}
+
+fn empty(spec: &JudgeSpec, started: &Started, last: RunTime, verdict: Verdict) -> RunResult {
+    let run = RunInfo {
+        id: started.run_id.clone(),
+        experiment: spec.name.clone(),
+        namespace: spec.namespace.clone(),
+        started_at: started.started_at,
+        duration_us: last.micros(),
+        tool: started.tool.clone(),
+        cluster: started.cluster.clone(),
+        environment: started.environment.iter().map(fact).collect(),
+        seed: started.seed,
+        attempt: started.attempt,
+        manifest_source: started.manifest_source.clone(),
+        manifest_digest: started.manifest_digest.clone(),
+        manifest: started.manifest.clone(),
+    };
+    RunResult {
+        schema_version: SCHEMA_VERSION.into(),
+        api_version: API_VERSION.into(),
+        kind: "RunResult".into(),
+        run,
+        hypothesis: spec.hypothesis.clone(),
+        verdict,
+        claims: Vec::new(),
+        probes: Vec::new(),
+        expectations: Vec::new(),
+        invariants: Vec::new(),
+        kills: KillSummary { planned: spec.strikes_target, least: spec.strikes_min, ..KillSummary::default() },
+        kill_rows: Vec::new(),
+        skips: Vec::new(),
+        recovery: Recovery::default(),
+        phases: Vec::new(),
+        series: Vec::new(),
+        plan: PlanFacts::default(),
+        advice: Vec::new(),
+        leftovers: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn fact((name, value): &(String, String)) -> Fact {
+    Fact { name: name.clone(), value: value.clone() }
+}
+
+fn phases(recorded: &Recorded<'_>) -> Vec<PhaseSpan> {
+    let started_at = recorded.started.started_at;
+    let utc = |at: RunTime| {
+        let nanos = i64::try_from(at.0).unwrap_or(i64::MAX);
+        started_at.checked_add(SignedDuration::from_nanos(nanos)).unwrap_or(Timestamp::MAX)
+    };
+    recorded
+        .phases
+        .reached()
+        .map(|(phase, span)| PhaseSpan {
+            phase,
+            start_us: span.start.micros(),
+            end_us: span.end.micros(),
+            started_at: utc(span.start),
+        })
+        .collect()
+}
+
+fn plan(population: &Population, recorded: &Recorded<'_>) -> PlanFacts {
+    let (eligible, excluded) =
+        recorded.planned.map_or((&[][..], &[][..]), |(_, eligible, excluded)| (eligible, excluded));
+    let pods = population.pods.iter().filter(|pod| eligible.contains(&pod.uid));
+    let planned = pods.map(|pod| PlannedPod {
+        pod: format!("{}/{}", pod.namespace, pod.name),
+        workload: pod.workload.as_ref().map_or_else(String::new, |key| format!("{}/{}", key.kind, key.name)),
+        node: pod.node.clone(),
+        zone: pod.node.as_deref().and_then(|node| population.node(node)?.zone()).map(str::to_owned),
+    });
+    PlanFacts { eligible: planned.collect(), excluded: excluded.iter().map(excluded_pod).collect() }
+}
+
+fn excluded_pod(excluded: &Excluded) -> ExcludedPod {
+    ExcludedPod { pod: excluded.pod.clone(), reason: excluded.reason.clone(), message: excluded.message.clone() }
+}
+
+fn notes(evidence: &Evidence<'_>) -> Vec<String> {
+    let recorded = &evidence.recorded;
+    let mut notes: Vec<String> = recorded.notes.iter().map(|note| (*note).to_owned()).collect();
+    let attempt = recorded.started.attempt;
+    if attempt > 1 {
+        notes.push(format!(
+            "this is attempt {attempt} of the same manifest: a pass that came after failures is worth less than its confidence"
+        ));
+    }
+    let merged = recorded.kills.iter().zip(&evidence.timelines).filter(|(_, timeline)| timeline.done).count()
+        - evidence.trials.iter().map(|trial| trial.kills.len().min(1)).sum::<usize>();
+    if merged > 0 {
+        notes.push(format!(
+            "{merged} kills came before the replacement of the one before was Ready: they count as one trial with it"
+        ));
+    }
+    notes
+}

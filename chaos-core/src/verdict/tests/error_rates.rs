@@ -1,0 +1,82 @@
+//! A small version of `docs/error-rates.md`: the same code, fewer runs. Bars hold with the chance of noise below 10⁻³.
+
+use crate::model::Evidence;
+use crate::verdict::error_rates::{Cell, Counted};
+use crate::verdict::simulation::{Bursts, Platform};
+
+const RUNS: u64 = 200;
+const SEED: u64 = 1;
+
+fn own(platform: Platform, kills: usize) -> Counted {
+    Cell::availability(platform, platform.worst_loss(), kills).count(RUNS, SEED)
+}
+
+/// Within four standard deviations of a share in percent.
+fn near(counted: u64, percent: f64) {
+    let share = percent / 100.0;
+    let deviation = (share.max(0.005) * (1.0 - share).max(0.005) / RUNS as f64).sqrt();
+    let found = counted as f64 / RUNS as f64;
+    assert!((found - share).abs() <= 4.0 * deviation, "{found} is not near {share}");
+}
+
+#[test]
+fn the_table_of_the_rule_comes_out() {
+    use Bursts::{Exponential, Fixed};
+    for (bursts, bad_share, declared, passes) in [
+        (Fixed, 0.01, (24, 10), [0.0, 0.0]),
+        (Fixed, 0.05, (5, 2), [20.0, 44.0]),
+        (Fixed, 0.30, (1, 1), [44.0, 78.0]),
+        (Fixed, 1.00, (1, 1), [45.0, 78.0]),
+        (Exponential, 0.01, (104, 44), [0.0, 0.0]),
+        (Exponential, 0.05, (21, 9), [0.0, 0.0]),
+        (Exponential, 0.30, (4, 2), [6.0, 34.0]),
+        (Exponential, 1.00, (2, 1), [46.0, 78.0]),
+    ] {
+        let (below, above) = (Platform::of(0.9988, bursts, bad_share), Platform::of(0.9995, bursts, bad_share));
+        assert_eq!((below.worst_loss(), above.worst_loss()), declared, "{bursts:?} {bad_share}");
+        for (kills, expected) in [59, 120].into_iter().zip(passes) {
+            let (missed, kept) = (own(below, kills), own(above, kills));
+            assert!(!missed.breaks_the_bar(missed.passed), "{bursts:?} {bad_share} {kills}: {missed:?}");
+            assert!(!kept.breaks_the_bar(kept.failed), "{bursts:?} {bad_share} {kills}: {kept:?}");
+            near(kept.passed, expected);
+        }
+    }
+}
+
+#[test]
+fn at_the_border_neither_answer_is_given_too_often() {
+    for (bursts, bad_share) in [(Bursts::Fixed, 0.05), (Bursts::Fixed, 1.0), (Bursts::Exponential, 0.3)] {
+        let counted = own(Platform::of(0.999, bursts, bad_share), 120);
+        assert!(!counted.breaks_the_bar(counted.passed) && !counted.breaks_the_bar(counted.failed), "{counted:?}");
+    }
+}
+
+#[test]
+fn a_wrong_declaration_certifies_what_is_untrue_in_half_of_the_runs() {
+    let counted = Cell::availability(Platform::of(0.9988, Bursts::Fixed, 0.01), 4, 59).count(RUNS, SEED);
+    near(counted.passed, 55.3);
+    assert_eq!(counted.passed + counted.failed, RUNS, "one bad kill refutes the declaration");
+}
+
+#[test]
+fn power_is_that_of_the_rule() {
+    let tenth = Cell::availability(Platform::of(0.9999, Bursts::Fixed, 1.0), 1, 59).count(RUNS, SEED);
+    assert!(tenth.passed_percent() >= 90.0);
+    let failed = |bad_share| {
+        let platform = Platform::of(0.99, Bursts::Fixed, bad_share);
+        Cell { platform, evidence: Evidence::Observed, kills: 59 }.count(RUNS, SEED).failed
+    };
+    assert_eq!(failed(1.0), RUNS);
+    near(failed(0.05), 61.0);
+}
+
+#[test]
+fn a_starving_load_generator_passes_nothing_bad_and_fails_nothing_good() {
+    for (truth, unsent_share) in [(0.9988, 0.0001), (0.9988, 0.01), (0.9995, 0.0001), (0.9995, 0.01)] {
+        let platform = Platform { unsent_share, ..Platform::of(truth, Bursts::Fixed, 0.3) };
+        let counted = own(platform, 120);
+        let wrong = if truth < 0.999 { counted.passed } else { counted.failed };
+        assert!(!counted.breaks_the_bar(wrong), "{truth} {unsent_share} {counted:?}");
+        assert!(unsent_share < 0.001 || counted.passed == 0, "{counted:?}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The rule on numbers, the precedence of outcomes, whole runs, and error rates.
+
+mod error_rates;
+mod outcome;
+mod rule;
+mod runs;

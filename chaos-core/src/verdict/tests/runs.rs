@@ -1,0 +1,343 @@
+//! Whole made-up runs through `judge`: outcome, reason, sentence and figures; and the live test.
+
+use crate::evidence::fixture::{Story, ms};
+use crate::model::{ClaimSpec, Evidence, Slo};
+use crate::record::{BadClass, Event, StopCause};
+use crate::result::{Holds, RunResult};
+use crate::units::Duration;
+use crate::verdict::{ExitCode, JudgeSpec, JudgedBy, Level, ProbeSpec, ReasonCode, judge, refuted_live};
+
+fn slo(evidence: Evidence) -> Slo {
+    Slo {
+        claims: vec![ClaimSpec::Availability { share: "99.9%".parse().unwrap() }],
+        confidence: "95%".parse().unwrap(),
+        evidence,
+        requests_per_30d: Some(10_000_000),
+    }
+}
+
+fn harmless() -> Evidence {
+    Evidence::HarmlessKills { share: "90%".parse().unwrap(), max_loss: 0 }
+}
+
+fn spec(evidence: Evidence) -> JudgeSpec {
+    JudgeSpec {
+        name: "riders".into(),
+        namespace: "dispatch".into(),
+        hypothesis: "Riders can request rides while trips pods die at random.".into(),
+        strikes_target: 61,
+        strikes_min: 29,
+        probes: vec![ProbeSpec { name: "ride".into(), judged_by: JudgedBy::Slo(slo(evidence)) }],
+    }
+}
+
+fn with_probe(name: &str, judged_by: JudgedBy) -> JudgeSpec {
+    let mut spec = spec(harmless());
+    spec.probes.push(ProbeSpec { name: name.into(), judged_by });
+    spec
+}
+
+fn ready(tolerate: &str) -> JudgedBy {
+    JudgedBy::Expectation { expected: "at least 1".into(), tolerate: tolerate.parse().unwrap(), after_fault: true }
+}
+
+#[track_caller]
+fn decided(result: &RunResult, reason: ReasonCode) {
+    assert_eq!(result.verdict.reason_code, reason, "{}", result.verdict.reason_text);
+    assert_eq!(result.verdict.exit_code, reason.exit_code());
+}
+
+#[test]
+fn a_clean_run_passes_and_says_what_is_certified() {
+    let result = judge(&spec(harmless()), &Story::with_kills(61).events());
+    decided(&result, ReasonCode::HypothesisHeld);
+    assert_eq!(
+        result.verdict.reason_text,
+        "ride: at least 90% of such kills cost no request (61 of 61, 95% confidence); observed 100% over 7,200 requests \
+         and 61 kill windows (99.9% answered well)"
+    );
+    assert_eq!((result.kills.done, result.kills.trials, result.kills.exposed, result.kills.bad), (61, 61, 61, 0));
+    assert!(result.verdict.findings.is_empty());
+    let levels: Vec<(Level, Holds)> = result.claims.iter().map(|claim| (claim.level, claim.holds)).collect();
+    assert_eq!(
+        levels,
+        [
+            (Level::Baseline, Holds::NotRefuted),
+            (Level::Observed, Holds::Yes),
+            (Level::Recovery, Holds::NotRefuted),
+            (Level::HarmlessKills, Holds::Yes)
+        ]
+    );
+}
+
+#[test]
+fn the_sentence_of_certified_availability_carries_its_assumption() {
+    let evidence = Evidence::Availability { worst_loss_per_kill: 2, source: "the gateway retries".into() };
+    let result = judge(&spec(evidence), &Story::with_kills(61).events());
+    decided(&result, ReasonCode::HypothesisHeld);
+    assert!(
+        result.verdict.reason_text.contains("if no kill costs more than 2 requests (declared: the gateway retries)"),
+        "{}",
+        result.verdict.reason_text
+    );
+}
+
+#[test]
+fn observed_says_that_nothing_is_certified() {
+    let result = judge(&spec(Evidence::Observed), &Story::with_kills(30).events());
+    decided(&result, ReasonCode::HypothesisHeld);
+    assert!(result.verdict.reason_text.ends_with("nothing is certified"), "{}", result.verdict.reason_text);
+}
+
+#[test]
+fn an_outage_that_heals_fails_the_run() {
+    let mut story = Story::with_kills(61);
+    for kill in 10..20 {
+        story.lose(11_000 + kill * 1_000, 30, BadClass::Refused);
+    }
+    let result = judge(&spec(harmless()), &story.events());
+    decided(&result, ReasonCode::SloRefuted);
+    assert_eq!(result.verdict.exit_code, ExitCode::Failed);
+    assert_eq!(result.kills.bad, 10);
+    assert_eq!(result.probes[0].worst_outage.unwrap().duration_us, 300_000);
+    assert_eq!(result.probes[0].budget_30d_ppm, Some(30_000));
+}
+
+#[test]
+fn fewer_kills_than_the_least_are_inconclusive_and_say_how_many_more() {
+    let result = judge(&spec(harmless()), &Story::with_kills(28).events());
+    decided(&result, ReasonCode::TooFewKills);
+    assert!(result.verdict.reason_text.contains("it takes 1 more"), "{}", result.verdict.reason_text);
+}
+
+#[test]
+fn a_bad_kill_too_many_says_how_many_more_it_takes() {
+    let mut story = Story::with_kills(30);
+    story.lose(15_010, 1, BadClass::Reset);
+    let result = judge(&spec(harmless()), &story.events());
+    decided(&result, ReasonCode::TooLittleEvidence);
+    assert!(
+        result.verdict.reason_text.contains("it takes 16 more exposed kills without a loss"),
+        "{}",
+        result.verdict.reason_text
+    );
+}
+
+#[test]
+fn zero_kills_never_pass() {
+    decided(&judge(&spec(Evidence::Observed), &Story::with_kills(0).events()), ReasonCode::TooFewKills);
+    let mut spec = spec(Evidence::Observed);
+    spec.strikes_min = 0;
+    decided(&judge(&spec, &Story::with_kills(0).events()), ReasonCode::TooFewKills);
+}
+
+#[test]
+fn a_probe_without_requests_is_an_invalid_run() {
+    let mut story = Story::with_kills(61);
+    story.schedules.clear();
+    story.extra.retain(|event| !matches!(event, Event::Served { .. }));
+    decided(&judge(&spec(harmless()), &story.events()), ReasonCode::NoSample);
+}
+
+#[test]
+fn a_baseline_that_is_red_is_an_invalid_run_but_a_refuted_promise_still_fails() {
+    let mut story = Story::with_kills(61);
+    story.lose(2_000, 20, BadClass::Status);
+    decided(&judge(&spec(harmless()), &story.events()), ReasonCode::NotSteady);
+    for kill in 0..10 {
+        story.lose(11_000 + kill * 1_000, 30, BadClass::Status);
+    }
+    decided(&judge(&spec(harmless()), &story.events()), ReasonCode::SloRefuted);
+}
+
+#[test]
+fn a_platform_that_does_not_heal_fails_in_recovery() {
+    let mut story = Story::with_kills(61);
+    story.lose(75_000, 6, BadClass::Timeout);
+    let result = judge(&spec(harmless()), &story.events());
+    decided(&result, ReasonCode::RecoveryRefuted);
+}
+
+#[test]
+fn unexposed_or_unknown_kills_certify_nothing() {
+    let mut story = Story::with_kills(61);
+    story.extra.retain(|event| !matches!(event, Event::Served { .. }));
+    let result = judge(&spec(harmless()), &story.events());
+    decided(&result, ReasonCode::TooLittleExposure);
+    story.schedules[0].exposure_known = false;
+    let result = judge(&spec(harmless()), &story.events());
+    decided(&result, ReasonCode::TooLittleExposure);
+    assert!(result.verdict.reason_text.contains("hint: `exposure`"), "{}", result.verdict.reason_text);
+}
+
+#[test]
+fn a_starved_load_generator_is_inconclusive_never_a_fail() {
+    let mut story = Story::with_kills(61);
+    for kill in 0..61 {
+        story.lose(11_100 + kill * 1_000, 50, BadClass::Unsent);
+    }
+    decided(&judge(&spec(harmless()), &story.events()), ReasonCode::TooMuchLag);
+}
+
+#[test]
+fn slow_answers_are_bad_for_a_promise_of_latency_only() {
+    let mut story = Story::with_kills(61);
+    for kill in 0..20 {
+        story.lose(11_100 + kill * 1_000, 20, BadClass::Slow);
+    }
+    decided(&judge(&spec(Evidence::Observed), &story.events()), ReasonCode::HypothesisHeld);
+    let mut both = spec(Evidence::Observed);
+    if let JudgedBy::Slo(slo) = &mut both.probes[0].judged_by {
+        slo.claims.push(ClaimSpec::Latency { under: Duration::from_millis(300), share: "99%".parse().unwrap() });
+    }
+    let result = judge(&both, &story.events());
+    decided(&result, ReasonCode::SloRefuted);
+    assert!(result.verdict.reason_text.contains("99% answered well within 300ms"), "{}", result.verdict.reason_text);
+}
+
+#[test]
+fn a_broken_rule_of_the_business_fails_whatever_else_is_fine() {
+    let spec = with_probe("ledger", JudgedBy::Invariants);
+    let mut story = Story::with_kills(61);
+    decided(&judge(&spec, &story.events()), ReasonCode::NothingChecked);
+    story.check(0, &[]);
+    decided(&judge(&spec, &story.events()), ReasonCode::NothingChecked);
+    story.check(1_234, &[]);
+    decided(&judge(&spec, &story.events()), ReasonCode::HypothesisHeld);
+    story.check(1_234, &["ride 17 was acknowledged and is gone"]);
+    story.stop(StopCause::Signal { name: "SIGINT".into() });
+    let result = judge(&spec, &story.events());
+    decided(&result, ReasonCode::InvariantBroken);
+    assert!(result.verdict.reason_text.contains("ride 17 was acknowledged and is gone"));
+    assert_eq!((result.invariants[0].checked, result.invariants[0].violations), (1_234, 1));
+}
+
+#[test]
+fn expectations_are_typed_and_never_passed_without_an_answer() {
+    let spec = with_probe("ready", ready("0s"));
+    let of = |samples: &[(u64, Option<bool>)]| {
+        let mut story = Story::with_kills(61);
+        for (at, met) in samples {
+            story.sample(*at, *met);
+        }
+        judge(&spec, &story.events())
+    };
+    decided(&of(&[(5_000, Some(true)), (20_000, Some(true))]), ReasonCode::HypothesisHeld);
+    decided(&of(&[]), ReasonCode::NoSample);
+    decided(&of(&[(5_000, Some(true))]), ReasonCode::NoSample);
+    decided(&of(&[(5_000, Some(false)), (20_000, Some(true))]), ReasonCode::NotSteady);
+    decided(&of(&[(5_000, Some(true)), (20_000, Some(false)), (21_000, Some(true))]), ReasonCode::ExpectationBroken);
+    decided(&of(&[(5_000, Some(true)), (20_000, None), (21_000, Some(true))]), ReasonCode::ProbeUnanswered);
+}
+
+#[test]
+fn a_tolerated_time_is_a_time_and_not_a_number_of_answers() {
+    let spec = with_probe("ready", ready("2s"));
+    let off = |until: u64| {
+        let mut story = Story::with_kills(61);
+        (20_000..=until).step_by(500).for_each(|at| story.sample(at, Some(false)));
+        story.sample(until + 500, Some(true));
+        judge(&spec, &story.events())
+    };
+    decided(&off(22_000), ReasonCode::HypothesisHeld);
+    decided(&off(22_500), ReasonCode::ExpectationBroken);
+}
+
+#[test]
+fn every_early_end_has_its_reason() {
+    let message = || "why".to_owned();
+    for (cause, reason) in [
+        (StopCause::Guard { message: message() }, ReasonCode::GuardTripped),
+        (StopCause::Switch { message: message() }, ReasonCode::Switched),
+        (StopCause::Signal { name: "SIGTERM".into() }, ReasonCode::Interrupted),
+        (StopCause::NotRecovered { message: message() }, ReasonCode::NotRecovered),
+        (StopCause::Blind { message: message() }, ReasonCode::BlindTooLong),
+        (StopCause::Journal { message: message() }, ReasonCode::JournalFailed),
+        (StopCause::Killer { message: message() }, ReasonCode::KillerGaveUp),
+        (StopCause::SloRefuted { probe: "ride".into() }, ReasonCode::SloRefuted),
+    ] {
+        let mut story = Story::with_kills(61);
+        story.stop(cause);
+        decided(&judge(&spec(harmless()), &story.events()), reason);
+    }
+}
+
+#[test]
+fn what_is_left_behind_comes_first() {
+    let mut story = Story::with_kills(61);
+    story.check(5, &["lost"]);
+    story.wound_down = Some(vec!["delete ChaosMonkey dispatch/run-1".into()]);
+    let result = judge(&with_probe("ledger", JudgedBy::Invariants), &story.events());
+    decided(&result, ReasonCode::WindDownIncomplete);
+    assert!(result.verdict.reason_text.contains("delete ChaosMonkey dispatch/run-1"));
+    assert_eq!(result.verdict.findings.len(), 2);
+}
+
+#[test]
+fn a_torn_record_is_an_orphaned_run_and_finished_changes_nothing() {
+    let mut story = Story::with_kills(61);
+    let whole = story.events();
+    let mut finished = whole.clone();
+    finished.push(Event::Finished { at: ms(99_000), exit_code: 0 });
+    assert_eq!(judge(&spec(harmless()), &whole), judge(&spec(harmless()), &finished));
+    story.wound_down = None;
+    decided(&judge(&spec(harmless()), &story.events()), ReasonCode::Orphaned);
+    for cut in 0..whole.len() {
+        let result = judge(&spec(harmless()), &whole[..cut]);
+        assert_ne!(result.verdict.exit_code, ExitCode::Held, "the first {cut} events");
+    }
+}
+
+#[test]
+fn a_clock_that_is_not_known_well_enough_is_inconclusive() {
+    for (uncertainty, reason) in [(50_000_000, ReasonCode::HypothesisHeld), (50_000_001, ReasonCode::ClockUncertain)] {
+        let mut story = Story::with_kills(61);
+        for event in &mut story.extra {
+            if let Event::Kill(kill) = event {
+                kill.uncertainty = uncertainty;
+                break;
+            }
+        }
+        decided(&judge(&spec(harmless()), &story.events()), reason);
+    }
+}
+
+#[test]
+fn a_record_that_contradicts_itself_is_told_as_such() {
+    let mut story = Story::with_kills(61);
+    story.lose(11_100, 3, BadClass::Reset);
+    let mut events = story.events();
+    events.remove(events.iter().position(|event| matches!(event, Event::Bad(_))).unwrap());
+    decided(&judge(&spec(harmless()), &events), ReasonCode::RecordInconsistent);
+    decided(&judge(&spec(harmless()), &[]), ReasonCode::RecordInconsistent);
+}
+
+#[test]
+fn the_live_test_fires_as_soon_as_a_promise_is_refuted_and_not_before() {
+    let mut story = Story::with_kills(20);
+    story.recovery = 90_000;
+    story.end = 100_000;
+    assert_eq!(refuted_live(&spec(harmless()), &story.events()), None);
+    for kill in 0..19 {
+        story.lose(11_000 + kill * 1_000, 20, BadClass::Refused);
+    }
+    let refutation = refuted_live(&spec(harmless()), &story.events()).unwrap();
+    assert_eq!(refutation.probe, "ride");
+    assert!(refutation.e_value >= refutation.e_threshold && (refutation.e_threshold - 20.0).abs() < 1e-9);
+    let mut open = Story::with_kills(1);
+    open.lose(11_000, 500, BadClass::Refused);
+    assert_eq!(refuted_live(&spec(harmless()), &open.events()), None, "the open window is not judged");
+}
+
+#[test]
+fn the_result_is_json_with_integers_and_a_schema() {
+    let result = judge(&spec(harmless()), &Story::with_kills(3).events());
+    let json = serde_json::to_value(&result).unwrap();
+    assert_eq!(json["schemaVersion"], "1.0");
+    assert_eq!(json["verdict"]["exitCode"], 7);
+    assert_eq!(json["verdict"]["reasonCode"], "TooFewKills");
+    assert_eq!(json["claims"][1]["K"], 3);
+    assert_eq!(serde_json::from_value::<RunResult>(json).unwrap(), result);
+    let schema = serde_json::to_value(schemars::schema_for!(RunResult)).unwrap();
+    assert!(schema["properties"]["verdict"].is_object());
+}
