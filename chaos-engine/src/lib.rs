@@ -1,1 +1,12 @@
-//! Skeleton.
+//! Acts: executes what `chaos-core` decided, with a Kubernetes client, probes, load and files. It must not decide: whatever
+//! can be computed from facts is a pure function of `chaos-core`.
+
+pub mod clock;
+pub mod drive;
+pub mod journal;
+pub mod kill;
+pub mod kube;
+pub mod probe;
+pub mod recorder;
+pub mod report;
+pub mod run;

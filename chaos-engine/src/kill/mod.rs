@@ -1,0 +1,152 @@
+//! The world of the strike machine on a Kubernetes cluster. What the machine asks for is done here; where its ledger is kept
+//! and what holds it back is said by a [`Keeper`]: the operator keeps a monkey's status, the CLI a journal.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use chaos_core::killer::{
+    Action, KillAnswer, KillOrder, Killer, KillerView, Ledger, Observation, Response, VersionedBudget,
+};
+use chaos_core::model::Target;
+use chaos_core::population::{Population, WorkloadKey};
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use crate::drive::World;
+use crate::kube::{BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, look_up};
+
+/// Whose killer it is: where its ledger is kept, and what holds it back.
+pub trait Keeper: Send {
+    /// Why the ledger could not be saved.
+    type Error;
+
+    /// The time. It must be the clock that the instants of the ledger are meant in.
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// What is known without asking anybody.
+    fn view(&mut self) -> impl Future<Output = KillerView> + Send;
+
+    /// Makes the ledger survive a crash. Nothing is killed that was not saved before.
+    fn save(&mut self, ledger: &Ledger) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Waits for the instant or for a change of the view. `None`: for a change.
+    fn wait(&mut self, until: Option<Timestamp>) -> impl Future<Output = ()> + Send;
+
+    /// The cluster was looked at, or could not be seen.
+    fn looked(&mut self, seen: Result<&Arc<Population>, &str>) {
+        let _ = seen;
+    }
+
+    /// A kill call was answered.
+    fn answered(&mut self, order: &KillOrder, answer: &KillAnswer) {
+        let _ = (order, answer);
+    }
+}
+
+/// The hands and eyes of a killer on a cluster.
+#[derive(Clone)]
+pub struct ClusterAccess {
+    reader: PopulationReader,
+    budgets: BudgetStore,
+    hand: Hand,
+    read: Caller,
+}
+
+impl ClusterAccess {
+    /// Access for a killer with this target. `holder` signs the budgets it writes, for people.
+    pub fn new(clients: &Clients, target: &Target, environment: Environment, holder: &str) -> Self {
+        let read = Caller::new(clients.read.clone());
+        let write = Caller::new(clients.write.clone());
+        Self {
+            reader: PopulationReader::new(read.clone(), target, environment),
+            budgets: BudgetStore::new(read.clone(), write.clone(), holder),
+            hand: Hand::new(write),
+            read,
+        }
+    }
+
+    /// Budgets first, the population afterwards: a kill that is no longer in a budget is then already in the facts.
+    async fn observe(&self, wanted: Vec<WorkloadKey>) -> Result<(Budgets, Population), String> {
+        let read = wanted.into_iter().map(|workload| async {
+            let budget = self.budgets.read(&workload).await;
+            (workload, budget)
+        });
+        let budgets = join_all(read).await;
+        let population = self.reader.read().await.map_err(|error| error.to_string())?;
+        Ok((budgets, population))
+    }
+}
+
+/// Budgets as they were read, or why they could not be.
+type Budgets = Vec<(WorkloadKey, Result<VersionedBudget, String>)>;
+
+/// The world of one killer.
+pub struct KillWorld<K> {
+    access: ClusterAccess,
+    keeper: K,
+}
+
+impl<K: Keeper> KillWorld<K> {
+    /// A killer on that cluster, kept by `keeper`.
+    pub const fn new(access: ClusterAccess, keeper: K) -> Self {
+        Self { access, keeper }
+    }
+
+    /// Who keeps it.
+    pub const fn keeper(&self) -> &K {
+        &self.keeper
+    }
+
+    /// Gives the keeper back.
+    pub fn into_keeper(self) -> K {
+        self.keeper
+    }
+}
+
+impl<K: Keeper> World<Killer> for KillWorld<K> {
+    type Error = K::Error;
+
+    fn now(&self) -> Timestamp {
+        self.keeper.now()
+    }
+
+    async fn view(&mut self) -> KillerView {
+        self.keeper.view().await
+    }
+
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), K::Error> {
+        self.keeper.save(ledger).await
+    }
+
+    async fn perform(&mut self, action: Action) -> Response {
+        match action {
+            Action::Observe { budgets } => {
+                // Stamped by the clock that its age is going to be told by, and as of the beginning of the reads.
+                let taken_at = self.keeper.now();
+                let read = self.access.observe(budgets).await;
+                let observed = read.map(|(budgets, population)| {
+                    let population = Arc::new(Population { taken_at, ..population });
+                    Observation { budgets, population }
+                });
+                self.keeper.looked(observed.as_ref().map(|seen| &seen.population).map_err(String::as_str));
+                Response::Observed(observed)
+            }
+            Action::ReadBudget(workload) => Response::Budget(self.access.budgets.read(&workload).await),
+            Action::WriteBudget { workload, at, budget } => {
+                Response::Stored(self.access.budgets.write(&workload, &at, &budget).await)
+            }
+            Action::Kill(order) => {
+                let answer = self.access.hand.kill(&order, self.keeper.now()).await;
+                self.keeper.answered(&order, &answer);
+                Response::Kill(answer)
+            }
+            Action::LookUp(victim) => Response::Found(look_up(&self.access.read, &victim).await),
+        }
+    }
+
+    async fn wait(&mut self, until: Option<Timestamp>) {
+        self.keeper.wait(until).await;
+    }
+}

@@ -1,0 +1,192 @@
+//! One HTTP call to the API server with a deadline, and errors that say whether the server may have carried it out. All reads
+//! and writes of this module go through it.
+
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use kube::Client;
+use kube::client::Body;
+use kube::core::Status;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// An answer that takes longer is a lost one.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Calls the API server.
+#[derive(Clone)]
+pub struct Caller {
+    client: Client,
+    timeout: Duration,
+}
+
+/// A call that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The server said no.
+    #[error("failed to {what}: {} ({})", status.message, status.code)]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// The server's words.
+        status: Box<Status>,
+    },
+    /// The server was not reached: nothing happened.
+    #[error("failed to {what}: the server is out of reach: {message}")]
+    Unreached {
+        /// What was asked.
+        what: String,
+        /// Why.
+        message: String,
+    },
+    /// There is no answer that can be understood: it may have happened.
+    #[error("failed to {what}: {message}")]
+    Lost {
+        /// What was asked.
+        what: String,
+        /// Why.
+        message: String,
+    },
+}
+
+impl CallError {
+    /// The server's status code, if it answered.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(status.code),
+            Self::Unreached { .. } | Self::Lost { .. } => None,
+        }
+    }
+
+    /// Whether the object is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    /// Whether somebody else wrote first, or made it first.
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(409)
+    }
+
+    /// Whether the permission is missing.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
+    /// Whether the server may have carried the request out all the same.
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => status.code >= 500,
+            Self::Unreached { .. } => false,
+            Self::Lost { .. } => true,
+        }
+    }
+}
+
+impl Caller {
+    /// Calls through this client.
+    pub const fn new(client: Client) -> Self {
+        Self { client, timeout: TIMEOUT }
+    }
+
+    /// The client behind it.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Reads an object.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        let what = format!("read {path}");
+        let bytes = self.call(Method::GET, path, Vec::new(), &what).await?;
+        parse(&bytes, &what)
+    }
+
+    /// Creates an object.
+    pub async fn create<T: DeserializeOwned>(&self, path: &str, object: &impl Serialize) -> Result<T, CallError> {
+        self.send(Method::POST, path, object, "create in").await
+    }
+
+    /// Replaces an object.
+    pub async fn replace<T: DeserializeOwned>(&self, path: &str, object: &impl Serialize) -> Result<T, CallError> {
+        self.send(Method::PUT, path, object, "write").await
+    }
+
+    /// Sends a body and reads the answer.
+    pub async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        object: &impl Serialize,
+        verb: &str,
+    ) -> Result<T, CallError> {
+        let what = format!("{verb} {path}");
+        let body = serde_json::to_vec(object)
+            .map_err(|error| CallError::Unreached { what: what.clone(), message: error.to_string() })?;
+        let bytes = self.call(method, path, body, &what).await?;
+        parse(&bytes, &what)
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Vec<u8>, what: &str) -> Result<bytes::Bytes, CallError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::ACCEPT, "application/json")
+            .body(Body::from(body))
+            .map_err(|error| CallError::Unreached { what: what.to_owned(), message: error.to_string() })?;
+        let lost = |message: String| CallError::Lost { what: what.to_owned(), message };
+        let answer = async {
+            let response = self.client.send(request).await.map_err(|error| not_answered(&error, what))?;
+            let status = response.status();
+            let body = response.into_body().collect().await.map_err(|error| lost(error.to_string()))?.to_bytes();
+            Ok((status, body))
+        };
+        let (status, body) = tokio::time::timeout(self.timeout, answer)
+            .await
+            .map_err(|_| lost(format!("no answer within {} s", self.timeout.as_secs())))??;
+        if status.is_success() { Ok(body) } else { Err(refused(status, &body, what)) }
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, CallError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| CallError::Lost { what: what.to_owned(), message: format!("unreadable answer: {error}") })
+}
+
+fn refused(code: StatusCode, body: &[u8], what: &str) -> CallError {
+    let status = serde_json::from_slice::<Status>(body).ok().filter(|status| status.code != 0);
+    let status = status.unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+        Status::failure(&text, code.canonical_reason().unwrap_or("Unknown")).with_code(code.as_u16())
+    });
+    CallError::Refused { what: what.to_owned(), status: Box::new(status) }
+}
+
+/// An error of the transport: a connection that was never made carried nothing.
+fn not_answered(error: &kube::Error, what: &str) -> CallError {
+    let what = what.to_owned();
+    let is_connect = |error: &hyper_util::client::legacy::Error| error.is_connect();
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if cause.downcast_ref().is_some_and(is_connect) {
+            return CallError::Unreached { what, message: chain(error) };
+        }
+        source = cause.source();
+    }
+    CallError::Lost { what, message: chain(error) }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

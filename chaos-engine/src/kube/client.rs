@@ -1,0 +1,76 @@
+//! Clients. Reads may be repeated by the client; whatever changes the cluster is sent exactly once, because a repeated
+//! eviction is silent pressure on a disruption budget and a repeated delete can be a second kill.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ConfigExt as _};
+use kube::{Client, Config};
+use tower::{BoxError, ServiceBuilder};
+
+/// A server that takes longer to accept a connection is out of reach.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One client for reads, one for writes.
+#[derive(Clone)]
+pub struct Clients {
+    /// May repeat a request.
+    pub read: Client,
+    /// Sends every request exactly once.
+    pub write: Client,
+}
+
+/// A client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No usable configuration.
+    #[error("failed to find a cluster: {0}; hint: set KUBECONFIG, name a --context, or use --local")]
+    NoConfig(#[from] kube::config::InferConfigError),
+    /// The configuration cannot be used.
+    #[error("failed to set up the client for {url}: {source}")]
+    Setup {
+        /// Address of the API server.
+        url: String,
+        /// What is wrong.
+        source: Box<kube::Error>,
+    },
+}
+
+impl Clients {
+    /// Clients for this cluster. `agent` names the caller in the server's audit log.
+    pub fn new(mut config: Config, agent: &str) -> Result<Self, ConnectError> {
+        let url = config.cluster_url.to_string();
+        let setup = |source: kube::Error| ConnectError::Setup { url: url.clone(), source: Box::new(source) };
+        // The process-wide provider may have been installed by somebody else already: any will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        if let Ok(agent) = HeaderValue::from_str(agent) {
+            config.headers.push((USER_AGENT, agent));
+        }
+        let write = once(&config).map_err(setup)?;
+        let read = Client::try_from(config).map_err(setup)?;
+        Ok(Self { read, write })
+    }
+
+    /// Both from one client, which must not repeat requests by itself.
+    pub fn same(client: Client) -> Self {
+        Self { read: client.clone(), write: client }
+    }
+}
+
+/// A client without kube's retry layer and without hyper's own retry of cancelled requests.
+fn once(config: &Config) -> kube::Result<Client> {
+    let connector = config.rustls_https_connector()?;
+    let transport: legacy::Client<_, Body> =
+        legacy::Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(transport);
+    Ok(Client::new(service, config.default_namespace.clone()))
+}

@@ -1,0 +1,23 @@
+//! The Kubernetes API as this toolkit uses it: slim reads for decisions, budget Leases, kill calls sent once, Events, leader
+//! election. It answers and obeys; what to do is decided in `chaos-core`.
+
+mod budget;
+mod call;
+mod client;
+mod event;
+mod kill;
+pub mod leader;
+mod lookup;
+mod owners;
+mod population;
+mod switch;
+mod wire;
+
+pub use budget::{BudgetStore, lease_name};
+pub use call::{CallError, Caller};
+pub use client::{Clients, ConnectError};
+pub use event::{EventSink, Happening};
+pub use kill::Hand;
+pub(crate) use lookup::look_up;
+pub use population::{Environment, PopulationReader};
+pub use switch::read_switch;

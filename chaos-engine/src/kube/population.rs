@@ -1,0 +1,252 @@
+//! Reads a [`Population`] freshly: no cache, every list a quorum read. What may not be read at all (nodes) is told as such;
+//! any other failure means that the cluster cannot be seen.
+
+use std::collections::BTreeSet;
+
+use chaos_core::api::labels;
+use chaos_core::model::{NamespaceScope, Target};
+use chaos_core::population::{BudgetFacts, NamespaceFacts, NodeFacts, OwnerFacts, PodFacts, Population, WorkloadFacts};
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use kube::core::SelectorExt as _;
+use serde::de::DeserializeOwned;
+
+use super::call::{CallError, Caller};
+use super::owners::Owners;
+use super::switch::read_switch;
+use super::wire;
+
+/// Objects in one page of a list.
+const PAGE: usize = 1000;
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Reads what decisions about one target are made on.
+#[derive(Clone)]
+pub struct PopulationReader {
+    caller: Caller,
+    scope: NamespaceScope,
+    environment: Environment,
+}
+
+/// Where the name of the environment comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Environment {
+    /// The environment label of this namespace (the operator's own).
+    LabelOf(String),
+    /// Known already: the CLI's configuration of this context.
+    Known(Option<String>),
+}
+
+impl PopulationReader {
+    /// A reader for this target.
+    pub fn new(caller: Caller, target: &Target, environment: Environment) -> Self {
+        Self { caller, scope: target.namespaces.clone(), environment }
+    }
+
+    /// Reads everything now.
+    pub async fn read(&self) -> Result<Population, CallError> {
+        let taken_at = Timestamp::now();
+        let (namespaces, environment, switch, nodes) =
+            futures::join!(self.namespaces(), self.environment(), read_switch(&self.caller), self.nodes());
+        let namespaces = namespaces?;
+        let contents = try_join_all(namespaces.iter().map(|namespace| self.contents(&namespace.name))).await?;
+        let mut population = Population {
+            taken_at,
+            environment: environment?,
+            switch,
+            namespaces,
+            workloads: Vec::new(),
+            pods: Vec::new(),
+            nodes: nodes?,
+            budgets: Vec::new(),
+        };
+        for contents in contents {
+            population.workloads.extend(contents.workloads);
+            population.pods.extend(contents.pods);
+            population.budgets.extend(contents.budgets);
+        }
+        Ok(population)
+    }
+
+    async fn namespaces(&self) -> Result<Vec<NamespaceFacts>, CallError> {
+        match &self.scope {
+            NamespaceScope::Named(names) => {
+                let read = names.iter().map(|name| self.namespace(name));
+                Ok(try_join_all(read).await?.into_iter().flatten().collect())
+            }
+            NamespaceScope::Labelled(selector) => {
+                let all: Vec<wire::Namespace> = self.list("/api/v1/namespaces").await?;
+                Ok(all.into_iter().map(namespace_facts).filter(|n| selector.matches(&n.labels)).collect())
+            }
+        }
+    }
+
+    /// A namespace; one that does not exist holds no pods, which is no error.
+    async fn namespace(&self, name: &str) -> Result<Option<NamespaceFacts>, CallError> {
+        match self.caller.get::<wire::Namespace>(&format!("/api/v1/namespaces/{name}")).await {
+            Ok(namespace) => Ok(Some(namespace_facts(namespace))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn environment(&self) -> Result<Option<String>, CallError> {
+        match &self.environment {
+            Environment::Known(name) => Ok(name.clone()),
+            Environment::LabelOf(namespace) => {
+                let facts = self.namespace(namespace).await?;
+                Ok(facts.and_then(|facts| facts.labels.get(labels::ENVIRONMENT).cloned()))
+            }
+        }
+    }
+
+    async fn nodes(&self) -> Result<Option<Vec<NodeFacts>>, CallError> {
+        match self.list::<wire::Node>("/api/v1/nodes").await {
+            Ok(nodes) => Ok(Some(nodes.into_iter().map(node_facts).collect())),
+            Err(error) if error.is_forbidden() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn contents(&self, namespace: &str) -> Result<Contents, CallError> {
+        let path = |group: &str, plural: &str| format!("/{group}/namespaces/{namespace}/{plural}");
+        let paths = [
+            path("api/v1", "pods"),
+            path("apis/policy/v1", "poddisruptionbudgets"),
+            path("apis/apps/v1", "replicasets"),
+            path("apis/apps/v1", "deployments"),
+            path("apis/apps/v1", "statefulsets"),
+        ];
+        let (pods, budgets, sets, deployments, stateful) = futures::try_join!(
+            self.list::<wire::Pod>(&paths[0]),
+            self.list::<wire::Budget>(&paths[1]),
+            self.list::<wire::Workload>(&paths[2]),
+            self.list::<wire::Workload>(&paths[3]),
+            self.list::<wire::Workload>(&paths[4]),
+        )?;
+        let mut owners = Owners::default();
+        owners.add("ReplicaSet", sets);
+        owners.add("Deployment", deployments);
+        owners.add("StatefulSet", stateful);
+        // Kinds that most namespaces do not have are read only where a pod names one.
+        let named: BTreeSet<_> = pods.iter().filter_map(|pod| Some(pod.metadata.controller()?.kind.clone())).collect();
+        for (kind, group, plural) in [
+            ("DaemonSet", "apis/apps/v1", "daemonsets"),
+            ("Job", "apis/batch/v1", "jobs"),
+            ("CronJob", "apis/batch/v1", "cronjobs"),
+        ] {
+            if named.contains(kind) || (kind == "CronJob" && named.contains("Job")) {
+                owners.add(kind, self.list(&path(group, plural)).await?);
+            }
+        }
+        let workloads = owners.tops();
+        let pods: Vec<_> = pods.into_iter().map(|pod| pod_facts(pod, &owners)).collect();
+        let budgets = budgets.into_iter().map(|budget| budget_facts(budget, &pods)).collect();
+        Ok(Contents { workloads, pods, budgets })
+    }
+
+    /// A whole list, page by page.
+    async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CallError> {
+        let mut items = Vec::new();
+        let mut next = None;
+        loop {
+            let token = next.map(|token: String| format!("&continue={}", encode(&token))).unwrap_or_default();
+            let page: wire::List<T> = self.caller.get(&format!("{path}?limit={PAGE}{token}")).await?;
+            items.extend(page.items);
+            next = page.metadata.next.filter(|token| !token.is_empty());
+            if next.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+}
+
+/// What one namespace holds.
+struct Contents {
+    workloads: Vec<WorkloadFacts>,
+    pods: Vec<PodFacts>,
+    budgets: Vec<BudgetFacts>,
+}
+
+fn namespace_facts(namespace: wire::Namespace) -> NamespaceFacts {
+    let meta = namespace.metadata;
+    NamespaceFacts {
+        stopped: meta.annotations.get(labels::STOP).is_some_and(|value| value == "true"),
+        terminating: meta.deletion_timestamp.is_some() || namespace.status.phase.as_deref() == Some("Terminating"),
+        name: meta.name,
+        labels: meta.labels,
+    }
+}
+
+fn node_facts(node: wire::Node) -> NodeFacts {
+    NodeFacts {
+        ready: ready(&node.status.conditions).is_some(),
+        name: node.metadata.name,
+        labels: node.metadata.labels,
+    }
+}
+
+fn pod_facts(pod: wire::Pod, owners: &Owners) -> PodFacts {
+    let workload = owners.top(&pod.metadata);
+    let owner = pod.metadata.controller().map(|owner| OwnerFacts {
+        kind: owner.kind.clone(),
+        name: owner.name.clone(),
+        uid: owner.uid.clone(),
+    });
+    let ready_since = ready(&pod.status.conditions);
+    let meta = pod.metadata;
+    PodFacts {
+        owner,
+        workload,
+        node: pod.spec.node_name.filter(|name| !name.is_empty()),
+        created_at: meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
+        ready: ready_since.is_some(),
+        ready_since: ready_since.flatten(),
+        phase: pod.status.phase.unwrap_or_else(|| "Unknown".to_owned()),
+        terminating: meta.deletion_timestamp.is_some(),
+        mirror: meta.annotations.contains_key(MIRROR),
+        priority_class: pod.spec.priority_class_name.filter(|name| !name.is_empty()),
+        namespace: meta.namespace,
+        name: meta.name,
+        uid: meta.uid,
+        labels: meta.labels,
+    }
+}
+
+fn budget_facts(budget: wire::Budget, pods: &[PodFacts]) -> BudgetFacts {
+    let meta = budget.metadata;
+    // No selector selects nothing; one that cannot be read covers everything: the safer reading.
+    let covers = |pod: &&PodFacts| match budget.spec.selector.clone().map(kube::core::Selector::try_from) {
+        None => false,
+        Some(Ok(selector)) => selector.matches(&pod.labels),
+        Some(Err(_)) => true,
+    };
+    let covered = pods.iter().filter(|pod| pod.namespace == meta.namespace).filter(covers);
+    let is_current = meta.generation.is_none_or(|wanted| budget.status.observed_generation >= Some(wanted));
+    BudgetFacts {
+        covers: covered.map(|pod| pod.uid.clone()).collect(),
+        disruptions_allowed: if is_current { budget.status.disruptions_allowed } else { 0 },
+        namespace: meta.namespace,
+        name: meta.name,
+    }
+}
+
+/// Whether condition Ready is True, and since when.
+#[expect(clippy::option_option, reason = "not ready, ready, and ready since: three different answers")]
+fn ready(conditions: &[wire::Condition]) -> Option<Option<Timestamp>> {
+    let condition = conditions.iter().find(|condition| condition.kind == "Ready")?;
+    (condition.status == "True").then_some(condition.last_transition_time)
+}
+
+/// A value of a query parameter.
+fn encode(value: &str) -> String {
+    use std::fmt::Write as _;
+    value.bytes().fold(String::with_capacity(value.len()), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}

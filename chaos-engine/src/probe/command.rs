@@ -1,0 +1,145 @@
+//! A program that answers by exit code and output. Arguments only, never a shell; nothing that it started outlives its look.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+
+use super::look::NoAnswer;
+
+/// Output that is read of each stream, in bytes.
+const LARGEST: u64 = 1 << 20;
+/// Of the error output, what is told with a failure, in characters.
+const LONGEST_ERROR: usize = 500;
+
+/// A program to run.
+#[derive(Debug, Clone)]
+pub struct CommandLook {
+    /// The program.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// It is killed after this.
+    pub timeout: Duration,
+}
+
+/// Kills a process group when it goes out of scope, however a look ends.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // That no process of the group is left is the normal case.
+            let _ = killpg(pid, Signal::SIGKILL);
+        }
+    }
+}
+
+impl CommandLook {
+    /// `{exitCode, output}`, with `error` where something was written there; output is JSON where it is, text otherwise.
+    pub(super) async fn value(&self) -> Result<Value, NoAnswer> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        let child = command.spawn().map_err(|error| {
+            let reason = if error.kind() == std::io::ErrorKind::NotFound { "notFound" } else { "failed" };
+            NoAnswer::new(reason, format!("failed to start {:?}: {error}", self.program))
+        })?;
+        // Its own group carries its own number.
+        let _group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
+        match tokio::time::timeout(self.timeout, finish(child)).await {
+            Ok(finished) => finished,
+            Err(_) => {
+                Err(NoAnswer::new("timeout", format!("no end after {} ms; it was killed", self.timeout.as_millis())))
+            }
+        }
+    }
+}
+
+async fn finish(mut child: Child) -> Result<Value, NoAnswer> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (status, output, error) = tokio::join!(child.wait(), read(stdout), read(stderr));
+    let status = status.map_err(|error| NoAnswer::new("failed", error))?;
+    let code = status.code().ok_or_else(|| NoAnswer::new("killed", signal(status)))?;
+    let output = output?;
+    let output = serde_json::from_str(&output).unwrap_or_else(|_| Value::String(output.trim_end().to_owned()));
+    let mut value = json!({"exitCode": code, "output": output});
+    let error: String = error?.trim_end().chars().take(LONGEST_ERROR).collect();
+    if !error.is_empty() {
+        value["error"] = Value::String(error);
+    }
+    Ok(value)
+}
+
+async fn read(stream: Option<impl AsyncRead + Unpin>) -> Result<String, NoAnswer> {
+    let Some(mut stream) = stream else { return Ok(String::new()) };
+    let mut bytes = Vec::new();
+    let read = (&mut stream).take(LARGEST + 1).read_to_end(&mut bytes).await;
+    read.map_err(|error| NoAnswer::new("failed", error))?;
+    if bytes.len() as u64 > LARGEST {
+        // The rest is read and dropped: a program that waits for its reader would else never end.
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        return Err(NoAnswer::new("tooLarge", format!("it wrote more than {LARGEST} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| NoAnswer::new("unparsable", error))
+}
+
+fn signal(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    status
+        .signal()
+        .map_or_else(|| "it ended without a code".to_owned(), |signal| format!("it was ended by signal {signal}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(program: &str, args: &[&str], timeout: Duration) -> CommandLook {
+        CommandLook { program: program.into(), args: args.iter().map(|&arg| arg.to_owned()).collect(), timeout }
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn code_and_output_are_the_answer() {
+        let json = look("sh", &["-c", "echo '{\"rides\": 3}'; echo oops >&2; exit 4"], LONG).value().await;
+        assert_eq!(json.unwrap(), json!({"exitCode": 4, "output": {"rides": 3}, "error": "oops"}));
+        let text = look("echo", &["two words", "$HOME"], LONG).value().await;
+        assert_eq!(text.unwrap(), json!({"exitCode": 0, "output": "two words $HOME"}), "no shell reads arguments");
+    }
+
+    #[tokio::test]
+    async fn no_answer_has_a_cause() {
+        let reason =
+            async |program, args: &[&str], timeout| look(program, args, timeout).value().await.unwrap_err().reason;
+        assert_eq!(reason("/no/such/program", &[], LONG).await, "notFound");
+        assert_eq!(reason("sh", &["-c", "kill -9 $$"], LONG).await, "killed");
+        assert_eq!(reason("head", &["-c", "2000000", "/dev/zero"], LONG).await, "tooLarge");
+        assert_eq!(reason("printf", &["\\377"], LONG).await, "unparsable");
+        assert_eq!(reason("sleep", &["60"], Duration::from_millis(50)).await, "timeout");
+    }
+
+    #[tokio::test]
+    async fn a_timeout_ends_the_whole_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid_file = folder.path().join("pid");
+        // The program leaves a child behind that holds the output open.
+        let script = format!("sleep 600 & echo $! > {0}.new; mv {0}.new {0}; sleep 600", pid_file.display());
+        let look = look("sh", &["-c", &script], Duration::from_secs(3));
+        assert_eq!(look.value().await.unwrap_err().reason, "timeout");
+        let pid: i32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
+        // Killed, and for a moment perhaps not yet reaped by init.
+        while nix::sys::signal::kill(Pid::from_raw(pid), None).is_ok() {
+            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if state.is_empty() || state.contains(") Z ") {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Built-in open-loop load: requests leave on a fixed schedule whatever the answers do, so that a system that stalls cannot
+//! slow its own measurement down (coordinated omission).
+//!
+//! One thread keeps the time ([`pacer`]), one thread with a runtime of its own does the network ([`worker`]), so neither a
+//! disk nor the rest of the tool can delay a request. Latency counts from the due time, the lag between due and sent is
+//! kept for every slot, a timeout is a sample at its bound, and at the end everything in flight is waited for.
+//!
+//! It must not heal anything: no retry, no redirect, no second try on another connection once a byte may have been written.
+//! And it must not blame the system for its own weakness: a slot that the generator sent late, never, or could not watch is
+//! recorded as such ([`BadClass::is_unknown`](chaos_core::record::BadClass::is_unknown)).
+
+mod connection;
+mod exchange;
+mod ledger;
+mod pacer;
+mod plan;
+mod worker;
+
+use std::time::Duration;
+
+use chaos_core::record::{Event, ProbeSchedule, RunTime};
+use tokio::sync::{mpsc, oneshot};
+
+pub use plan::{HttpPlan, Origin, PlanError, Success};
+
+use self::exchange::Exchange;
+pub(super) use self::exchange::is_own_lack;
+use self::ledger::Ledger;
+use self::pacer::Pacer;
+use self::worker::{Lane, Worker};
+use crate::clock::{RunClock, nanos};
+use crate::recorder::Recorder;
+
+/// Slots that may wait between the pacing thread and the network thread. More are not sent, and recorded so.
+const QUEUE: usize = 1 << 16;
+/// From the call of [`Load::start`] to the first request: time to start the threads.
+const LEAD: Duration = Duration::from_millis(20);
+
+/// What load needs besides its plans.
+#[derive(Debug, Clone)]
+pub struct LoadContext {
+    /// Where slots are told.
+    pub recorder: Recorder,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// The run's seed: arrivals and drawn values repeat with it.
+    pub seed: u64,
+    /// Random for every run: identities in requests must not repeat over runs.
+    pub run: u128,
+}
+
+/// Running load of all http probes of a run. Dropping it stops it without waiting.
+#[derive(Debug)]
+pub struct Load {
+    pacer: Pacer,
+    done: oneshot::Receiver<()>,
+}
+
+/// Why load could not start or end.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// TLS could not be set up.
+    #[error("failed to set up TLS for http probes: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A thread or its runtime could not be started.
+    #[error("failed to start the {name} thread of http probes: {source}")]
+    Thread {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A thread died: slots may be missing from the record.
+    #[error("failed to finish http probes: a thread of the load generator died")]
+    Died,
+}
+
+impl Load {
+    /// Starts the load of these probes now.
+    pub fn start(plans: Vec<HttpPlan>, context: &LoadContext) -> Result<Self, LoadError> {
+        raise_file_limit();
+        let first_due = RunTime(context.clock.now().0.saturating_add(nanos(LEAD)));
+        let (send, receive) = mpsc::channel(QUEUE);
+        let mut due = Vec::with_capacity(plans.len());
+        let mut lanes = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let schedule = schedule(&plan, first_due, context.seed);
+            context.recorder.record(Event::Schedule(schedule.clone()));
+            due.push(schedule.due_times());
+            let ledger = Ledger::new(&schedule, context.recorder.clone());
+            lanes.push(Lane::new(schedule.due_times(), ledger, Exchange::new(plan, context)?));
+        }
+        let worker = Worker::new(context.clock, lanes);
+        let (finished, done) = oneshot::channel();
+        let network = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let network = network.map_err(|source| LoadError::Thread { name: "network", source })?;
+        let run = move || {
+            network.block_on(worker.run(receive));
+            // Nobody listens after a drop of `Load`.
+            let _ = finished.send(());
+        };
+        let thread = std::thread::Builder::new().name("probe-network".into()).spawn(run);
+        thread.map_err(|source| LoadError::Thread { name: "network", source })?;
+        let pacer = Pacer::start(due, context.clock, send);
+        Ok(Self { pacer: pacer.map_err(|source| LoadError::Thread { name: "pacing", source })?, done })
+    }
+
+    /// Sends no slot that is due later than now, waits for everything in flight (each at most its timeout) and tells the
+    /// rest of the record.
+    pub async fn stop(self) -> Result<(), LoadError> {
+        self.pacer.stop();
+        self.done.await.map_err(|_| LoadError::Died)
+    }
+}
+
+fn schedule(plan: &HttpPlan, first_due: RunTime, seed: u64) -> ProbeSchedule {
+    ProbeSchedule {
+        probe: plan.name.clone(),
+        first_due,
+        rate: plan.rate,
+        poisson_seed: plan.poisson.then(|| seed ^ fnv1a(&plan.name)),
+        max_lag: nanos(plan.max_lag),
+        latency_bound: plan.latency_bound.map(nanos),
+        exposure_known: plan.exposure.is_some(),
+    }
+}
+
+/// Lets this process have as many connections as the system permits: the usual 1,024 files are a second of load on a system
+/// that hangs. Where it is refused, slots that find no file are recorded as unsent.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// FNV-1a: tells the seeds of several probes apart, the same in every build.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! The network side of the load: takes slots from the pacing thread in order, sends each at once in a task of its own, and
+//! settles it in its ledger. Runs on a thread of its own; notices when that thread was held up, because what it saw then is
+//! not evidence against the system.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chaos_core::record::BadClass;
+use chaos_core::slots::DueTimes;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::MissedTickBehavior;
+use tokio_util::task::TaskTracker;
+
+use super::exchange::{Answer, Exchange, Failure};
+use super::ledger::{Ledger, Settled};
+use crate::clock::{RunClock, nanos};
+
+/// A slot that is overdue by more is not sent: a burst of old slots would load the system as nobody scheduled.
+const OLDEST: Duration = Duration::from_secs(1);
+/// Requests of one probe that may wait for their answers. A system that hangs is then known to, and memory is not endless.
+const MOST_IN_FLIGHT: usize = 20_000;
+/// How often the thread looks whether it was held up.
+const TICK: Duration = Duration::from_millis(10);
+/// Hold-ups that are remembered: those of the last timeout matter.
+const MOST_STALLS: usize = 256;
+/// Beyond the longest timeout, how long the end waits for tasks to settle.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What the pacing thread says.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// A slot is due.
+    Send { lane: usize, slot: u64 },
+    /// The schedule has ended after so many slots of each probe.
+    End { slots: Vec<u64> },
+}
+
+/// One probe.
+#[derive(Debug)]
+pub(super) struct Lane {
+    due: DueTimes,
+    shared: Arc<Shared>,
+}
+
+/// What the tasks of a probe share.
+#[derive(Debug)]
+struct Shared {
+    ledger: Mutex<Ledger>,
+    exchange: Exchange,
+}
+
+/// When the thread was held up, latest last.
+#[derive(Debug, Default)]
+struct Stalls(Mutex<VecDeque<(Instant, Instant)>>);
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    clock: RunClock,
+    lanes: Vec<Lane>,
+    stalls: Arc<Stalls>,
+    tasks: TaskTracker,
+}
+
+impl Lane {
+    pub(super) fn new(due: DueTimes, ledger: Ledger, exchange: Exchange) -> Self {
+        Self { due, shared: Arc::new(Shared { ledger: Mutex::new(ledger), exchange }) }
+    }
+}
+
+impl Worker {
+    pub(super) fn new(clock: RunClock, lanes: Vec<Lane>) -> Self {
+        Self { clock, lanes, stalls: Arc::default(), tasks: TaskTracker::new() }
+    }
+
+    /// Sends slots until the schedule ends, then waits for what is in flight and closes the ledgers.
+    pub(super) async fn run(mut self, mut orders: Receiver<Order>) {
+        let tolerated = self.lanes.iter().map(|lane| lane.shared.exchange.plan.max_lag).min().unwrap_or_default();
+        let watch = tokio::spawn(Arc::clone(&self.stalls).watch(tolerated));
+        let mut totals = Vec::new();
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Send { lane, slot } => self.send(lane, slot),
+                Order::End { slots } => {
+                    totals = slots;
+                    break;
+                }
+            }
+        }
+        for (lane, total) in self.lanes.iter_mut().zip(totals) {
+            lane.give_up_before(total);
+        }
+        self.tasks.close();
+        let longest = self.lanes.iter().map(|lane| lane.shared.exchange.plan.timeout).max().unwrap_or_default();
+        // What has not settled by then is closed with an unknown outcome.
+        let _ = tokio::time::timeout(longest + GRACE, self.tasks.wait()).await;
+        for lane in &self.lanes {
+            lane.shared.ledger().close();
+        }
+        watch.abort();
+    }
+
+    fn send(&mut self, lane: usize, slot: u64) {
+        let Some(lane) = self.lanes.get_mut(lane) else { return };
+        lane.give_up_before(slot);
+        let Some(due) = lane.due.next() else { return };
+        let sent = Instant::now();
+        let lag = sent.saturating_duration_since(self.clock.instant(due));
+        let mut ledger = lane.shared.ledger();
+        if lag > OLDEST {
+            return ledger.unsent(slot, due, format!("the load generator was {} ms behind", lag.as_millis()));
+        }
+        if ledger.in_flight() >= MOST_IN_FLIGHT {
+            return ledger.unsent(slot, due, format!("{MOST_IN_FLIGHT} requests are waiting for their answers"));
+        }
+        ledger.sent(slot, due, nanos(lag));
+        drop(ledger);
+        let (shared, stalls) = (Arc::clone(&lane.shared), Arc::clone(&self.stalls));
+        let flight = Flight { slot, sent, lag };
+        self.tasks.spawn(async move { shared.fly(flight, &stalls).await });
+    }
+}
+
+impl Lane {
+    /// Slots before this number that never arrived here.
+    fn give_up_before(&mut self, slot: u64) {
+        while self.due.next_slot() < slot {
+            let missing = self.due.next_slot();
+            let Some(due) = self.due.next() else { return };
+            self.shared.ledger().unsent(missing, due, "the load generator's queue was full".into());
+        }
+    }
+}
+
+/// A request under way.
+#[derive(Debug, Clone, Copy)]
+struct Flight {
+    slot: u64,
+    sent: Instant,
+    lag: Duration,
+}
+
+impl Shared {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fly(&self, flight: Flight, stalls: &Stalls) {
+        let plan = &self.exchange.plan;
+        let deadline = flight.sent + plan.timeout;
+        let answer = tokio::time::timeout_at(deadline.into(), self.exchange.run(flight.slot)).await;
+        let done = Instant::now();
+        // An answer that came in while this thread was held up beyond the deadline is still too late.
+        let answer = answer.ok().filter(|_| done <= deadline);
+        let took = flight.lag + if answer.is_some() { done - flight.sent } else { plan.timeout };
+        let (pods, mut wrong) = self.judge(answer, took);
+        if wrong.as_ref().is_some_and(|wrong| matches!(wrong.class, BadClass::Timeout | BadClass::Slow)) {
+            // Lets the watch of stalls, which was held up as well, have its say first.
+            tokio::task::yield_now().await;
+            if let Some(stall) = stalls.within(flight.sent, done) {
+                let detail = format!("the load generator was held up for {} ms", stall.as_millis());
+                wrong = Some(Failure::new(BadClass::UnknownOutcome, detail));
+            }
+        }
+        let has_latency = wrong.as_ref().is_none_or(|wrong| wrong.class.has_latency());
+        if flight.lag > plan.max_lag {
+            wrong = Some(late(flight.lag, wrong));
+        }
+        let latency = has_latency.then(|| nanos(took));
+        let bad = wrong.map(|wrong| (wrong.class, wrong.detail));
+        self.ledger().settle(flight.slot, Settled { latency, bad, pods });
+    }
+
+    /// What is wrong with an answer (`None`: there was none in time) that took so long from its due time.
+    fn judge(&self, answer: Option<Result<Answer, Failure>>, took: Duration) -> (Vec<String>, Option<Failure>) {
+        let plan = &self.exchange.plan;
+        match answer {
+            None => {
+                let detail = format!("no whole answer in {} ms", plan.timeout.as_millis());
+                (Vec::new(), Some(Failure::new(BadClass::Timeout, detail)))
+            }
+            Some(Err(failure)) => (Vec::new(), Some(failure)),
+            Some(Ok(Answer { pods, wrong: None })) if plan.latency_bound.is_some_and(|bound| took > bound) => {
+                (pods, Some(Failure::new(BadClass::Slow, format!("{} ms", took.as_millis()))))
+            }
+            Some(Ok(Answer { pods, wrong })) => (pods, wrong),
+        }
+    }
+}
+
+/// Whatever came of a slot that was sent too late, it is no evidence.
+fn late(lag: Duration, wrong: Option<Failure>) -> Failure {
+    let came = wrong.map_or_else(|| "answered well".to_owned(), |wrong| format!("{:?}: {}", wrong.class, wrong.detail));
+    Failure::new(BadClass::Late, format!("sent {} ms late; {came}", lag.as_millis()))
+}
+
+impl Stalls {
+    /// Notices when this thread could not run for longer than is `tolerated`.
+    async fn watch(self: Arc<Self>, tolerated: Duration) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = Instant::now();
+        loop {
+            ticks.tick().await;
+            let now = Instant::now();
+            if now - last > TICK + tolerated {
+                let mut stalls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                stalls.push_back((last, now));
+                if stalls.len() > MOST_STALLS {
+                    stalls.pop_front();
+                }
+            }
+            last = now;
+        }
+    }
+
+    /// How long this thread was held up at most, in any of the hold-ups that touch this span.
+    fn within(&self, from: Instant, to: Instant) -> Option<Duration> {
+        let stalls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stalls.iter().filter(|(start, end)| *start < to && *end > from).map(|(start, end)| *end - *start).max()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Where everything that happens in a run is told: the same event, without secrets, goes to the journal, to the memory that
+//! the verdict reads and to the live summary that a terminal shows. Never blocks on a disk; it must not decide anything.
+
+mod live;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chaos_core::record::Event;
+use tokio::sync::watch;
+
+pub use live::{Live, LiveAnswer, LiveProbe};
+
+use crate::journal::{JournalError, JournalWriter, Redactor, keep_first};
+
+/// A cheap handle to the record of one run; all clones write to the same one.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    redactor: Redactor,
+    log: Mutex<Log>,
+    live: watch::Sender<Live>,
+    failure: watch::Sender<Option<String>>,
+}
+
+/// Under one lock, so that memory and journal have the same order.
+#[derive(Debug)]
+struct Log {
+    events: Vec<Event>,
+    journal: Option<JournalWriter>,
+}
+
+impl Recorder {
+    /// A record that is also written to a journal.
+    pub fn with_journal(journal: JournalWriter, redactor: Redactor) -> Self {
+        let failure = journal.failure();
+        Self::new(Some(journal), failure, redactor)
+    }
+
+    /// A record in memory only, for uses without evidence (`chaos load`, tests).
+    pub fn in_memory(redactor: Redactor) -> Self {
+        Self::new(None, watch::Sender::new(None), redactor)
+    }
+
+    fn new(journal: Option<JournalWriter>, failure: watch::Sender<Option<String>>, redactor: Redactor) -> Self {
+        let log = Mutex::new(Log { events: Vec::new(), journal });
+        Self { shared: Arc::new(Shared { redactor, log, live: watch::Sender::new(Live::default()), failure }) }
+    }
+
+    /// Records an event. Errors show in [`Self::journal_failure`].
+    pub fn record(&self, event: Event) {
+        let Some(event) = self.clean(event) else { return };
+        self.shared.live.send_if_modified(|live| live.take(&event));
+        let mut log = self.log();
+        if let Some(journal) = &log.journal {
+            journal.write(&event);
+        }
+        log.events.push(event);
+    }
+
+    /// Records an event and resolves once it is on the disk: for what must be known before something is done.
+    pub async fn record_durably(&self, event: Event) -> Result<(), JournalError> {
+        let Some(event) = self.clean(event) else { return Ok(()) };
+        self.shared.live.send_if_modified(|live| live.take(&event));
+        let stored = {
+            let mut log = self.log();
+            let stored = log.journal.as_ref().map(|journal| journal.write_durably(&event));
+            log.events.push(event);
+            stored
+        };
+        let Some(stored) = stored else { return Ok(()) };
+        let result = stored.await.unwrap_or_else(|_| Err("it was closed".into()));
+        result.map_err(|message| JournalError::Write { path: self.journal_path().unwrap_or_default(), message })
+    }
+
+    /// The events from number `index` on: a reader that keeps its own copy holds everybody up only for what is new.
+    pub fn since(&self, index: usize) -> Vec<Event> {
+        self.log().events.get(index..).unwrap_or_default().to_vec()
+    }
+
+    /// All events so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.since(0)
+    }
+
+    /// The summary for a terminal, changed with every event that matters to it.
+    pub fn live(&self) -> watch::Receiver<Live> {
+        self.shared.live.subscribe()
+    }
+
+    /// The first error of the journal, when there is one: the run has to stop.
+    pub fn journal_failure(&self) -> watch::Receiver<Option<String>> {
+        self.shared.failure.subscribe()
+    }
+
+    /// Where the journal is.
+    pub fn journal_path(&self) -> Option<PathBuf> {
+        self.log().journal.as_ref().map(|journal| journal.path().to_owned())
+    }
+
+    /// Writes what is queued and closes the journal; later events stay in memory only.
+    pub async fn close(&self) -> Result<(), JournalError> {
+        let Some(mut journal) = self.log().journal.take() else { return Ok(()) };
+        let path = journal.path().to_owned();
+        let closed = tokio::task::spawn_blocking(move || journal.close()).await;
+        closed.unwrap_or_else(|error| Err(JournalError::Write { path, message: error.to_string() }))
+    }
+
+    fn clean(&self, event: Event) -> Option<Event> {
+        let clean = self.shared.redactor.event(event);
+        clean.map_err(|error| keep_first(&self.shared.failure, &format!("an event cannot be redacted: {error}"))).ok()
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        // A panic of another writer cannot leave the log half changed: pushing is its last step.
+        self.shared.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

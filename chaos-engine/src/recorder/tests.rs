@@ -1,0 +1,69 @@
+//! The three readers of a record agree, and a journal that cannot be written is heard of.
+
+use super::*;
+use crate::journal;
+use chaos_core::record::{BadClass, BadSlot, Bin, Phase, RunTime};
+
+fn bin(second: u64, good: u64, latency: u64) -> Event {
+    Event::Bin(Bin {
+        probe: "p".into(),
+        first_slot: second * 10,
+        slots: 10,
+        at: RunTime(second * 1_000_000_000),
+        good,
+        latency: vec![(latency, 9), (latency * 10, 1)],
+        lag: vec![(50, 10)],
+    })
+}
+
+fn bad(class: BadClass) -> Event {
+    let (probe, detail) = ("p".to_owned(), "token=x ?token=secret".to_owned());
+    Event::Bad(BadSlot { probe, slot: 3, due: RunTime(5), lag: Some(1), latency: None, class, detail })
+}
+
+#[tokio::test]
+async fn memory_journal_and_summary_hold_the_same_events_without_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.chaos");
+    let recorder = Recorder::with_journal(JournalWriter::create(&path).unwrap(), Redactor::default());
+    recorder.record(Event::Phase { at: RunTime(1), phase: Phase::Fault });
+    recorder.record(bad(BadClass::Reset));
+    recorder.record(bad(BadClass::Late));
+    for second in 0..7 {
+        recorder.record(bin(second, 8, 100 + second));
+    }
+    recorder.record_durably(Event::Finished { at: RunTime(9), exit_code: 0 }).await.unwrap();
+
+    assert_eq!(journal::read(&path).unwrap().events, recorder.events(), "durable means readable now");
+    assert_eq!(recorder.since(8), recorder.events()[8..]);
+    assert!(recorder.since(99).is_empty());
+    recorder.close().await.unwrap();
+    let read = journal::read(&path).unwrap();
+    assert_eq!(read.events, recorder.events());
+    assert!(read.is_finished() && !String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains("secret"));
+
+    let live = recorder.live().borrow().clone();
+    let probe = &live.probes["p"];
+    assert_eq!(live.phase, Some((Phase::Fault, RunTime(1))));
+    assert_eq!((probe.slots, probe.good, probe.failed, probe.unknown), (70, 56, 1, 1));
+    assert_eq!((probe.p50, probe.p99), (Some(104), Some(1_060)));
+    assert!((probe.rate - 10.0).abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_is_heard_of() {
+    // Writes to /dev/full fail with "no space left on device"; a link lets the writer create its file there.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.chaos");
+    assert!(matches!(JournalWriter::create(&folder.path().join("no/such")), Err(JournalError::Create { .. })));
+    let journal = JournalWriter::on_file(&path, std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let recorder = Recorder::with_journal(journal.unwrap(), Redactor::default());
+    let mut failure = recorder.journal_failure();
+    recorder.record(bad(BadClass::Reset));
+    let message = failure.wait_for(Option::is_some).await.unwrap().clone();
+    assert!(message.unwrap().contains("space"));
+    let durable = recorder.record_durably(Event::Sight { at: RunTime(1) }).await;
+    assert!(matches!(durable, Err(JournalError::Write { .. })), "{durable:?}");
+    assert_eq!(recorder.events().len(), 2, "the verdict still sees them");
+    assert!(recorder.close().await.is_err());
+}

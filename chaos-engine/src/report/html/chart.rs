@@ -1,0 +1,375 @@
+//! The timeline of an http probe as inline SVG: success ratio, latency, request rate, with phases shaded and kills marked.
+//!
+//! Horizontal positions are percentages and the curves live in stretched nested views, so the drawing fits every width,
+//! text is never distorted, and zooming is nothing but making the drawing wider.
+
+use std::fmt::Write as _;
+
+use chaos_core::result::{KillRow, PhaseSpan, ProbeResult, RunResult, Second, Series};
+use maud::{Markup, html};
+
+use super::text;
+
+const LANE: u32 = 44;
+const RATIO: Panel = Panel { top: LANE, height: 110 };
+const LATENCY: Panel = Panel { top: LANE + 134, height: 120 };
+const RATE: Panel = Panel { top: LANE + 278, height: 80 };
+const HEIGHT: u32 = LANE + 278 + 80 + 24;
+/// Width of the stretched views in which curves are drawn.
+const WIDE: f64 = 10_000.0;
+/// Rows of the table that stands beside each drawing, at most.
+const ROWS_MAX: usize = 600;
+const SECOND_US: f64 = 1e6;
+
+#[derive(Clone, Copy)]
+struct Panel {
+    top: u32,
+    height: u32,
+}
+
+/// What horizontal positions mean: the recorded span of the run.
+#[derive(Clone, Copy)]
+struct Axis {
+    start: f64,
+    length: f64,
+}
+
+impl Axis {
+    fn of(result: &RunResult) -> Self {
+        let ends = result.phases.iter().filter(|phase| !is_wind_down(phase));
+        let start = ends.clone().map(|phase| phase.start_us).min().unwrap_or(0) as f64;
+        let end = ends.map(|phase| phase.end_us).max().unwrap_or(result.run.duration_us) as f64;
+        Self { start, length: (end - start).max(1.0) }
+    }
+
+    fn ratio(self, us: u64) -> f64 {
+        ((us as f64 - self.start) / self.length).clamp(0.0, 1.0)
+    }
+
+    fn percent(self, us: u64) -> String {
+        format!("{:.3}%", self.ratio(us) * 100.0)
+    }
+
+    /// Position in a stretched view.
+    fn wide(self, us: f64) -> f64 {
+        ((us - self.start) / self.length).clamp(0.0, 1.0) * WIDE
+    }
+}
+
+fn is_wind_down(phase: &PhaseSpan) -> bool {
+    phase.phase == chaos_core::record::Phase::WindDown
+}
+
+/// One drawing for each http probe.
+pub(super) fn timelines(result: &RunResult) -> Markup {
+    html! {
+        @for (number, series) in result.series.iter().enumerate() {
+            @if !series.seconds.is_empty() { (timeline(result, series, number)) }
+        }
+    }
+}
+
+fn timeline(result: &RunResult, series: &Series, number: usize) -> Markup {
+    let id = format!("timeline-{number}");
+    let axis = Axis::of(result);
+    let scales = Scales::of(&series.seconds);
+    let probe = result.probes.iter().find(|probe| probe.probe == series.probe);
+    html! {
+        section.card aria-labelledby={ (id) "-title" } {
+            div.head {
+                h2 id={ (id) "-title" } { "What riders saw: " (series.probe) }
+                label.zoom { "Zoom " input type="range" min="1" max="24" step="0.5" value="1" data-zoom=(id); }
+            }
+            (legend())
+            div.chart {
+                (scale_labels(&scales))
+                div.scroll tabindex="0" role="group" aria-label="Timeline; scrolls sideways when zoomed" {
+                    svg id=(id) height=(HEIGHT) role="img" aria-label=(summary(result, probe)) {
+                        (phases(result, axis))
+                        (ratio_panel(axis, &scales, &series.seconds))
+                        (latency_panel(axis, &scales, &series.seconds, probe))
+                        (rate_panel(axis, &scales, &series.seconds))
+                        (kill_marks(result, axis))
+                        (seconds_axis(axis))
+                    }
+                }
+            }
+            (seconds_table(series))
+        }
+    }
+}
+
+fn legend() -> Markup {
+    let entries = [
+        ("answered well", "var(--good)"),
+        ("failed", "var(--bad-fill)"),
+        ("too slow", "var(--warn-fill)"),
+        ("unknown", "var(--soft)"),
+        ("latency p50", "var(--p50)"),
+        ("latency p99", "var(--p99)"),
+    ];
+    html! {
+        div.legend {
+            @for (name, colour) in entries { span { i style={ "background:" (colour) } {} (name) } }
+            span { "▼ kill (strong: it cost a request)" }
+        }
+    }
+}
+
+fn summary(result: &RunResult, probe: Option<&ProbeResult>) -> String {
+    let availability = probe.map_or_else(String::new, |probe| text::availability(&probe.judged));
+    format!(
+        "Timeline of success ratio, latency and request rate with {} kills. {availability}. The table below holds the figures.",
+        result.kills.done
+    )
+}
+
+/// What vertical positions mean.
+struct Scales {
+    ratio_floor: f64,
+    latency_low: f64,
+    latency_high: f64,
+    rate_top: f64,
+}
+
+impl Scales {
+    fn of(seconds: &[Second]) -> Self {
+        let worst = seconds.iter().map(ratio).fold(1.0, f64::min);
+        let ratio_floor = [0.999, 0.99, 0.95, 0.9, 0.5].into_iter().find(|floor| worst > *floor).unwrap_or(0.0);
+        let answered = || seconds.iter().filter(|second| second.p99_us > 0);
+        let low = answered().map(|second| second.p50_us).min().unwrap_or(1_000).max(1) as f64;
+        let high = answered().map(|second| second.p99_us).max().unwrap_or(10_000).max(1) as f64;
+        let rate_top = seconds.iter().map(|second| second.counts.slots).max().unwrap_or(1).max(1) as f64;
+        Self {
+            ratio_floor,
+            latency_low: 10f64.powf(low.log10().floor()),
+            latency_high: 10f64.powf(high.log10().ceil()).max(10f64.powf(low.log10().floor()) * 10.0),
+            rate_top,
+        }
+    }
+
+    fn ratio_y(&self, ratio: f64) -> f64 {
+        (1.0 - (ratio - self.ratio_floor) / (1.0 - self.ratio_floor)).clamp(0.0, 1.0)
+    }
+
+    fn latency_y(&self, us: f64) -> f64 {
+        let share = (us.max(1.0) / self.latency_low).log10() / (self.latency_high / self.latency_low).log10();
+        (1.0 - share).clamp(0.0, 1.0)
+    }
+
+    fn latency_ticks(&self) -> Vec<f64> {
+        let mut ticks = vec![self.latency_low];
+        while ticks.last().is_some_and(|tick| tick * 9.9 < self.latency_high * 1.01) && ticks.len() < 8 {
+            ticks.push(ticks[ticks.len() - 1] * 10.0);
+        }
+        ticks
+    }
+}
+
+/// Share of the known slots that were answered well.
+fn ratio(second: &Second) -> f64 {
+    second.counts.availability().unwrap_or(1.0)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "powers of ten of microseconds")]
+fn scale_labels(scales: &Scales) -> Markup {
+    let y = |panel: Panel, share: f64| f64::from(panel.top) + share * f64::from(panel.height) + 4.0;
+    html! {
+        svg height=(HEIGHT) width="100%" aria-hidden="true" {
+            text x="0" y="14" { "kills" }
+            text x="0" y=(y(RATIO, 0.0)) { "100%" }
+            text x="0" y=(y(RATIO, 1.0)) { (format!("{}%", (scales.ratio_floor * 1_000.0).round() / 10.0)) }
+            text x="0" y=(y(RATIO, 0.5)) { "success" }
+            @for tick in scales.latency_ticks() {
+                text x="0" y=(format!("{:.1}", y(LATENCY, scales.latency_y(tick)))) { (text::duration(tick as u64).replace(".0", "")) }
+            }
+            text x="0" y=(y(RATE, 0.0)) { (format!("{}/s", scales.rate_top)) }
+            text x="0" y=(y(RATE, 1.0)) { "0/s" }
+        }
+    }
+}
+
+fn phases(result: &RunResult, axis: Axis) -> Markup {
+    html! {
+        @for span in result.phases.iter().filter(|phase| !is_wind_down(phase)) {
+            @let width = (axis.ratio(span.end_us) - axis.ratio(span.start_us)) * 100.0;
+            svg x=(axis.percent(span.start_us)) y="0" width=(format!("{width:.3}%")) height=(HEIGHT - 24) {
+                rect class={ "shade-" (format!("{:?}", span.phase)) } width="100%" height="100%" {}
+                text.phase-name x="6" y="14" { (format!("{:?}", span.phase).to_lowercase()) }
+            }
+        }
+    }
+}
+
+/// A stretched view of a panel, in which a curve is a path between (0, 0) and (WIDE, height).
+fn stretched(panel: Panel, inner: &Markup) -> Markup {
+    html! {
+        svg x="0" y=(panel.top) width="100%" height=(panel.height) viewBox={ "0 0 " (WIDE) " " (panel.height) } preserveAspectRatio="none" {
+            (inner)
+        }
+        rect.panel x="0" y=(panel.top) width="100%" height=(panel.height) {}
+    }
+}
+
+fn line(panel: Panel, share: f64, class: &str) -> Markup {
+    let y = format!("{:.1}", f64::from(panel.top) + share * f64::from(panel.height));
+    html! { line class=(class) x1="0" x2="100%" y1=(y) y2=(y) {} }
+}
+
+fn ratio_panel(axis: Axis, scales: &Scales, seconds: &[Second]) -> Markup {
+    let height = f64::from(RATIO.height);
+    let points = curve(axis, seconds, |second| Some(scales.ratio_y(ratio(second)) * height));
+    let (first, last) = ends(axis, seconds);
+    let area = format!("M{first:.0} {height}L{}L{last:.0} {height}Z", points.trim_start_matches('M'));
+    let below = bars(axis, seconds, |second| {
+        let lost = scales.ratio_y(ratio(second)) * height;
+        (lost > 0.0).then_some((0.0, lost))
+    });
+    html! {
+        (line(RATIO, 0.5, "grid"))
+        (stretched(RATIO, &html! {
+            path.ratio d=(area) vector-effect="non-scaling-stroke" {}
+            path.below d=(below) {}
+        }))
+    }
+}
+
+fn latency_panel(axis: Axis, scales: &Scales, seconds: &[Second], probe: Option<&ProbeResult>) -> Markup {
+    let height = f64::from(LATENCY.height);
+    let of = |us: u64| (us > 0).then(|| scales.latency_y(us as f64) * height);
+    let bound = probe.and_then(|probe| probe.latency_bound_us).map(|bound| scales.latency_y(bound as f64));
+    html! {
+        @for tick in scales.latency_ticks() { (line(LATENCY, scales.latency_y(tick), "grid")) }
+        @if let Some(bound) = bound.filter(|bound| (0.001..0.999).contains(bound)) { (line(LATENCY, bound, "target")) }
+        (stretched(LATENCY, &html! {
+            path.p99 d=(curve(axis, seconds, |second| of(second.p99_us))) vector-effect="non-scaling-stroke" {}
+            path.p50 d=(curve(axis, seconds, |second| of(second.p50_us))) vector-effect="non-scaling-stroke" {}
+        }))
+    }
+}
+
+fn rate_panel(axis: Axis, scales: &Scales, seconds: &[Second]) -> Markup {
+    let height = f64::from(RATE.height);
+    let y = |count: u64| height - count as f64 / scales.rate_top * height;
+    let stacked = |from: fn(&Second) -> u64, count: fn(&Second) -> u64| {
+        bars(axis, seconds, |second| {
+            let (below, own) = (from(second), count(second));
+            (own > 0).then(|| (y(below + own), y(below)))
+        })
+    };
+    html! {
+        (stretched(RATE, &html! {
+            path.rate-good d=(stacked(|_| 0, |s| s.counts.good)) {}
+            path.rate-slow d=(stacked(|s| s.counts.good, |s| s.counts.slow)) {}
+            path.rate-bad d=(stacked(|s| s.counts.good + s.counts.slow, |s| s.counts.failed)) {}
+            path.rate-unknown d=(stacked(|s| s.counts.slots - s.counts.unknown, |s| s.counts.unknown)) {}
+        }))
+    }
+}
+
+/// A path through the middles of the seconds; seconds without a value are gaps.
+fn curve(axis: Axis, seconds: &[Second], y: impl Fn(&Second) -> Option<f64>) -> String {
+    let mut path = String::new();
+    let mut open = false;
+    for second in seconds {
+        let Some(y) = y(second) else {
+            open = false;
+            continue;
+        };
+        let x = axis.wide(second.at_us as f64 + SECOND_US / 2.0);
+        // Writing to a String cannot fail.
+        let _ = write!(path, "{}{x:.0} {y:.1}", if open { 'L' } else { 'M' });
+        open = true;
+    }
+    path
+}
+
+fn ends(axis: Axis, seconds: &[Second]) -> (f64, f64) {
+    let middle = |second: Option<&Second>| second.map_or(0.0, |s| axis.wide(s.at_us as f64 + SECOND_US / 2.0));
+    (middle(seconds.first()), middle(seconds.last()))
+}
+
+/// Bars over the seconds that have one, from the first to the second of two heights.
+fn bars(axis: Axis, seconds: &[Second], span: impl Fn(&Second) -> Option<(f64, f64)>) -> String {
+    let mut path = String::new();
+    for second in seconds {
+        let Some((top, bottom)) = span(second) else { continue };
+        let left = axis.wide(second.at_us as f64);
+        let right = axis.wide(second.at_us as f64 + SECOND_US);
+        let _ = write!(path, "M{left:.0} {top:.1}H{right:.0}V{bottom:.1}H{left:.0}Z");
+    }
+    path
+}
+
+fn kill_marks(result: &RunResult, axis: Axis) -> Markup {
+    html! {
+        @for row in &result.kill_rows {
+            @if row.trial.is_some() {
+                svg class=(if cost(row) { "kill bad" } else { "kill" }) x=(axis.percent(row.at_us)) y="22" overflow="visible" width="1" height="1" {
+                    title { (describe(row)) }
+                    path d="M-5 0H5L0 9Z" {}
+                    line x1="0" x2="0" y1="9" y2=(HEIGHT - 46) {}
+                }
+            }
+        }
+    }
+}
+
+fn cost(row: &KillRow) -> bool {
+    row.losses.iter().any(|loss| loss.failed + loss.slow > 0)
+}
+
+fn describe(row: &KillRow) -> String {
+    let ready = row.replacement_ready_us.map_or_else(
+        || "replacement never seen Ready".into(),
+        |ready| format!("replacement Ready after {}", text::duration(ready.saturating_sub(row.at_us))),
+    );
+    let lost: u64 = row.losses.iter().map(|loss| loss.failed + loss.slow).sum();
+    format!("strike {} at {}: {} ({ready}, {lost} requests lost)", row.strike, text::instant(row.at_us), row.victim.pod)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of a run")]
+fn seconds_axis(axis: Axis) -> Markup {
+    let seconds = axis.length / SECOND_US;
+    let step = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0]
+        .into_iter()
+        .find(|step| seconds / step <= 14.0)
+        .unwrap_or(1_800.0);
+    let first = (axis.start / SECOND_US / step).ceil();
+    let count = ((axis.start / SECOND_US + seconds) / step - first).floor() as u32;
+    html! {
+        @for i in 0..=count {
+            @let at = (first + f64::from(i)) * step;
+            @let x = axis.percent((at * SECOND_US) as u64);
+            line.grid x1=(x) x2=(x) y1=(HEIGHT - 24) y2=(HEIGHT - 19) {}
+            text x=(x) y=(HEIGHT - 6) text-anchor=(if i == 0 { "start" } else if i == count { "end" } else { "middle" }) { (at) " s" }
+        }
+    }
+}
+
+/// The same figures as a table; of long runs several seconds are one row.
+fn seconds_table(series: &Series) -> Markup {
+    let per_row = series.seconds.len().div_ceil(ROWS_MAX).max(1);
+    html! {
+        details {
+            summary { "The figures as a table" }
+            div.table {
+                table {
+                    thead { tr { th.n { "from" } th.n { "due" } th.n { "good" } th.n { "too slow" } th.n { "failed" } th.n { "unknown" } th.n { "p50" } th.n { "p99" } } }
+                    tbody {
+                        @for rows in series.seconds.chunks(per_row) {
+                            @let sum = |of: fn(&Second) -> u64| rows.iter().map(of).sum::<u64>();
+                            @let most = |of: fn(&Second) -> u64| rows.iter().map(of).max().unwrap_or(0);
+                            tr {
+                                td.n { (text::instant(rows[0].at_us)) }
+                                td.n { (sum(|s| s.counts.slots)) } td.n { (sum(|s| s.counts.good)) } td.n { (sum(|s| s.counts.slow)) }
+                                td.n { (sum(|s| s.counts.failed)) } td.n { (sum(|s| s.counts.unknown)) }
+                                td.n { (text::duration(most(|s| s.p50_us))) } td.n { (text::duration(most(|s| s.p99_us))) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

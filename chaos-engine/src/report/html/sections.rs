@@ -1,0 +1,308 @@
+//! The sections of the report that are words and tables.
+
+use chaos_core::result::{Claim, Holds, ProbeResult, RunResult};
+use chaos_core::verdict::words::{counted, figure, share_of_good, thousands};
+use maud::{Markup, html};
+
+use super::text;
+
+/// One of the large figures at the top.
+struct Figure {
+    label: String,
+    value: String,
+    more: String,
+    mood: Mood,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Good,
+    Bad,
+    Neutral,
+}
+
+/// Good as long as there is nothing bad.
+fn mood(bad: u64) -> Mood {
+    if bad == 0 { Mood::Good } else { Mood::Bad }
+}
+
+/// The large figures.
+pub(super) fn figures(result: &RunResult) -> Markup {
+    let mut figures: Vec<Figure> = result.probes.iter().flat_map(of_probe).collect();
+    figures.push(kills(result));
+    figures.push(recovery(result));
+    figures.extend(invariants(result));
+    html! {
+        section.figures aria-label="Figures" {
+            @for figure in &figures {
+                div class={ "figure" @if figure.mood == Mood::Bad { " is-bad" } @else if figure.mood == Mood::Good { " is-good" } } {
+                    div.label { (figure.label) }
+                    div.value { (figure.value) }
+                    div.more { (figure.more) }
+                }
+            }
+        }
+    }
+}
+
+fn of_probe(probe: &ProbeResult) -> [Figure; 3] {
+    let known = probe.judged.slots - probe.judged.unknown;
+    let outage = probe.worst_outage.as_ref();
+    [
+        Figure {
+            label: format!("Availability under kills, {}", probe.probe),
+            value: share_of_good(probe.judged.failed, known),
+            more: format!("{}, {}", counted(known, "request"), text::losses(&probe.judged)),
+            mood: mood(probe.judged.failed),
+        },
+        Figure {
+            label: format!("Latency p99 under kills, {}", probe.probe),
+            value: text::duration(probe.judged_latency.p99_us),
+            more: format!(
+                "p50 {}, max {}; before: p99 {}",
+                text::duration(probe.judged_latency.p50_us),
+                text::duration(probe.judged_latency.max_us),
+                text::duration(probe.baseline_latency.p99_us)
+            ),
+            mood: Mood::Neutral,
+        },
+        Figure {
+            label: format!("Worst outage, {}", probe.probe),
+            value: outage.map_or_else(|| "none".into(), |outage| text::duration(outage.duration_us)),
+            more: outage.map_or_else(
+                || "not one failed request".into(),
+                |outage| {
+                    format!("{} in a row at {}", counted(outage.requests, "request"), text::instant(outage.start_us))
+                },
+            ),
+            mood: mood(u64::from(outage.is_some())),
+        },
+    ]
+}
+
+fn kills(result: &RunResult) -> Figure {
+    let kills = &result.kills;
+    Figure {
+        label: "Kills".into(),
+        value: format!("{} of {}", kills.done, kills.planned),
+        more: format!("{} trials, {} exposed, {} cost a request", kills.trials, kills.exposed, kills.bad),
+        mood: if kills.bad > 0 { Mood::Bad } else { Mood::Neutral },
+    }
+}
+
+fn recovery(result: &RunResult) -> Figure {
+    let ready = &result.recovery.ready;
+    let missing = result.recovery.not_recovered;
+    let p95 = if ready.count == 0 { "not seen".into() } else { text::duration(ready.p95_us) };
+    Figure {
+        label: "Replacement Ready, p95".into(),
+        value: p95,
+        more: if missing > 0 {
+            format!("{} never replaced", counted(missing, "kill"))
+        } else {
+            format!("p50 {}, max {}, n {}", text::duration(ready.p50_us), text::duration(ready.max_us), ready.count)
+        },
+        mood: if missing > 0 { Mood::Bad } else { Mood::Neutral },
+    }
+}
+
+fn invariants(result: &RunResult) -> Option<Figure> {
+    let checked: u64 = result.invariants.iter().map(|invariants| invariants.checked).sum();
+    let broken: u64 = result.invariants.iter().map(|invariants| invariants.violations).sum();
+    (!result.invariants.is_empty()).then(|| Figure {
+        label: "Business rules".into(),
+        value: if broken == 0 { "kept".into() } else { counted(broken, "violation") },
+        more: format!("{} checked", thousands(checked)),
+        mood: if checked == 0 { Mood::Neutral } else { mood(broken) },
+    })
+}
+
+/// Counter-examples, with their stories.
+pub(super) fn broken_rules(result: &RunResult) -> Markup {
+    html! {
+        @for invariants in result.invariants.iter().filter(|invariants| invariants.violations > 0) {
+            section.card {
+                h2 { (counted(invariants.violations, "violation")) " of business rules" }
+                p.soft { (invariants.probe) " checked " (thousands(invariants.checked)) "; shown are " (invariants.stories.len()) "." }
+                @for (number, violation) in invariants.stories.iter().enumerate() {
+                    details open[number < 3] {
+                        summary { (violation.invariant) }
+                        p.story.mono { (violation.story) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The table of claims.
+pub(super) fn claims(result: &RunResult) -> Markup {
+    html! {
+        @if !result.claims.is_empty() {
+            section.card {
+                h2 { "What was claimed" }
+                div.table {
+                    table {
+                        thead { tr {
+                            th { "claim" } th { "holds" } th { "method" } th.n { "n" } th.n { "K" } th.n { "exposed" }
+                            th.n { "value" } th.n { "bound" } th.n { "α" }
+                        } }
+                        tbody { @for row in &result.claims { (claim(row)) } }
+                    }
+                }
+                p.soft { "n: requests. K: trials, that is kill windows. A value is compared with its bound by the method. Requests whose outcome is \
+                          unknown count as bad when a claim is to pass and as good when it is to fail." }
+            }
+        }
+    }
+}
+
+fn claim(claim: &Claim) -> Markup {
+    let (class, word) = match claim.holds {
+        Holds::Yes => ("yes", "yes"),
+        Holds::NotRefuted => ("neutral", "not refuted"),
+        Holds::No => ("no", "no"),
+        Holds::Undecided => ("open", "undecided"),
+    };
+    html! {
+        tr {
+            td { (claim.claim) @if let Some(assumption) = &claim.assumption { br; span.soft { "assuming that " (assumption) } } }
+            td { span class={ "tag " (class) } { (word) } }
+            td { (claim.method) }
+            td.n { (thousands(claim.n)) } td.n { (claim.trials) } td.n { (claim.exposed) }
+            td.n { (figure(claim.value)) } td.n { (figure(claim.bound)) }
+            td.n { (claim.alpha.map(figure).unwrap_or_default()) }
+        }
+    }
+}
+
+/// Probes with answers.
+pub(super) fn expectations(result: &RunResult) -> Markup {
+    html! {
+        @if !result.expectations.is_empty() {
+            section.card {
+                h2 { "What else was asked" }
+                div.table {
+                    table {
+                        thead { tr { th { "probe" } th { "expected" } th.n { "as expected" } th.n { "not" } th.n { "no answer" } th { "first problem" } th { "last answer" } } }
+                        tbody {
+                            @for row in &result.expectations {
+                                tr {
+                                    td { (row.probe) } td { (row.expected) } td.n { (row.met) } td.n { (row.unmet) } td.n { (row.errors) }
+                                    td { (row.first_problem.as_deref().unwrap_or("none")) }
+                                    td.mono { @if let Some(last) = &row.last { (last.to_string()) } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the bad requests were.
+pub(super) fn failures(result: &RunResult) -> Markup {
+    html! {
+        @if result.probes.iter().any(|probe| !probe.classes.is_empty()) {
+            section.card {
+                h2 { "What went wrong with requests" }
+                div.table {
+                    table {
+                        thead { tr { th { "probe" } th { "class" } th.n { "requests" } th { "first detail" } } }
+                        tbody {
+                            @for probe in &result.probes {
+                                @for class in &probe.classes {
+                                    tr { td { (probe.probe) } td { (format!("{:?}", class.class)) } td.n { (thousands(class.count)) } td.mono { (class.example) } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What to change.
+pub(super) fn advice(result: &RunResult) -> Markup {
+    html! {
+        @if !result.advice.is_empty() {
+            section.card {
+                h2 { "Advice" }
+                @for advice in &result.advice {
+                    div.advice {
+                        h3 { (advice.title) }
+                        p.soft { (advice.about) ": " (advice.evidence) }
+                        @if !advice.manifest.is_empty() { details { summary { "Lines to change" } pre { (advice.manifest) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Who might be killed, and who might not.
+pub(super) fn plan(result: &RunResult) -> Markup {
+    let plan = &result.plan;
+    html! {
+        section.card {
+            h2 { "Plan" }
+            p { (counted(plan.eligible.len() as u64, "pod")) " might be killed, " (plan.excluded.len()) " might not; "
+                (result.kills.planned) " strikes were planned, at least " (result.kills.least) " needed." }
+            details {
+                summary { "Pods and exclusions" }
+                div.table {
+                    table {
+                        thead { tr { th { "pod" } th { "might be killed" } th { "workload or reason" } th { "where" } } }
+                        tbody {
+                            @for pod in &plan.eligible {
+                                tr { td.mono { (pod.pod) } td { "yes" } td { (pod.workload) } td { (place(pod.node.as_deref(), pod.zone.as_deref())) } }
+                            }
+                            @for pod in &plan.excluded {
+                                tr { td.mono { (pod.pod) } td { "no" } td { (pod.reason) ": " (pod.message) } td {} }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn place(node: Option<&str>, zone: Option<&str>) -> String {
+    match (node, zone) {
+        (Some(node), Some(zone)) => format!("{node} in {zone}"),
+        (Some(node), None) => node.to_owned(),
+        (None, _) => "unknown".into(),
+    }
+}
+
+/// Surroundings, notes, the load generator's own quality, and the manifest itself.
+pub(super) fn environment(result: &RunResult) -> Markup {
+    let run = &result.run;
+    html! {
+        section.card {
+            h2 { "Surroundings" }
+            dl {
+                dt { "Cluster" } dd { (run.cluster) }
+                @for fact in &run.environment { dt { (fact.name) } dd { (fact.value) } }
+                dt { "Tool" } dd { (run.tool) }
+                dt { "Manifest" } dd { (run.manifest_source) " " span.soft.mono { "sha256 " (run.manifest_digest) } }
+                @for probe in &result.probes {
+                    dt { "Load generator, " (probe.probe) }
+                    dd { "sent after due time: p50 " (text::duration(probe.lag.p50_us)) ", p99 " (text::duration(probe.lag.p99_us)) ", max " (text::duration(probe.lag.max_us)) }
+                    @if let Some(ppm) = probe.budget_30d_ppm {
+                        dt { "Error budget of 30 days, " (probe.probe) } dd { (format!("{:.3}%", ppm as f64 / 1e4)) " of it was used" }
+                    }
+                }
+                @for phase in &result.phases {
+                    dt { (format!("{:?}", phase.phase)) }
+                    dd { "from " (text::instant(phase.start_us)) " to " (text::instant(phase.end_us)) " (" (phase.started_at.strftime("%H:%M:%S UTC")) ")" }
+                }
+            }
+            @for note in &result.notes { p { "Note: " (note) } }
+            details { summary { "The manifest as it was run" } pre { (run.manifest) } }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The result as JUnit XML: a failed hypothesis is a failure, everything else that is not a pass is an error, and nothing
+//! is ever skipped, because some viewers show skipped as green.
+
+use std::time::Duration;
+
+use chaos_core::result::{Claim, Holds, RunResult};
+use chaos_core::verdict::ExitCode;
+use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+
+/// Renders the result.
+pub fn render(result: &RunResult) -> Result<String, SerializeError> {
+    let mut report = Report::new("chaos");
+    report.add_test_suite(suite(result));
+    report.to_string()
+}
+
+fn suite(result: &RunResult) -> TestSuite {
+    let mut suite = TestSuite::new(format!("{}/{}", result.run.namespace, result.run.experiment));
+    let verdict = &result.verdict;
+    for (name, value) in [
+        ("runId", result.run.id.clone()),
+        ("startedAt", result.run.started_at.to_string()),
+        ("exitCode", verdict.exit_code.code().to_string()),
+        ("reasonCode", verdict.reason_code.to_string()),
+        ("seed", result.run.seed.to_string()),
+        ("attempt", result.run.attempt.to_string()),
+        ("manifestDigest", result.run.manifest_digest.clone()),
+        ("tool", result.run.tool.clone()),
+    ] {
+        suite.add_property(Property::new(name, value));
+    }
+    let mut hypothesis = TestCase::new(result.hypothesis.as_str(), status(result));
+    hypothesis.set_classname(result.run.experiment.as_str());
+    hypothesis.set_time(Duration::from_micros(result.run.duration_us));
+    hypothesis.set_system_out(verdict.reason_text.as_str());
+    suite.add_test_case(hypothesis);
+    suite.add_test_cases(result.claims.iter().map(|claim| case(result, claim)));
+    suite
+}
+
+fn status(result: &RunResult) -> TestCaseStatus {
+    let verdict = &result.verdict;
+    let kind = match verdict.exit_code {
+        ExitCode::Held => return TestCaseStatus::success(),
+        ExitCode::Failed => NonSuccessKind::Failure,
+        ExitCode::InvalidManifest
+        | ExitCode::OutOfReach
+        | ExitCode::Refused
+        | ExitCode::Stopped
+        | ExitCode::LeftBehind
+        | ExitCode::Inconclusive
+        | ExitCode::InvalidRun => NonSuccessKind::Error,
+    };
+    let mut status = TestCaseStatus::non_success(kind);
+    let findings: Vec<String> =
+        verdict.findings.iter().map(|finding| format!("{}: {}", finding.reason_code, finding.message)).collect();
+    status.set_message(verdict.reason_text.as_str()).set_type(verdict.reason_code.to_string());
+    status.set_description(findings.join("\n"));
+    status
+}
+
+fn case(result: &RunResult, claim: &Claim) -> TestCase {
+    let mut status = match claim.holds {
+        Holds::Yes | Holds::NotRefuted => TestCaseStatus::success(),
+        Holds::No => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Holds::Undecided => TestCaseStatus::non_success(NonSuccessKind::Error),
+    };
+    if matches!(claim.holds, Holds::No | Holds::Undecided) {
+        status.set_message(format!("{}: {} against {}", claim.method, claim.value, claim.bound));
+    }
+    let mut case = TestCase::new(claim.claim.as_str(), status);
+    case.set_classname(format!("{}.{}", result.run.experiment, claim.probe));
+    case
+}

@@ -1,0 +1,203 @@
+//! The result as Markdown, for the summary of a CI job or a comment: at most 1 MiB, every foreign text escaped.
+
+use std::fmt::Write as _;
+
+use chaos_core::result::{Holds, KillRow, RunResult};
+use chaos_core::verdict::Outcome;
+use chaos_core::verdict::words::{figure, thousands};
+
+use super::text;
+
+/// What GitHub takes as a job summary.
+const BYTES_MAX: usize = 1024 * 1024;
+const TEXT_MAX: usize = 2_000;
+const KILLS_SHOWN: usize = 50;
+const STORIES_SHOWN: usize = 20;
+
+/// Renders the result.
+pub fn render(result: &RunResult) -> String {
+    let mut page = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_page(&mut page, result);
+    limited(page)
+}
+
+fn write_page(page: &mut String, result: &RunResult) -> std::fmt::Result {
+    let verdict = &result.verdict;
+    let mark = match verdict.outcome {
+        Outcome::Pass => "✅",
+        Outcome::Fail => "❌",
+        Outcome::Inconclusive | Outcome::Aborted | Outcome::Invalid => "⚠️",
+    };
+    writeln!(page, "## {mark} {}: {}\n", verdict.outcome.to_string().to_uppercase(), escape(&result.hypothesis))?;
+    writeln!(
+        page,
+        "**{}** (exit code {}): {}\n",
+        verdict.reason_code,
+        verdict.exit_code.code(),
+        escape(&verdict.reason_text)
+    )?;
+    for finding in verdict.findings.iter().skip(1) {
+        writeln!(page, "- also **{}**: {}", finding.reason_code, escape(&finding.message))?;
+    }
+    for left in &result.leftovers {
+        writeln!(page, "- **left for a person to do**: {}", escape(left))?;
+    }
+    figures(page, result)?;
+    claims(page, result)?;
+    bad_kills(page, result)?;
+    stories(page, result)?;
+    advice(page, result)?;
+    for note in &result.notes {
+        writeln!(page, "\n> {}", escape(note))?;
+    }
+    let run = &result.run;
+    writeln!(
+        page,
+        "\n<sub>{}/{} · run {} · {} · {} · seed {} · attempt {} · {} · manifest {}</sub>",
+        escape(&run.namespace),
+        escape(&run.experiment),
+        escape(&run.id),
+        run.started_at,
+        text::duration(run.duration_us),
+        run.seed,
+        run.attempt,
+        escape(&run.tool),
+        escape(&run.manifest_digest)
+    )
+}
+
+fn figures(page: &mut String, result: &RunResult) -> std::fmt::Result {
+    writeln!(page, "\n| | |\n|---|---|")?;
+    for probe in &result.probes {
+        let name = escape(&probe.probe);
+        writeln!(
+            page,
+            "| Availability of {name} | {}, {} |",
+            text::availability(&probe.judged),
+            text::losses(&probe.judged)
+        )?;
+        writeln!(page, "| Latency of {name} | {} |", text::latency(&probe.judged_latency))?;
+        writeln!(page, "| Worst outage of {name} | {} |", text::outage(probe.worst_outage.as_ref()))?;
+    }
+    writeln!(page, "| Kills | {} |", text::kills(result))?;
+    writeln!(page, "| Replacement Ready | {} |", text::distribution(&result.recovery.ready))?;
+    if let Some(invariants) = text::invariants(result) {
+        writeln!(page, "| Invariants | {invariants} |")?;
+    }
+    Ok(())
+}
+
+fn claims(page: &mut String, result: &RunResult) -> std::fmt::Result {
+    if result.claims.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "\n### Claims\n\n| claim | holds | method | n | K | exposed | value | bound | assumption |")?;
+    writeln!(page, "|---|---|---|---:|---:|---:|---:|---:|---|")?;
+    for claim in &result.claims {
+        let holds = match claim.holds {
+            Holds::Yes => "yes",
+            Holds::NotRefuted => "not refuted",
+            Holds::No => "**no**",
+            Holds::Undecided => "undecided",
+        };
+        writeln!(
+            page,
+            "| {} | {holds} | {} | {} | {} | {} | {} | {} | {} |",
+            escape(&claim.claim),
+            escape(&claim.method),
+            thousands(claim.n),
+            claim.trials,
+            claim.exposed,
+            figure(claim.value),
+            figure(claim.bound),
+            escape(claim.assumption.as_deref().unwrap_or_default())
+        )?;
+    }
+    Ok(())
+}
+
+fn bad_kills(page: &mut String, result: &RunResult) -> std::fmt::Result {
+    let lossy = |row: &&KillRow| row.losses.iter().any(|loss| loss.failed + loss.slow + loss.unknown > 0);
+    let bad: Vec<&KillRow> = result.kill_rows.iter().filter(lossy).collect();
+    if bad.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "\n### Kills that cost something\n\n| strike | at | victim | lost | replacement Ready after |\n|---:|---:|---|---|---:|"
+    )?;
+    for row in bad.iter().take(KILLS_SHOWN) {
+        let lost: Vec<String> = row
+            .losses
+            .iter()
+            .map(|loss| {
+                let lost = loss.failed + loss.slow + loss.unknown;
+                format!("{} of {} ({})", thousands(lost), thousands(loss.requests), escape(&loss.probe))
+            })
+            .collect();
+        let ready =
+            row.replacement_ready_us.map_or_else(|| "never".into(), |at| text::duration(at.saturating_sub(row.at_us)));
+        let victim = escape(&format!("{}/{}", row.victim.namespace, row.victim.pod));
+        writeln!(page, "| {} | {} | {victim} | {} | {ready} |", row.strike, text::instant(row.at_us), lost.join(", "))?;
+    }
+    if bad.len() > KILLS_SHOWN {
+        writeln!(page, "\n{} more are in the HTML report.", bad.len() - KILLS_SHOWN)?;
+    }
+    Ok(())
+}
+
+fn stories(page: &mut String, result: &RunResult) -> std::fmt::Result {
+    let stories: Vec<_> = result.invariants.iter().flat_map(|invariants| &invariants.stories).collect();
+    if stories.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "\n### Violations of business rules\n")?;
+    for violation in stories.iter().take(STORIES_SHOWN) {
+        writeln!(page, "- **{}**: {}", escape(&violation.invariant), escape(&violation.story))?;
+    }
+    if stories.len() > STORIES_SHOWN {
+        writeln!(page, "\n{} more are in the HTML report.", stories.len() - STORIES_SHOWN)?;
+    }
+    Ok(())
+}
+
+fn advice(page: &mut String, result: &RunResult) -> std::fmt::Result {
+    if result.advice.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "\n### Advice\n")?;
+    for advice in &result.advice {
+        writeln!(page, "- **{}** ({})", escape(&advice.title), escape(&advice.evidence))?;
+    }
+    Ok(())
+}
+
+/// Foreign text as plain text on one line: nothing of it is read as Markdown, HTML, a mention or a table cell's end.
+fn escape(foreign: &str) -> String {
+    let mut escaped = String::with_capacity(foreign.len());
+    for c in text::cut(&text::plain(foreign), TEXT_MAX).chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '@' => escaped.push_str("&#64;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '|' | '~' | '!' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn limited(mut page: String) -> String {
+    const NOTE: &str = "\n\nThe rest is in the HTML report.\n";
+    if page.len() > BYTES_MAX {
+        let whole = |end: &usize| page.is_char_boundary(*end);
+        page.truncate((0..=BYTES_MAX - NOTE.len()).rev().find(whole).unwrap_or(0));
+        page.push_str(NOTE);
+    }
+    page
+}

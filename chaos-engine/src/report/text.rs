@@ -1,0 +1,111 @@
+//! Numbers, durations and instants as all reports print them.
+
+use chaos_core::result::{Counts, Distribution, LatencyQuantiles, Outage, RunResult};
+use chaos_core::verdict::words::{counted, share_of_good, thousands};
+
+/// Microseconds for people: `850 µs`, `12.3 ms`, `1.24 s`, `2 min 5 s`.
+pub(super) fn duration(us: u64) -> String {
+    match us {
+        0..=999 => format!("{us} µs"),
+        1_000..=99_949 => format!("{:.1} ms", us as f64 / 1e3),
+        99_950..=999_499 => format!("{:.0} ms", us as f64 / 1e3),
+        999_500..=59_994_999 => format!("{:.2} s", us as f64 / 1e6),
+        _ => {
+            let seconds = (us + 500_000) / 1_000_000;
+            format!("{} min {} s", seconds / 60, seconds % 60)
+        }
+    }
+}
+
+/// Run time as seconds with a decimal: `23.4 s`.
+pub(super) fn instant(us: u64) -> String {
+    format!("{:.1} s", us as f64 / 1e6)
+}
+
+/// `p50 2.0 ms, p99 8.0 ms, max 14.0 ms`.
+pub(super) fn latency(quantiles: &LatencyQuantiles) -> String {
+    if quantiles.count == 0 {
+        return "no answers".into();
+    }
+    format!(
+        "p50 {}, p99 {}, max {}",
+        duration(quantiles.p50_us),
+        duration(quantiles.p99_us),
+        duration(quantiles.max_us)
+    )
+}
+
+/// `p50 300 ms, p95 400 ms, max 1.20 s`.
+pub(super) fn distribution(distribution: &Distribution) -> String {
+    if distribution.count == 0 {
+        return "not seen".into();
+    }
+    format!(
+        "p50 {}, p95 {}, max {}",
+        duration(distribution.p50_us),
+        duration(distribution.p95_us),
+        duration(distribution.max_us)
+    )
+}
+
+/// `99.97% of 14,000 requests`.
+pub(super) fn availability(counts: &Counts) -> String {
+    let known = counts.slots - counts.unknown;
+    format!("{} of {}", share_of_good(counts.failed, known), counted(known, "request"))
+}
+
+/// `4 failed, 1 slow`; what did not happen is left out.
+pub(super) fn losses(counts: &Counts) -> String {
+    let named = [(counts.failed, "failed"), (counts.slow, "too slow"), (counts.unknown, "unknown")];
+    let parts: Vec<String> = named
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{} {name}", thousands(*count)))
+        .collect();
+    if parts.is_empty() { "none lost".into() } else { parts.join(", ") }
+}
+
+/// `30.0 ms (3 requests) at 23.4 s`, or `none`.
+pub(super) fn outage(outage: Option<&Outage>) -> String {
+    outage.map_or_else(
+        || "none".to_owned(),
+        |outage| {
+            format!(
+                "{} ({}) at {}",
+                duration(outage.duration_us),
+                counted(outage.requests, "request"),
+                instant(outage.start_us)
+            )
+        },
+    )
+}
+
+/// `61 of 61 done, 58 exposed, 1 bad`.
+pub(super) fn kills(result: &RunResult) -> String {
+    let kills = &result.kills;
+    let trials = if kills.trials == kills.done { String::new() } else { format!("{} trials, ", kills.trials) };
+    format!("{} of {} done, {trials}{} exposed, {} bad", kills.done, kills.planned, kills.exposed, kills.bad)
+}
+
+/// `1,234 checked, none broken`.
+pub(super) fn invariants(result: &RunResult) -> Option<String> {
+    let checked: u64 = result.invariants.iter().map(|invariants| invariants.checked).sum();
+    let broken: u64 = result.invariants.iter().map(|invariants| invariants.violations).sum();
+    let broken_words = if broken == 0 { "none broken".to_owned() } else { counted(broken, "violation") };
+    (!result.invariants.is_empty()).then(|| format!("{} checked, {broken_words}", thousands(checked)))
+}
+
+/// Control characters out of texts that others wrote, so that nobody can move a cursor or forge a line.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The first `max` characters, and an ellipsis where that is not all.
+pub(super) fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(max.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}

@@ -1,0 +1,82 @@
+//! One run of an experiment from the outside: carries out what `chaos_core::run` decides and records everything that happens.
+//! It must not judge: what a run proves is a function of its record.
+
+mod killer;
+mod monkey;
+mod own;
+mod prepare;
+mod sight;
+mod vigil;
+mod world;
+
+use std::sync::Arc;
+
+use chaos_core::model::Experiment;
+use chaos_core::run::RunState;
+use chaos_core::verdict::JudgeSpec;
+use kube::Client;
+use tokio::sync::watch;
+
+use crate::clock::RunClock;
+use crate::recorder::Recorder;
+
+pub use prepare::{Prepared, Surroundings, Unfit, prepare, read_population};
+pub use world::execute;
+
+/// Everything that one run needs.
+pub struct RunOrder {
+    /// Random identity of the run.
+    pub run_id: String,
+    /// The hypothesis.
+    pub experiment: Arc<Experiment>,
+    /// The seed in force.
+    pub seed: i64,
+    /// What the run will be judged by.
+    pub judge: Arc<JudgeSpec>,
+    /// The cluster, for clients of other kinds.
+    pub config: kube::Config,
+    /// The cluster.
+    pub client: Client,
+    /// Namespaces whose pods are watched.
+    pub namespaces: Vec<String>,
+    /// The environment of the cluster, where it is known.
+    pub environment: Option<String>,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// The run's record.
+    pub recorder: Recorder,
+    /// The name of a signal that asked the run to end, once one did.
+    pub asked: watch::Receiver<Option<&'static str>>,
+    /// Where the run tells where it is.
+    pub progress: watch::Sender<RunState>,
+}
+
+/// What went wrong between the run and the cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A call to the API server failed.
+    #[error("failed to {what}: {source}")]
+    Cluster {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: kube::Error,
+    },
+    /// No client could be made.
+    #[error(transparent)]
+    Client(#[from] crate::kube::ConnectError),
+    /// The operator did not say that it is done with the monkey.
+    #[error(
+        "the operator did not confirm that monkey {monkey} is at rest; hint: is it running? kubectl get pods -n chaos-system"
+    )]
+    NotSettled {
+        /// Name of the monkey.
+        monkey: String,
+    },
+}
+
+impl RunError {
+    pub(crate) fn cluster(what: &'static str, source: kube::Error) -> Self {
+        Self::Cluster { what, source }
+    }
+}

@@ -1,0 +1,159 @@
+//! A killer in this very process, for `fault.podKill`: the same strike machine as the operator's, kept by the run's journal.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chaos_core::killer::{Killer, KillerSpec, KillerView, Ledger, RunIdentity};
+use chaos_core::model::{PodKill, Policy};
+use chaos_core::record::{Event, Kill};
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{RunError, RunOrder};
+use crate::clock::RunClock;
+use crate::drive::drive;
+use crate::journal::JournalError;
+use crate::kill::{ClusterAccess, Keeper, KillWorld};
+use crate::kube::{Clients, Environment};
+use crate::recorder::Recorder;
+
+/// A killer at work.
+pub(super) struct OwnKiller {
+    ledger: watch::Receiver<Ledger>,
+    leave: watch::Sender<bool>,
+    task: std::sync::Mutex<Option<JoinHandle<Result<(), JournalError>>>>,
+    failed: watch::Receiver<Option<String>>,
+}
+
+impl OwnKiller {
+    /// Puts it to work. No kill after `until`.
+    pub(super) fn start(order: &Arc<RunOrder>, pod_kill: &PodKill, until: Timestamp) -> Result<Self, RunError> {
+        let identity = RunIdentity {
+            run: order.run_id.clone(),
+            policy: Policy::cli(order.experiment.namespace.clone()),
+            seed: order.seed,
+            until,
+        };
+        let clients = Clients::new(order.config.clone(), "chaos")?;
+        let environment = Environment::Known(order.environment.clone());
+        let access = ClusterAccess::new(&clients, &order.experiment.target, environment, &order.run_id);
+        let killer = Killer::new(KillerSpec::of_pod_kill(&order.experiment, pod_kill, identity));
+        let (publish, ledger) = watch::channel(Ledger::default());
+        let (leave, left) = watch::channel(false);
+        let (fail, failed) = watch::channel(None);
+        let keeper = JournalKeeper {
+            clock: order.clock,
+            recorder: order.recorder.clone(),
+            publish,
+            leave: left,
+            told: HashSet::new(),
+            skips: HashSet::new(),
+        };
+        let mut world = KillWorld::new(access, keeper);
+        let task = tokio::spawn(async move {
+            let driven = drive(&killer, &mut world, Ledger::default()).await.map(|_| ());
+            if let Err(error) = &driven {
+                fail.send_replace(Some(error.to_string()));
+            }
+            driven
+        });
+        Ok(Self { ledger, leave, task: std::sync::Mutex::new(Some(task)), failed })
+    }
+
+    /// It has nothing left to do.
+    pub(super) fn is_done(&self) -> bool {
+        self.ledger.borrow().ended.is_some()
+    }
+
+    /// Why it cannot do its work, if it cannot.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.failed.borrow().clone()
+    }
+
+    /// Finishes the strike in hand and starts no other. No more kills once this returns.
+    pub(super) async fn rest(&self) {
+        self.leave.send_replace(true);
+        let task = self.task.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::warn!(%error, "the killer of this run ended badly");
+        }
+    }
+
+    /// What is left for a person to do: kills whose outcome nobody knows need no undoing, but a look.
+    pub(super) async fn clean_up(self) -> Vec<String> {
+        self.rest().await;
+        let ledger = self.ledger.borrow();
+        let look = |intent: &chaos_core::api::IntentRecord| {
+            format!(
+                "see whether pod {}/{} was killed: its kill has no known outcome",
+                intent.victim.namespace, intent.victim.pod
+            )
+        };
+        ledger.intents.iter().map(look).collect()
+    }
+}
+
+/// Keeps the ledger of a run's own killer in the run's journal.
+struct JournalKeeper {
+    clock: RunClock,
+    recorder: Recorder,
+    publish: watch::Sender<Ledger>,
+    leave: watch::Receiver<bool>,
+    told: HashSet<String>,
+    skips: HashSet<u64>,
+}
+
+impl Keeper for JournalKeeper {
+    type Error = JournalError;
+
+    fn now(&self) -> Timestamp {
+        self.clock.timestamp(self.clock.now())
+    }
+
+    async fn view(&mut self) -> KillerView {
+        KillerView { leave: *self.leave.borrow(), ..KillerView::default() }
+    }
+
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), JournalError> {
+        let at = self.clock.now();
+        for intent in &ledger.intents {
+            if self.told.insert(format!("intent {}", intent.nonce)) {
+                let (strike, nonce, victim) = (intent.strike, intent.nonce.clone(), intent.victim.clone());
+                self.recorder.record_durably(Event::Intent { at, strike, nonce, victim }).await?;
+            }
+        }
+        for kill in &ledger.history {
+            if self.told.insert(format!("kill {}", kill.nonce)) {
+                let kill = Kill {
+                    at: self.clock.from_timestamp(kill.at.0),
+                    uncertainty: 0,
+                    strike: kill.strike,
+                    nonce: kill.nonce.clone(),
+                    victim: kill.victim.clone(),
+                    outcome: kill.outcome,
+                    message: kill.message.clone(),
+                };
+                self.recorder.record_durably(Event::Kill(kill)).await?;
+            }
+        }
+        for skip in &ledger.skipped {
+            if self.skips.insert(skip.strike) {
+                self.recorder.record(Event::Skipped { at, skip: skip.clone() });
+            }
+        }
+        self.publish.send_replace(ledger.clone());
+        Ok(())
+    }
+
+    async fn wait(&mut self, until: Option<Timestamp>) {
+        let span = until.map(|until| until.duration_since(self.now()));
+        let span = span.and_then(|span| std::time::Duration::try_from(span).ok()).unwrap_or_default();
+        tokio::select! {
+            () = tokio::time::sleep(span) => (),
+            Ok(()) = self.leave.changed() => (),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Before a run touches anything: reads the cluster, finds out who may be killed, and where each probe's answers come from.
+//! Reads only. What speaks against a run is told with the reason, by kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chaos_core::api::ChaosMonkey;
+use chaos_core::eligible::{Judged, eligible};
+use chaos_core::model::{Experiment, Fault, Policy};
+use chaos_core::population::{Population, SwitchState};
+use chaos_core::record::{Event, Excluded, RunTime};
+use kube::api::ListParams;
+use kube::{Api, Config};
+
+use crate::kube::{Caller, Clients, Environment, PopulationReader};
+use crate::probe::ProbePlan;
+use crate::probe::preflight::Reach;
+
+/// A run that may start.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What was read.
+    pub population: Arc<Population>,
+    /// The probes, each with an address that answers.
+    pub probes: Vec<ProbePlan>,
+    eligible: Vec<String>,
+    excluded: Vec<Excluded>,
+}
+
+/// Why a run may not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// The cluster, a Service or a metrics source is out of reach, or the operator is not installed.
+    #[error("{0}")]
+    OutOfReach(String),
+    /// A safety rule refuses it.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody may be killed, though no safety rule stands in the way.
+    #[error("{0}")]
+    NoVictim(String),
+}
+
+/// Where things are that the experiment's file does not say.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The environment of this context by the configuration; absent: the label of the operator's namespace counts.
+    pub environment: Option<String>,
+    /// Base URLs of Prometheus sources, by name.
+    pub prometheus: BTreeMap<String, String>,
+}
+
+/// Finds out whether the experiment can be run on this cluster.
+pub async fn prepare(config: &Config, around: &Surroundings, experiment: &Experiment) -> Result<Prepared, Unfit> {
+    let clients = Clients::new(config.clone(), "chaos").map_err(out_of_reach)?;
+    let population = Arc::new(read_population(&clients, around, experiment).await?);
+    if matches!(experiment.fault, Fault::Monkey(_)) {
+        operator_is_there(&clients, experiment).await?;
+    }
+    refuse_stopped(&population)?;
+    let policy = Policy::cli(experiment.namespace.clone());
+    let judged = eligible(&experiment.target, &policy, &population, population.taken_at);
+    let chosen: Vec<String> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.clone()).collect();
+    if chosen.is_empty() {
+        return Err(no_victim(&judged));
+    }
+    let excluded = judged.iter().filter(|j| !j.is_eligible()).map(excluded).collect();
+    let reach = Reach { client: Some(clients.read.clone()), prometheus: around.prometheus.clone() };
+    let probes = reach.plans(&experiment.probes).await.map_err(out_of_reach)?;
+    Ok(Prepared { population, probes, eligible: chosen, excluded })
+}
+
+/// Reads the population that an experiment is about.
+pub async fn read_population(
+    clients: &Clients,
+    around: &Surroundings,
+    experiment: &Experiment,
+) -> Result<Population, Unfit> {
+    let environment = match &around.environment {
+        Some(known) => Environment::Known(Some(known.clone())),
+        None => Environment::LabelOf(chaos_core::api::switch::NAMESPACE.to_owned()),
+    };
+    let reader = PopulationReader::new(Caller::new(clients.read.clone()), &experiment.target, environment);
+    reader.read().await.map_err(|error| Unfit::OutOfReach(format!("failed to read the cluster: {error}")))
+}
+
+impl Prepared {
+    /// The event that tells what was planned on.
+    pub fn planned(&self, at: RunTime) -> Event {
+        let (eligible, excluded) = (self.eligible.clone(), self.excluded.clone());
+        Event::Planned { at, population: Box::new((*self.population).clone()), eligible, excluded }
+    }
+
+    /// The namespaces of those who may be killed.
+    pub fn namespaces(&self) -> Vec<String> {
+        let chosen = self.population.pods.iter().filter(|pod| self.eligible.contains(&pod.uid));
+        let names: BTreeSet<String> = chosen.map(|pod| pod.namespace.clone()).collect();
+        names.into_iter().collect()
+    }
+
+    /// How many pods may be killed.
+    pub fn candidates(&self) -> usize {
+        self.eligible.len()
+    }
+}
+
+/// A run-owned monkey is of no use where nobody reconciles it.
+async fn operator_is_there(clients: &Clients, experiment: &Experiment) -> Result<(), Unfit> {
+    let monkeys: Api<ChaosMonkey> = Api::namespaced(clients.read.clone(), &experiment.namespace);
+    match monkeys.list(&ListParams::default().limit(1)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            Err(Unfit::OutOfReach("the cluster serves no ChaosMonkeys; hint: `chaos install`".to_owned()))
+        }
+        Err(error) => {
+            Err(Unfit::OutOfReach(format!("failed to list ChaosMonkeys in {}: {error}", experiment.namespace)))
+        }
+    }
+}
+
+fn refuse_stopped(population: &Population) -> Result<(), Unfit> {
+    let state = match population.switch {
+        SwitchState::Running | SwitchState::Missing => return Ok(()),
+        SwitchState::Stopped => "says stop",
+        SwitchState::Unreadable => "cannot be read",
+    };
+    Err(Unfit::Refused(format!("the stop switch of the cluster {state}; hint: `chaos resume --all`")))
+}
+
+/// Nobody may be killed: a safety rule's doing if it excludes pods that the target means, else the target's.
+fn no_victim(judged: &[Judged<'_>]) -> Unfit {
+    let meant = judged.iter().filter(|j| !j.reasons.iter().any(|reason| reason.exclusion.is_aim()));
+    let first: Option<&Judged<'_>> = meant.clone().next();
+    let Some(first) = first else {
+        return Unfit::NoVictim(format!(
+            "no pod is meant by the target ({} looked at); hint: `chaos plan`",
+            judged.len()
+        ));
+    };
+    let why = first
+        .reasons
+        .first()
+        .map_or_else(String::new, |reason| format!("{}: {}", reason.exclusion.as_str(), reason.message));
+    let text = format!(
+        "no pod may be killed; {} of {} meant, {}/{}: {why}",
+        meant.clone().count(),
+        judged.len(),
+        first.pod.namespace,
+        first.pod.name
+    );
+    if meant.clone().all(|j| j.reasons.iter().all(|reason| reason.exclusion.may_pass())) {
+        Unfit::NoVictim(text)
+    } else {
+        Unfit::Refused(text)
+    }
+}
+
+fn excluded(judged: &Judged<'_>) -> Excluded {
+    let first = judged.reasons.first();
+    let all: Vec<&str> = judged.reasons.iter().map(|reason| reason.message.as_str()).collect();
+    Excluded {
+        pod: format!("{}/{}", judged.pod.namespace, judged.pod.name),
+        uid: judged.pod.uid.clone(),
+        reason: first.map_or_else(String::new, |reason| reason.exclusion.as_str().to_owned()),
+        message: all.join("; "),
+    }
+}
+
+fn out_of_reach(error: impl std::fmt::Display) -> Unfit {
+    Unfit::OutOfReach(error.to_string())
+}

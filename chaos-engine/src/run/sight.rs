@@ -1,0 +1,340 @@
+//! Watches the pods and endpoints of a run's namespaces and records what happens to them, each on this run's clock. It only
+//! looks: what a sighting means for a kill is decided in `chaos_core::evidence`.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chaos_core::record::{Event, PodChange, PodSighting};
+use futures::TryStreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::runtime::watcher::{self, Event as Watched};
+use kube::{Api, Client, ResourceExt as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::RunClock;
+use crate::recorder::Recorder;
+
+/// Where sightings go and by which clock.
+#[derive(Clone)]
+pub(super) struct Lookout {
+    /// For watching.
+    pub client: Client,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// The run's record.
+    pub recorder: Recorder,
+    /// Ends the watches.
+    pub stop: CancellationToken,
+}
+
+impl Lookout {
+    /// Watches the pods of a namespace until stopped. A broken watch is resumed; nothing that changed meanwhile is lost,
+    /// as every relist is compared with what was known.
+    pub(super) async fn watch_pods(self, namespace: String) {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+        let mut known = KnownPods::default();
+        let mut stream = std::pin::pin!(watcher::watcher(api, watcher::Config::default().any_semantic()));
+        loop {
+            let next = tokio::select! {
+                () = self.stop.cancelled() => return,
+                next = stream.try_next() => next,
+            };
+            match next {
+                Ok(Some(event)) => {
+                    for sighting in known.take(event) {
+                        self.record(sighting);
+                    }
+                }
+                Ok(None) => return,
+                // The watcher backs off on its own only between polls: a short pause keeps an unreachable server from being hammered.
+                Err(error) => self.pause(&error).await,
+            }
+        }
+    }
+
+    /// Watches the endpoints of a namespace until stopped.
+    pub(super) async fn watch_endpoints(self, namespace: String) {
+        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &namespace);
+        let mut known = KnownEndpoints::default();
+        let mut stream = std::pin::pin!(watcher::watcher(api, watcher::Config::default().any_semantic()));
+        loop {
+            let next = tokio::select! {
+                () = self.stop.cancelled() => return,
+                next = stream.try_next() => next,
+            };
+            match next {
+                Ok(Some(event)) => {
+                    for out in known.take(event) {
+                        self.record(Seen { what: PodChange::EndpointOut, namespace: namespace.clone(), ..out });
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => self.pause(&error).await,
+            }
+        }
+    }
+
+    fn record(&self, seen: Seen) {
+        let Seen { what, namespace, pod, uid, owner_uid } = seen;
+        let at = self.clock.now();
+        self.recorder.record(Event::Pod(PodSighting { at, what, namespace, pod, uid, owner_uid }));
+    }
+
+    async fn pause(&self, error: &watcher::Error) {
+        tracing::debug!(%error, "watch broke, resuming");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+/// A sighting without its instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    what: PodChange,
+    namespace: String,
+    pod: String,
+    uid: String,
+    owner_uid: Option<String>,
+}
+
+/// What is known of a pod so far: the changes that were told already.
+#[derive(Debug, Default)]
+struct KnownPods {
+    /// By UID.
+    pods: HashMap<String, (Seen, BTreeSet<PodChange>)>,
+    /// UIDs of a relist under way.
+    relisted: Option<BTreeSet<String>>,
+    /// The first list is what stood there before the run looked: it is not news.
+    primed: bool,
+}
+
+impl KnownPods {
+    fn take(&mut self, event: Watched<Pod>) -> Vec<Seen> {
+        match event {
+            Watched::Init => {
+                self.relisted = Some(BTreeSet::new());
+                Vec::new()
+            }
+            Watched::InitApply(pod) => {
+                if let (Some(relisted), Some(uid)) = (&mut self.relisted, pod.uid()) {
+                    relisted.insert(uid);
+                }
+                let news = self.apply(&pod);
+                if self.primed { news } else { Vec::new() }
+            }
+            Watched::InitDone => {
+                self.primed = true;
+                let present = self.relisted.take().unwrap_or_default();
+                let gone: Vec<String> = self.pods.keys().filter(|uid| !present.contains(*uid)).cloned().collect();
+                gone.iter().filter_map(|uid| self.remove(uid)).collect()
+            }
+            Watched::Apply(pod) => self.apply(&pod),
+            Watched::Delete(pod) => pod.uid().and_then(|uid| self.remove(&uid)).into_iter().collect(),
+        }
+    }
+
+    fn apply(&mut self, pod: &Pod) -> Vec<Seen> {
+        let Some(uid) = pod.uid() else { return Vec::new() };
+        let state = state_of(pod);
+        let seen = Seen {
+            what: PodChange::Created,
+            namespace: pod.namespace().unwrap_or_default(),
+            pod: pod.name_any(),
+            uid: uid.clone(),
+            owner_uid: controller_uid(pod),
+        };
+        let (seen, told) = self.pods.entry(uid).or_insert_with(|| (seen, BTreeSet::new()));
+        let mut news = Vec::new();
+        for what in &state {
+            if told.insert(*what) {
+                news.push(Seen { what: *what, ..seen.clone() });
+            }
+        }
+        // Readiness comes and goes: the other one may be told again.
+        for (now, other) in [(PodChange::Ready, PodChange::NotReady), (PodChange::NotReady, PodChange::Ready)] {
+            if state.contains(&now) {
+                told.remove(&other);
+            }
+        }
+        news
+    }
+
+    fn remove(&mut self, uid: &str) -> Option<Seen> {
+        let (seen, _) = self.pods.remove(uid)?;
+        Some(Seen { what: PodChange::Deleted, ..seen })
+    }
+}
+
+/// Every change that a pod has been through, as its object shows it, in the order in which they happen.
+fn state_of(pod: &Pod) -> Vec<PodChange> {
+    let status = pod.status.as_ref();
+    let condition = |kind: &str| {
+        let conditions = status.and_then(|status| status.conditions.as_ref());
+        conditions
+            .into_iter()
+            .flatten()
+            .find(|condition| condition.type_ == kind)
+            .map(|condition| condition.status == "True")
+    };
+    let started = status.and_then(|status| status.container_statuses.as_ref()).is_some_and(|containers| {
+        !containers.is_empty()
+            && containers.iter().all(|c| c.state.as_ref().is_some_and(|state| state.running.is_some()))
+    });
+    let mut state = vec![PodChange::Created];
+    if pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()) {
+        state.push(PodChange::Scheduled);
+    }
+    if started {
+        state.push(PodChange::Started);
+    }
+    match condition("Ready") {
+        Some(true) => state.push(PodChange::Ready),
+        Some(false) if started => state.push(PodChange::NotReady),
+        _ => (),
+    }
+    if pod.metadata.deletion_timestamp.is_some() {
+        state.push(PodChange::Terminating);
+    }
+    state
+}
+
+fn controller_uid(pod: &Pod) -> Option<String> {
+    pod.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
+}
+
+/// Which pods are ready endpoints, per slice.
+#[derive(Debug, Default)]
+struct KnownEndpoints {
+    slices: HashMap<String, HashMap<String, Seen>>,
+    relisted: Option<BTreeSet<String>>,
+}
+
+impl KnownEndpoints {
+    fn take(&mut self, event: Watched<EndpointSlice>) -> Vec<Seen> {
+        match event {
+            Watched::Init => {
+                self.relisted = Some(BTreeSet::new());
+                Vec::new()
+            }
+            Watched::InitApply(slice) => {
+                if let Some(relisted) = &mut self.relisted {
+                    relisted.insert(slice.name_any());
+                }
+                self.replace(slice.name_any(), ready_endpoints(&slice))
+            }
+            Watched::InitDone => {
+                let present = self.relisted.take().unwrap_or_default();
+                let gone: Vec<String> = self.slices.keys().filter(|name| !present.contains(*name)).cloned().collect();
+                gone.into_iter().flat_map(|name| self.replace(name, HashMap::new())).collect()
+            }
+            Watched::Apply(slice) => self.replace(slice.name_any(), ready_endpoints(&slice)),
+            Watched::Delete(slice) => self.replace(slice.name_any(), HashMap::new()),
+        }
+    }
+
+    /// Replaces what is known of a slice; gives the pods that are a ready endpoint of no slice any more.
+    fn replace(&mut self, slice: String, ready: HashMap<String, Seen>) -> Vec<Seen> {
+        let before = if ready.is_empty() { self.slices.remove(&slice) } else { self.slices.insert(slice, ready) };
+        let before = before.unwrap_or_default();
+        let still = |uid: &String| self.slices.values().any(|slice| slice.contains_key(uid));
+        before.into_iter().filter(|(uid, _)| !still(uid)).map(|(_, seen)| seen).collect()
+    }
+}
+
+fn ready_endpoints(slice: &EndpointSlice) -> HashMap<String, Seen> {
+    let ready = |endpoint: &&k8s_openapi::api::discovery::v1::Endpoint| {
+        // Absent means ready: the API says so.
+        endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
+    };
+    let target = |endpoint: &k8s_openapi::api::discovery::v1::Endpoint| {
+        let target = endpoint.target_ref.as_ref()?;
+        let (uid, pod) = (target.uid.clone()?, target.name.clone()?);
+        let seen =
+            Seen { what: PodChange::EndpointOut, namespace: String::new(), pod, uid: uid.clone(), owner_uid: None };
+        Some((uid, seen))
+    };
+    slice.endpoints.iter().filter(ready).filter_map(target).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(uid: &str, json: serde_json::Value) -> Pod {
+        let mut object = serde_json::json!({
+            "metadata": {"name": format!("pod-{uid}"), "namespace": "dispatch", "uid": uid,
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs-1", "controller": true}]},
+        });
+        let serde_json::Value::Object(more) = json else { panic!("an object") };
+        for (key, value) in more {
+            match object.get_mut(&key).and_then(serde_json::Value::as_object_mut) {
+                Some(old) => old.extend(value.as_object().cloned().unwrap_or_default()),
+                None => object[key] = value,
+            }
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn running(ready: bool) -> serde_json::Value {
+        serde_json::json!({"spec": {"nodeName": "node-a", "containers": []}, "status": {
+            "containerStatuses": [{"name": "c", "image": "i", "imageID": "", "ready": ready, "restartCount": 0,
+                "state": {"running": {}}}],
+            "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]}})
+    }
+
+    fn whats(seen: &[Seen]) -> Vec<PodChange> {
+        seen.iter().map(|seen| seen.what).collect()
+    }
+
+    #[test]
+    fn tells_each_change_once_and_the_first_list_is_no_news() {
+        let mut known = KnownPods::default();
+        known.take(Watched::Init);
+        assert!(known.take(Watched::InitApply(pod("a", running(true)))).is_empty());
+        known.take(Watched::InitDone);
+        assert!(known.take(Watched::Apply(pod("a", running(true)))).is_empty());
+        assert_eq!(whats(&known.take(Watched::Apply(pod("b", serde_json::json!({}))))), [PodChange::Created]);
+        let started = known.take(Watched::Apply(pod("b", running(false))));
+        assert_eq!(whats(&started), [PodChange::Scheduled, PodChange::Started, PodChange::NotReady]);
+        assert_eq!(started[0].owner_uid.as_deref(), Some("rs-1"));
+        assert_eq!(whats(&known.take(Watched::Apply(pod("b", running(true))))), [PodChange::Ready]);
+        assert_eq!(whats(&known.take(Watched::Apply(pod("b", running(false))))), [PodChange::NotReady]);
+        assert_eq!(whats(&known.take(Watched::Apply(pod("b", running(true))))), [PodChange::Ready]);
+        assert_eq!(whats(&known.take(Watched::Delete(pod("b", running(true))))), [PodChange::Deleted]);
+    }
+
+    #[test]
+    fn a_relist_tells_what_was_missed() {
+        let mut known = KnownPods::default();
+        known.take(Watched::Init);
+        known.take(Watched::InitApply(pod("a", running(true))));
+        known.take(Watched::InitDone);
+        known.take(Watched::Init);
+        let born = known.take(Watched::InitApply(pod("b", running(true))));
+        assert!(whats(&born).contains(&PodChange::Ready));
+        let gone = known.take(Watched::InitDone);
+        assert_eq!((whats(&gone), gone[0].uid.as_str()), (vec![PodChange::Deleted], "a"));
+    }
+
+    #[test]
+    fn an_endpoint_is_out_when_no_slice_has_it_ready() {
+        let slice = |name: &str, endpoints: &[(&str, bool)]| -> EndpointSlice {
+            let endpoints: Vec<_> = endpoints
+                .iter()
+                .map(|(uid, ready)| {
+                    serde_json::json!({"addresses": ["127.0.0.2"], "conditions": {"ready": ready},
+                    "targetRef": {"kind": "Pod", "name": format!("pod-{uid}"), "uid": uid}})
+                })
+                .collect();
+            serde_json::from_value(
+                serde_json::json!({"metadata": {"name": name}, "addressType": "IPv4", "endpoints": endpoints}),
+            )
+            .unwrap()
+        };
+        let uids = |seen: Vec<Seen>| seen.into_iter().map(|seen| seen.uid).collect::<Vec<_>>();
+        let mut known = KnownEndpoints::default();
+        known.take(Watched::Apply(slice("one", &[("a", true), ("b", true)])));
+        known.take(Watched::Apply(slice("two", &[("a", true)])));
+        assert_eq!(uids(known.take(Watched::Apply(slice("one", &[("a", false), ("b", false)])))), ["b"]);
+        assert_eq!(uids(known.take(Watched::Delete(slice("two", &[])))), ["a"]);
+    }
+}

@@ -1,0 +1,110 @@
+//! Looks once a second whether the cluster can be seen and whether a stop switch says that chaos must end. It only tells; what
+//! follows is decided by the run's step function.
+
+use std::time::Duration;
+
+use chaos_core::api::{labels, switch};
+use chaos_core::record::{Event, RunTime, StopCause};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::RunClock;
+use crate::recorder::Recorder;
+
+/// Time between two looks: a stop switch must work within a second.
+const LOOK: Duration = Duration::from_millis(500);
+/// A look that takes longer saw nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the vigil has to tell.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Watchfire {
+    /// Since when the cluster cannot be seen, and why.
+    pub(super) blind: Option<(RunTime, String)>,
+    /// A stop switch was seen.
+    pub(super) stop: Option<StopCause>,
+}
+
+/// What the vigil needs.
+pub(super) struct Vigil {
+    pub(super) client: Client,
+    pub(super) namespaces: Vec<String>,
+    pub(super) clock: RunClock,
+    pub(super) recorder: Recorder,
+    pub(super) tell: watch::Sender<Watchfire>,
+}
+
+impl Vigil {
+    /// Looks until stopped.
+    pub(super) async fn keep(self, stop: CancellationToken) {
+        loop {
+            let began = self.clock.now();
+            let seen = match tokio::time::timeout(PATIENCE, self.look()).await {
+                Ok(seen) => seen.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            };
+            self.note(began, seen);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => (),
+            }
+        }
+    }
+
+    fn note(&self, at: RunTime, seen: kube::Result<Option<StopCause>, String>) {
+        let was_blind = self.tell.borrow().blind.is_some();
+        match seen {
+            Ok(stop) => {
+                if was_blind {
+                    self.recorder.record(Event::Sight { at });
+                }
+                self.tell.send_modify(|fire| {
+                    fire.blind = None;
+                    fire.stop = fire.stop.take().or(stop);
+                });
+            }
+            Err(cause) if !was_blind => {
+                self.recorder.record(Event::Blind { at, cause: cause.clone() });
+                self.tell.send_modify(|fire| fire.blind = Some((at, cause)));
+            }
+            Err(_) => (),
+        }
+    }
+
+    /// Reads the switches. A cluster without one is fine for a run by a person; one that says anything but Running is not.
+    async fn look(&self) -> kube::Result<Option<StopCause>> {
+        let switches: Api<ConfigMap> = Api::namespaced(self.client.clone(), switch::NAMESPACE);
+        match forbidden_is_none(switches.get_opt(switch::NAME).await)? {
+            Some(found)
+                if found.data.as_ref().and_then(|data| data.get(switch::KEY)).is_none_or(|s| s != switch::RUNNING) =>
+            {
+                let message =
+                    format!("ConfigMap {}/{} does not say {}", switch::NAMESPACE, switch::NAME, switch::RUNNING);
+                return Ok(Some(StopCause::Switch { message }));
+            }
+            _ => (),
+        }
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        for name in &self.namespaces {
+            let namespace = forbidden_is_none(namespaces.get_opt(name).await)?;
+            let stopped =
+                |namespace: &Namespace| namespace.annotations().get(labels::STOP).is_some_and(|value| value == "true");
+            if namespace.as_ref().is_some_and(stopped) {
+                return Ok(Some(StopCause::Switch {
+                    message: format!("namespace {name} carries {}: \"true\"", labels::STOP),
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Who may not read a switch still sees the cluster; the operator, which kills, must be able to read it.
+fn forbidden_is_none<T>(result: kube::Result<Option<T>>) -> kube::Result<Option<T>> {
+    match result {
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        other => other,
+    }
+}

@@ -1,0 +1,63 @@
+//! Mistakes that a killer could make. Each is switched on alone, and some schedule must catch it: a simulation that catches
+//! nothing proves nothing.
+
+/// A mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// Pods are killed by name.
+    UidIgnored,
+    /// Budgets are written without their version.
+    BudgetWithoutVersion,
+    /// Budgets are read from a cache.
+    BudgetFromCache,
+    /// The population is read before the budgets.
+    FactsBeforeBudgets,
+    /// The population is read from a cache.
+    FactsFromCache,
+    /// Terminating pods count as serving.
+    TerminatingServes,
+    /// The opt-in is not asked.
+    OptInIgnored,
+    /// The stop switch is not asked.
+    SwitchIgnored,
+    /// The ledger is saved after the action instead of before.
+    ActBeforeSave,
+    /// The status is written without its version.
+    StatusWithoutVersion,
+    /// Open intents are forgotten in a crash.
+    IntentsForgotten,
+    /// A kill that was not answered is sent again.
+    KillRetried,
+    /// A kill that was not answered counts as refused.
+    UnknownIsRefused,
+    /// A kill that was not answered counts as accepted, without looking.
+    UnknownIsAccepted,
+    /// The reservation is given back before the outcome is known.
+    ReleasedBeforeOutcome,
+    /// Old decisions are carried out.
+    DeadlineIgnored,
+    /// Outcomes are not written down.
+    OutcomeForgotten,
+}
+
+impl Bug {
+    pub(crate) const ALL: [Self; 17] = [
+        Self::UidIgnored,
+        Self::BudgetWithoutVersion,
+        Self::BudgetFromCache,
+        Self::FactsBeforeBudgets,
+        Self::FactsFromCache,
+        Self::TerminatingServes,
+        Self::OptInIgnored,
+        Self::SwitchIgnored,
+        Self::ActBeforeSave,
+        Self::StatusWithoutVersion,
+        Self::IntentsForgotten,
+        Self::KillRetried,
+        Self::UnknownIsRefused,
+        Self::UnknownIsAccepted,
+        Self::ReleasedBeforeOutcome,
+        Self::DeadlineIgnored,
+        Self::OutcomeForgotten,
+    ];
+}
