@@ -1,0 +1,96 @@
+//! Whatever riders, drivers, matchers and the sweep do, in whatever order and however often: no promise is broken.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ride::DriverId;
+use crate::sim::checker::{Evidence, check};
+use crate::sim::history::Snapshot;
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+
+const RIDES: usize = 3;
+const DRIVERS: usize = 2;
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Create(usize),
+    Cancel(usize),
+    Offer(usize, usize),
+    Act(usize, usize, DriverAction),
+    Sweep,
+    Lease(usize),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let action = prop::sample::select(vec![
+        DriverAction::Accept,
+        DriverAction::Decline,
+        DriverAction::Depart,
+        DriverAction::Pickup,
+        DriverAction::Complete,
+    ]);
+    prop_oneof![
+        2 => (0..RIDES).prop_map(Deed::Create),
+        1 => (0..RIDES).prop_map(Deed::Cancel),
+        4 => (0..RIDES, 0..DRIVERS).prop_map(|(ride, driver)| Deed::Offer(ride, driver)),
+        8 => (0..RIDES, 0..DRIVERS, action).prop_map(|(ride, driver, action)| Deed::Act(ride, driver, action)),
+        1 => Just(Deed::Sweep),
+        1 => (0..2_usize).prop_map(Deed::Lease),
+    ]
+}
+
+async fn perform(trips: &Trips, known: &mut HashMap<usize, RideId>, deed: Deed) {
+    let place = Place { lat: 48.85, lng: 2.35 };
+    let driver = |n: usize| DriverId(format!("driver-{n}"));
+    let nobody = || RideId("nobody".into());
+    match deed {
+        Deed::Create(n) => {
+            let request = CreateRide { rider: format!("rider-{n}"), from: place, to: place };
+            let made = trips.create(&format!("key-{n}"), request).await.unwrap().value;
+            let before = known.insert(n, made.ride.id.clone());
+            assert_eq!(before.is_some(), made.replayed, "a key makes one ride");
+        }
+        Deed::Cancel(n) => {
+            trips.cancel(known.get(&n).cloned().unwrap_or_else(nobody)).await.unwrap();
+        }
+        Deed::Offer(n, m) => {
+            let ride = known.get(&n).cloned().unwrap_or_else(nobody);
+            trips.offer(vec![Proposal { ride, driver: driver(m) }]).await.unwrap();
+        }
+        Deed::Act(n, m, action) => {
+            let ride = known.get(&n).cloned().unwrap_or_else(nobody);
+            trips.act(vec![ActionRequest { ride, driver: driver(m), action }]).await.unwrap();
+        }
+        Deed::Sweep => {
+            trips.sweep(Patience { requested_ms: u64::MAX, offered_ms: 0, driven_ms: 0 }).await.unwrap();
+        }
+        Deed::Lease(n) => {
+            trips.lease(format!("matcher-{n}"), Duration::from_secs(1)).await.unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_order_of_deeds_breaks_a_promise(deeds in prop::collection::vec(deed(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let violations = runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = SqliteStore::open(folder.path(), SqliteOptions { unique_driver_index: true }).unwrap();
+            let trips = Trips::new(Arc::new(store), "trips-1", Fragile::default());
+            let mut known = HashMap::new();
+            for deed in deeds {
+                perform(&trips, &mut known, deed).await;
+            }
+            let served = trips.store().read(Query::Audit { after: 0, limit: 100 }).await.unwrap();
+            let Answer::Audit { rides: ledger, now_ms } = served.value else { panic!("no ledger") };
+            let history = Snapshot::default();
+            check(&Evidence { history: &history, ledger: &ledger, now_ms, stuck_after_ms: 3_600_000 })
+        });
+        prop_assert_eq!(violations, vec![]);
+    }
+}
