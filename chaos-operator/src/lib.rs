@@ -1,1 +1,90 @@
-//! Skeleton.
+//! The operator: keeps every `ChaosMonkey`'s strike machine running, writes its status, tells Events, and serves health and
+//! metrics. It is a thin shell: `chaos-core` decides and `chaos-engine` acts; what is here only knows how a machine's ledger
+//! lives in a status, and who may drive it.
+//!
+//! ```text
+//! supervisor ── watches ChaosMonkeys, one task each while this process leads
+//!   └ monkey ── reads the object afresh, claims it, validates it, runs drive() on it, and starts over when the spec changes
+//!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
+//! signals ── the stop switch, the served schema and the heartbeats, each read at least once a second or so
+//! serve ── /livez /readyz /metrics, the only listener
+//! ```
+
+mod args;
+mod conditions;
+mod keeper;
+pub mod manifests;
+mod metrics;
+mod monkey;
+mod schema;
+mod serve;
+mod shared;
+mod signals;
+mod store;
+mod supervisor;
+mod teller;
+
+use std::future::Future;
+
+use anyhow::Context as _;
+use chaos_engine::kube::leader::{ClusterLease, Election, ElectionConfig};
+use chaos_engine::kube::{Caller, Clients};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use args::{LogFormat, OperatorArgs};
+
+use shared::Shared;
+
+/// Name of the Lease by which replicas agree on who works.
+const LEASE: &str = "chaos-operator";
+/// What the API server's audit log calls us.
+const AGENT: &str = concat!("chaos-operator/", env!("CARGO_PKG_VERSION"));
+
+/// Runs the operator until `shutdown` resolves. Afterwards nothing of it runs any more, and its Lease is free.
+///
+/// # Errors
+/// No cluster is configured, or the address to serve on is taken.
+pub async fn run(args: OperatorArgs, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    args.init_logs();
+    let config = kube::Config::infer().await.context("failed to find the cluster to operate on")?;
+    let clients = Clients::new(config, AGENT)?;
+    run_on(clients, args, shutdown).await
+}
+
+/// Runs the operator on a cluster that is reached through these clients.
+///
+/// # Errors
+/// The address to serve on is taken.
+pub async fn run_on(
+    clients: Clients,
+    args: OperatorArgs,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(args.listen_address()).await.with_context(|| {
+        format!("failed to listen on {}; hint: choose another with --listen", args.listen_address())
+    })?;
+    tracing::info!(address = %listener.local_addr()?, identity = %args.identity(), "operator starts");
+    let stop = CancellationToken::new();
+    let (shared, teller) = Shared::new(clients, &args, stop.clone());
+    let mut background = tokio::task::JoinSet::new();
+    background.spawn(teller.run());
+    background.spawn(signals::follow_switch(shared.clone()));
+    background.spawn(signals::follow_schema(shared.clone()));
+    background.spawn(serve::serve(listener, shared.clone()));
+    let (leading, is_leader) = watch::channel(!args.leader_election());
+    let election = args.leader_election().then(|| {
+        let config = ElectionConfig::new(&shared.namespace, LEASE, args.identity());
+        let store = ClusterLease::new(Caller::new(shared.clients.write.clone()), &config);
+        tokio::spawn(Election::new(config, store).run(leading, stop.child_token()))
+    });
+    supervisor::supervise(&shared, args.watched_namespace(), is_leader, shutdown).await;
+    // The monkeys are at rest: only now may somebody else take over.
+    stop.cancel();
+    if let Some(election) = election {
+        election.await.context("the leader election ended badly")?;
+    }
+    background.shutdown().await;
+    tracing::info!("operator ends");
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! Keeps the ledger of one monkey's strike machine in the monkey's status, and tells what is new in it: Events, metrics, one
+//! log line a decision. Nothing is decided here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos_core::api::{ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus};
+use chaos_core::killer::{KillAnswer, KillAnswerKind, KillOrder, KillerView, Ledger, calendar};
+use chaos_core::model::Schedule;
+use chaos_core::population::{Population, SwitchState};
+use chaos_engine::kill::Keeper;
+use chaos_engine::kube::Happening;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::conditions;
+use crate::shared::{SchemaState, Shared};
+use crate::signals::Pulse;
+use crate::store::{StatusStore, StoreError};
+
+/// No wait is longer: conditions that depend on the time of day stay right.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Kills of this long ago are told again after a restart; telling twice changes nothing.
+const RETELL: Duration = Duration::from_secs(600);
+
+/// Keeps one monkey.
+pub(crate) struct StatusKeeper {
+    shared: Arc<Shared>,
+    store: StatusStore,
+    /// The newest version of the object that the watch has brought.
+    object: watch::Receiver<Arc<ChaosMonkey>>,
+    /// What the machine was built from; another spec ends it, and a new machine goes on from the ledger.
+    basis: ChaosMonkeySpec,
+    schedule: Schedule,
+    pulse: Option<Pulse>,
+    switch: watch::Receiver<SwitchState>,
+    schema: watch::Receiver<SchemaState>,
+    rest: CancellationToken,
+    blind: Option<String>,
+    /// A write that failed outside `save`: the machine leaves, and this is why.
+    failed: Option<StoreError>,
+}
+
+/// What a keeper is made of.
+pub(crate) struct Parts {
+    pub shared: Arc<Shared>,
+    pub store: StatusStore,
+    pub object: watch::Receiver<Arc<ChaosMonkey>>,
+    pub schedule: Schedule,
+    pub pulse: Option<Pulse>,
+    /// Finish what is in hand and leave.
+    pub rest: CancellationToken,
+}
+
+impl StatusKeeper {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { shared, store, object, schedule, pulse, rest } = parts;
+        let (switch, schema) = (shared.switch.subscribe(), shared.schema.subscribe());
+        let basis = basis(&store.object().spec);
+        Self { shared, store, object, basis, schedule, pulse, switch, schema, rest, blind: None, failed: None }
+    }
+
+    /// Tells again what an earlier process may not have got round to telling.
+    pub(crate) fn retell(&self) {
+        let since = Timestamp::now().checked_sub(jiff::SignedDuration::try_from(RETELL).unwrap_or_default());
+        let is_recent = |at: Timestamp| since.as_ref().is_ok_and(|since| at >= *since);
+        let status = self.store.status();
+        let reference = reference(self.store.object());
+        for kill in status.history.iter().filter(|kill| is_recent(kill.at.0)) {
+            self.shared.tell(Happening::of_kill(kill, &reference));
+        }
+        for skip in status.skipped.iter().filter(|skip| is_recent(skip.at.0)) {
+            self.shared.tell(Happening::of_skip(skip, &reference));
+        }
+    }
+
+    /// Why it left, if a write failed.
+    pub(crate) fn failure(self) -> Option<StoreError> {
+        self.failed
+    }
+
+    /// Whether the object is gone, being deleted, or says something else than what the machine was built from.
+    fn is_superseded(&self, object: &ChaosMonkey) -> bool {
+        let is_other = object.metadata.uid != self.store.object().metadata.uid;
+        let is_going = object.metadata.deletion_timestamp.is_some();
+        is_other || is_going || self.object.has_changed().is_err() || basis(&object.spec) != self.basis
+    }
+
+    /// Writes what a status says besides the ledger.
+    async fn put(&mut self, mut status: ChaosMonkeyStatus, object: &ChaosMonkey) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let facts = conditions::Facts {
+            spec: &object.spec,
+            generation: object.metadata.generation,
+            invalid: None,
+            schema: &self.schema.borrow().clone(),
+            switch: *self.switch.borrow(),
+            blind: self.blind.as_deref(),
+            is_in_schedule: calendar::stretch(&self.schedule, now).active,
+            now,
+        };
+        status.observed_generation = object.metadata.generation;
+        if let Some(reading) = self.pulse.as_mut().and_then(Pulse::latest) {
+            status.clock = Some(reading);
+        }
+        conditions::update(&mut status, &facts);
+        self.store.put(&status).await
+    }
+
+    /// Tells what is new.
+    fn announce(&self, before: &ChaosMonkeyStatus, after: &ChaosMonkeyStatus) {
+        let object = self.store.object();
+        let (namespace, name) = names(object);
+        let reference = reference(object);
+        let metrics = &self.shared.metrics;
+        let known: BTreeSet<_> = before.history.iter().map(|kill| kill.nonce.as_str()).collect();
+        for kill in after.history.iter().filter(|kill| !known.contains(kill.nonce.as_str())) {
+            metrics.killed(kill.outcome);
+            let (pod, outcome, message) = (&kill.victim.pod, kill.outcome, kill.message.as_deref());
+            tracing::info!(namespace, monkey = name, strike = kill.strike, pod, ?outcome, message, "kill");
+            self.shared.tell(Happening::of_kill(kill, &reference));
+        }
+        let new_skips = usize::try_from(after.skips.saturating_sub(before.skips)).unwrap_or(usize::MAX);
+        for skip in after.skipped.iter().rev().take(new_skips).rev() {
+            metrics.skipped(&skip.reason);
+            let (group, reason, message) = (&skip.group, &skip.reason, &skip.message);
+            tracing::info!(namespace, monkey = name, strike = skip.strike, group, reason, message, "skip");
+            self.shared.tell(Happening::of_skip(skip, &reference));
+        }
+        let killed = |uid: &str| {
+            after.history.iter().any(|kill| kill.victim.uid == uid && kill.outcome == chaos_core::api::Outcome::Killed)
+        };
+        for record in before.recovering.iter().filter(|record| !after.recovering.contains(record)) {
+            if after.ended.is_none() && killed(&record.victim.uid) {
+                let span = Timestamp::now().duration_since(record.since.0);
+                metrics.recovered(span.as_secs_f64());
+            }
+        }
+        if let (None, Some(end)) = (&before.ended, &after.ended) {
+            metrics.ended(&end.reason);
+            tracing::info!(namespace, monkey = name, reason = end.reason, message = end.message, "ended");
+        }
+        metrics.next_kill(namespace, name, after.next_at.as_ref().map(|at| at.0));
+    }
+}
+
+impl Keeper for StatusKeeper {
+    type Error = StoreError;
+
+    async fn view(&mut self) -> KillerView {
+        let object = self.object.borrow_and_update().clone();
+        let hold = conditions::hold(&self.schema.borrow_and_update(), *self.switch.borrow_and_update());
+        let leave = self.rest.is_cancelled() || self.is_superseded(&object);
+        if !leave && let Err(error) = self.put(self.store.status(), &object).await {
+            self.failed.get_or_insert(error);
+        }
+        KillerView {
+            suspended: object.spec.suspend,
+            hold,
+            cancel: object.spec.control.iter().flat_map(|control| control.cancel.iter().cloned()).collect(),
+            beat: self.pulse.as_mut().and_then(Pulse::latest).map(|reading| reading.read_at.0),
+            leave: leave || self.failed.is_some(),
+        }
+    }
+
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), StoreError> {
+        let before = self.store.status();
+        let mut after = before.clone();
+        ledger.write_to(&mut after);
+        let object = self.object.borrow().clone();
+        self.put(after.clone(), &object).await?;
+        self.announce(&before, &after);
+        Ok(())
+    }
+
+    async fn wait(&mut self, until: Option<Timestamp>) {
+        let span = until.map_or(LONGEST_WAIT, |until| {
+            Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(LONGEST_WAIT)
+        });
+        let beat = async {
+            match &mut self.pulse {
+                Some(pulse) => pulse.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(span) => {}
+            () = self.rest.cancelled() => {}
+            () = beat => {}
+            _ = self.switch.changed() => {}
+            _ = self.schema.changed() => {}
+            () = news(&mut self.object, self.store.object()) => {}
+        }
+    }
+
+    fn looked(&mut self, seen: Result<&Arc<Population>, &str>) {
+        self.blind = seen.err().map(str::to_owned);
+    }
+
+    fn answered(&mut self, order: &KillOrder, answer: &KillAnswer) {
+        // A strike that was put off was late on purpose.
+        if answer.kind == KillAnswerKind::Accepted && order.strike.waiting_for.is_none() {
+            self.shared.metrics.sent(answer.at.duration_since(order.strike.at.0).as_secs_f64());
+        }
+    }
+}
+
+/// Waits until the watch brings something that is not our own write of the status.
+async fn news(object: &mut watch::Receiver<Arc<ChaosMonkey>>, ours: &ChaosMonkey) {
+    loop {
+        // An error means that the object is gone, which is news.
+        if object.changed().await.is_err() {
+            return;
+        }
+        let brought = object.borrow_and_update().clone();
+        let is_same = brought.metadata.generation == ours.metadata.generation
+            && brought.metadata.deletion_timestamp == ours.metadata.deletion_timestamp
+            && brought.metadata.uid == ours.metadata.uid;
+        if !is_same {
+            return;
+        }
+    }
+}
+
+/// The part of a spec that a machine is built from. What is left out is looked at before every step.
+pub(crate) fn basis(spec: &ChaosMonkeySpec) -> ChaosMonkeySpec {
+    ChaosMonkeySpec { suspend: false, control: None, ..spec.clone() }
+}
+
+pub(crate) fn names(object: &ChaosMonkey) -> (&str, &str) {
+    let meta = &object.metadata;
+    (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+}
+
+/// The monkey, as Events name it.
+fn reference(object: &ChaosMonkey) -> ObjectReference {
+    use kube::Resource as _;
+    object.object_ref(&())
+}

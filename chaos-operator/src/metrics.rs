@@ -1,0 +1,177 @@
+//! Metrics of the operator, all low in cardinality: labels are enums, or the name of a monkey.
+
+use std::sync::atomic::AtomicU64;
+
+use chaos_core::api::Outcome;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Metrics of the operator.
+pub(crate) struct Metrics {
+    registry: Registry,
+    kills: Family<OutcomeLabel, Counter>,
+    skips: Family<ReasonLabel, Counter>,
+    ended: Family<ReasonLabel, Counter>,
+    errors: Family<ReasonLabel, Counter>,
+    next_kill: Family<MonkeyLabel, Gauge<f64, AtomicU64>>,
+    leader: Gauge,
+    monkeys: Gauge,
+    switch_running: Gauge,
+    recovery: Histogram,
+    lag: Histogram,
+    claim: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MonkeyLabel {
+    namespace: String,
+    monkey: String,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let metrics = Self {
+            registry: Registry::default(),
+            kills: Family::default(),
+            skips: Family::default(),
+            ended: Family::default(),
+            errors: Family::default(),
+            next_kill: Family::default(),
+            leader: Gauge::default(),
+            monkeys: Gauge::default(),
+            switch_running: Gauge::default(),
+            recovery: Histogram::new(exponential_buckets(0.05, 2.0, 14)),
+            lag: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            claim: Histogram::new(exponential_buckets(0.005, 2.0, 12)),
+        };
+        metrics.registered()
+    }
+
+    fn registered(mut self) -> Self {
+        let seconds = Unit::Seconds;
+        let r = &mut self.registry;
+        r.register("chaos_kills", "Kill calls by what came of them", self.kills.clone());
+        r.register("chaos_skips", "Strikes that did not happen, by reason", self.skips.clone());
+        r.register("chaos_monkeys_ended", "Monkeys that kill no more, by reason", self.ended.clone());
+        r.register(
+            "chaos_reconcile_errors",
+            "Monkeys whose work had to be started over, by reason",
+            self.errors.clone(),
+        );
+        r.register(
+            "chaos_next_kill_timestamp_seconds",
+            "When a monkey strikes next, in Unix time",
+            self.next_kill.clone(),
+        );
+        r.register("chaos_leader", "1 while this process is the one that works", self.leader.clone());
+        r.register("chaos_monkeys", "ChaosMonkeys that this process works on", self.monkeys.clone());
+        r.register(
+            "chaos_switch_running",
+            "1 while the stop switch of the cluster says Running",
+            self.switch_running.clone(),
+        );
+        r.register_with_unit(
+            "chaos_recovery",
+            "From a kill to as many serving pods as before",
+            seconds.clone(),
+            self.recovery.clone(),
+        );
+        r.register_with_unit(
+            "chaos_kill_lag",
+            "From the instant a kill was due to the one it was sent",
+            seconds.clone(),
+            self.lag.clone(),
+        );
+        r.register_with_unit(
+            "chaos_reconcile",
+            "From taking a monkey up to its machine running",
+            seconds,
+            self.claim.clone(),
+        );
+        self
+    }
+
+    pub(crate) fn killed(&self, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Killed => "killed",
+            Outcome::WouldKill => "would_kill",
+            Outcome::Blocked => "blocked",
+            Outcome::Gone => "gone",
+            Outcome::Failed => "failed",
+            Outcome::Unknown => "unknown",
+        };
+        self.kills.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn skipped(&self, reason: &str) {
+        self.skips.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc();
+    }
+
+    pub(crate) fn ended(&self, reason: &str) {
+        self.ended.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc();
+    }
+
+    pub(crate) fn failed(&self, reason: &str) {
+        self.errors.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc();
+    }
+
+    pub(crate) fn recovered(&self, seconds: f64) {
+        self.recovery.observe(seconds);
+    }
+
+    pub(crate) fn sent(&self, lag_seconds: f64) {
+        self.lag.observe(lag_seconds);
+    }
+
+    pub(crate) fn taken_up(&self, seconds: f64) {
+        self.claim.observe(seconds);
+    }
+
+    pub(crate) fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    pub(crate) fn works_on(&self, monkeys: usize) {
+        self.monkeys.set(i64::try_from(monkeys).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn switch_is_running(&self, running: bool) {
+        self.switch_running.set(i64::from(running));
+    }
+
+    /// The next strike of a monkey; `None`: there is none.
+    pub(crate) fn next_kill(&self, namespace: &str, monkey: &str, at: Option<jiff::Timestamp>) {
+        let label = MonkeyLabel { namespace: namespace.to_owned(), monkey: monkey.to_owned() };
+        match at {
+            Some(at) => {
+                self.next_kill.get_or_create(&label).set(at.as_millisecond() as f64 / 1e3);
+            }
+            None => {
+                self.next_kill.remove(&label);
+            }
+        }
+    }
+
+    /// All of them, in the text format of `OpenMetrics`.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,123 @@
+//! Whether the schema that the cluster serves for `ChaosMonkeys` is the one this operator was built with. A server prunes the
+//! fields that its schema does not know, so with another schema a missing field may be one that was meant to keep pods alive.
+
+use chaos_core::api::{ChaosMonkey, GROUP, VERSION};
+use chaos_core::schema::structural;
+use chaos_engine::kube::{CallError, Caller};
+use kube::CustomResourceExt as _;
+use serde_json::{Map, Value, json};
+
+use crate::shared::SchemaState;
+
+const KIND: &str = "ChaosMonkey";
+
+/// Reads the served schema and compares it with ours.
+pub(crate) async fn check(caller: &Caller) -> SchemaState {
+    let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
+    match caller.get::<Value>(&path).await {
+        Ok(document) => compare(&document),
+        Err(error) => unknown(&error),
+    }
+}
+
+fn unknown(error: &CallError) -> SchemaState {
+    let hint = if error.is_not_found() { "; hint: are the CRDs installed? `chaos install`" } else { "" };
+    SchemaState::Unknown(format!("{error}{hint}"))
+}
+
+fn compare(document: &Value) -> SchemaState {
+    let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
+    let is_ours = |schema: &&Value| {
+        let kinds = schema.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
+        kinds.into_iter().flatten().any(|kind| kind["group"] == GROUP && kind["kind"] == KIND)
+    };
+    let Some(served) = schemas.and_then(|schemas| schemas.values().find(is_ours)) else {
+        return SchemaState::Unknown(format!("{KIND} is not served"));
+    };
+    let own = structural(&ChaosMonkey::crd());
+    let spec = |schema: &Value| shape(schema.pointer("/properties/spec").unwrap_or(&Value::Null));
+    match first_difference("spec", &spec(&own), &spec(served)) {
+        None => SchemaState::Same,
+        Some(difference) => {
+            SchemaState::Other(format!("{difference}; hint: `chaos install` installs the schema of this version"))
+        }
+    }
+}
+
+/// What decides which fields a server keeps and demands: the names of fields, and which are required.
+fn shape(schema: &Value) -> Value {
+    let mut shape = Map::new();
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        let fields = properties.iter().map(|(name, field)| (name.clone(), self::shape(field))).collect();
+        shape.insert("fields".to_owned(), Value::Object(fields));
+    }
+    if let Some(required) = schema.get("required").and_then(Value::as_array) {
+        let mut names: Vec<_> = required.iter().filter_map(Value::as_str).collect();
+        names.sort_unstable();
+        shape.insert("required".to_owned(), json!(names));
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(inner) = schema.get(key).filter(|inner| inner.is_object()) {
+            shape.insert(key.to_owned(), self::shape(inner));
+        }
+    }
+    Value::Object(shape)
+}
+
+/// The first place at which two shapes differ.
+fn first_difference(path: &str, own: &Value, served: &Value) -> Option<String> {
+    if own == served {
+        return None;
+    }
+    let (Some(own), Some(served)) = (own.as_object(), served.as_object()) else {
+        return Some(format!("{path} is {served}, ours is {own}"));
+    };
+    let keys: std::collections::BTreeSet<_> = own.keys().chain(served.keys()).collect();
+    keys.into_iter().find_map(|key| {
+        let inner = if key == "fields" { path.to_owned() } else { format!("{path}.{key}") };
+        match (own.get(key), served.get(key)) {
+            (Some(own), Some(served)) => first_difference(&inner, own, served),
+            (Some(_), None) => Some(format!("{inner} is ours, but is not served")),
+            (None, Some(_)) => Some(format!("{inner} is served, but is not ours")),
+            (None, None) => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(change: impl FnOnce(&mut Value)) -> Value {
+        let mut schema = structural(&ChaosMonkey::crd());
+        schema["x-kubernetes-group-version-kind"] = json!([{"group": GROUP, "version": VERSION, "kind": KIND}]);
+        change(&mut schema);
+        json!({"components": {"schemas": {"some.reversed.ChaosMonkey": schema}}})
+    }
+
+    #[test]
+    fn our_own_schema_is_ours_whatever_its_descriptions_say() {
+        assert_eq!(compare(&document(|_| ())), SchemaState::Same);
+        let described = document(|schema| schema["properties"]["spec"]["description"] = json!("other words"));
+        assert_eq!(compare(&described), SchemaState::Same);
+    }
+
+    #[test]
+    fn a_missing_field_and_a_missing_requirement_are_told() {
+        let pruned = document(|schema| {
+            schema["properties"]["spec"]["properties"].as_object_mut().unwrap().remove("suspend");
+        });
+        assert!(
+            matches!(compare(&pruned), SchemaState::Other(why) if why.contains("spec.suspend is ours, but is not served"))
+        );
+        let lax = document(|schema| {
+            schema["properties"]["spec"].as_object_mut().unwrap().remove("required");
+        });
+        assert!(matches!(compare(&lax), SchemaState::Other(why) if why.contains("spec.required")));
+    }
+
+    #[test]
+    fn another_group_is_unknown() {
+        assert!(matches!(compare(&json!({})), SchemaState::Unknown(_)));
+    }
+}

@@ -1,0 +1,93 @@
+//! What all tasks of the operator share: clients, the newest signals, metrics, and the way to tell Events.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use chaos_core::population::SwitchState;
+use chaos_engine::kube::{Caller, Clients, EventSink, Happening};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::OperatorArgs;
+use crate::metrics::Metrics;
+use crate::teller::Teller;
+
+/// Events that may wait to be told.
+const EVENTS: usize = 4096;
+
+/// What all tasks share.
+pub(crate) struct Shared {
+    pub clients: Clients,
+    /// The operator's own namespace.
+    pub namespace: String,
+    /// Who this is, for people: in Leases and Events.
+    pub identity: String,
+    /// Which process this is: a restarted one is another.
+    pub instance: String,
+    pub metrics: Metrics,
+    /// Everything in the background ends with it.
+    pub stop: CancellationToken,
+    pub switch: watch::Sender<SwitchState>,
+    pub schema: watch::Sender<SchemaState>,
+    events: mpsc::Sender<Happening>,
+    started: Instant,
+    alive_at: AtomicU64,
+}
+
+/// Whether the served schema of `ChaosMonkeys` is ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SchemaState {
+    /// It could not be read yet.
+    Unknown(String),
+    /// It is ours.
+    Same,
+    /// It is another one: fields that keep pods alive may be pruned silently.
+    Other(String),
+}
+
+impl Shared {
+    pub(crate) fn new(clients: Clients, args: &OperatorArgs, stop: CancellationToken) -> (Arc<Self>, Teller) {
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let sink = EventSink::new(Caller::new(clients.write.clone()), args.identity());
+        let shared = Self {
+            clients,
+            namespace: args.operator_namespace().to_owned(),
+            identity: args.identity().to_owned(),
+            instance: format!("{}/{}", args.identity(), uuid::Uuid::new_v4().simple()),
+            metrics: Metrics::new(),
+            stop,
+            switch: watch::channel(SwitchState::Unreadable).0,
+            schema: watch::channel(SchemaState::Unknown("it has not been read yet".to_owned())).0,
+            events,
+            started: Instant::now(),
+            alive_at: AtomicU64::new(0),
+        };
+        (Arc::new(shared), Teller::new(sink, receiver))
+    }
+
+    pub(crate) fn reads(&self) -> Caller {
+        Caller::new(self.clients.read.clone())
+    }
+
+    pub(crate) fn writes(&self) -> Caller {
+        Caller::new(self.clients.write.clone())
+    }
+
+    /// Tells an Event some time soon. Status and metrics have it anyway, so a full queue drops it.
+    pub(crate) fn tell(&self, happening: Happening) {
+        if self.events.try_send(happening).is_err() {
+            tracing::warn!("an Event was dropped: too many are waiting to be told");
+        }
+    }
+
+    /// The supervisor is not stuck.
+    pub(crate) fn beat(&self) {
+        self.alive_at.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
+    }
+
+    /// Seconds since the supervisor last was not stuck.
+    pub(crate) fn silent_for(&self) -> u64 {
+        self.started.elapsed().as_secs().saturating_sub(self.alive_at.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,117 @@
+//! What the operator listens to besides the monkeys themselves: the stop switch, the served schema, and heartbeats. Each is
+//! read again and again; a read that fails counts as the safer reading.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos_core::api::ClockReading;
+use chaos_core::population::SwitchState;
+use chaos_engine::kube::{Caller, read_switch};
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::schema;
+use crate::shared::{SchemaState, Shared};
+
+/// The stop switch is read this often; every kill reads it once more.
+const SWITCH_EVERY: Duration = Duration::from_millis(500);
+/// The served schema is read this often while it is ours, and while it is not.
+const SCHEMA_EVERY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
+/// A heartbeat is read an eighth of its interval apart, within these bounds.
+const BEAT_EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+
+/// Follows the stop switch.
+pub(crate) async fn follow_switch(shared: Arc<Shared>) {
+    let caller = shared.reads();
+    let mut ticks = interval(SWITCH_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !shared.stop.is_cancelled() {
+        ticks.tick().await;
+        let state = read_switch(&caller).await;
+        shared.metrics.switch_is_running(state == SwitchState::Running);
+        let changed = shared.switch.send_if_modified(|known| std::mem::replace(known, state) != state);
+        if changed {
+            tracing::info!(?state, "the stop switch of the cluster");
+        }
+    }
+}
+
+/// Follows the served schema.
+pub(crate) async fn follow_schema(shared: Arc<Shared>) {
+    let caller = shared.reads();
+    while !shared.stop.is_cancelled() {
+        let state = schema::check(&caller).await;
+        let pause = if state == SchemaState::Same { SCHEMA_EVERY.0 } else { SCHEMA_EVERY.1 };
+        let changed = shared.schema.send_if_modified(|known| {
+            let changed = *known != state;
+            known.clone_from(&state);
+            changed
+        });
+        match (changed, &state) {
+            (true, SchemaState::Same) => tracing::info!("the served schema is ours"),
+            (true, SchemaState::Unknown(why) | SchemaState::Other(why)) => {
+                tracing::warn!(why, "nothing is killed: the served schema is not known to be ours");
+            }
+            (false, _) => {}
+        }
+        sleep(pause).await;
+    }
+}
+
+/// A heartbeat, as it was last seen to change.
+pub(crate) struct Pulse {
+    receiver: watch::Receiver<Option<ClockReading>>,
+    task: JoinHandle<()>,
+}
+
+impl Pulse {
+    /// Takes the first reading, then follows the heartbeat until dropped. `known` is what an earlier process saw: the same
+    /// beat must not look younger because we restarted.
+    pub(crate) async fn follow(caller: Caller, path: String, every: Duration, known: Option<ClockReading>) -> Self {
+        let (sender, receiver) = watch::channel(known);
+        take_reading(&caller, &path, &sender).await;
+        let pause = (every / 8).clamp(BEAT_EVERY.0, BEAT_EVERY.1);
+        let task = tokio::spawn(async move {
+            loop {
+                sleep(pause).await;
+                take_reading(&caller, &path, &sender).await;
+            }
+        });
+        Self { receiver, task }
+    }
+
+    /// The newest beat.
+    pub(crate) fn latest(&mut self) -> Option<ClockReading> {
+        self.receiver.borrow_and_update().clone()
+    }
+
+    /// Waits for a new beat.
+    pub(crate) async fn changed(&mut self) {
+        // The task lives as long as this does.
+        let _ = self.receiver.changed().await;
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn take_reading(caller: &Caller, path: &str, sender: &watch::Sender<Option<ClockReading>>) {
+    // What cannot be read is silence, and silence stops the monkey.
+    let Ok(lease) = caller.get::<Lease>(path).await else { return };
+    let Some(heartbeat) = lease.spec.and_then(|spec| spec.renew_time) else { return };
+    sender.send_if_modified(|known| {
+        let is_new = known.as_ref().is_none_or(|known| known.heartbeat != heartbeat);
+        if is_new {
+            let read_at = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default();
+            let read_at = k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(read_at);
+            *known = Some(ClockReading { heartbeat, read_at });
+        }
+        is_new
+    });
+}

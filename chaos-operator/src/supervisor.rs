@@ -1,0 +1,154 @@
+//! Watches the `ChaosMonkeys` and keeps one task for each while this process leads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos_core::api::ChaosMonkey;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, ResourceExt as _};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::monkey::tend;
+use crate::shared::Shared;
+
+/// How often the supervisor shows that it is not stuck.
+const BEAT: Duration = Duration::from_secs(5);
+/// How long tasks may take to finish what they have in hand.
+const REST_WITHIN: Duration = Duration::from_secs(8);
+
+/// Works until `shutdown` resolves; afterwards no monkey is worked on any more.
+pub(crate) async fn supervise(
+    shared: &Arc<Shared>,
+    namespace: Option<&str>,
+    mut leading: watch::Receiver<bool>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let mut shutdown = std::pin::pin!(shutdown);
+    let mut tick = tokio::time::interval(BEAT);
+    let mut work: Option<Work> = None;
+    loop {
+        let leads = *leading.borrow_and_update();
+        shared.metrics.leads(leads);
+        match (leads, work.take()) {
+            (true, None) => work = Some(Work::begin(shared, namespace)),
+            (false, Some(old)) => old.end().await,
+            (_, kept) => work = kept,
+        }
+        let news = async {
+            match &mut work {
+                Some(work) => work.watch.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let elected = async {
+            // Without an election there is nobody who could take over.
+            if leading.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = &mut shutdown => break,
+            () = elected => {}
+            _ = tick.tick() => shared.beat(),
+            event = news => {
+                if let Some(work) = &mut work {
+                    work.take(event);
+                }
+            }
+        }
+    }
+    if let Some(work) = work {
+        work.end().await;
+    }
+    shared.metrics.leads(false);
+}
+
+/// The monkeys that are worked on.
+struct Work {
+    shared: Arc<Shared>,
+    watch: BoxStream<'static, Result<Event<ChaosMonkey>, watcher::Error>>,
+    tended: BTreeMap<String, Tended>,
+    /// Objects of the list that is just being read: what is not among them is gone.
+    listed: BTreeSet<String>,
+    rest: CancellationToken,
+}
+
+/// One monkey and its task.
+struct Tended {
+    object: watch::Sender<Arc<ChaosMonkey>>,
+    task: JoinHandle<()>,
+}
+
+impl Work {
+    fn begin(shared: &Arc<Shared>, namespace: Option<&str>) -> Self {
+        let client = shared.clients.read.clone();
+        let api: Api<ChaosMonkey> = match namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        let watch = watcher::watcher(api, watcher::Config::default()).default_backoff().boxed();
+        Self {
+            shared: shared.clone(),
+            watch,
+            tended: BTreeMap::new(),
+            listed: BTreeSet::new(),
+            rest: CancellationToken::new(),
+        }
+    }
+
+    /// Takes in what the watch brought.
+    fn take(&mut self, event: Option<Result<Event<ChaosMonkey>, watcher::Error>>) {
+        match event {
+            Some(Ok(Event::Init)) => self.listed.clear(),
+            Some(Ok(Event::InitApply(object))) => {
+                self.listed.insert(object.uid().unwrap_or_default());
+                self.apply(object);
+            }
+            Some(Ok(Event::InitDone)) => {
+                let listed = std::mem::take(&mut self.listed);
+                self.tended.retain(|uid, _| listed.contains(uid));
+            }
+            Some(Ok(Event::Apply(object))) => self.apply(object),
+            Some(Ok(Event::Delete(object))) => {
+                // Dropping the sender tells the task that its object is gone.
+                self.tended.remove(&object.uid().unwrap_or_default());
+            }
+            Some(Err(error)) => {
+                self.shared.metrics.failed("Watch");
+                tracing::warn!(%error, "the watch of ChaosMonkeys broke; it is taken up again");
+            }
+            None => {}
+        }
+        self.shared.metrics.works_on(self.tended.len());
+    }
+
+    fn apply(&mut self, object: ChaosMonkey) {
+        let uid = object.uid().unwrap_or_default();
+        let object = Arc::new(object);
+        if let Some(tended) = self.tended.get(&uid).filter(|tended| !tended.task.is_finished()) {
+            tended.object.send_replace(object);
+        } else {
+            let (sender, receiver) = watch::channel(object);
+            let task = tokio::spawn(tend(self.shared.clone(), receiver, self.rest.clone()));
+            self.tended.insert(uid, Tended { object: sender, task });
+        }
+    }
+
+    /// Lets every task finish what it has in hand; what takes too long is dropped, which is as good as a crash.
+    async fn end(self) {
+        self.rest.cancel();
+        let deadline = tokio::time::Instant::now() + REST_WITHIN;
+        for (_, mut tended) in self.tended {
+            if tokio::time::timeout_at(deadline, &mut tended.task).await.is_err() {
+                tended.task.abort();
+            }
+        }
+    }
+}
