@@ -1,0 +1,89 @@
+//! Applies manifests to a cluster by server-side apply, as `kubectl apply --server-side` would. Knows no kind by name.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::discovery::{ApiCapabilities, Scope};
+use kube::{Client, ResourceExt as _};
+
+/// The field manager of everything that this tool applies.
+pub(crate) const FIELD_MANAGER: &str = "chaos";
+
+/// Looks for a kind that was registered a moment ago, 50 ms apart.
+const ATTEMPTS: u32 = 40;
+
+/// Reads a file of several YAML documents; empty ones are left out.
+pub(crate) fn documents(source: &str, text: &str) -> anyhow::Result<Vec<DynamicObject>> {
+    let options = serde_yaml::options! { legacy_octal_numbers: true };
+    let documents: Vec<serde_json::Value> = serde_yaml::from_multiple_with_options(text, options)
+        .map_err(|error| anyhow::anyhow!("failed to read {source}: {error}"))?;
+    documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .map(|document| {
+            serde_json::from_value(document).with_context(|| format!("failed to read an object of {source}"))
+        })
+        .collect()
+}
+
+/// Applies all objects in their order. A kind that was registered a moment ago is waited for.
+pub(crate) async fn apply(client: &Client, objects: &[DynamicObject]) -> anyhow::Result<()> {
+    for object in objects {
+        let api = api_of(client, object).await?;
+        let what = name_of(object);
+        api.patch(&object.name_any(), &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object))
+            .await
+            .with_context(|| format!("failed to apply {what}"))?;
+        tracing::debug!(%what, "applied");
+    }
+    Ok(())
+}
+
+/// `Kind namespace/name` for messages.
+pub(crate) fn name_of(object: &DynamicObject) -> String {
+    let kind = object.types.as_ref().map_or("object", |types| types.kind.as_str());
+    match object.namespace() {
+        Some(namespace) => format!("{kind} {namespace}/{}", object.name_any()),
+        None => format!("{kind} {}", object.name_any()),
+    }
+}
+
+async fn api_of(client: &Client, object: &DynamicObject) -> anyhow::Result<Api<DynamicObject>> {
+    let types = object.types.as_ref().with_context(|| format!("{} has no apiVersion and kind", object.name_any()))?;
+    let gvk = kube::core::GroupVersionKind::try_from(types)?;
+    // A CRD is served a moment after it is accepted.
+    for attempt in 1..=ATTEMPTS {
+        match kube::discovery::pinned_kind(client, &gvk).await {
+            Ok((resource, ApiCapabilities { scope: Scope::Namespaced, .. })) => {
+                let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
+                return Ok(Api::namespaced_with(client.clone(), &namespace, &resource));
+            }
+            Ok((resource, _)) => return Ok(Api::all_with(client.clone(), &resource)),
+            Err(kube::Error::Api(status)) if status.code == 404 && attempt < ATTEMPTS => (),
+            Err(kube::Error::Discovery(_)) if attempt < ATTEMPTS => (),
+            Err(error) => {
+                return Err(error).with_context(|| format!("failed to find {} {}", types.api_version, types.kind));
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("{} {} is not served by this cluster", types.api_version, types.kind)
+}
+
+/// Deletes all objects, last one first. What is not there is fine.
+pub(crate) async fn delete(client: &Client, objects: &[DynamicObject], params: &DeleteParams) -> anyhow::Result<()> {
+    for object in objects.iter().rev() {
+        let what = name_of(object);
+        let Ok(api) = api_of(client, object).await else {
+            tracing::debug!(%what, "its kind is not served: it cannot be there");
+            continue;
+        };
+        match api.delete(&object.name_any(), params).await {
+            Ok(_) => tracing::debug!(%what, "deleted"),
+            Err(kube::Error::Api(status)) if status.code == 404 => (),
+            Err(error) => return Err(error).with_context(|| format!("failed to delete {what}")),
+        }
+    }
+    Ok(())
+}

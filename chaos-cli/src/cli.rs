@@ -1,0 +1,278 @@
+//! The command line: clap types only. What each command does stands in `commands/`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Kills parts of a platform on purpose and says, with evidence, whether it kept its promise.
+#[derive(Debug, Parser)]
+#[command(name = "chaos", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Kubeconfig file; else KUBECONFIG, ~/.kube/config, or the pod's own account
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Namespace; for manifests that name none
+    #[arg(short, long, global = true)]
+    pub(crate) namespace: Option<String>,
+    /// Answer yes where a confirmation is asked for; counts only together with --context or --local
+    #[arg(short, long, global = true)]
+    pub(crate) yes: bool,
+    /// Use the embedded cluster that `chaos cluster up` started
+    #[arg(long, global = true, conflicts_with_all = ["kubeconfig", "context"])]
+    pub(crate) local: bool,
+    /// Print data and errors only
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Colours; `NO_COLOR` is honoured
+    #[arg(long, global = true, default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start an embedded cluster, kill a dispatch stack's pods at random under load, and judge it
+    #[cfg(feature = "bundled")]
+    Demo(DemoArgs),
+    /// Run experiments against a cluster and judge them
+    Run(RunArgs),
+    /// Say what a run would do and whether it could prove its hypothesis; touches nothing
+    Plan(PlanArgs),
+    /// Check manifests and report every error at once; needs no cluster
+    Validate(ValidateArgs),
+    /// Say for a pod and each filter, label, window, limit and permission whether it lets this pod be killed
+    Explain(ExplainArgs),
+    /// The embedded cluster for this machine
+    #[cfg(feature = "bundled")]
+    Cluster(ClusterArgs),
+    /// Rebuild every report of a run from its journal
+    Report(ReportArgs),
+    /// Stop all chaos on the cluster, or in one namespace
+    Stop(StopArgs),
+    /// Let chaos happen again
+    Resume(StopArgs),
+    /// Install the CRDs, the permissions and the operator
+    Install(InstallArgs),
+    /// Remove what `install` made
+    Uninstall(InstallArgs),
+    /// Print the CRDs
+    Crds,
+    /// Print the JSON schema of experiment files, for editors
+    Schema,
+    /// Run the operator (inside a cluster)
+    Operator(chaos_operator::OperatorArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[cfg(feature = "bundled")]
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Run the same experiment against the fragile overlay of the stack, which must fail it
+    #[arg(long)]
+    pub(crate) fragile: bool,
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    /// The experiment to run instead of the shipped one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) experiment: Option<PathBuf>,
+    /// Make victims and instants repeatable
+    #[arg(long)]
+    pub(crate) seed: Option<i64>,
+    /// How the cluster behaves: as quick as processes allow, or with a Kubernetes' lags
+    #[arg(long, default_value = "fast")]
+    pub(crate) profile: ClusterProfile,
+    /// Rides a second that the stack's own riders request beside the experiment's load; absent: what its manifests say
+    #[arg(long, value_name = "RIDES")]
+    pub(crate) rides: Option<u32>,
+    /// Leave the cluster running until Ctrl-C and print how to reach it
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[cfg(feature = "bundled")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClusterProfile {
+    Fast,
+    KubernetesLike,
+}
+
+/// Where reports go.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutArgs {
+    /// Folder for journal and reports; a run makes a folder of its own in it
+    #[arg(long, value_name = "DIR", default_value = "chaos-out", env = "CHAOS_OUT")]
+    pub(crate) out: PathBuf,
+    /// A further copy of an output: json=FILE, junit=FILE, html=FILE, markdown=FILE
+    #[arg(short, long = "output", value_name = "KIND=FILE", value_parser = parse_output)]
+    pub(crate) outputs: Vec<(OutputKind, PathBuf)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputKind {
+    Json,
+    Junit,
+    Html,
+    Markdown,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Experiment files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    /// Make victims and instants repeatable
+    #[arg(long)]
+    pub(crate) seed: Option<i64>,
+    /// Number of this attempt at the same manifest; it stands in the result
+    #[arg(long, default_value_t = 1)]
+    pub(crate) attempt: u32,
+    /// Give up on a cluster that does not answer for this long
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) connect_timeout: std::time::Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Experiment files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Output format
+    #[arg(short, long = "output", default_value = "table")]
+    pub(crate) format: Format,
+    /// Plan with this seed
+    #[arg(long)]
+    pub(crate) seed: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Files; `-` reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The pod
+    pub(crate) pod: String,
+    /// The experiment (or `ChaosMonkey`) file to explain it for
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Output format
+    #[arg(short, long = "output", default_value = "table")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Journal of a run
+    #[arg(value_name = "JOURNAL")]
+    pub(crate) journal: PathBuf,
+    /// Folder for the reports; default: the journal's own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    /// The whole cluster (else the namespace of --namespace)
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InstallArgs {
+    /// Print the manifests instead
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[cfg(feature = "bundled")]
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    #[command(subcommand)]
+    pub(crate) command: ClusterCommand,
+}
+
+#[cfg(feature = "bundled")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Start it and leave it running
+    Up {
+        /// How it behaves
+        #[arg(long, default_value = "fast")]
+        profile: ClusterProfile,
+        /// Install the operator
+        #[arg(long)]
+        operator: bool,
+        /// Deploy the bundled dispatch stack: resilient or fragile
+        #[arg(long, value_name = "OVERLAY")]
+        dispatch: Option<Overlay>,
+    },
+    /// Hold a cluster until told to end; what `up` starts
+    #[command(hide = true)]
+    Hold {
+        /// How it behaves
+        #[arg(long, default_value = "fast")]
+        profile: ClusterProfile,
+    },
+    /// Say whether it runs, and what runs on it
+    Status,
+    /// Print its kubeconfig
+    Kubeconfig,
+    /// Print the log of a pod
+    Logs {
+        /// The pod
+        pod: String,
+        /// Go on printing
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Stop it and remove everything it made
+    Down,
+}
+
+#[cfg(feature = "bundled")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Overlay {
+    Resilient,
+    Fragile,
+}
+
+fn parse_output(text: &str) -> Result<(OutputKind, PathBuf), String> {
+    let (kind, path) = text.split_once('=').ok_or("write KIND=FILE, such as junit=report.xml")?;
+    let kind =
+        OutputKind::from_str(kind, false).map_err(|_| format!("{kind:?} is not json, junit, html or markdown"))?;
+    if path.is_empty() { Err("the file is missing after =".to_owned()) } else { Ok((kind, path.into())) }
+}

@@ -1,0 +1,150 @@
+//! `chaos demo`: an embedded cluster, the operator and the dispatch stack on it, and one experiment against them. Nothing is
+//! installed and nothing is left behind; the experiment is run exactly as `chaos run` would.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use chaos_core::model::Experiment;
+use kube::api::DynamicObject;
+use local_cluster::{Cluster, ClusterConfig, Profile};
+
+use super::bundled;
+use super::run::{Job, run_job};
+use crate::cli::{ClusterProfile, DemoArgs};
+use crate::context::Target;
+use crate::exit::{Exit, Failure};
+use crate::signals::{self, Asked};
+use crate::{apply, output, ready};
+
+/// The experiment of the demo, as shipped in `experiments/`.
+const EXPERIMENT: &str = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
+const EXPERIMENT_SOURCE: &str = "experiments/riders-can-request-while-pods-die.yaml";
+
+/// The stack that is not ready by then never will be.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
+    let asked = signals::listen().context("failed to listen for signals")?;
+    let (source, text) = manifest(&args)?;
+    // Whatever is wrong with the manifest is said before anything is started.
+    let experiments = super::validate::experiments(&source, &text)?;
+    let cluster = start(&args).await?;
+    let outcome = on_cluster(&args, &cluster, &asked, (&source, &text, experiments)).await;
+    if args.keep && outcome.is_ok() && asked.borrow().is_none() {
+        keep(&cluster, asked.clone()).await;
+    }
+    cluster.stop().await.context("failed to stop the embedded cluster")?;
+    outcome
+}
+
+async fn on_cluster(
+    args: &DemoArgs,
+    cluster: &Cluster,
+    asked: &Asked,
+    (source, text, experiments): (&str, &str, Vec<Experiment>),
+) -> Result<Exit, Failure> {
+    let config =
+        kube::Config::from_custom_kubeconfig(cluster.kubeconfig(), &kube::config::KubeConfigOptions::default())
+            .await
+            .context("failed to read the embedded cluster's kubeconfig")?;
+    let target = Target::reach(config, "embedded", true, Duration::from_secs(5)).await?;
+    let mut interrupted = asked.clone();
+    let overlay = if args.fragile { "fragile" } else { "resilient" };
+    tokio::select! {
+        deployed = deploy(&target, overlay, args.rides) => deployed?,
+        _ = interrupted.wait_for(Option::is_some) => {
+            return Err(Failure::stopped(anyhow::anyhow!("stopped before the run started; nothing is left")));
+        }
+    }
+    let mut worst = Exit::OK;
+    for experiment in experiments {
+        let job = Job {
+            target: &target,
+            experiment,
+            source,
+            text,
+            seed: args.seed,
+            attempt: 1,
+            out: &args.out,
+            environment: vec![
+                ("overlay".into(), overlay.into()),
+                ("profile".into(), format!("{:?}", profile(args.profile))),
+            ],
+            asked: asked.clone(),
+        };
+        worst = worst.worse(run_job(job).await?);
+    }
+    Ok(worst)
+}
+
+async fn start(args: &DemoArgs) -> Result<Cluster, Failure> {
+    let began = Instant::now();
+    let config = cluster_config(profile(args.profile), super::cluster::fresh_folder()?)?;
+    let cluster = Cluster::start(config).await.context("failed to start the embedded cluster")?;
+    output::say(&format!("embedded cluster: up in {:.1} s", began.elapsed().as_secs_f64()));
+    Ok(cluster)
+}
+
+/// Applies CRDs, permissions, the operator and the stack, from the very manifests that a real cluster gets, and waits until
+/// riders and drivers are moving.
+pub(crate) async fn deploy(target: &Target, overlay: &str, rides: Option<u32>) -> Result<(), Failure> {
+    let began = Instant::now();
+    let stack =
+        if overlay == "fragile" { dispatch_stack::manifests::FRAGILE } else { dispatch_stack::manifests::RESILIENT };
+    let operator = apply::documents("the operator's manifests", &super::install::demo_manifests())?;
+    let mut stack = apply::documents("the dispatch stack's manifests", stack)?;
+    if let Some(rides) = rides {
+        stack.iter_mut().for_each(|object| set_rides(object, rides));
+    }
+    apply::apply(&target.client, &operator).await?;
+    apply::apply(&target.client, &stack).await?;
+    let pods = ready::wait(&target.client, &[chaos_core::api::switch::NAMESPACE, "dispatch"], READY_WITHIN).await?;
+    output::say(&format!(
+        "operator and {overlay} dispatch stack: {pods} pods ready in {:.1} s",
+        began.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// Sets how many rides the simulator requests in a second, where the object is the simulator's.
+fn set_rides(object: &mut DynamicObject, rides: u32) {
+    let containers =
+        object.data.pointer_mut("/spec/template/spec/containers").and_then(serde_json::Value::as_array_mut);
+    let variables =
+        containers.into_iter().flatten().filter_map(|container| container.get_mut("env")?.as_array_mut()).flatten();
+    for variable in variables.filter(|variable| variable["name"] == "RIDES_PER_SECOND") {
+        variable["value"] = rides.to_string().into();
+    }
+}
+
+/// The configuration of an embedded cluster that can run the operator and the stack.
+pub(crate) fn cluster_config(profile: Profile, dir: PathBuf) -> Result<ClusterConfig, Failure> {
+    let program = bundled::program()?;
+    let mut config = ClusterConfig::new(dir);
+    config.profile = profile;
+    config.images = bundled::images(&program);
+    config.supervisor = vec![program.into(), bundled::SUPERVISE.into()];
+    Ok(config)
+}
+
+pub(crate) fn profile(profile: ClusterProfile) -> Profile {
+    match profile {
+        ClusterProfile::Fast => Profile::Fast,
+        ClusterProfile::KubernetesLike => Profile::KubernetesLike,
+    }
+}
+
+async fn keep(cluster: &Cluster, mut asked: Asked) {
+    output::headline("the cluster stays until Ctrl-C:");
+    output::say(&format!("  export KUBECONFIG={}", cluster.kubeconfig_path().display()));
+    // An error means that nobody can ask any more: the cluster must not stay for ever then.
+    let _ = asked.wait_for(Option::is_some).await;
+}
+
+fn manifest(args: &DemoArgs) -> Result<(String, String), Failure> {
+    match &args.experiment {
+        None => Ok((EXPERIMENT_SOURCE.to_owned(), EXPERIMENT.to_owned())),
+        Some(path) => super::validate::read(path),
+    }
+}

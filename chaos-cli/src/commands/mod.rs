@@ -1,0 +1,44 @@
+//! One file per command. Each parses nothing and prints through `output`; what it does stands in the engine.
+
+#[cfg(feature = "bundled")]
+pub(crate) mod bundled;
+#[cfg(feature = "bundled")]
+pub(crate) mod cluster;
+#[cfg(feature = "bundled")]
+mod demo;
+mod explain;
+mod generate;
+mod install;
+mod operator;
+mod plan;
+mod report;
+mod run;
+mod switch;
+mod validate;
+
+use crate::cli::{Cli, Command};
+use crate::exit::{Exit, Failure};
+
+/// Runs the one command that was asked for.
+pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let global = &cli.global;
+    match cli.command {
+        #[cfg(feature = "bundled")]
+        Command::Demo(args) => demo::demo(args).await,
+        Command::Run(args) => run::run(global, args).await,
+        Command::Plan(args) => plan::plan(global, args).await,
+        Command::Validate(args) => validate::validate(&args),
+        Command::Explain(args) => explain::explain(global, args).await,
+        #[cfg(feature = "bundled")]
+        Command::Cluster(args) => cluster::cluster(global, args).await,
+        Command::Report(args) => report::report(&args),
+        Command::Stop(args) => switch::set(global, &args, switch::Wanted::Stopped).await,
+        Command::Resume(args) => switch::set(global, &args, switch::Wanted::Running).await,
+        Command::Install(args) => install::install(global, &args).await,
+        Command::Uninstall(args) => install::uninstall(global, &args).await,
+        Command::Crds => generate::crds(),
+        Command::Schema => generate::schema(),
+        Command::Operator(args) => operator::operator(args).await,
+        Command::Completions { shell } => generate::completions(shell),
+    }
+}

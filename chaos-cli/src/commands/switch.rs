@@ -1,0 +1,63 @@
+//! `stop` and `resume`: the stop switch of a cluster (a ConfigMap) and of a namespace (an annotation).
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chaos_core::api::{labels, switch};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+
+use crate::apply::FIELD_MANAGER;
+use crate::cli::{Global, StopArgs};
+use crate::context::Target;
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// What the switch shall say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Running,
+    Stopped,
+}
+
+pub(super) async fn set(global: &Global, args: &StopArgs, wanted: Wanted) -> Result<Exit, Failure> {
+    if !args.all && global.namespace.is_none() {
+        return Err(Failure::invalid(anyhow::anyhow!("say what is meant: --all, or --namespace NAME")));
+    }
+    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    // Stopping is always safe and must never wait for a person; letting chaos go on is not.
+    if wanted == Wanted::Running {
+        target.confirm(global, "let chaos happen again")?;
+    }
+    match (&global.namespace, args.all) {
+        (Some(namespace), false) => annotate(&target, namespace, wanted).await?,
+        _ => write_switch(&target, wanted).await?,
+    }
+    Ok(Exit::OK)
+}
+
+async fn write_switch(target: &Target, wanted: Wanted) -> Result<(), Failure> {
+    let state = if wanted == Wanted::Running { switch::RUNNING } else { switch::STOPPED };
+    let api: Api<ConfigMap> = Api::namespaced(target.client.clone(), switch::NAMESPACE);
+    let object = serde_json::json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": switch::NAME}, "data": {switch::KEY: state},
+    });
+    api.patch(switch::NAME, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object))
+        .await
+        .with_context(|| format!("failed to write ConfigMap {}/{}", switch::NAMESPACE, switch::NAME))?;
+    output::say(&format!("the stop switch of the cluster says {state}"));
+    Ok(())
+}
+
+async fn annotate(target: &Target, namespace: &str, wanted: Wanted) -> Result<(), Failure> {
+    let value = (wanted == Wanted::Stopped).then_some("true");
+    let patch = serde_json::json!({"metadata": {"annotations": {labels::STOP: value}}});
+    let api: Api<Namespace> = Api::all(target.client.clone());
+    api.patch(namespace, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .with_context(|| format!("failed to annotate namespace {namespace}"))?;
+    let state = if wanted == Wanted::Running { "may happen again" } else { "is stopped" };
+    output::say(&format!("chaos {state} in namespace {namespace}"));
+    Ok(())
+}

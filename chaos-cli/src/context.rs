@@ -1,0 +1,111 @@
+//! Which cluster is meant, whether it answers, and whether a person agrees to break it.
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::cli::Global;
+use crate::exit::Failure;
+
+/// A cluster that answered.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// Its configuration, for clients of other kinds.
+    pub(crate) config: Config,
+    /// A client for reading.
+    pub(crate) client: Client,
+    /// `context (server, version)`, for people.
+    pub(crate) label: String,
+    /// The embedded cluster of this machine: nothing there needs a confirmation.
+    pub(crate) ours: bool,
+}
+
+impl Target {
+    /// Finds the cluster that the flags mean and asks it for its version, all within `timeout`.
+    pub(crate) async fn connect(global: &Global, timeout: Duration) -> Result<Self, Failure> {
+        let (mut config, context, ours) = configuration(global).await.map_err(Failure::could_not_run)?;
+        config.connect_timeout = Some(timeout);
+        config.default_retry = false;
+        let target = Self::reach(config, &context, ours, timeout).await.map_err(Failure::could_not_run)?;
+        crate::output::say(&format!("cluster: {}", target.label));
+        Ok(target)
+    }
+
+    /// The same for a configuration that is known already.
+    pub(crate) async fn reach(config: Config, context: &str, ours: bool, timeout: Duration) -> anyhow::Result<Self> {
+        let server = config.cluster_url.to_string();
+        let client =
+            Client::try_from(config.clone()).with_context(|| format!("failed to make a client for {server}"))?;
+        let version = tokio::time::timeout(timeout, client.apiserver_version())
+            .await
+            .map_err(|_| anyhow::anyhow!("no answer within {}", humantime::format_duration(timeout)))
+            .and_then(|answer| answer.map_err(anyhow::Error::new))
+            .with_context(|| format!("failed to reach the cluster of context {context:?} at {server}"))?;
+        let label = format!("{context} ({}, {})", server.trim_end_matches('/'), version.git_version);
+        Ok(Self { config, client, label, ours })
+    }
+
+    /// Asks a person before something is broken on a cluster that is not ours. `--yes` counts only together with an
+    /// explicit `--context`, so that no alias can break whatever cluster happens to be current.
+    pub(crate) fn confirm(&self, global: &Global, what: &str) -> Result<(), Failure> {
+        if self.ours || (global.yes && global.context.is_some()) {
+            return Ok(());
+        }
+        let hint = "name the cluster and agree: --context NAME --yes";
+        if global.yes {
+            return Err(Failure::refused(anyhow::anyhow!("--yes counts only together with --context; hint: {hint}")));
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::refused(anyhow::anyhow!(
+                "{what} on {} needs a confirmation; hint: {hint}",
+                self.label
+            )));
+        }
+        crate::output::headline(&format!("{what} on {}? [y/N] ", self.label));
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).context("failed to read the answer")?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Ok(());
+        }
+        Err(Failure::refused(anyhow::anyhow!("not confirmed: nothing was touched")))
+    }
+}
+
+async fn configuration(global: &Global) -> anyhow::Result<(Config, String, bool)> {
+    if global.local {
+        return local().await;
+    }
+    let options = KubeConfigOptions { context: global.context.clone(), ..KubeConfigOptions::default() };
+    let kubeconfig = match &global.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path).with_context(|| format!("failed to read {}", path.display()))?,
+        None => match Kubeconfig::read() {
+            Ok(kubeconfig) => kubeconfig,
+            Err(error) if global.context.is_none() => {
+                let config = Config::incluster().map_err(|_| error).context(
+                    "failed to find a kubeconfig, and this is no pod; hint: set KUBECONFIG, or use --local with `chaos cluster up`",
+                )?;
+                return Ok((config, "in-cluster".to_owned(), false));
+            }
+            Err(error) => return Err(error).context("failed to read the kubeconfig"),
+        },
+    };
+    let name = global.context.clone().or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .with_context(|| format!("failed to use context {name:?} of the kubeconfig"))?;
+    Ok((config, name, false))
+}
+
+#[cfg(feature = "bundled")]
+async fn local() -> anyhow::Result<(Config, String, bool)> {
+    let config = crate::commands::cluster::running_config().await?;
+    Ok((config, "embedded".to_owned(), true))
+}
+
+#[cfg(not(feature = "bundled"))]
+async fn local() -> anyhow::Result<(Config, String, bool)> {
+    anyhow::bail!("this build has no embedded cluster; hint: build with the feature `bundled`")
+}

@@ -1,0 +1,116 @@
+//! Exit codes and how a failed command says what went wrong. The table of codes is part of the documented interface.
+
+use std::process::ExitCode;
+
+/// How a command ended. The numbers are the documented exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit(pub(crate) u8);
+
+impl Exit {
+    /// It did what was asked; of a run: the hypothesis held, with the evidence asked for.
+    pub(crate) const OK: Self = Self(0);
+    /// Usage, a manifest that is not valid, a plan that arithmetic rules out.
+    pub(crate) const INVALID_INPUT: Self = Self(2);
+    /// Cluster, metrics or a probe tool out of reach at the start.
+    pub(crate) const COULD_NOT_RUN: Self = Self(3);
+    /// Refused by a safety rule before anything was touched.
+    pub(crate) const REFUSED: Self = Self(4);
+    /// Stopped before it was through; everything wound down.
+    pub(crate) const STOPPED: Self = Self(5);
+    /// A run that proves nothing: no victim, no sample.
+    pub(crate) const INVALID_RUN: Self = Self(8);
+}
+
+impl Exit {
+    /// Of two ends the worse one: broken promises and what a person must act on come first, missing evidence last.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        const WORST_FIRST: [u8; 9] = [6, 1, 5, 3, 4, 2, 8, 7, 0];
+        let rank = |exit: Self| WORST_FIRST.iter().position(|code| *code == exit.0);
+        if rank(other) < rank(self) { other } else { self }
+    }
+
+    /// What the code means, in a few words.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self.0 {
+            0 => "held",
+            1 => "failed",
+            2 => "not valid",
+            3 => "could not run",
+            4 => "refused",
+            5 => "stopped",
+            6 => "wound down incompletely: act now",
+            7 => "inconclusive",
+            8 => "invalid run",
+            _ => "left at once",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.0)
+    }
+}
+
+/// A command that could not do what was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    pub(crate) fn invalid(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::INVALID_INPUT, error: error.into() }
+    }
+
+    pub(crate) fn could_not_run(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::COULD_NOT_RUN, error: error.into() }
+    }
+
+    pub(crate) fn refused(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::REFUSED, error: error.into() }
+    }
+
+    pub(crate) fn stopped(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::STOPPED, error: error.into() }
+    }
+
+    pub(crate) fn invalid_run(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::INVALID_RUN, error: error.into() }
+    }
+
+    /// The code this failure leaves with.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Says what failed, with its causes, on stderr, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        crate::output::error(&format!("{:#}", self.error));
+        self.exit.into()
+    }
+}
+
+/// Failures without a better-known kind mean that the command could not run.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::could_not_run(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_end_of_several_wins() {
+        let worst = |codes: &[u8]| codes.iter().fold(Exit::OK, |worst, code| worst.worse(Exit(*code))).0;
+        assert_eq!(worst(&[0, 7, 0]), 7);
+        assert_eq!(worst(&[7, 8]), 8);
+        assert_eq!(worst(&[8, 2, 4, 3, 5]), 5);
+        assert_eq!(worst(&[5, 1, 0]), 1);
+        assert_eq!(worst(&[1, 6]), 6);
+        assert_eq!(worst(&[]), 0);
+    }
+}
