@@ -1,0 +1,86 @@
+//! Holds a Kubernetes API server to the behaviour of the real one: each case is a sequence of requests with the answers that
+//! kube-apiserver gives. It runs on the cluster that `CHAOS_TEST_KUBECONFIG` names, else on the embedded one.
+//!
+//! `CHAOS_TEST_CASE` restricts a run to the cases whose name holds that text.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "a test fails by panicking, and knows the names of its files"
+)]
+
+mod case;
+mod matcher;
+mod runner;
+mod target;
+
+use case::Case;
+use runner::Runner;
+use target::Target;
+
+macro_rules! areas {
+    ($($area:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $area() -> anyhow::Result<()> {
+                check(stringify!($area)).await
+            }
+        )*
+        const AREAS: &[&str] = &[$(stringify!($area)),*];
+    };
+}
+
+areas!(access, apply, crds, discovery, evictions, lists, objects, patches, pods, watches, workloads);
+
+async fn check(area: &str) -> anyhow::Result<()> {
+    let only = std::env::var("CHAOS_TEST_CASE").unwrap_or_default();
+    let target = Target::start().await?;
+    let runner = Runner::new(target.config())?;
+    let mut failures = Vec::new();
+    for case in case::read_area(area)?.iter().filter(|case| case.name.contains(&only)) {
+        let found = runner.run(case).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
+        failures.extend(verdict(case, &found, target.is_embedded()));
+    }
+    target.stop().await?;
+    anyhow::ensure!(failures.is_empty(), "{} case(s) of {area} differ:\n{}", failures.len(), failures.join("\n"));
+    Ok(())
+}
+
+/// A known difference must still be one, or its note is out of date.
+fn verdict(case: &Case, found: &[String], embedded: bool) -> Option<String> {
+    match (&case.differs, found.is_empty()) {
+        (Some(reason), true) if embedded => Some(format!("- {}\n    no longer differs ({reason})", case.name)),
+        (Some(_), false) if embedded => None,
+        (_, true) => None,
+        (_, false) => Some(format!("- {}\n    {}", case.name, found.join("\n    "))),
+    }
+}
+
+#[test]
+fn every_case_file_is_an_area() -> anyhow::Result<()> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(case::cases_dir())? {
+        files.push(entry?.path().file_stem().unwrap_or_default().to_string_lossy().into_owned());
+    }
+    files.sort();
+    let mut areas = AREAS.to_vec();
+    areas.sort_unstable();
+    assert_eq!(files, areas);
+    Ok(())
+}
+
+#[test]
+fn case_names_are_sentences_that_occur_once() -> anyhow::Result<()> {
+    let mut names = Vec::new();
+    for area in AREAS {
+        names.extend(case::read_area(area)?.into_iter().map(|case| case.name));
+    }
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count, "two cases have the same name");
+    Ok(())
+}

@@ -1,0 +1,87 @@
+# Shared by the scripts of this folder: names, paths and small helpers. Sourced, never run.
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # the constants are used by the scripts that source this file
+
+REAL_KUBERNETES_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+DEFAULT_VERSION=1.36.3
+DEFAULT_DIR=${CHAOS_K8S_DIR:-/run/chaos-toolkit-k8s}
+PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
+# The folder of a cluster holds a file of this name, and no folder without it is ever touched.
+MARKER=chaos-toolkit-cluster
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "error: $*"
+  exit 1
+}
+
+need_root() { ((EUID == 0)) || die "this needs root: it makes network namespaces, mounts and cgroups (hint: sudo $0)"; }
+
+# need PROGRAM...: fails with a hint if one of them is not installed.
+need() {
+  local program missing=()
+  for program in "$@"; do
+    command -v "$program" >/dev/null || missing+=("$program")
+  done
+  ((${#missing[@]} == 0)) || die "missing: ${missing[*]} (hint: $REAL_KUBERNETES_DIR/install-packages)"
+}
+
+# await SECONDS WHAT COMMAND...: repeats the command until it succeeds; dies, saying what was awaited, when the time is over.
+await() {
+  local deadline=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < deadline)) || die "gave up waiting for $what"
+    sleep 0.1
+  done
+}
+
+# module_of VERSION: the folder with the go.mod of that version.
+module_of() {
+  local module=$REAL_KUBERNETES_DIR/versions/$1
+  [[ -e $module/go.sum ]] || die "no version $1 (hint: one of $(cd "$REAL_KUBERNETES_DIR/versions" && echo [0-9]*))"
+  echo "$module"
+}
+
+# binaries_of VERSION: where the programs of that version are built, keyed by what decides their content.
+binaries_of() {
+  local module key
+  module=$(module_of "$1")
+  key=$(cat "$module/go.mod" "$module/go.sum" "$REAL_KUBERNETES_DIR/pause.c" | sha256sum | cut -c1-12)
+  echo "${XDG_CACHE_HOME:-$HOME/.cache}/chaos-toolkit/kubernetes-$1-$key"
+}
+
+# uplink_of NETWORK: this machine's interface on the network of a cluster.
+uplink_of() { echo "k8s-${1/./-}"; }
+
+# A "machine" is a process in network, mount, process and host name namespaces of its own. Everything of the cluster runs in
+# one: when its first process ends, the kernel ends all others and takes mounts, interfaces and iptables rules away.
+
+# machines_of DIR: lines "PID NAME" of the cluster's live machines, found by their command line and not by a file, so that a
+# stale file can never name a stranger's process.
+machines_of() {
+  local proc argv
+  for proc in /proc/[0-9]*; do
+    mapfile -d '' argv 2>/dev/null <"$proc/cmdline" || continue
+    [[ ${argv[0]:-} == */pause && ${argv[1]:-} == "$1" ]] && echo "${proc#/proc/} ${argv[2]}"
+  done
+  return 0
+}
+
+# pid_of DIR MACHINE: process id of the first process of a machine, empty if there is none.
+pid_of() { machines_of "$1" | awk -v name="$2" '$2 == name { print $1 }'; }
+
+# in_machine DIR MACHINE COMMAND...: runs a command there.
+in_machine() {
+  local pid
+  pid=$(pid_of "$1" "$2")
+  [[ -n $pid ]] || die "no machine $2 in $1"
+  nsenter --target "$pid" --mount --uts --net --pid -- "${@:3}"
+}
+
+# is_running DIR MACHINE NAME: whether the program that `start` noted still runs, and is not a stranger with its process id.
+is_running() {
+  local file=$1/pids/$2/$3 machine
+  machine=$(pid_of "$1" "$2")
+  [[ -e $file && -n $machine && $(readlink "/proc/$(<"$file")/ns/pid") == "$(readlink "/proc/$machine/ns/pid")" ]]
+}

@@ -1,0 +1,65 @@
+//! What is generated is what stands in the repository, and what is shipped is valid.
+
+use std::collections::BTreeSet;
+
+use crate::tree::{files, read, root};
+
+#[test]
+fn deploy_is_what_the_code_generates() {
+    let mut wanted: Vec<(String, String)> = chaos_operator::manifests::all();
+    wanted.extend(chaos_core::schema::crd_files());
+    for (file, yaml) in wanted {
+        let path = format!("deploy/{file}");
+        let found = std::fs::read_to_string(root().join(&path)).unwrap_or_default();
+        assert!(
+            found == yaml,
+            "{path} is not what the code generates; hint: CHAOS_WRITE=1 cargo test -p chaos-tests --test tidy"
+        );
+    }
+}
+
+#[test]
+fn every_shipped_experiment_is_valid() {
+    let manifests: Vec<_> =
+        files().into_iter().filter(|path| path.starts_with("experiments/") && path.ends_with(".yaml")).collect();
+    assert!(manifests.len() >= 3, "{manifests:?}");
+    for manifest in manifests.into_iter().map(read) {
+        if let Err(diagnostics) = chaos_core::validate::file(&manifest.path, &manifest.text) {
+            panic!("{}", diagnostics.render(false));
+        }
+        assert!(
+            manifest.text.starts_with('#'),
+            "{} opens with a comment: question, blast radius, expected verdict",
+            manifest.path
+        );
+    }
+}
+
+#[test]
+fn every_metric_that_a_dashboard_names_is_exported() {
+    let sources: String = crate::tree::rust_sources().into_iter().map(|source| source.text).collect();
+    let named: BTreeSet<(String, String)> = files()
+        .into_iter()
+        .filter(|path| path.starts_with("dashboards/"))
+        .map(read)
+        .flat_map(|board| metrics_of(&board.text).into_iter().map(move |metric| (board.path.clone(), metric)))
+        .collect();
+    assert!(!named.is_empty(), "the dashboards name metrics");
+    for (board, metric) in named {
+        let stem = ["_bucket", "_count", "_sum", "_total"]
+            .iter()
+            .fold(metric.as_str(), |name, end| name.strip_suffix(end).unwrap_or(name));
+        let short = stem.trim_start_matches("chaos_").trim_start_matches("dispatch_");
+        let exported = [metric.as_str(), stem, short].iter().any(|name| sources.contains(&format!("\"{name}\"")));
+        assert!(exported, "{board} names {metric}, which nothing exports");
+    }
+}
+
+/// Words of ours that look like metric names.
+fn metrics_of(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+    words
+        .filter(|word| !word.contains(':') && (word.starts_with("chaos_") || word.starts_with("dispatch_")))
+        .map(str::to_owned)
+        .collect()
+}
