@@ -83,11 +83,11 @@ impl Shown {
                 phase = now_in;
                 self.line(&format!("phase {}", phase.map_or("before", name_of)));
             }
-            if live.kills > kills {
-                kills = live.kills;
-                let last = live.last_kill.as_ref().map_or("", |(_, pod)| pod.as_str());
-                self.line(&format!("kill {kills}/{} {last}", self.planned));
+            let news = usize::try_from(live.kills - kills).unwrap_or(usize::MAX).min(live.last_kills.len());
+            for ((_, pod), number) in live.last_kills.iter().rev().take(news).rev().zip(live.kills - news as u64 + 1..) {
+                self.line(&format!("kill {number}/{} {pod}", self.planned));
             }
+            kills = live.kills;
             if last_line.elapsed() >= LINE {
                 last_line = tokio::time::Instant::now();
                 for line in self.probe_lines(&live) {
@@ -112,8 +112,8 @@ impl Shown {
         let phase = live.phase.map_or("before", |(phase, _)| name_of(phase));
         let mut lines = vec![format!("{:>6.1} s  {phase}{}", seconds(now), self.left(&live, now))];
         let last = live
-            .last_kill
-            .as_ref()
+            .last_kills
+            .back()
             .map_or_else(String::new, |(at, pod)| format!("  last {pod} {:.1} s ago", seconds(now) - seconds(*at)));
         let skipped = if live.skipped > 0 { format!("  skipped {}", live.skipped) } else { String::new() };
         lines.push(format!("          kills {}/{}{last}{skipped}", live.kills, self.planned));

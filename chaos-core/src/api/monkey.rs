@@ -220,6 +220,9 @@ pub struct ChaosMonkeyStatus {
     /// Digest of what the plan was drawn from; another one means a new plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// Saves made for nothing but to be sure that no other process drives this monkey.
+    #[serde(default)]
+    pub fences: u64,
     /// The process that drives this monkey. Whoever writes its name here has fenced off all before it: their next write of
     /// this status, without which they kill nothing, is a conflict.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::plan::SINGLE;
 use super::reason::SkipReason;
 use super::state::{Attempt, Decision};
 use super::step::Cursor;
 use super::{IN_DOUBT, Streams, elapsed};
-use crate::api::VictimRef;
+use crate::api::{KillRecord, VictimRef};
 use crate::eligible::{Judged, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
 use crate::population::{PodFacts, Population, WorkloadKey};
@@ -111,19 +113,18 @@ impl Cursor<'_> {
 
     /// A budget without the reservations that nobody can use any more; kills they stood for are counted.
     ///
-    /// Ours without an open intent were never sent, or their outcome is in the history: whoever drives this killer has
-    /// fenced off all that drove it before. Those of others end with the time in which a request may still be carried out.
+    /// Ours without an open intent were never sent, or their outcome is in the history: this ledger was saved after they were
+    /// seen, so that nobody else can save an intent for them any more. Those of others end with the time in which a request
+    /// may still be carried out.
     fn settled(&self, budget: &WorkloadBudget, facts: &Population) -> WorkloadBudget {
         let mut settled = budget.clone();
         for held in &budget.reservations {
             let uid = held.victim_uid.as_str();
             let killed_at = if held.run == self.spec.run {
-                if self.state.ledger.intents.iter().any(|intent| intent.victim.uid == uid) {
+                if self.has_open_intent(uid) {
                     continue;
                 }
-                let ours =
-                    |kill: &&crate::api::KillRecord| kill.victim.uid == uid && super::ledger::is_kill(kill.outcome);
-                self.state.ledger.history.iter().find(ours).map(|kill| kill.at.0)
+                self.killed_at(uid)
             } else {
                 if elapsed(held.since, self.now) < IN_DOUBT {
                     continue;
@@ -137,6 +138,24 @@ impl Cursor<'_> {
             }
         }
         settled
+    }
+
+    /// Reservations of this killer of which the ledger knows neither an open intent nor a kill.
+    pub(super) fn orphans(&self, budget: &WorkloadBudget) -> Vec<Reservation> {
+        let is_orphan = |held: &&Reservation| {
+            let uid = held.victim_uid.as_str();
+            held.run == self.spec.run && !self.has_open_intent(uid) && self.killed_at(uid).is_none()
+        };
+        budget.reservations.iter().filter(is_orphan).cloned().collect()
+    }
+
+    fn has_open_intent(&self, uid: &str) -> bool {
+        self.state.ledger.intents.iter().any(|intent| intent.victim.uid == uid)
+    }
+
+    fn killed_at(&self, uid: &str) -> Option<Timestamp> {
+        let is_it = |kill: &&KillRecord| kill.victim.uid == uid && super::ledger::is_kill(kill.outcome);
+        self.state.ledger.history.iter().find(is_it).map(|kill| kill.at.0)
     }
 
     /// Victims of a strike besides the first, for a workload that wants `desired` pods.

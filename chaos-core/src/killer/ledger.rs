@@ -45,6 +45,8 @@ pub struct Ledger {
     pub ended: Option<EndRecord>,
     /// Digest of what the plan was drawn from.
     pub plan: Option<String>,
+    /// Saves made for nothing but to fence off whoever else still drives this killer.
+    pub fences: u64,
 }
 
 impl Ledger {
@@ -65,6 +67,7 @@ impl Ledger {
             strikes: status.strikes,
             ended: status.ended,
             plan: status.plan,
+            fences: status.fences,
         }
     }
 
@@ -84,6 +87,7 @@ impl Ledger {
             strikes,
             ended,
             plan,
+            fences,
         } = self.clone();
         status.next_at = upcoming.iter().map(|strike| strike.at.0).min().map(k8s_openapi_time);
         status.effective_mean_time_between_kills = self.effective_mean();
@@ -99,6 +103,7 @@ impl Ledger {
         status.strikes = strikes;
         status.ended = ended;
         status.plan = plan;
+        status.fences = fences;
     }
 
     /// Why it kills no more, if that is so.

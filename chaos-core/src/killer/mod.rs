@@ -12,7 +12,8 @@
 //! 7. release the reservation.
 //!
 //! A crash or a lost answer anywhere leaves an intent, a reservation, or both. An intent is resolved by looking the UID up and
-//! never drawn again; a reservation of ours without an intent was never sent, because whoever drives has fenced off all others.
+//! never drawn again. A reservation of ours without an intent was never sent, or is about to be by another process that drives
+//! the same ledger: it is dropped only after the ledger was saved once more, for of two such processes only one can save.
 
 pub mod calendar;
 mod decide;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Ledger;
 use super::messages::BudgetVersion;
 use crate::api::{PlannedStrike, VictimRef};
-use crate::limits::WorkloadBudget;
+use crate::limits::{Reservation, WorkloadBudget};
 use crate::population::{Population, WorkloadKey};
 
 /// The state of a killer.
@@ -32,6 +32,8 @@ pub struct KillerState {
     pub(super) retry: BTreeMap<u64, Timestamp>,
     /// Open intents by nonce: when to look the victim up again.
     pub(super) look_up: BTreeMap<String, Timestamp>,
+    /// Reservations of ours without an intent that were seen before the last save made for fencing.
+    pub(super) fenced: Vec<Reservation>,
 }
 
 /// What is awaited.
@@ -109,6 +111,7 @@ impl KillerState {
             blind: None,
             retry: BTreeMap::new(),
             look_up: BTreeMap::new(),
+            fenced: Vec::new(),
         }
     }
 

@@ -12,7 +12,7 @@ use super::state::{Attempt, Decision, Phase, Release};
 use super::step::Cursor;
 use super::{SEND_WITHIN, after, elapsed, micro};
 use crate::api::{IntentRecord, KillRecord, Mode, Outcome, RecoveringRecord};
-use crate::limits::RefusalReason;
+use crate::limits::{RefusalReason, Reservation};
 use crate::population::WorkloadKey;
 
 /// How often a strike looks again because the facts or the budget changed under it.
@@ -53,6 +53,11 @@ impl Cursor<'_> {
         match self.decide(&attempt, &observation) {
             Ok(Examined::Decided(decision, version)) => self.reserve(decision, version),
             Ok(Examined::Unread(workload)) => Some(self.look(attempt, Some(workload))),
+            Ok(Examined::Orphaned(workload, orphans)) => {
+                self.state.ledger.fences += 1;
+                self.state.fenced = orphans;
+                Some(self.look(attempt, Some(workload)))
+            }
             Err(refused) => self.refuse(&attempt, refused.reason, refused.message),
         }
     }
@@ -70,6 +75,13 @@ impl Cursor<'_> {
                 return Err(Refused::new(SkipReason::BudgetContended, "the pods change faster than they can be read"));
             }
         };
+        let orphans = self.orphans(&versioned.budget);
+        if orphans.iter().any(|orphan| !self.state.fenced.contains(orphan)) {
+            return match attempt.round {
+                round if round < MAX_ROUNDS => Ok(Examined::Orphaned(pick.workload.clone(), orphans)),
+                _ => Err(Refused::new(SkipReason::BudgetContended, "another operator drives this monkey at the same time")),
+            };
+        }
         let decision = self.admit(attempt, &pick, facts, &versioned.budget)?;
         Ok(Examined::Decided(Box::new(decision), versioned.version.clone()))
     }
@@ -273,4 +285,7 @@ enum Examined {
     Decided(Box<Decision>, BudgetVersion),
     /// The budget of this workload has to be read first.
     Unread(WorkloadKey),
+    /// That budget holds these reservations of ours without an intent. Who made them may still be about to save one: the
+    /// ledger has to be saved first, after which only one of the two saves can have succeeded.
+    Orphaned(WorkloadKey, Vec<Reservation>),
 }

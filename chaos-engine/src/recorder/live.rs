@@ -7,6 +7,8 @@ use chaos_core::record::{Answer, BadClass, Bin, Event, Phase, RunTime, StopCause
 
 /// Seconds that rates and quantiles look back.
 const WINDOW: usize = 5;
+/// Kills that are kept by name: several may be learned of at once.
+const LAST_KILLS: usize = 100;
 
 /// The run so far.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,8 +17,8 @@ pub struct Live {
     pub phase: Option<(Phase, RunTime)>,
     /// Pods that were killed (or would have been, in a dry run).
     pub kills: u64,
-    /// The last of them: when, and `namespace/name`.
-    pub last_kill: Option<(RunTime, String)>,
+    /// The last of them, oldest first: when, and `namespace/name`.
+    pub last_kills: VecDeque<(RunTime, String)>,
     /// Strikes that did not happen.
     pub skipped: u64,
     /// Since when and why the cluster is out of sight.
@@ -97,7 +99,10 @@ impl Live {
             }
             Event::Kill(kill) if matches!(kill.outcome, Outcome::Killed | Outcome::WouldKill | Outcome::Unknown) => {
                 self.kills += 1;
-                self.last_kill = Some((kill.at, format!("{}/{}", kill.victim.namespace, kill.victim.pod)));
+                self.last_kills.push_back((kill.at, format!("{}/{}", kill.victim.namespace, kill.victim.pod)));
+                if self.last_kills.len() > LAST_KILLS {
+                    self.last_kills.pop_front();
+                }
             }
             Event::Skipped { .. } => self.skipped += 1,
             Event::Blind { at, cause } => self.blind = Some((*at, cause.clone())),

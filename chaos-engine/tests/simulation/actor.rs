@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 use chaos_core::api::Outcome;
 use chaos_core::killer::{
     Action, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerState, KillerView, Ledger, Observation, Response,
-    Stored,
+    Stored, VersionedBudget,
 };
 use chaos_core::machine::{Machine, Step};
+use chaos_core::population::WorkloadKey;
 use chaos_engine::drive::{World, drive};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -118,7 +119,7 @@ impl Process {
         Ok(())
     }
 
-    async fn observe(&self, wanted: Vec<chaos_core::population::WorkloadKey>) -> Response {
+    async fn observe(&self, wanted: Vec<WorkloadKey>) -> Response {
         let facts = |process: &Self| {
             let state = process.cluster.lock();
             if state.scenario.bug == Some(Bug::FactsFromCache) { state.stale_facts() } else { state.facts() }
@@ -129,12 +130,22 @@ impl Process {
         if self.goes_wrong() {
             return Response::Observed(Err("no answer".into()));
         }
-        let budgets = wanted.into_iter().map(|key| (key.clone(), Ok(self.cluster.lock().budget(&key)))).collect();
+        let budgets = wanted.into_iter().map(|key| (key.clone(), Ok(self.budget(&key)))).collect();
         turn().await;
         let population = early.unwrap_or_else(|| facts(self));
         turn().await;
         let population = chaos_core::population::Population { taken_at, ..population };
         Response::Observed(Ok(Observation { budgets, population: Arc::new(population) }))
+    }
+
+    fn budget(&self, key: &WorkloadKey) -> VersionedBudget {
+        let mut read = self.cluster.lock().budget(key);
+        if self.has(Bug::OrphansDropped) {
+            let is_open = |uid: &str| self.saved.intents.iter().any(|intent| intent.victim.uid == uid);
+            let run = &self.killer.spec().run;
+            read.budget.reservations.retain(|held| held.run != *run || is_open(&held.victim_uid));
+        }
+        read
     }
 
     async fn kill(&self, order: KillOrder) -> Response {

@@ -38,10 +38,14 @@ pub(crate) enum Bug {
     DeadlineIgnored,
     /// Outcomes are not written down.
     OutcomeForgotten,
+    /// The budget forgets its last kill.
+    LastKillForgotten,
+    /// Reservations of an own process are dropped without fencing it off first.
+    OrphansDropped,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -59,5 +63,7 @@ impl Bug {
         Self::ReleasedBeforeOutcome,
         Self::DeadlineIgnored,
         Self::OutcomeForgotten,
+        Self::LastKillForgotten,
+        Self::OrphansDropped,
     ];
 }

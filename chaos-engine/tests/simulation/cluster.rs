@@ -252,7 +252,8 @@ impl State {
         if *at != current && self.scenario.bug != Some(Bug::BudgetWithoutVersion) {
             return None;
         }
-        versions.push(budget);
+        let last_kill = budget.last_kill.filter(|_| self.scenario.bug != Some(Bug::LastKillForgotten));
+        versions.push(WorkloadBudget { last_kill, ..budget });
         Some(BudgetVersion::At(versions.len().to_string()))
     }
 
