@@ -239,6 +239,9 @@ pub(crate) enum ClusterCommand {
         /// Deploy the bundled dispatch stack: resilient or fragile
         #[arg(long, value_name = "OVERLAY")]
         dispatch: Option<Overlay>,
+        /// Rides that its simulator requests in a second, at most 1000 (default: what the overlay says)
+        #[arg(long, value_name = "N", requires = "dispatch", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        rides: Option<u32>,
     },
     /// Hold a cluster until told to end; what `up` starts
     #[command(hide = true)]

@@ -84,7 +84,8 @@ impl Shown {
                 self.line(&format!("phase {}", phase.map_or("before", name_of)));
             }
             let news = usize::try_from(live.kills - kills).unwrap_or(usize::MAX).min(live.last_kills.len());
-            for ((_, pod), number) in live.last_kills.iter().rev().take(news).rev().zip(live.kills - news as u64 + 1..) {
+            for ((_, pod), number) in live.last_kills.iter().rev().take(news).rev().zip(live.kills - news as u64 + 1..)
+            {
                 self.line(&format!("kill {number}/{} {pod}", self.planned));
             }
             kills = live.kills;

@@ -11,6 +11,7 @@
 
 mod input;
 mod interrupted;
+mod standing;
 mod verdicts;
 
 use chaos_tests::Chaos;

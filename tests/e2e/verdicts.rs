@@ -78,7 +78,7 @@ fn run_folder(chaos: &Chaos) -> std::path::PathBuf {
     folders.remove(0)
 }
 
-fn result(chaos: &Chaos) -> Value {
+pub(crate) fn result(chaos: &Chaos) -> Value {
     let text = std::fs::read_to_string(run_folder(chaos).join("result.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }

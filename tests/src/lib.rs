@@ -78,6 +78,20 @@ impl Chaos {
         ended(self.command(args).output().expect("the program starts"))
     }
 
+    /// Runs it to its end, and to the end of its output: a child that keeps a pipe of ours open counts as its own.
+    ///
+    /// # Panics
+    /// It still runs, or its output is still open, after `within`.
+    pub fn run_within<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, args: I, within: Duration) -> Ended {
+        let mut command = self.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("the program starts");
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || send.send(child.wait_with_output()));
+        let output = receive.recv_timeout(within).expect("it ends, and lets go of its output, in time");
+        ended(output.expect("it can be waited for"))
+    }
+
     /// Starts it; its output goes to a file.
     pub fn start<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, args: I) -> Running {
         let log = self.path("log.txt");
@@ -140,6 +154,11 @@ impl Running {
     /// Sends it a signal.
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(pid_of(self.child.id()), signal).expect("it runs");
+    }
+
+    /// Its exit code if it has ended (`None` within if a signal ended it).
+    pub fn end(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().expect("it can be waited for").map(|status| status.code())
     }
 
     /// Waits for its end; gives its exit code, `None` if a signal ended it.

@@ -164,6 +164,12 @@ impl Cursor<'_> {
         Some((silent, interval))
     }
 
+    /// From when on a run that gives no sign of life until then has missed too many beats.
+    pub(super) fn silent_at(&self) -> Option<Timestamp> {
+        let Life::OfRun { heartbeat: Some(interval), .. } = self.spec.life else { return None };
+        Some(after(self.view.beat.or(self.state.began_at)?, interval * MISSED_BEATS))
+    }
+
     fn plan_if_allowed(&mut self) {
         let known = self.state.facts.is_some();
         if known && self.state.ledger.ended.is_none() && !self.view.suspended {

@@ -79,7 +79,10 @@ impl Cursor<'_> {
         if orphans.iter().any(|orphan| !self.state.fenced.contains(orphan)) {
             return match attempt.round {
                 round if round < MAX_ROUNDS => Ok(Examined::Orphaned(pick.workload.clone(), orphans)),
-                _ => Err(Refused::new(SkipReason::BudgetContended, "another operator drives this monkey at the same time")),
+                _ => Err(Refused::new(
+                    SkipReason::BudgetContended,
+                    "another operator drives this monkey at the same time",
+                )),
             };
         }
         let decision = self.admit(attempt, &pick, facts, &versioned.budget)?;
@@ -151,7 +154,8 @@ impl Cursor<'_> {
     /// Writes the intent and asks for the kill: the driver saves the one before it does the other.
     fn send(&mut self, decision: Decision) -> Action {
         let nonce = self.nonce(&decision);
-        let deadline = after(decision.at, SEND_WITHIN);
+        let stale = after(decision.at, SEND_WITHIN);
+        let deadline = self.silent_at().map_or(stale, |silent| silent.min(stale));
         let strike = decision.attempt.strike.clone();
         self.state.ledger.intents.push(IntentRecord {
             strike: strike.strike,

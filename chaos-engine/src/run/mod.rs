@@ -1,11 +1,14 @@
 //! One run of an experiment from the outside: carries out what `chaos_core::run` decides and records everything that happens.
 //! It must not judge: what a run proves is a function of its record.
 
+mod follow;
 mod killer;
 mod monkey;
+mod offset;
 mod own;
 mod prepare;
 mod sight;
+mod told;
 mod vigil;
 mod world;
 

@@ -1,13 +1,12 @@
 //! A run-owned `ChaosMonkey`: the operator kills, this run judges. Creates it, keeps its heartbeat, turns what its status says
 //! into events of the run, and removes it. It never kills anything itself.
 
-use std::collections::HashSet;
+use std::time::Duration;
 
 use chaos_core::api::{self, ChaosMonkey, ChaosMonkeyStatus, HeartbeatRef, Mode};
 use chaos_core::killer::EndReason;
 use chaos_core::model::MonkeyPlan;
-use chaos_core::record::{Event, Kill, RunTime};
-use futures::TryStreamExt as _;
+use chaos_core::record::{Event, RunTime};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
@@ -18,11 +17,17 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::RunError;
+use super::follow::follow;
+use super::offset::Offset;
+use super::told::Told;
 use crate::clock::RunClock;
 use crate::recorder::Recorder;
 
 /// Time between two heartbeats. Two missed ones stop the monkey.
-const BEAT: std::time::Duration = std::time::Duration::from_secs(2);
+const BEAT: Duration = Duration::from_secs(2);
+
+/// The first beats come faster, this far apart, so that the operator's clock is known before it kills.
+const FIRST_BEATS: (u32, Duration) = (20, Duration::from_millis(100));
 
 /// An offset of the clocks that is known this well is good enough, in nanoseconds: the verdict's own bound.
 const PRECISE: u64 = 50_000_000;
@@ -99,7 +104,7 @@ impl OwnedMonkey {
         }
         let (publish, view) = watch::channel(MonkeyView::default());
         let stop = CancellationToken::new();
-        let beat = tokio::spawn(beat(leases.clone(), name.clone(), stop.clone()));
+        let beat = tokio::spawn(beat(leases.clone(), name.clone(), clock, stop.clone()));
         let ears = Ears { monkeys: monkeys.clone(), name: name.clone(), clock, recorder, publish };
         let listen = tokio::spawn(ears.listen(stop.clone()));
         Ok(Self { name, monkeys, leases, uid, view, stop, tasks: vec![beat, listen] })
@@ -111,7 +116,7 @@ impl OwnedMonkey {
     }
 
     /// Suspends it, and waits (at most `patience`) until the operator says that no kill is open any more.
-    pub(super) async fn suspend(&self, patience: std::time::Duration) -> Result<(), RunError> {
+    pub(super) async fn suspend(&self, patience: Duration) -> Result<(), RunError> {
         let patch = serde_json::json!({"spec": {"suspend": true}});
         let patched = self.monkeys.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await;
         let generation = match patched {
@@ -125,7 +130,7 @@ impl OwnedMonkey {
                 match monkey {
                     Ok(None) => return,
                     Ok(Some(monkey)) if is_quiet(&monkey, generation) => return,
-                    Ok(Some(_)) | Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                    Ok(Some(_)) | Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
         };
@@ -167,117 +172,75 @@ struct Ears {
 impl Ears {
     async fn listen(self, stop: CancellationToken) {
         let mut tracker = Tracker::new(self.clock);
-        let mut stream = std::pin::pin!(watcher::watch_object(self.monkeys.clone(), &self.name));
-        loop {
-            let next = tokio::select! {
-                () = stop.cancelled() => return,
-                next = stream.try_next() => next,
-            };
-            match next {
-                Ok(Some(Some(monkey))) => {
-                    for event in tracker.take(monkey.status.as_ref(), self.clock.now()) {
-                        self.recorder.record(event);
-                    }
-                    self.publish.send_replace(view_of(&monkey));
+        let monkeys = watcher::watch_object(self.monkeys.clone(), &self.name);
+        follow(monkeys, &stop, |monkey| match monkey {
+            Some(monkey) => {
+                for event in tracker.take(monkey.status.as_ref(), self.clock.now()) {
+                    self.recorder.record(event);
                 }
-                Ok(Some(None)) => {
-                    self.publish.send_modify(|view| {
-                        view.done = true;
-                        view.gave_up = Some("the run's ChaosMonkey was deleted".to_owned());
-                    });
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::debug!(%error, "watch of the run's monkey broke, resuming");
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                }
+                self.publish.send_replace(view_of(&monkey));
             }
-        }
+            None => self.publish.send_modify(|view| {
+                view.done = true;
+                view.gave_up = Some("the run's ChaosMonkey was deleted".to_owned());
+            }),
+        })
+        .await;
     }
 }
 
 /// Turns the status of a monkey into events, each once.
 struct Tracker {
     clock: RunClock,
-    told: HashSet<String>,
-    skips: HashSet<u64>,
-    offset: Option<Offset>,
+    told: Told,
+    offset: Offset,
     /// When the first kill was learned of.
     first_kill: Option<RunTime>,
 }
 
-/// The operator's clock minus ours, and half the width of the interval it lies in. Nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Offset {
-    nanos: i64,
-    uncertainty: u64,
-}
-
 impl Tracker {
     fn new(clock: RunClock) -> Self {
-        Self { clock, told: HashSet::new(), skips: HashSet::new(), offset: None, first_kill: None }
+        Self { clock, told: Told::default(), offset: Offset::UNKNOWN, first_kill: None }
     }
 
     fn take(&mut self, status: Option<&ChaosMonkeyStatus>, now: RunTime) -> Vec<Event> {
         let Some(status) = status else { return Vec::new() };
-        let mut events = Vec::new();
-        if let Some(offset) = status.clock.as_ref().and_then(|reading| self.measure(reading, now))
-            && self.offset.is_none_or(|known| offset.uncertainty < known.uncertainty)
-        {
-            self.offset = Some(offset);
-            events.push(Event::Clock { at: now, offset: offset.nanos, uncertainty: offset.uncertainty });
-        }
-        for intent in &status.intents {
-            if self.told.insert(format!("intent {}", intent.nonce)) {
-                let (strike, nonce, victim) = (intent.strike, intent.nonce.clone(), intent.victim.clone());
-                events.push(Event::Intent { at: now, strike, nonce, victim });
-            }
-        }
-        let first = *self.first_kill.get_or_insert(now);
-        // A better reading of the operator's clock is worth a short wait: the instant of a kill decides which requests it
-        // stands for, and is recorded once.
-        let precise = self.offset.is_some_and(|offset| offset.uncertainty <= PRECISE);
+        let mut events: Vec<_> = self.measure(status, now).into_iter().collect();
+        events.extend(self.told.intents(&status.intents, now));
+        events.extend(self.told.skips(&status.skipped, now));
         if status.history.is_empty() {
-            self.first_kill = None;
-        } else if !precise && now.0.saturating_sub(first.0) < READING_WAIT {
             return events;
         }
-        for kill in &status.history {
-            if self.told.insert(format!("kill {}", kill.nonce)) {
-                events.push(Event::Kill(self.kill(kill, now)));
-            }
+        // A better reading of the operator's clock is worth a short wait: the instant of a kill decides which requests it
+        // stands for, and is recorded once.
+        let first = *self.first_kill.get_or_insert(now);
+        if self.offset.uncertainty() > PRECISE && now.0.saturating_sub(first.0) < READING_WAIT {
+            return events;
         }
-        for skip in &status.skipped {
-            if self.skips.insert(skip.strike) {
-                events.push(Event::Skipped { at: now, skip: skip.clone() });
-            }
-        }
+        let (clock, offset) = (self.clock, self.offset);
+        let instant = |kill: &api::KillRecord| {
+            let at = offset.ours(kill.at.0).map_or(now, |at| clock.from_timestamp(at));
+            // A kill cannot have been sent after we learned of it.
+            (at.min(now), offset.uncertainty())
+        };
+        events.extend(self.told.kills(&status.history, instant));
         events
     }
 
-    /// The operator read a heartbeat somewhere between our sending it and our seeing its note of that.
-    fn measure(&self, reading: &api::ClockReading, now: RunTime) -> Option<Offset> {
-        let sent = self.clock.from_timestamp(reading.heartbeat.0);
-        let width = now.0.checked_sub(sent.0)?;
-        let middle = self.clock.timestamp(RunTime(sent.0 + width / 2));
-        let nanos = reading.read_at.0.as_nanosecond() - middle.as_nanosecond();
-        Some(Offset { nanos: i64::try_from(nanos).ok()?, uncertainty: width / 2 })
-    }
-
-    fn kill(&self, kill: &api::KillRecord, now: RunTime) -> Kill {
-        let offset = self.offset.unwrap_or(Offset { nanos: 0, uncertainty: u64::MAX });
-        let ours = jiff::SignedDuration::from_nanos(offset.nanos);
-        let at = kill.at.0.checked_sub(ours).ok().map_or(now, |at| self.clock.from_timestamp(at));
-        Kill {
-            // A kill cannot have been sent after we learned of it.
-            at: at.min(now),
-            uncertainty: offset.uncertainty,
-            strike: kill.strike,
-            nonce: kill.nonce.clone(),
-            victim: kill.victim.clone(),
-            outcome: kill.outcome,
-            message: kill.message.clone(),
+    /// Learns of the operator's clock what this status tells, and says so if it is known better now.
+    fn measure(&mut self, status: &ChaosMonkeyStatus, now: RunTime) -> Option<Event> {
+        let before = self.offset.uncertainty();
+        if let Some(reading) = &status.clock {
+            self.offset.heard(reading.heartbeat.0, reading.read_at.0);
         }
+        let read = status.clock.iter().map(|reading| reading.read_at.0);
+        let decided = status.intents.iter().map(|intent| intent.decided_at.0);
+        let sent = status.history.iter().map(|kill| kill.at.0);
+        if let Some(written) = read.chain(decided).chain(sent).max() {
+            self.offset.told(written, self.clock.timestamp(now));
+        }
+        let uncertainty = self.offset.uncertainty();
+        (uncertainty < before).then(|| Event::Clock { at: now, offset: self.offset.nanos(), uncertainty })
     }
 }
 
@@ -327,12 +290,15 @@ fn heartbeat(monkey: &ChaosMonkey, order: &MonkeyOrder) -> Lease {
 }
 
 /// Renews the heartbeat until stopped. A beat that fails is tried again soon; whether the monkey stops meanwhile is the
-/// operator's to decide, from the Lease.
-async fn beat(leases: Api<Lease>, name: String, stop: CancellationToken) {
+/// operator's to decide, from the Lease. A beat is stamped by the run's clock: the operator's is measured against that.
+async fn beat(leases: Api<Lease>, name: String, clock: RunClock, stop: CancellationToken) {
+    let mut beats = 0;
     loop {
-        let patch = serde_json::json!({"spec": {"renewTime": MicroTime(Timestamp::now())}});
+        let patch = serde_json::json!({"spec": {"renewTime": MicroTime(clock.timestamp(clock.now()))}});
         let beat = leases.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        beats += 1;
         let pause = match beat {
+            Ok(_) if beats < FIRST_BEATS.0 => FIRST_BEATS.1,
             Ok(_) => BEAT,
             Err(error) => {
                 tracing::debug!(%error, "heartbeat failed");

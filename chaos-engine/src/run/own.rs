@@ -1,15 +1,14 @@
 //! A killer in this very process, for `fault.podKill`: the same strike machine as the operator's, kept by the run's journal.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use chaos_core::killer::{Killer, KillerSpec, KillerView, Ledger, RunIdentity};
 use chaos_core::model::{PodKill, Policy};
-use chaos_core::record::{Event, Kill};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::told::Told;
 use super::{RunError, RunOrder};
 use crate::clock::RunClock;
 use crate::drive::drive;
@@ -47,8 +46,7 @@ impl OwnKiller {
             recorder: order.recorder.clone(),
             publish,
             leave: left,
-            told: HashSet::new(),
-            skips: HashSet::new(),
+            told: Told::default(),
         };
         let mut world = KillWorld::new(access, keeper);
         let task = tokio::spawn(async move {
@@ -102,8 +100,7 @@ struct JournalKeeper {
     recorder: Recorder,
     publish: watch::Sender<Ledger>,
     leave: watch::Receiver<bool>,
-    told: HashSet<String>,
-    skips: HashSet<u64>,
+    told: Told,
 }
 
 impl Keeper for JournalKeeper {
@@ -119,30 +116,13 @@ impl Keeper for JournalKeeper {
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), JournalError> {
         let at = self.clock.now();
-        for intent in &ledger.intents {
-            if self.told.insert(format!("intent {}", intent.nonce)) {
-                let (strike, nonce, victim) = (intent.strike, intent.nonce.clone(), intent.victim.clone());
-                self.recorder.record_durably(Event::Intent { at, strike, nonce, victim }).await?;
-            }
+        let mut events = self.told.intents(&ledger.intents, at);
+        events.extend(self.told.kills(&ledger.history, |kill| (self.clock.from_timestamp(kill.at.0), 0)));
+        for event in events {
+            self.recorder.record_durably(event).await?;
         }
-        for kill in &ledger.history {
-            if self.told.insert(format!("kill {}", kill.nonce)) {
-                let kill = Kill {
-                    at: self.clock.from_timestamp(kill.at.0),
-                    uncertainty: 0,
-                    strike: kill.strike,
-                    nonce: kill.nonce.clone(),
-                    victim: kill.victim.clone(),
-                    outcome: kill.outcome,
-                    message: kill.message.clone(),
-                };
-                self.recorder.record_durably(Event::Kill(kill)).await?;
-            }
-        }
-        for skip in &ledger.skipped {
-            if self.skips.insert(skip.strike) {
-                self.recorder.record(Event::Skipped { at, skip: skip.clone() });
-            }
+        for event in self.told.skips(&ledger.skipped, at) {
+            self.recorder.record(event);
         }
         self.publish.send_replace(ledger.clone());
         Ok(())

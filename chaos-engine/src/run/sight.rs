@@ -4,13 +4,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chaos_core::record::{Event, PodChange, PodSighting};
-use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::{self, Event as Watched};
 use kube::{Api, Client, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
+use super::follow::follow;
 use crate::clock::RunClock;
 use crate::recorder::Recorder;
 
@@ -28,61 +28,35 @@ pub(super) struct Lookout {
 }
 
 impl Lookout {
-    /// Watches the pods of a namespace until stopped. A broken watch is resumed; nothing that changed meanwhile is lost,
-    /// as every relist is compared with what was known.
+    /// Watches the pods of a namespace until stopped. Nothing that changed while a watch was broken is lost, as every relist
+    /// is compared with what was known.
     pub(super) async fn watch_pods(self, namespace: String) {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
         let mut known = KnownPods::default();
-        let mut stream = std::pin::pin!(watcher::watcher(api, watcher::Config::default().any_semantic()));
-        loop {
-            let next = tokio::select! {
-                () = self.stop.cancelled() => return,
-                next = stream.try_next() => next,
-            };
-            match next {
-                Ok(Some(event)) => {
-                    for sighting in known.take(event) {
-                        self.record(sighting);
-                    }
-                }
-                Ok(None) => return,
-                // The watcher backs off on its own only between polls: a short pause keeps an unreachable server from being hammered.
-                Err(error) => self.pause(&error).await,
-            }
-        }
+        let events = watcher::watcher(pods, watcher::Config::default().any_semantic());
+        follow(events, &self.stop, |event| {
+            known.take(event).into_iter().for_each(|seen| self.record(seen));
+        })
+        .await;
     }
 
     /// Watches the endpoints of a namespace until stopped.
     pub(super) async fn watch_endpoints(self, namespace: String) {
-        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &namespace);
+        let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &namespace);
         let mut known = KnownEndpoints::default();
-        let mut stream = std::pin::pin!(watcher::watcher(api, watcher::Config::default().any_semantic()));
-        loop {
-            let next = tokio::select! {
-                () = self.stop.cancelled() => return,
-                next = stream.try_next() => next,
-            };
-            match next {
-                Ok(Some(event)) => {
-                    for out in known.take(event) {
-                        self.record(Seen { what: PodChange::EndpointOut, namespace: namespace.clone(), ..out });
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => self.pause(&error).await,
+        let events = watcher::watcher(slices, watcher::Config::default().any_semantic());
+        follow(events, &self.stop, |event| {
+            for out in known.take(event) {
+                self.record(Seen { namespace: namespace.clone(), ..out });
             }
-        }
+        })
+        .await;
     }
 
     fn record(&self, seen: Seen) {
         let Seen { what, namespace, pod, uid, owner_uid } = seen;
         let at = self.clock.now();
         self.recorder.record(Event::Pod(PodSighting { at, what, namespace, pod, uid, owner_uid }));
-    }
-
-    async fn pause(&self, error: &watcher::Error) {
-        tracing::debug!(%error, "watch broke, resuming");
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! `chaos cluster`: an embedded cluster that stays until it is told to go. `up` starts a process of its own that holds it; a
-//! state file in the user's runtime folder says which.
+//! state file in the user's runtime folder ([`held`]) says which.
+
+mod held;
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -13,7 +15,6 @@ use kube::{Api, Client, Config, ResourceExt as _};
 use local_cluster::Cluster;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::demo;
@@ -27,21 +28,15 @@ const UP_WITHIN: Duration = Duration::from_secs(90);
 /// A cluster that is told to go is gone by then.
 const DOWN_WITHIN: Duration = Duration::from_secs(20);
 
-/// The cluster that runs.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct State {
-    /// The process that holds it.
-    pid: i32,
-    /// When that process was started (clock ticks since boot): a pid alone may be somebody else's by now.
-    started: String,
-    /// Its kubeconfig.
-    kubeconfig: PathBuf,
-}
-
 pub(super) async fn cluster(global: &Global, args: ClusterArgs) -> Result<Exit, Failure> {
     match args.command {
-        ClusterCommand::Up { profile, operator, dispatch } => up(profile, operator, dispatch).await,
+        ClusterCommand::Up { profile, operator, dispatch, rides } => {
+            let overlay = dispatch.map(|overlay| match overlay {
+                Overlay::Resilient => "resilient",
+                Overlay::Fragile => "fragile",
+            });
+            up(profile, operator, overlay, rides).await
+        }
         ClusterCommand::Hold { profile } => hold(profile).await,
         ClusterCommand::Status => status().await,
         ClusterCommand::Kubeconfig => kubeconfig().await,
@@ -52,7 +47,7 @@ pub(super) async fn cluster(global: &Global, args: ClusterArgs) -> Result<Exit, 
 
 /// The configuration of the cluster that runs.
 pub(crate) async fn running_config() -> anyhow::Result<Config> {
-    let state = running()?.context("no embedded cluster runs; hint: `chaos cluster up`")?;
+    let state = held::running()?.context("no embedded cluster runs; hint: `chaos cluster up`")?;
     let kubeconfig =
         Kubeconfig::read_from(&state.kubeconfig).context("failed to read the embedded cluster's kubeconfig")?;
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -66,18 +61,22 @@ pub(crate) fn fresh_folder() -> Result<PathBuf, Failure> {
     Ok(base.join(format!("chaos-cluster-{}-{:08x}", std::process::id(), rand::random::<u32>())))
 }
 
-async fn up(profile: ClusterProfile, operator: bool, dispatch: Option<Overlay>) -> Result<Exit, Failure> {
-    if let Some(state) = running()? {
+async fn up(
+    profile: ClusterProfile,
+    operator: bool,
+    overlay: Option<&str>,
+    rides: Option<u32>,
+) -> Result<Exit, Failure> {
+    if let Some(state) = held::running()? {
         return Err(Failure::refused(anyhow::anyhow!(
             "an embedded cluster runs already (process {}); hint: `chaos cluster down`",
             state.pid
         )));
     }
-    tokio::time::timeout(UP_WITHIN, start_holder(profile)).await.context("the cluster did not come up in time")??;
+    start_holder(profile).await?;
     let target = Target::reach(running_config().await?, "embedded", true, Duration::from_secs(5)).await?;
-    match dispatch {
-        Some(Overlay::Resilient) => demo::deploy(&target, "resilient", None).await?,
-        Some(Overlay::Fragile) => demo::deploy(&target, "fragile", None).await?,
+    match overlay {
+        Some(overlay) => demo::deploy(&target, overlay, rides).await?,
         None if operator => {
             let objects = apply::documents("the operator's manifests", &super::install::demo_manifests())?;
             apply::apply(&target.client, &objects).await?;
@@ -85,7 +84,7 @@ async fn up(profile: ClusterProfile, operator: bool, dispatch: Option<Overlay>) 
         }
         None => (),
     }
-    let state = running()?.context("the cluster ended at once")?;
+    let state = held::running()?.context("the cluster ended at once")?;
     output::say("the embedded cluster is up:");
     output::data(&format!("export KUBECONFIG={}\n", state.kubeconfig.display()));
     Ok(Exit::OK)
@@ -97,20 +96,26 @@ async fn start_holder(profile: ClusterProfile) -> anyhow::Result<()> {
         ClusterProfile::Fast => "fast",
         ClusterProfile::KubernetesLike => "kubernetes-like",
     };
+    let (log, log_path) = held::open_log()?;
     let mut holder = tokio::process::Command::new(super::bundled::program()?)
         .args(["cluster", "hold", "--profile", profile])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
+        // Not ours: whoever reads our stderr to its end would wait for as long as the cluster stays.
+        .stderr(log)
         // Ctrl-C at the terminal that started it is not meant for it.
         .process_group(0)
         .spawn()
         .context("failed to start the cluster's process")?;
     let said = holder.stdout.take().context("the cluster's process has no output")?;
-    match BufReader::new(said).lines().next_line().await {
-        Ok(Some(line)) if line == UP => Ok(()),
-        _ => bail!("the cluster's process ended before it was up; its errors stand above"),
+    match tokio::time::timeout(UP_WITHIN, BufReader::new(said).lines().next_line()).await {
+        Ok(Ok(Some(line))) if line == UP => return Ok(()),
+        Ok(_) => (),
+        Err(_) => holder.kill().await.context("failed to end a cluster that does not come up")?,
     }
+    let told = std::fs::read_to_string(&log_path).unwrap_or_default();
+    held::forget()?;
+    bail!("the cluster's process did not come up: {}", told.trim());
 }
 
 /// What the holder says once the cluster is up.
@@ -120,12 +125,7 @@ async fn hold(profile: ClusterProfile) -> Result<Exit, Failure> {
     let mut asked = signals::listen().context("failed to listen for signals")?;
     let config = demo::cluster_config(demo::profile(profile), fresh_folder()?)?;
     let cluster = Cluster::start(config).await.context("failed to start the embedded cluster")?;
-    let pid = std::process::id().cast_signed();
-    let state =
-        State { pid, started: started(pid).unwrap_or_default(), kubeconfig: cluster.kubeconfig_path().to_path_buf() };
-    let file = state_file()?;
-    std::fs::write(&file, serde_json::to_vec(&state).context("failed to write the state")?)
-        .with_context(|| format!("failed to write {}", file.display()))?;
+    held::remember(cluster.kubeconfig_path())?;
     output::data(&format!("{UP}\n"));
     tokio::select! {
         // An error means that nobody can ask any more.
@@ -133,13 +133,13 @@ async fn hold(profile: ClusterProfile) -> Result<Exit, Failure> {
         () = cluster.ended() => (),
     }
     let stopped = cluster.stop().await;
-    std::fs::remove_file(&file).with_context(|| format!("failed to remove {}", file.display()))?;
+    held::forget()?;
     stopped.context("failed to stop the embedded cluster")?;
     Ok(Exit::OK)
 }
 
 async fn status() -> Result<Exit, Failure> {
-    let Some(state) = running()? else {
+    let Some(state) = held::running()? else {
         output::data("no embedded cluster runs\n");
         return Ok(Exit::OK);
     };
@@ -154,7 +154,7 @@ async fn status() -> Result<Exit, Failure> {
 }
 
 async fn kubeconfig() -> Result<Exit, Failure> {
-    let state = running()?.context("no embedded cluster runs; hint: `chaos cluster up`")?;
+    let state = held::running()?.context("no embedded cluster runs; hint: `chaos cluster up`")?;
     let text = tokio::fs::read_to_string(&state.kubeconfig).await.context("failed to read its kubeconfig")?;
     output::data(&text);
     Ok(Exit::OK)
@@ -173,13 +173,13 @@ async fn logs(global: &Global, pod: &str, follow: bool) -> Result<Exit, Failure>
 }
 
 async fn down() -> Result<Exit, Failure> {
-    let Some(state) = running()? else {
+    let Some(state) = held::running()? else {
         output::say("no embedded cluster runs");
         return Ok(Exit::OK);
     };
     kill(Pid::from_raw(state.pid), Signal::SIGTERM).context("failed to tell the cluster's process to end")?;
     let gone = async {
-        while started(state.pid).is_some_and(|now| now == state.started) {
+        while state.is_alive() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -190,45 +190,4 @@ async fn down() -> Result<Exit, Failure> {
 
 async fn client() -> anyhow::Result<Client> {
     Client::try_from(running_config().await?).context("failed to make a client")
-}
-
-/// The cluster that runs, if one does. The state of one whose process is gone is removed.
-fn running() -> anyhow::Result<Option<State>> {
-    let file = state_file()?;
-    let Ok(text) = std::fs::read(&file) else { return Ok(None) };
-    let state: Option<State> = serde_json::from_slice(&text).ok();
-    if let Some(state) = state.filter(|state| started(state.pid).is_some_and(|now| now == state.started)) {
-        return Ok(Some(state));
-    }
-    std::fs::remove_file(&file).with_context(|| format!("failed to remove {}", file.display()))?;
-    Ok(None)
-}
-
-/// When a process was started, as the kernel counts; `None` if there is no such process.
-fn started(pid: i32) -> Option<String> {
-    if cfg!(target_os = "linux") {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in parentheses may hold anything; what follows it is fixed. Field 22 of all is the start.
-        return stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned);
-    }
-    kill(Pid::from_raw(pid), None).ok().map(|()| String::new())
-}
-
-fn state_file() -> anyhow::Result<PathBuf> {
-    Ok(runtime_folder()?.join("cluster.json"))
-}
-
-fn runtime_folder() -> anyhow::Result<PathBuf> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let base = match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(folder) => PathBuf::from(folder).join("chaos"),
-        None => std::env::temp_dir().join(format!("chaos-{}", nix::unistd::getuid())),
-    };
-    // Only the user may enter: the kubeconfig of a cluster stands in it.
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&base)
-        .with_context(|| format!("failed to make the folder {}", base.display()))?;
-    Ok(base)
 }

@@ -1,0 +1,113 @@
+//! Which process holds the embedded cluster that stays: a state file in a folder that only this user may enter. It starts and
+//! ends nothing.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+
+/// The cluster that runs.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct State {
+    /// The process that holds it.
+    pub(super) pid: i32,
+    /// When that process was started (clock ticks since boot): a pid alone may be somebody else's by now.
+    started: String,
+    /// Its kubeconfig.
+    pub(super) kubeconfig: PathBuf,
+}
+
+impl State {
+    /// Whether the process that was meant is still there.
+    pub(super) fn is_alive(&self) -> bool {
+        started(self.pid).is_some_and(|now| now == self.started)
+    }
+}
+
+/// The cluster that runs, if one does. What one whose process is gone has left is removed.
+pub(super) fn running() -> anyhow::Result<Option<State>> {
+    let Ok(text) = std::fs::read(state_file()?) else { return Ok(None) };
+    let state: Option<State> = serde_json::from_slice(&text).ok();
+    if let Some(state) = state.filter(State::is_alive) {
+        return Ok(Some(state));
+    }
+    forget()?;
+    Ok(None)
+}
+
+/// Writes down that this process holds a cluster.
+pub(super) fn remember(kubeconfig: &Path) -> anyhow::Result<()> {
+    let pid = std::process::id().cast_signed();
+    let state = State { pid, started: started(pid).unwrap_or_default(), kubeconfig: kubeconfig.to_path_buf() };
+    let file = state_file()?;
+    let text = serde_json::to_vec(&state).context("failed to write the state")?;
+    std::fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))
+}
+
+/// Removes what is known of a cluster that is gone.
+pub(super) fn forget() -> anyhow::Result<()> {
+    for file in [state_file()?, log_file()?] {
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("failed to remove {}", file.display()));
+            }
+            _ => (),
+        }
+    }
+    // Kept if something else stands in it.
+    let _ = std::fs::remove_dir(runtime_folder()?);
+    Ok(())
+}
+
+/// Where the process that holds the cluster tells what goes wrong.
+pub(super) fn open_log() -> anyhow::Result<(File, PathBuf)> {
+    let path = log_file()?;
+    let file = File::create(&path).with_context(|| format!("failed to write {}", path.display()))?;
+    Ok((file, path))
+}
+
+fn state_file() -> anyhow::Result<PathBuf> {
+    Ok(runtime_folder()?.join("cluster.json"))
+}
+
+fn log_file() -> anyhow::Result<PathBuf> {
+    Ok(runtime_folder()?.join("cluster.log"))
+}
+
+/// A folder that belongs to this user and that nobody else may enter: the path of an administrator's kubeconfig is read from it.
+fn runtime_folder() -> anyhow::Result<PathBuf> {
+    let base = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(folder) => PathBuf::from(folder).join("chaos"),
+        None => std::env::temp_dir().join(format!("chaos-{}", nix::unistd::getuid())),
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&base)
+        .with_context(|| format!("failed to make the folder {}", base.display()))?;
+    // In a folder that everybody may write to, somebody else may have made it first.
+    let found =
+        std::fs::symlink_metadata(&base).with_context(|| format!("failed to look at the folder {}", base.display()))?;
+    let others_may = found.mode() & 0o077;
+    let is_ours = found.is_dir() && found.uid() == nix::unistd::getuid().as_raw() && others_may == 0;
+    ensure!(
+        is_ours,
+        "the folder {} is not this user's alone; hint: remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+        base.display()
+    );
+    Ok(base)
+}
+
+/// When a process was started, as the kernel counts; `None` if there is no such process.
+fn started(pid: i32) -> Option<String> {
+    if cfg!(target_os = "linux") {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in parentheses may hold anything; what follows it is fixed. Field 22 of all is the start.
+        return stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned);
+    }
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).ok().map(|()| String::new())
+}

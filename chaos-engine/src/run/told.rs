@@ -1,0 +1,59 @@
+//! What a killer's ledger says, as events of the run, each told once. Where the ledger comes from (this process, or a monkey's
+//! status) is not known here.
+
+use std::collections::HashSet;
+
+use chaos_core::api::{IntentRecord, KillRecord, SkipRecord};
+use chaos_core::record::{Event, Kill, RunTime};
+
+/// The records that were told already.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// By nonce.
+    intents: HashSet<String>,
+    /// By nonce.
+    kills: HashSet<String>,
+    /// By number of the strike.
+    skips: HashSet<u64>,
+}
+
+impl Told {
+    /// Intents that are new.
+    pub(super) fn intents(&mut self, intents: &[IntentRecord], at: RunTime) -> Vec<Event> {
+        let new = intents.iter().filter(|intent| self.intents.insert(intent.nonce.clone()));
+        let event = |intent: &IntentRecord| {
+            let (strike, nonce, victim) = (intent.strike, intent.nonce.clone(), intent.victim.clone());
+            Event::Intent { at, strike, nonce, victim }
+        };
+        new.map(event).collect()
+    }
+
+    /// Kill calls whose outcome is new. `instant` gives a kill's instant on the run's clock, and how well it is known in
+    /// nanoseconds.
+    pub(super) fn kills(
+        &mut self,
+        history: &[KillRecord],
+        instant: impl Fn(&KillRecord) -> (RunTime, u64),
+    ) -> Vec<Event> {
+        let new = history.iter().filter(|kill| self.kills.insert(kill.nonce.clone()));
+        let event = |kill: &KillRecord| {
+            let (at, uncertainty) = instant(kill);
+            Event::Kill(Kill {
+                at,
+                uncertainty,
+                strike: kill.strike,
+                nonce: kill.nonce.clone(),
+                victim: kill.victim.clone(),
+                outcome: kill.outcome,
+                message: kill.message.clone(),
+            })
+        };
+        new.map(event).collect()
+    }
+
+    /// Skips that are new.
+    pub(super) fn skips(&mut self, skipped: &[SkipRecord], at: RunTime) -> Vec<Event> {
+        let new = skipped.iter().filter(|skip| self.skips.insert(skip.strike));
+        new.map(|skip| Event::Skipped { at, skip: skip.clone() }).collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! A cluster that stays, and runs on it: every record of a kill tells the same, and a tool that is killed stops its monkey.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use chaos_core::api::ChaosMonkey;
+use chaos_tests::{Chaos, Ended};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::ListParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, ResourceExt as _};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::{SHORT, chaos, manifest};
+
+/// Whatever takes longer on a debug build and a busy machine hangs.
+const LONG: Duration = Duration::from_secs(240);
+/// Time between two heartbeats of a run.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// A standing cluster with the stack on it.
+struct Standing {
+    chaos: Chaos,
+    runtime: Runtime,
+    client: Client,
+    /// The cluster's own folder.
+    folder: PathBuf,
+}
+
+impl Standing {
+    fn up() -> Self {
+        let chaos = chaos();
+        // In a pipeline, as in `eval "$(chaos cluster up)"`.
+        let up = chaos.run_within(["cluster", "up", "--dispatch", "resilient", "--rides", "10"], LONG);
+        assert_eq!(up.code, Some(0), "{}", up.stderr);
+        let kubeconfig = PathBuf::from(up.stdout.trim().strip_prefix("export KUBECONFIG=").expect("a line to eval"));
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = Runtime::new().unwrap();
+        let client = runtime.block_on(async {
+            let read = Kubeconfig::read_from(&kubeconfig).unwrap();
+            let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
+            Client::try_from(config).unwrap()
+        });
+        Self { chaos, runtime, client, folder: kubeconfig.parent().unwrap().to_path_buf() }
+    }
+
+    /// The only run-owned monkey, if there is one now.
+    fn monkey(&self) -> Option<ChaosMonkey> {
+        let monkeys: Api<ChaosMonkey> = Api::namespaced(self.client.clone(), "dispatch");
+        self.runtime.block_on(async { monkeys.list(&ListParams::default()).await.unwrap().items.into_iter().next() })
+    }
+
+    /// Names of the pods that Events say were killed.
+    fn told_by_events(&self) -> BTreeSet<String> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), "dispatch");
+        let events = self.runtime.block_on(async { events.list(&ListParams::default()).await.unwrap() });
+        let killed = events.items.into_iter().filter(|event| event.reason.as_deref() == Some("Killed"));
+        killed.map(|event| event.regarding.unwrap().name.unwrap()).collect()
+    }
+
+    /// Names of the pods whose eviction by the operator the API server accepted.
+    fn told_by_audit(&self) -> BTreeSet<String> {
+        let log = std::fs::read_to_string(self.folder.join("audit.jsonl")).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let evicted = lines.filter(|line| {
+            line["objectRef"]["subresource"] == "eviction"
+                && line["verb"] == "create"
+                && line["responseStatus"]["code"] == 201
+                && line["user"]["username"] == "system:serviceaccount:chaos-system:chaos-operator"
+        });
+        evicted.map(|line| line["objectRef"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn down(self) {
+        let down: Ended = self.chaos.run_within(["cluster", "down"], LONG);
+        assert_eq!(down.code, Some(0), "{}", down.stderr);
+        self.chaos.expect_nothing_left(Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn status_events_journal_and_audit_log_tell_the_same_kills() {
+    let standing = Standing::up();
+    let chaos = &standing.chaos;
+    let mut running = chaos.start(["run", "--local", &manifest(chaos, SHORT)]);
+    // The monkey goes with its run: its status is read for as long as it is there.
+    let mut status = BTreeSet::new();
+    let end = loop {
+        let history = standing.monkey().and_then(|monkey| monkey.status).map(|status| status.history);
+        let pods = history.into_iter().flatten().map(|kill| (kill.victim.pod, kill.outcome));
+        status.extend(pods.filter(|(_, outcome)| *outcome == chaos_core::api::Outcome::Killed).map(|(pod, _)| pod));
+        if let Some(end) = running.end() {
+            break end;
+        }
+    };
+    // A busy machine may cost the evidence for a pass, but no record.
+    assert!(matches!(end, Some(0 | 7)), "{}", running.output());
+    let journal: BTreeSet<String> = crate::verdicts::result(chaos)["killRows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["outcome"] == "Killed")
+        .map(|row| row["victim"]["pod"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(journal.len() >= 11, "{journal:?}");
+    assert_eq!(status, journal, "status and journal");
+    assert_eq!(standing.told_by_events(), journal, "Events and journal");
+    assert_eq!(standing.told_by_audit(), journal, "audit log and journal");
+    assert!(standing.monkey().is_none(), "the run removes its monkey");
+    standing.down();
+}
+
+#[test]
+fn the_monkey_of_a_killed_tool_stops_within_two_heartbeats() {
+    let standing = Standing::up();
+    let chaos = &standing.chaos;
+    let mut running = chaos.start(["run", "--local", &manifest(chaos, SHORT)]);
+    running.expect_output("kill 2/", LONG);
+    running.signal(Signal::SIGKILL);
+    assert_eq!(running.expect_end(Duration::from_secs(5)), None);
+    let killed_at = Instant::now();
+    let ended = chaos_tests::wait(LONG, || standing.monkey().unwrap().status.unwrap().ended.is_some());
+    assert!(ended, "it goes on without its run");
+    let monkey = standing.monkey().unwrap();
+    let status = monkey.status.as_ref().unwrap();
+    let end = status.ended.as_ref().unwrap();
+    assert_eq!(end.reason, "HeartbeatLost", "{end:?}");
+    let last_beat = status.clock.as_ref().unwrap().read_at.0;
+    for kill in &status.history {
+        let silent = kill.at.0.duration_since(last_beat);
+        assert!(silent <= jiff::SignedDuration::try_from(BEAT * 2).unwrap(), "a kill {silent:#} after the last beat");
+    }
+    // Half a beat for the way of the last one, and what a busy machine takes to look.
+    assert!(killed_at.elapsed() < BEAT * 3 + Duration::from_secs(5), "{:?}", killed_at.elapsed());
+    let sent = standing.told_by_audit().len();
+    assert_eq!(sent, status.history.len(), "{} has kills that it does not tell", monkey.name_any());
+    standing.down();
+}
