@@ -11,6 +11,11 @@ pub const NAME: &str = "chaos-operator";
 
 const PORT: u16 = 8080;
 
+/// The operator's name as a user of the API.
+pub fn user() -> String {
+    format!("system:serviceaccount:{}:{NAME}", switch::NAMESPACE)
+}
+
 /// A file below `deploy/`: its name and its objects.
 type File = (String, Vec<Value>);
 

@@ -7,16 +7,17 @@ use anyhow::Context as _;
 use chaos_core::check::Row;
 use chaos_core::killer::calendar;
 use chaos_core::limits::{self, KillRequest, KillsDone, WorkloadBudget};
-use chaos_core::model::{Kill, Limits, Policy, Schedule, Target as PodTarget};
+use chaos_core::model::{Fault, Kill, Limits, Policy, Schedule, Target as PodTarget};
 use chaos_core::population::{PodFacts, Population};
 use chaos_core::validate::Manifest;
-use chaos_core::{api, eligible};
+use chaos_core::{api, eligible, plan};
 use chaos_engine::kube::{BudgetStore, Caller, Clients, Environment, PopulationReader};
 use comfy_table::{Table, presets};
 
 use crate::cli::{ExplainArgs, Format, Global};
 use crate::context::Target;
 use crate::exit::{Exit, Failure};
+use crate::permissions::Subject;
 use crate::{output, permissions};
 
 /// What a manifest says about whom and how, whatever kind it is.
@@ -26,6 +27,7 @@ struct Aim {
     kill: Kill,
     policy: Policy,
     schedule: Option<Schedule>,
+    killer: Subject,
 }
 
 pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<Exit, Failure> {
@@ -38,7 +40,8 @@ pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<Exit, 
     let population = reader.read().await.context("failed to read the cluster")?;
     let pod = find(&population, &args.pod, global.namespace.as_deref())?;
     let mut rows = decided(&aim, &population, pod, &clients).await?;
-    rows.extend(permissions::rows(&target.client, &pod.namespace, aim.kill.mode).await?);
+    let needed = plan::of_killer(aim.kill.mode, &pod.namespace);
+    rows.extend(permissions::rows(&target.client, aim.killer, needed).await);
     print(pod, &rows, args.format)?;
     Ok(Exit::OK)
 }
@@ -91,6 +94,10 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
     Ok(match first {
         Manifest::Experiment(experiment) => Aim {
             policy: Policy::cli(experiment.namespace.clone()),
+            killer: match experiment.fault {
+                Fault::PodKill(_) => Subject::Ourselves,
+                Fault::Monkey(_) => Subject::Operator,
+            },
             kill: experiment.fault.kill().clone(),
             limits: experiment.limits,
             target: experiment.target,
@@ -102,6 +109,7 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
             limits: monkey.limits,
             target: monkey.target,
             schedule: Some(monkey.schedule),
+            killer: Subject::Operator,
         },
     })
 }

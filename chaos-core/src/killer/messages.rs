@@ -56,8 +56,13 @@ pub enum Action {
 pub enum BudgetVersion {
     /// There is none yet: it has to be created.
     Absent,
-    /// Its resourceVersion.
-    At(String),
+    /// It is there, in this version.
+    At {
+        /// Its resourceVersion.
+        version: String,
+        /// Its UID: a server makes a Lease anew if one that was deleted meanwhile is written without it.
+        uid: String,
+    },
 }
 
 /// A budget as it was read.

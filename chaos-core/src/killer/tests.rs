@@ -169,7 +169,7 @@ impl Play {
     fn versioned(&self) -> VersionedBudget {
         let version = match self.budget.0 {
             0 => BudgetVersion::Absent,
-            version => BudgetVersion::At(version.to_string()),
+            version => BudgetVersion::At { version: version.to_string(), uid: "lease".into() },
         };
         VersionedBudget { version, budget: self.budget.1.clone() }
     }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use objections::{Objection, ObjectionReason};
-pub use permissions::Permission;
+pub use permissions::{Permission, of_killer};
 pub use power::{ClaimPlan, Power};
 pub use schedule::ExpectedStrike;
 

@@ -21,16 +21,28 @@ pub struct Permission {
     pub verb: &'static str,
 }
 
-/// All that are needed, each once.
+/// What whoever kills pods of a namespace must be allowed to do: for `podKill` the one who runs the experiment, for a
+/// monkey the operator.
+pub fn of_killer(mode: KillMode, namespace: &str) -> BTreeSet<Permission> {
+    let mut all = on("", "", "namespaces", &["get"]);
+    all.extend(on(namespace, "", "pods", &["list"]));
+    for resource in ["deployments", "replicasets", "statefulsets"] {
+        all.extend(on(namespace, "apps", resource, &["list"]));
+    }
+    all.extend(on(namespace, "policy", "poddisruptionbudgets", &["list"]));
+    all.extend(on(namespace, "coordination.k8s.io", "leases", &["get", "create", "update"]));
+    all.extend(match mode {
+        KillMode::Evict => on(namespace, "", "pods/eviction", &["create"]),
+        KillMode::Delete => on(namespace, "", "pods", &["delete"]),
+    });
+    all
+}
+
+/// All that are needed by the one who runs an experiment, each once.
 pub(super) fn needed(experiment: &Experiment, population: &Population) -> Vec<Permission> {
-    let mut all = BTreeSet::new();
+    let (mut all, mut killers) = (BTreeSet::new(), BTreeSet::new());
     let mut add = |namespace: &str, group: &str, resource: &str, verbs: &[&'static str]| {
-        all.extend(verbs.iter().map(|verb| Permission {
-            namespace: namespace.to_owned(),
-            group: group.to_owned(),
-            resource: resource.to_owned(),
-            verb,
-        }));
+        all.extend(on(namespace, group, resource, verbs));
     };
     let scope = &experiment.target.namespaces;
     let targeted = population.namespaces.iter().filter(|namespace| scope.contains(&namespace.name, &namespace.labels));
@@ -43,11 +55,7 @@ pub(super) fn needed(experiment: &Experiment, population: &Population) -> Vec<Pe
         add(namespace, "policy", "poddisruptionbudgets", &["list"]);
         add(namespace, "discovery.k8s.io", "endpointslices", &["list", "watch"]);
         if let Fault::PodKill(kill) = &experiment.fault {
-            match kill.kill.mode {
-                KillMode::Evict => add(namespace, "", "pods/eviction", &["create"]),
-                KillMode::Delete => add(namespace, "", "pods", &["delete"]),
-            }
-            add(namespace, "coordination.k8s.io", "leases", &["get", "create", "update"]);
+            killers.extend(of_killer(kill.kill.mode, namespace));
         }
     }
     if matches!(experiment.fault, Fault::Monkey(_)) {
@@ -75,5 +83,17 @@ pub(super) fn needed(experiment: &Experiment, population: &Population) -> Vec<Pe
             add(namespace, "", "services", &["get"]);
         }
     }
+    all.append(&mut killers);
     all.into_iter().collect()
+}
+
+fn on(namespace: &str, group: &str, resource: &str, verbs: &[&'static str]) -> BTreeSet<Permission> {
+    let (namespace, group, resource) = (namespace.to_owned(), group.to_owned(), resource.to_owned());
+    let permission = |verb: &&'static str| Permission {
+        namespace: namespace.clone(),
+        group: group.clone(),
+        resource: resource.clone(),
+        verb,
+    };
+    verbs.iter().map(permission).collect()
 }

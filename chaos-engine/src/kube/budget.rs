@@ -54,8 +54,7 @@ impl BudgetStore {
         let budget = serde_json::from_str(text).map_err(|error| {
             format!("failed to read the budget in Lease {}: {error}; hint: was it edited?", lease_name(&workload.uid))
         })?;
-        let version = lease.metadata.resource_version.unwrap_or_default();
-        Ok(VersionedBudget { version: BudgetVersion::At(version), budget })
+        Ok(VersionedBudget { version: version_of(lease), budget })
     }
 
     /// Writes the budget of a workload if it is still at that version.
@@ -66,10 +65,10 @@ impl BudgetStore {
         };
         let written: Result<Lease, CallError> = match at {
             BudgetVersion::Absent => self.write.create(&folder_of(workload), &lease).await,
-            BudgetVersion::At(_) => self.write.replace(&path_of(workload), &lease).await,
+            BudgetVersion::At { .. } => self.write.replace(&path_of(workload), &lease).await,
         };
         match written {
-            Ok(lease) => Stored::Done(BudgetVersion::At(lease.metadata.resource_version.unwrap_or_default())),
+            Ok(lease) => Stored::Done(version_of(lease)),
             // Gone between read and write: deleted with its workload, or by hand.
             Err(error) if error.is_conflict() || error.is_not_found() => Stored::Conflict,
             Err(error) if error.may_have_happened() => Stored::Unknown(error.to_string()),
@@ -84,14 +83,16 @@ impl BudgetStore {
         budget: &WorkloadBudget,
     ) -> Result<Lease, serde_json::Error> {
         let text = serde_json::to_string(budget)?;
+        let (resource_version, uid) = match at {
+            BudgetVersion::Absent => (None, None),
+            BudgetVersion::At { version, uid } => (Some(version.clone()), Some(uid.clone())),
+        };
         Ok(Lease {
             metadata: ObjectMeta {
                 name: Some(lease_name(&workload.uid)),
                 namespace: Some(workload.namespace.clone()),
-                resource_version: match at {
-                    BudgetVersion::Absent => None,
-                    BudgetVersion::At(version) => Some(version.clone()),
-                },
+                resource_version,
+                uid,
                 labels: Some(BTreeMap::from([(LABEL.to_owned(), "true".to_owned())])),
                 annotations: Some(BTreeMap::from([(ANNOTATION.to_owned(), text)])),
                 owner_references: Some(vec![OwnerReference {
@@ -109,6 +110,13 @@ impl BudgetStore {
                 ..LeaseSpec::default()
             }),
         })
+    }
+}
+
+fn version_of(lease: Lease) -> BudgetVersion {
+    BudgetVersion::At {
+        version: lease.metadata.resource_version.unwrap_or_default(),
+        uid: lease.metadata.uid.unwrap_or_default(),
     }
 }
 

@@ -143,6 +143,10 @@ pub(crate) fn millis(millis: i64) -> SignedDuration {
     SignedDuration::from_millis(millis)
 }
 
+fn version(number: usize) -> BudgetVersion {
+    BudgetVersion::At { version: number.to_string(), uid: "lease".into() }
+}
+
 pub(crate) fn key(workload: &str) -> WorkloadKey {
     WorkloadKey {
         namespace: NS.into(),
@@ -236,7 +240,7 @@ impl State {
             Some(Bug::BudgetFromCache) => versions[versions.len().saturating_sub(3)].clone(),
             _ => budget.clone(),
         };
-        VersionedBudget { version: BudgetVersion::At(versions.len().to_string()), budget }
+        VersionedBudget { version: version(versions.len()), budget }
     }
 
     /// Writes a budget if it is still at that version. Whether it was.
@@ -247,14 +251,13 @@ impl State {
         budget: WorkloadBudget,
     ) -> Option<BudgetVersion> {
         let versions = self.budgets.entry(workload.uid.clone()).or_default();
-        let current =
-            if versions.is_empty() { BudgetVersion::Absent } else { BudgetVersion::At(versions.len().to_string()) };
+        let current = if versions.is_empty() { BudgetVersion::Absent } else { version(versions.len()) };
         if *at != current && self.scenario.bug != Some(Bug::BudgetWithoutVersion) {
             return None;
         }
         let last_kill = budget.last_kill.filter(|_| self.scenario.bug != Some(Bug::LastKillForgotten));
         versions.push(WorkloadBudget { last_kill, ..budget });
-        Some(BudgetVersion::At(versions.len().to_string()))
+        Some(version(versions.len()))
     }
 
     /// Carries a kill out some time later.

@@ -132,12 +132,7 @@ impl ApiServer {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ApiServerError> {
-        let stop = self.state.shutdown.clone();
-        let shutdown = async move {
-            shutdown.await;
-            stop.cancel();
-        };
-        Ok(axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await?)
+        Ok(axum::serve(listener, self.router()).with_graceful_shutdown(self.stopping(shutdown)).await?)
     }
 
     /// Serves the same over TLS, which is what kubectl needs to send its token.
@@ -147,13 +142,20 @@ impl ApiServer {
         certificate: &ServingCertificate,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ApiServerError> {
+        let listener = tls::TlsListener::new(listener, certificate)?;
+        Ok(axum::serve(listener, self.router()).with_graceful_shutdown(self.stopping(shutdown)).await?)
+    }
+
+    /// Ends watches and logs too once it is asked to stop: they would hold a graceful end up for ever.
+    fn stopping(
+        &self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let stop = self.state.shutdown.clone();
-        let shutdown = async move {
+        async move {
             shutdown.await;
             stop.cancel();
-        };
-        let listener = tls::TlsListener::new(listener, certificate)?;
-        Ok(axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await?)
+        }
     }
 
     /// A token for a service account, valid for as long as the account exists.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::auth::Identity;
 use super::error::{ApiError, ApiResult};
-use super::registry::ResourceType;
+use super::write::Admission;
 use crate::store::selector::LabelSelector;
 use crate::store::{GroupResource, ObjectKey, Store};
 
@@ -42,16 +42,10 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
-/// One request as policies see it. `old` and `object` are `null` where there is none.
+/// One request as policies see it.
 #[derive(Debug)]
 pub(crate) struct Attempt<'a> {
-    pub(crate) operation: &'static str,
-    pub(crate) ty: &'a ResourceType,
-    pub(crate) subresource: &'static str,
-    pub(crate) key: &'a ObjectKey,
-    pub(crate) object: &'a Value,
-    pub(crate) old: &'a Value,
-    pub(crate) options: &'a Value,
+    pub(crate) write: &'a Admission<'a>,
     pub(crate) identity: &'a Identity,
     pub(crate) dry_run: bool,
 }
@@ -59,7 +53,7 @@ pub(crate) struct Attempt<'a> {
 /// Refuses what a policy denies.
 pub(crate) fn check(store: &Store, attempt: &Attempt<'_>) -> ApiResult<()> {
     // Nobody may lock the cluster's owner out of the policies themselves.
-    if attempt.ty.group == GROUP {
+    if attempt.write.ty.group == GROUP {
         return Ok(());
     }
     let policies = GroupResource::new(GROUP, "validatingadmissionpolicies");
@@ -81,8 +75,8 @@ pub(crate) fn check(store: &Store, attempt: &Attempt<'_>) -> ApiResult<()> {
                 why.message
             );
             return Err(ApiError::denied_by_policy(
-                &attempt.ty.group_resource(),
-                &attempt.key.name,
+                &attempt.write.ty.group_resource(),
+                &attempt.write.key.name,
                 &message,
                 &why.reason,
             ));
@@ -111,28 +105,28 @@ fn matches_resources(store: &Store, constraints: &Value, attempt: &Attempt<'_>, 
     is_meant
         && !any(&constraints["excludeResourceRules"])
         && selects(&constraints["namespaceSelector"], &namespace_object(store, attempt))
-        && (selects(&constraints["objectSelector"], attempt.object)
-            || selects(&constraints["objectSelector"], attempt.old))
+        && (selects(&constraints["objectSelector"], attempt.write.object)
+            || selects(&constraints["objectSelector"], attempt.write.old))
 }
 
 fn matches_rule(rule: &Value, attempt: &Attempt<'_>) -> bool {
     let has = |field: &str, wanted: &str| texts(&rule[field]).iter().any(|item| *item == "*" || *item == wanted);
-    let plural = &attempt.ty.plural;
-    let resource = |rule: &str| match (rule.split_once('/'), attempt.subresource) {
+    let plural = &attempt.write.ty.plural;
+    let resource = |rule: &str| match (rule.split_once('/'), attempt.write.subresource) {
         (None, "") => rule == "*" || rule == plural,
         (Some((base, sub)), _) => {
             (base == "*" || base == plural)
-                && (sub == attempt.subresource || (sub == "*" && !attempt.subresource.is_empty()))
+                && (sub == attempt.write.subresource || (sub == "*" && !attempt.write.subresource.is_empty()))
                 || rule == "*/*"
         }
         (None, _) => false,
     };
     let names = texts(&rule["resourceNames"]);
-    has("operations", attempt.operation)
-        && has("apiGroups", &attempt.ty.group)
-        && has("apiVersions", &attempt.ty.version)
+    has("operations", attempt.write.operation)
+        && has("apiGroups", &attempt.write.ty.group)
+        && has("apiVersions", &attempt.write.ty.version)
         && texts(&rule["resources"]).into_iter().any(resource)
-        && (names.is_empty() || names.contains(&attempt.key.name.as_str()))
+        && (names.is_empty() || names.contains(&attempt.write.key.name.as_str()))
 }
 
 fn selects(selector: &Value, object: &Value) -> bool {
@@ -144,7 +138,7 @@ fn selects(selector: &Value, object: &Value) -> bool {
 }
 
 fn namespace_object(store: &Store, attempt: &Attempt<'_>) -> Value {
-    let key = ObjectKey::new("", &attempt.key.namespace);
+    let key = ObjectKey::new("", &attempt.write.key.namespace);
     store.get(&GroupResource::new("", "namespaces"), &key).map_or(Value::Null, |found| found.value().clone())
 }
 
@@ -205,30 +199,30 @@ fn evaluate(context: &Context<'_>, expression: &Value) -> Result<Cel, String> {
 
 fn context(store: &Store, attempt: &Attempt<'_>) -> Context<'static> {
     let mut context = Context::default().with_all();
-    let ty = attempt.ty;
+    let ty = attempt.write.ty;
     let kind = json!({"group": ty.group, "version": ty.version, "kind": ty.kind});
     let resource = json!({"group": ty.group, "version": ty.version, "resource": ty.plural});
     let request = json!({
         "kind": kind,
         "resource": resource,
-        "subResource": attempt.subresource,
+        "subResource": attempt.write.subresource,
         "requestKind": kind,
         "requestResource": resource,
-        "requestSubResource": attempt.subresource,
-        "name": attempt.key.name,
-        "namespace": attempt.key.namespace,
-        "operation": attempt.operation,
+        "requestSubResource": attempt.write.subresource,
+        "name": attempt.write.key.name,
+        "namespace": attempt.write.key.namespace,
+        "operation": attempt.write.operation,
         "userInfo": {
             "username": attempt.identity.user,
             "groups": attempt.identity.groups,
             "uid": attempt.identity.uid,
         },
         "dryRun": attempt.dry_run,
-        "options": attempt.options,
+        "options": attempt.write.options,
     });
     for (name, value) in [
-        ("object", attempt.object),
-        ("oldObject", attempt.old),
+        ("object", attempt.write.object),
+        ("oldObject", attempt.write.old),
         ("request", &request),
         ("namespaceObject", &namespace_object(store, attempt)),
     ] {

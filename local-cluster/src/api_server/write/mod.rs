@@ -48,19 +48,9 @@ impl Transaction<'_> {
     }
 
     /// Asks the admission policies.
-    pub(crate) fn admit(&self, request: &Admission<'_>) -> ApiResult<()> {
+    pub(crate) fn admit(&self, write: &Admission<'_>) -> ApiResult<()> {
         let Some(identity) = self.requester else { return Ok(()) };
-        let attempt = policy::Attempt {
-            operation: request.operation,
-            ty: request.ty,
-            subresource: request.subresource,
-            key: request.key,
-            object: request.object,
-            old: request.old,
-            options: request.options,
-            identity,
-            dry_run: self.dry_run,
-        };
+        let attempt = policy::Attempt { write, identity, dry_run: self.dry_run };
         policy::check(self.store, &attempt)
     }
 
