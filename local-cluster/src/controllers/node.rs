@@ -1,7 +1,8 @@
 //! Node lifecycle: a node whose lease is not renewed becomes NotReady, its pods stop being Ready, and after a while they are
 //! deleted so that they are made elsewhere.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +10,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, PodCondition, Taint};
 use kube::ResourceExt;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::events::{Notice, Recorder};
 use super::writer::Writer;
@@ -118,9 +120,22 @@ pub(super) struct NodeController {
     pub(super) leases: Cache<Lease>,
     pub(super) recorder: Recorder,
     pub(super) timings: NodeTimings,
+    /// Nodes found silent, and since when, on this process's own clock.
+    pub(super) suspects: Mutex<HashMap<String, Instant>>,
 }
 
 impl NodeController {
+    /// Whether a silent node was found silent before, a renewal ago. A machine that slept, or a process that was stopped, wakes up
+    /// with every lease too old: the kubelets must have had their turn before any of them is given up.
+    fn is_confirmed(&self, node: &str, is_silent: bool) -> bool {
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_silent {
+            suspects.remove(node);
+            return true;
+        }
+        suspects.entry(node.to_owned()).or_insert_with(Instant::now).elapsed() >= self.timings.renew
+    }
+
     async fn apply(&self, node: &Node, action: Action) -> kube::Result<Sync> {
         match action {
             Action::MarkUnreachable => self.mark_unreachable(node).await?,
@@ -200,8 +215,12 @@ impl Controller for NodeController {
             self.leases.get(LEASE_NAMESPACE, &key.name).and_then(|lease| lease.spec.as_ref()?.renew_time.clone());
         let pods = self.pods.cache().list().into_iter().filter(|pod| node_of(pod) == Some(key.name.as_str()));
         let pods: Vec<_> = pods.collect();
+        let actions = sync(&node, renewed.map(|time| time.0), &pods, self.timings, Timestamp::now());
+        if !self.is_confirmed(&key.name, actions.contains(&Action::MarkUnreachable)) {
+            return Ok(Sync::After(self.timings.renew + Duration::from_millis(10)));
+        }
         let mut outcome = Sync::Done;
-        for action in sync(&node, renewed.map(|time| time.0), &pods, self.timings, Timestamp::now()) {
+        for action in actions {
             if let later @ Sync::After(_) = self.apply(&node, action).await? {
                 outcome = later;
             }

@@ -276,6 +276,7 @@ impl ControllerEnvironment {
             leases: caches.leases.clone(),
             recorder: self.recorder::<NodeController>(),
             timings: self.node_timings,
+            suspects: std::sync::Mutex::default(),
         };
         self.spawn(controller, queue);
     }
