@@ -80,6 +80,11 @@ impl Failure {
         Self { exit: Exit::INVALID_RUN, error: error.into() }
     }
 
+    /// The same, with what to do about it.
+    pub(crate) fn hint(self, hint: &str) -> Self {
+        Self { error: anyhow::anyhow!("{:#}; hint: {hint}", self.error), ..self }
+    }
+
     /// The code this failure leaves with.
     pub(crate) fn exit(&self) -> Exit {
         self.exit

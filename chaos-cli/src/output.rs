@@ -26,7 +26,10 @@ pub(crate) fn init(global: &Global) {
     choice.write_global();
     let filter = tracing_subscriber::EnvFilter::try_from_env("CHAOS_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     if logs.try_init().is_err() {
         tracing::debug!("logging was set up already");
     }

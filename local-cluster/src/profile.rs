@@ -30,7 +30,7 @@ impl Profile {
                 back_off: BackOff { first: Duration::from_millis(100), max: Duration::from_secs(5) },
                 node: NodeTimings {
                     renew: Duration::from_secs(1),
-                    grace: Duration::from_secs(4),
+                    grace: Duration::from_secs(8),
                     eviction: Duration::from_secs(5),
                 },
             },

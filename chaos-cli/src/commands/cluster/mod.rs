@@ -74,6 +74,17 @@ async fn up(
         )));
     }
     start_holder(profile).await?;
+    fill(operator, overlay, rides).await.map_err(|failure| {
+        failure.hint("the cluster stays for a look: `chaos cluster status`, `chaos cluster down`")
+    })?;
+    let state = held::running()?.context("the cluster ended at once")?;
+    output::say("the embedded cluster is up:");
+    output::data(&format!("export KUBECONFIG={}\n", state.kubeconfig.display()));
+    Ok(Exit::OK)
+}
+
+/// Puts on the cluster what was asked for.
+async fn fill(operator: bool, overlay: Option<&str>, rides: Option<u32>) -> Result<(), Failure> {
     let target = Target::reach(running_config().await?, "embedded", true, Duration::from_secs(5)).await?;
     match overlay {
         Some(overlay) => demo::deploy(&target, overlay, rides).await?,
@@ -84,10 +95,7 @@ async fn up(
         }
         None => (),
     }
-    let state = held::running()?.context("the cluster ended at once")?;
-    output::say("the embedded cluster is up:");
-    output::data(&format!("export KUBECONFIG={}\n", state.kubeconfig.display()));
-    Ok(Exit::OK)
+    Ok(())
 }
 
 /// Starts the process that holds the cluster, and waits until it says that it is up.
