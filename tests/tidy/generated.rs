@@ -5,15 +5,22 @@ use std::collections::BTreeSet;
 use crate::tree::{files, read, root};
 
 #[test]
-fn deploy_is_what_the_code_generates() {
-    let mut wanted: Vec<(String, String)> = chaos_operator::manifests::all();
-    wanted.extend(chaos_core::schema::crd_files());
-    for (file, yaml) in wanted {
-        let path = format!("deploy/{file}");
-        let found = std::fs::read_to_string(root().join(&path)).unwrap_or_default();
+fn deploy_and_schemas_are_what_the_code_generates() {
+    let deploy = chaos_operator::manifests::files().into_iter().chain(chaos_core::schema::crd_files());
+    let schemas = chaos_core::schema::schema_files();
+    let wanted = deploy
+        .map(|(file, text)| (format!("deploy/{file}"), text))
+        .chain(schemas.into_iter().map(|(file, text)| (format!("schemas/{file}"), text)));
+    let write = std::env::var_os("CHAOS_WRITE").is_some();
+    for (path, text) in wanted {
+        let file = root().join(&path);
+        if write {
+            std::fs::create_dir_all(file.parent().expect("a file stands in a folder")).expect("a folder");
+            std::fs::write(&file, &text).expect("a file of the checkout");
+        }
         assert!(
-            found == yaml,
-            "{path} is not what the code generates; hint: CHAOS_WRITE=1 cargo test -p chaos-tests --test tidy"
+            std::fs::read_to_string(&file).unwrap_or_default() == text,
+            "{path} is not what the code generates; hint: CHAOS_WRITE=1 cargo test --workspace --test tidy"
         );
     }
 }

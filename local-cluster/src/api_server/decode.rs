@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::error::{ApiError, ApiResult};
 use super::registry::{Origin, ResourceType};
 use super::write::FieldValidation;
-use super::{compact, crd, quantity};
+use super::{compact, crd, protobuf, quantity};
 use crate::store::ObjectKey;
 
 /// A decoded object and what the client should be told about it.
@@ -16,15 +16,22 @@ pub(crate) struct Decoded {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Reads JSON, or YAML where the content type says so.
+/// Reads JSON, or YAML or Kubernetes' protobuf where the content type says so.
 pub(crate) fn parse_body(content_type: &str, body: &[u8]) -> ApiResult<Value> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Null);
     }
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if media_type == protobuf::MEDIA_TYPE {
+        let why = |error| ApiError::bad_request(format!("failed to read the protobuf body: {error}"));
+        return protobuf::decode(body).map_err(why);
+    }
     let is_known = media_type.is_empty() || media_type.contains("json") || media_type.contains("yaml");
     if !is_known {
-        return Err(ApiError::unsupported_media_type(media_type, &["application/json", "application/yaml"]));
+        return Err(ApiError::unsupported_media_type(
+            media_type,
+            &["application/json", "application/yaml", protobuf::MEDIA_TYPE],
+        ));
     }
     match serde_json::from_slice(body) {
         Ok(value) => Ok(value),

@@ -21,6 +21,7 @@ mod metrics;
 mod openapi;
 mod patch;
 mod policy;
+mod protobuf;
 mod quantity;
 mod rbac;
 mod read;

@@ -121,8 +121,7 @@ async fn hostile_input_is_answered_with_a_status() {
     }
     let huge = vec![b' '; 3 * 1024 * 1024 + 1];
     assert_eq!(raw(&server, &[admin, json_type], "POST", PODS, &huge).await.0, 413);
-    let (code, _) =
-        raw(&server, &[admin, ("content-type", "application/vnd.kubernetes.protobuf")], "POST", PODS, b"k8s").await;
+    let (code, _) = raw(&server, &[admin, ("content-type", "application/cbor")], "POST", PODS, b"k8s").await;
     assert_eq!(code, 415);
     let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yaml\n";
     let (code, status) =
