@@ -49,6 +49,17 @@ pub(crate) fn name_of(object: &DynamicObject) -> String {
     }
 }
 
+/// Whether this cluster serves the kind of that object now.
+pub(crate) async fn is_served(client: &Client, object: &DynamicObject) -> anyhow::Result<bool> {
+    let types = object.types.as_ref().with_context(|| format!("{} has no apiVersion and kind", object.name_any()))?;
+    match kube::discovery::pinned_kind(client, &kube::core::GroupVersionKind::try_from(types)?).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(kube::Error::Discovery(_)) => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("failed to find {} {}", types.api_version, types.kind)),
+    }
+}
+
 async fn api_of(client: &Client, object: &DynamicObject) -> anyhow::Result<Api<DynamicObject>> {
     let types = object.types.as_ref().with_context(|| format!("{} has no apiVersion and kind", object.name_any()))?;
     let gvk = kube::core::GroupVersionKind::try_from(types)?;

@@ -6,6 +6,7 @@ use chaos_core::population::SwitchState;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::permitted::Permissions;
 use crate::shared::SchemaState;
 
 /// What conditions are made of.
@@ -16,6 +17,7 @@ pub(crate) struct Facts<'a> {
     pub invalid: Option<&'a str>,
     pub schema: &'a SchemaState,
     pub switch: SwitchState,
+    pub permissions: &'a Permissions,
     /// Why the cluster could not be seen last time, if it could not.
     pub blind: Option<&'a str>,
     /// The schedule allows kills now.
@@ -28,21 +30,31 @@ type Finding = (bool, &'static str, String);
 
 /// Brings the conditions of a status up to date.
 pub(crate) fn update(status: &mut ChaosMonkeyStatus, facts: &Facts<'_>) {
-    let (ready, active, complete) = (ready(facts), active(status, facts), complete(status));
-    for (kind, (is_true, reason, message)) in [("Ready", ready), ("Active", active), ("Complete", complete)] {
+    let found = [
+        ("Ready", ready(facts)),
+        ("Active", active(status, facts)),
+        ("Permitted", permitted(facts)),
+        ("Complete", complete(status)),
+    ];
+    for (kind, (is_true, reason, message)) in found {
         set(status, kind, is_true, reason, message, facts);
     }
 }
 
 /// Why kills are held although the spec is in order, in words.
-pub(crate) fn hold(schema: &SchemaState, switch: SwitchState) -> Option<String> {
+pub(crate) fn hold(
+    schema: &SchemaState,
+    switch: SwitchState,
+    permissions: &Permissions,
+    spec: &ChaosMonkeySpec,
+) -> Option<String> {
     match schema {
         SchemaState::Unknown(why) => return Some(format!("the served schema is not known: {why}")),
         SchemaState::Other(why) => return Some(format!("the served schema is not ours: {why}")),
         SchemaState::Same => {}
     }
     match switch {
-        SwitchState::Running => None,
+        SwitchState::Running => permissions.hold(spec).map(|(_, why)| why),
         SwitchState::Stopped => Some("the stop switch of the cluster is on".to_owned()),
         SwitchState::Missing => Some("the stop switch of the cluster is missing, which counts as stopped".to_owned()),
         SwitchState::Unreadable => {
@@ -60,6 +72,9 @@ fn ready(facts: &Facts<'_>) -> Finding {
         SchemaState::Other(why) => return (false, "SchemaMismatch", why.clone()),
         SchemaState::Same => {}
     }
+    if let Some((reason, why)) = facts.permissions.hold(facts.spec) {
+        return (false, reason, why);
+    }
     match facts.blind {
         Some(why) => (false, "ClusterUnseen", why.to_owned()),
         None => (true, "Ready", "it can act".to_owned()),
@@ -76,13 +91,20 @@ fn active(status: &ChaosMonkeyStatus, facts: &Facts<'_>) -> Finding {
     if facts.invalid.is_some() {
         return (false, "Invalid", "the spec is not valid".to_owned());
     }
-    if let Some(why) = hold(facts.schema, facts.switch) {
+    if let Some(why) = hold(facts.schema, facts.switch, facts.permissions, facts.spec) {
         return (false, "Stopped", why);
     }
     if !facts.is_in_schedule {
         return (false, "OutsideSchedule", "the schedule allows no kill at this time".to_owned());
     }
     (true, "Active", "it may kill".to_owned())
+}
+
+fn permitted(facts: &Facts<'_>) -> Finding {
+    match facts.permissions.lacks(facts.spec) {
+        Some((reason, why)) => (false, reason, why),
+        None => (true, "Permitted", "the operator may do what this monkey takes".to_owned()),
+    }
 }
 
 fn complete(status: &ChaosMonkeyStatus) -> Finding {

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::conditions;
+use crate::permitted::Permissions;
 use crate::shared::{SchemaState, Shared};
 use crate::signals::Pulse;
 use crate::store::{StatusStore, StoreError};
@@ -38,6 +39,7 @@ pub(crate) struct StatusKeeper {
     pulse: Option<Pulse>,
     switch: watch::Receiver<SwitchState>,
     schema: watch::Receiver<SchemaState>,
+    permissions: watch::Receiver<Permissions>,
     rest: CancellationToken,
     blind: Option<String>,
     /// A write that failed outside `save`: the machine leaves, and this is why.
@@ -58,9 +60,21 @@ pub(crate) struct Parts {
 impl StatusKeeper {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { shared, store, object, schedule, pulse, rest } = parts;
-        let (switch, schema) = (shared.switch.subscribe(), shared.schema.subscribe());
         let basis = basis(&store.object().spec);
-        Self { shared, store, object, basis, schedule, pulse, switch, schema, rest, blind: None, failed: None }
+        Self {
+            switch: shared.switch.subscribe(),
+            schema: shared.schema.subscribe(),
+            permissions: shared.permissions.subscribe(),
+            shared,
+            store,
+            object,
+            basis,
+            schedule,
+            pulse,
+            rest,
+            blind: None,
+            failed: None,
+        }
     }
 
     /// Tells again what an earlier process may not have got round to telling.
@@ -98,6 +112,7 @@ impl StatusKeeper {
             invalid: None,
             schema: &self.schema.borrow().clone(),
             switch: *self.switch.borrow(),
+            permissions: &self.permissions.borrow().clone(),
             blind: self.blind.as_deref(),
             is_in_schedule: calendar::stretch(&self.schedule, now).active,
             now,
@@ -152,7 +167,12 @@ impl Keeper for StatusKeeper {
 
     async fn view(&mut self) -> KillerView {
         let object = self.object.borrow_and_update().clone();
-        let hold = conditions::hold(&self.schema.borrow_and_update(), *self.switch.borrow_and_update());
+        let hold = conditions::hold(
+            &self.schema.borrow_and_update(),
+            *self.switch.borrow_and_update(),
+            &self.permissions.borrow_and_update(),
+            &object.spec,
+        );
         let leave = self.rest.is_cancelled() || self.is_superseded(&object);
         if !leave && let Err(error) = self.put(self.store.status(), &object).await {
             self.failed.get_or_insert(error);
@@ -192,15 +212,22 @@ impl Keeper for StatusKeeper {
             () = beat => {}
             _ = self.switch.changed() => {}
             _ = self.schema.changed() => {}
+            _ = self.permissions.changed() => {}
             () = news(&mut self.object, self.store.object()) => {}
         }
     }
 
     fn looked(&mut self, seen: Result<&Arc<Population>, &str>) {
         self.blind = seen.err().map(str::to_owned);
+        if self.blind.is_some() {
+            self.shared.refused.notify_one();
+        }
     }
 
     fn answered(&mut self, order: &KillOrder, answer: &KillAnswer) {
+        if answer.kind == KillAnswerKind::Refused {
+            self.shared.refused.notify_one();
+        }
         // A strike that was put off was late on purpose.
         if answer.kind == KillAnswerKind::Accepted && order.strike.waiting_for.is_none() {
             self.shared.metrics.sent(answer.at.duration_since(order.strike.at.0).as_secs_f64());
@@ -236,7 +263,7 @@ pub(crate) fn names(object: &ChaosMonkey) -> (&str, &str) {
 }
 
 /// The monkey, as Events name it.
-fn reference(object: &ChaosMonkey) -> ObjectReference {
+pub(crate) fn reference(object: &ChaosMonkey) -> ObjectReference {
     use kube::Resource as _;
     object.object_ref(&())
 }

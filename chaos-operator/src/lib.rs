@@ -7,15 +7,19 @@
 //!   └ monkey ── reads the object afresh, claims it, validates it, runs drive() on it, and starts over when the spec changes
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
 //! signals ── the stop switch, the served schema and the heartbeats, each read at least once a second or so
+//! permitted ── what this process may do, asked of the API server
 //! serve ── /livez /readyz /metrics, the only listener
 //! ```
 
+mod admission;
 mod args;
 mod conditions;
+pub mod grants;
 mod keeper;
 pub mod manifests;
 mod metrics;
 mod monkey;
+mod permitted;
 mod schema;
 mod serve;
 mod shared;
@@ -71,6 +75,7 @@ pub async fn run_on(
     background.spawn(teller.run());
     background.spawn(signals::follow_switch(shared.clone()));
     background.spawn(signals::follow_schema(shared.clone()));
+    background.spawn(permitted::follow(shared.clone()));
     background.spawn(serve::serve(listener, shared.clone()));
     let (leading, is_leader) = watch::channel(!args.leader_election());
     let election = args.leader_election().then(|| {

@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     leader: Gauge,
     monkeys: Gauge,
     switch_running: Gauge,
+    permissions_missing: Gauge,
     recovery: Histogram,
     lag: Histogram,
     claim: Histogram,
@@ -55,6 +56,7 @@ impl Metrics {
             leader: Gauge::default(),
             monkeys: Gauge::default(),
             switch_running: Gauge::default(),
+            permissions_missing: Gauge::default(),
             recovery: Histogram::new(exponential_buckets(0.05, 2.0, 14)),
             lag: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             claim: Histogram::new(exponential_buckets(0.005, 2.0, 12)),
@@ -84,6 +86,11 @@ impl Metrics {
             "chaos_switch_running",
             "1 while the stop switch of the cluster says Running",
             self.switch_running.clone(),
+        );
+        r.register(
+            "chaos_permissions_missing",
+            "Verbs of the shipped roles that this process has not",
+            self.permissions_missing.clone(),
         );
         r.register_with_unit(
             "chaos_recovery",
@@ -152,6 +159,10 @@ impl Metrics {
 
     pub(crate) fn switch_is_running(&self, running: bool) {
         self.switch_running.set(i64::from(running));
+    }
+
+    pub(crate) fn misses_permissions(&self, verbs: usize) {
+        self.permissions_missing.set(i64::try_from(verbs).unwrap_or(i64::MAX));
     }
 
     /// The next strike of a monkey; `None`: there is none.

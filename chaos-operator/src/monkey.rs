@@ -10,13 +10,13 @@ use chaos_core::model::{Heartbeat, Monkey, Tenure};
 use chaos_core::validate::{self, Meta};
 use chaos_engine::drive::drive;
 use chaos_engine::kill::{ClusterAccess, KillWorld};
-use chaos_engine::kube::Environment;
+use chaos_engine::kube::{Environment, Happening};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::conditions::{self, Facts};
-use crate::keeper::{Parts, StatusKeeper, basis, names};
+use crate::keeper::{Parts, StatusKeeper, basis, names, reference};
 use crate::shared::Shared;
 use crate::signals::Pulse;
 use crate::store::{StatusStore, StoreError};
@@ -55,6 +55,13 @@ pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<Ch
             Err(error) => {
                 let (namespace, monkey) = names(&seen);
                 tracing::warn!(%error, namespace, monkey, "starting over");
+                if let StoreError::Call(refused) = &error
+                    && refused.is_forbidden()
+                {
+                    shared.refused.notify_one();
+                    // Its status cannot say so.
+                    shared.tell(Happening::of_refusal(&reference(&seen), refused));
+                }
                 shared.metrics.failed(error.as_str());
                 pause = if began.elapsed() > WENT_WELL { BACKOFF.0 } else { pause };
                 tokio::select! {
@@ -146,6 +153,7 @@ async fn refuse(shared: &Shared, store: &mut StatusStore, why: &str) -> Result<(
         invalid: Some(why),
         schema: &schema,
         switch: *shared.switch.borrow(),
+        permissions: &shared.permissions.borrow().clone(),
         blind: None,
         is_in_schedule: true,
         now: Timestamp::now(),

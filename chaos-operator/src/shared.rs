@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, Clients, EventSink, Happening};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::OperatorArgs;
 use crate::metrics::Metrics;
+use crate::permitted::Permissions;
 use crate::teller::Teller;
 
 /// Events that may wait to be told.
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub clients: Clients,
     /// The operator's own namespace.
     pub namespace: String,
+    /// The only namespace whose monkeys are worked on; absent: all.
+    pub watched: Option<String>,
     /// Who this is, for people: in Leases and Events.
     pub identity: String,
     /// Which process this is: a restarted one is another.
@@ -30,6 +33,9 @@ pub(crate) struct Shared {
     pub stop: CancellationToken,
     pub switch: watch::Sender<SwitchState>,
     pub schema: watch::Sender<SchemaState>,
+    pub permissions: watch::Sender<Permissions>,
+    /// A call was refused: the permissions may be other ones now.
+    pub refused: Notify,
     events: mpsc::Sender<Happening>,
     started: Instant,
     alive_at: AtomicU64,
@@ -53,12 +59,16 @@ impl Shared {
         let shared = Self {
             clients,
             namespace: args.operator_namespace().to_owned(),
+            watched: args.watched_namespace().map(str::to_owned),
             identity: args.identity().to_owned(),
             instance: format!("{}/{}", args.identity(), uuid::Uuid::new_v4().simple()),
             metrics: Metrics::new(),
             stop,
             switch: watch::channel(SwitchState::Unreadable).0,
             schema: watch::channel(SchemaState::Unknown("it has not been read yet".to_owned())).0,
+            permissions: watch::channel(Permissions::Unknown("the permissions have not been asked for yet".to_owned()))
+                .0,
+            refused: Notify::new(),
             events,
             started: Instant::now(),
             alive_at: AtomicU64::new(0),

@@ -1,33 +1,89 @@
-//! `install` and `uninstall`: the CRDs, the permissions and the operator of a cluster.
+//! `install` and `uninstall`: the CRDs, the permissions, the second lock and the operator of a cluster.
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+use chaos_core::api::{labels, switch};
+use chaos_operator::manifests::{self, Installation};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{DeleteParams, DynamicObject};
+use kube::{Api, Client};
 
-use crate::apply;
-use crate::cli::{Global, InstallArgs};
+use crate::cli::{Global, InstallArgs, UninstallArgs};
 use crate::context::Target;
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::{apply, output, ready};
 
 const CONNECT: Duration = Duration::from_secs(10);
 
 pub(super) async fn install(global: &Global, args: &InstallArgs) -> Result<Exit, Failure> {
-    let manifests = manifests();
     if args.print {
-        output::data(&manifests);
+        output::data(&manifests(args, args.environment.as_deref()));
         return Ok(Exit::OK);
     }
     let target = Target::connect(global, CONNECT).await?;
     target.confirm(global, "install CRDs, permissions and the operator")?;
-    let objects = apply::documents("the bundled manifests", &manifests)?;
-    apply::apply(&target.client, &objects).await?;
+    let before = Before::read(&target.client).await?;
+    let environment = args.environment.clone().or_else(|| before.environment.clone());
+    let objects = apply::documents("the bundled manifests", &manifests(args, environment.as_deref()))?;
+    for object in &objects {
+        let what = apply::name_of(object);
+        match kind(object) {
+            // An installation that is brought up to date must not turn a stopped switch back on.
+            "ConfigMap" if before.installed => {}
+            "NetworkPolicy" if !apply::is_served(&target.client, object).await? => {
+                output::say(&format!("left out, as this cluster serves no such kind: {what}"));
+            }
+            _ => apply::apply(&target.client, std::slice::from_ref(object)).await?,
+        }
+    }
+    if !args.wait.is_zero() {
+        let pods = ready::wait(&target.client, &[switch::NAMESPACE], args.wait).await?;
+        output::say(&format!("the operator is ready ({pods} pods)"));
+    }
+    if before.is_stopped() {
+        output::say("the stop switch of the cluster says stop, and is left as it is; hint: `chaos resume --all`");
+    }
     output::say("installed; next: label a namespace and pod templates chaos.dispatch.dev/enabled=true");
     Ok(Exit::OK)
 }
 
-pub(super) async fn uninstall(global: &Global, args: &InstallArgs) -> Result<Exit, Failure> {
-    let manifests = manifests();
+/// What an earlier installation left to be kept.
+struct Before {
+    /// The operator's namespace exists.
+    installed: bool,
+    environment: Option<String>,
+    switch: Option<ConfigMap>,
+}
+
+impl Before {
+    async fn read(client: &Client) -> anyhow::Result<Self> {
+        let namespace = Api::<Namespace>::all(client.clone()).get_opt(switch::NAMESPACE).await;
+        let namespace = namespace.with_context(|| format!("failed to read namespace {}", switch::NAMESPACE))?;
+        let map = Api::<ConfigMap>::namespaced(client.clone(), switch::NAMESPACE).get_opt(switch::NAME).await;
+        let map = map.with_context(|| format!("failed to read ConfigMap {}/{}", switch::NAMESPACE, switch::NAME))?;
+        let labels = namespace.as_ref().and_then(|namespace| namespace.metadata.labels.as_ref());
+        let environment = labels.and_then(|labels| labels.get(labels::ENVIRONMENT)).cloned();
+        Ok(Self { installed: namespace.is_some(), environment, switch: map })
+    }
+
+    /// Missing counts as stopped, as for the operator.
+    fn is_stopped(&self) -> bool {
+        let data = self.switch.as_ref().and_then(|map| map.data.as_ref());
+        self.installed && data.and_then(|data| data.get(switch::KEY)).is_none_or(|state| state != switch::RUNNING)
+    }
+}
+
+fn kind(object: &DynamicObject) -> &str {
+    object.types.as_ref().map_or("", |types| &types.kind)
+}
+
+fn manifests(args: &InstallArgs, environment: Option<&str>) -> String {
+    joined(manifests::for_cluster(&Installation { environment, image: &args.image, replicas: args.replicas }))
+}
+
+pub(super) async fn uninstall(global: &Global, args: &UninstallArgs) -> Result<Exit, Failure> {
+    let manifests = joined(manifests::for_cluster(&Installation::default()));
     if args.print {
         output::data(&manifests);
         return Ok(Exit::OK);
@@ -40,14 +96,10 @@ pub(super) async fn uninstall(global: &Global, args: &InstallArgs) -> Result<Exi
     Ok(Exit::OK)
 }
 
-fn manifests() -> String {
-    joined(chaos_operator::manifests::all())
-}
-
-/// The same for an embedded cluster: its environment is called demo.
+/// What an embedded cluster gets: one operator, and its environment is called demo.
 #[cfg(feature = "bundled")]
 pub(crate) fn demo_manifests() -> String {
-    joined(chaos_operator::manifests::for_environment("demo"))
+    joined(manifests::for_environment("demo"))
 }
 
 /// CRDs first, as the operator's manifests may hold objects of them.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use sha2::{Digest as _, Sha256};
 
 use super::call::{CallError, Caller};
 
@@ -84,6 +85,23 @@ impl Happening {
             note: shorten(&format!("strike {} on {} skipped: {}", skip.strike, skip.group, skip.message)),
             is_warning: false,
             at: skip.at.0,
+        }
+    }
+
+    /// The server refuses what the work on an object takes; told of the object, once for each thing refused.
+    pub fn of_refusal(object: &ObjectReference, error: &CallError) -> Self {
+        let uid = object.uid.as_deref().unwrap_or_default();
+        let note = shorten(&error.to_string());
+        let digest = Sha256::digest(&note)[..4].iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        Self {
+            name: format!("chaos-refused-{}-{digest}", &uid[..uid.len().min(8)]),
+            regarding: object.clone(),
+            related: None,
+            reason: "PermissionMissing".to_owned(),
+            action: "Reconcile",
+            note,
+            is_warning: true,
+            at: Timestamp::now(),
         }
     }
 }

@@ -10,6 +10,8 @@
     reason = "a test fails by panicking, and knows the names of its files"
 )]
 
+mod permissions;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
@@ -77,8 +79,13 @@ impl Fixture {
 
     /// An operator with the rights of its `ServiceAccount`, and nothing more.
     fn operator(&self, name: &str) -> Operator {
+        self.operator_at(name, "127.0.0.1:0")
+    }
+
+    /// The same, with health and metrics at that address.
+    fn operator_at(&self, name: &str, address: &str) -> Operator {
         let client = self.server.client(Identity::service_account("chaos-system", "chaos-operator"));
-        let args = Cli::parse_from(["test", "--listen", "127.0.0.1:0", "--pod-name", name]).operator;
+        let args = Cli::parse_from(["test", "--listen", address, "--pod-name", name]).operator;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {

@@ -1,0 +1,222 @@
+//! Whether this process may do everything in [`GRANTS`], asked of the API server. A verb that is missing is told by name, in
+//! conditions and on `/readyz`, before something fails for the lack of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos_core::api::{ChaosMonkeySpec, GroupBy, KillMode};
+use chaos_engine::kube::{CallError, Caller};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use tokio::time::{sleep, timeout};
+
+use crate::grants::{GRANTS, Grant, Role};
+use crate::shared::Shared;
+
+/// Permissions are asked for this often while all are there, and while one is missing.
+const EVERY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(2));
+/// However often calls are refused, permissions are asked for this far apart.
+const LEAST: Duration = Duration::from_secs(1);
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+
+/// A verb that this process has not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Missing {
+    pub verb: &'static str,
+    pub grant: &'static Grant,
+}
+
+/// What is known about the permissions of this process.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Permissions {
+    /// Nothing: why not.
+    Unknown(String),
+    /// Which of [`GRANTS`] are missing.
+    Known(Vec<Missing>),
+}
+
+/// Why something may not be done: stable reason and words.
+pub(crate) type Lack = (&'static str, String);
+
+impl PartialEq for Missing {
+    fn eq(&self, other: &Self) -> bool {
+        self.verb == other.verb && std::ptr::eq(self.grant, other.grant)
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { verb, grant } = self;
+        let dot = if grant.group.is_empty() { "" } else { "." };
+        write!(f, "{verb} {}{dot}{}", grant.resource, grant.group)?;
+        if grant.role == Role::Own { write!(f, " in the operator's namespace") } else { Ok(()) }?;
+        write!(f, " ({})", grant.purpose)
+    }
+}
+
+impl Permissions {
+    /// What a monkey with this spec misses.
+    pub(crate) fn lacks(&self, spec: &ChaosMonkeySpec) -> Option<Lack> {
+        self.tell(|grant| concerns(grant, spec))
+    }
+
+    /// What a monkey with this spec misses and cannot kill without.
+    pub(crate) fn hold(&self, spec: &ChaosMonkeySpec) -> Option<Lack> {
+        self.tell(|grant| grant.to_kill && concerns(grant, spec))
+    }
+
+    /// What no monkey can kill without.
+    pub(crate) fn lacks_always(&self) -> Option<Lack> {
+        self.tell(|grant| grant.to_kill && !matches!(grant.role, Role::Nodes | Role::Delete))
+    }
+
+    fn tell(&self, is_meant: impl Fn(&Grant) -> bool) -> Option<Lack> {
+        let missing = match self {
+            Self::Unknown(why) => return Some(("PermissionsUnknown", why.clone())),
+            Self::Known(missing) => missing.iter().filter(|missing| is_meant(missing.grant)),
+        };
+        let missing: Vec<_> = missing.map(ToString::to_string).collect();
+        let hint = "hint: `chaos install`, or see docs/permissions.md";
+        let text = format!("the operator may not {}; {hint}", missing.join(", "));
+        (!missing.is_empty()).then_some(("PermissionMissing", text))
+    }
+}
+
+/// Whether the work on a monkey with this spec takes that grant.
+fn concerns(grant: &Grant, spec: &ChaosMonkeySpec) -> bool {
+    let kill = &spec.fault.pod_kill;
+    match (grant.role, grant.resource) {
+        (Role::Delete, _) => kill.mode == KillMode::Delete,
+        (Role::Nodes, _) => {
+            let groups = matches!(kill.group, GroupBy::Zone | GroupBy::Node);
+            groups || spec.target.nodes.is_some() || !spec.target.zones.is_empty()
+        }
+        (_, "pods/eviction") => kill.mode == KillMode::Evict,
+        _ => true,
+    }
+}
+
+/// Follows the permissions of this process; asks at once when a call was refused.
+pub(crate) async fn follow(shared: Arc<Shared>) {
+    let caller = shared.reads();
+    while !shared.stop.is_cancelled() {
+        let known = match missing(&caller, &shared).await {
+            Ok(missing) => Permissions::Known(missing),
+            // Out of reach: what is known stays known, and other signals hold the kills.
+            Err(error) if matches!(*shared.permissions.borrow(), Permissions::Known(_)) => {
+                tracing::debug!(%error, "failed to ask for permissions");
+                shared.permissions.borrow().clone()
+            }
+            Err(error) => Permissions::Unknown(format!("the permissions are not known: {error}")),
+        };
+        let pause = if known == Permissions::Known(Vec::new()) { EVERY.0 } else { EVERY.1 };
+        take(&shared, known);
+        sleep(LEAST).await;
+        let _ = timeout(pause, shared.refused.notified()).await;
+    }
+}
+
+fn take(shared: &Shared, known: Permissions) {
+    if let Permissions::Known(missing) = &known {
+        // What is not part of every installation is not missed by every one.
+        let missed = missing.iter().filter(|missing| missing.grant.role != Role::Delete);
+        shared.metrics.misses_permissions(missed.count());
+    }
+    let told = known.tell(|grant| grant.role != Role::Delete);
+    let changed = shared.permissions.send_if_modified(|before| std::mem::replace(before, known.clone()) != known);
+    match told {
+        Some((_, told)) if changed => tracing::warn!("{told}"),
+        None if changed => tracing::info!("no permission is missing"),
+        _ => {}
+    }
+}
+
+async fn missing(caller: &Caller, shared: &Shared) -> Result<Vec<Missing>, CallError> {
+    let mut missing = Vec::new();
+    for grant in GRANTS {
+        for &verb in grant.verbs {
+            if !is_allowed(caller, shared, grant, verb).await? {
+                missing.push(Missing { verb, grant });
+            }
+        }
+    }
+    Ok(missing)
+}
+
+async fn is_allowed(caller: &Caller, shared: &Shared, grant: &Grant, verb: &str) -> Result<bool, CallError> {
+    let (resource, subresource) = match grant.resource.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+        None => (grant.resource, None),
+    };
+    let namespace = match grant.role {
+        Role::Own => Some(shared.namespace.clone()),
+        Role::Nodes => None,
+        Role::Cluster | Role::Delete => shared.watched.clone(),
+    };
+    let attributes = ResourceAttributes {
+        namespace,
+        verb: Some(verb.to_owned()),
+        group: Some(grant.group.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource,
+        name: grant.name.map(str::to_owned),
+        ..ResourceAttributes::default()
+    };
+    let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
+    let review = SelfSubjectAccessReview { spec, ..Default::default() };
+    let answer: SelfSubjectAccessReview = caller.create(REVIEWS, &review).await?;
+    Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn spec(change: impl FnOnce(&mut Value)) -> ChaosMonkeySpec {
+        let mut spec = json!({
+            "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
+            "fault": {"podKill": {"mode": "Evict"}}, "mode": "Live",
+            "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
+            "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "30s",
+                "maxBlind": "30s", "allowForce": false},
+        });
+        change(&mut spec);
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn without(verb: &'static str, resource: &str) -> Permissions {
+        let grant = GRANTS.iter().find(|grant| grant.resource == resource && grant.verbs.contains(&verb));
+        Permissions::Known(vec![Missing { verb, grant: grant.unwrap() }])
+    }
+
+    #[test]
+    fn a_missing_verb_is_told_by_name_with_what_is_lost() {
+        let permissions = without("create", "pods/eviction");
+        let (reason, told) = permissions.lacks(&spec(|_| ())).unwrap();
+        assert_eq!(reason, "PermissionMissing");
+        assert!(told.contains("create pods/eviction (the kill, in Evict mode)"), "{told}");
+        assert!(permissions.hold(&spec(|_| ())).is_some() && permissions.lacks_always().is_some());
+        assert!(without("list", "deployments").lacks_always().unwrap().1.contains("list deployments.apps"));
+    }
+
+    #[test]
+    fn nothing_is_killed_while_the_permissions_are_not_known() {
+        let unknown = Permissions::Unknown("not asked yet".to_owned());
+        assert_eq!(unknown.hold(&spec(|_| ())).unwrap().0, "PermissionsUnknown");
+        assert!(unknown.lacks_always().is_some());
+        assert!(Permissions::Known(Vec::new()).hold(&spec(|_| ())).is_none());
+    }
+
+    #[test]
+    fn a_kill_is_not_held_for_what_it_does_not_take() {
+        assert!(without("create", "events").lacks(&spec(|_| ())).is_some());
+        assert!(without("create", "events").hold(&spec(|_| ())).is_none());
+        assert!(without("list", "nodes").lacks(&spec(|_| ())).is_none());
+        assert!(without("list", "nodes").hold(&spec(|spec| spec["target"]["zones"] = json!(["a"]))).is_some());
+        let delete = spec(|spec| spec["fault"]["podKill"]["mode"] = json!("Delete"));
+        assert!(without("create", "pods/eviction").hold(&delete).is_none());
+        assert!(without("delete", "pods").hold(&delete).is_some());
+        assert!(without("delete", "pods").lacks_always().is_none());
+    }
+}
