@@ -60,6 +60,12 @@ struct Outcomes {
     turns: u64,
 }
 
+impl Outcomes {
+    fn plus(self, other: Self) -> Self {
+        Self { kills: self.kills + other.kills, turns: self.turns + other.turns }
+    }
+}
+
 fn killer(scenario: &Scenario, run: &str) -> Killer {
     let spec = json!({
         "target": {"workloads": [{"kind": "StatefulSet", "name": "trips"}, {"kind": "StatefulSet", "name": "gateway"}]},
@@ -248,23 +254,28 @@ fn broken(scenario: Scenario) -> Option<String> {
 
 #[test]
 fn no_schedule_breaks_an_invariant() {
-    let mut total = Outcomes::default();
     let schedules = count(2_000);
-    for seed in 0..schedules {
-        let scenario = scenario(seed);
-        match catch_unwind(AssertUnwindSafe(|| play(scenario))) {
-            Ok(outcomes) => {
-                total.kills += outcomes.kills;
-                total.turns += outcomes.turns;
-            }
-            Err(panicked) => {
-                let why = panicked.downcast_ref::<String>();
-                panic!("seed {seed} breaks an invariant: {scenario:?}: {why:?}")
-            }
-        }
-    }
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let total = std::thread::scope(|scope| {
+        let share = |first: u64| (first..schedules).step_by(usize::try_from(threads).unwrap()).map(holds);
+        let parts: Vec<_> = (0..threads)
+            .map(|first| scope.spawn(move || share(first).fold(Outcomes::default(), Outcomes::plus)))
+            .collect();
+        // A failed schedule has told its seed in its own thread's panic.
+        let part = |part: std::thread::ScopedJoinHandle<'_, Outcomes>| part.join().expect("every schedule holds");
+        parts.into_iter().map(part).fold(Outcomes::default(), Outcomes::plus)
+    });
     println!("{schedules} schedules, {} turns, {} kills", total.turns, total.kills);
     assert!(total.kills as u64 > schedules, "a simulation without kills proves nothing: {total:?}");
+}
+
+/// Plays the schedule of a seed, which must break nothing.
+fn holds(seed: u64) -> Outcomes {
+    let scenario = scenario(seed);
+    catch_unwind(AssertUnwindSafe(|| play(scenario))).unwrap_or_else(|panicked| {
+        let why = panicked.downcast_ref::<String>();
+        panic!("seed {seed} breaks an invariant: {scenario:?}: {why:?}")
+    })
 }
 
 #[test]
