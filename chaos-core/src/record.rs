@@ -4,8 +4,12 @@
 //! Every non-success is an event of its own and the schedule is stored as a rule, so that kill windows and claims can be
 //! recounted slot by slot; successes are stored as bins of one second.
 
+mod cluster;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use cluster::{Excluded, Kill, PodChange, PodSighting};
 
 use crate::api::{SkipRecord, VictimRef};
 use crate::population::Population;
@@ -94,6 +98,15 @@ pub enum Event {
         /// The strike and its reason.
         skip: SkipRecord,
     },
+    /// A strike that was due has to wait. Told once for each strike and reason.
+    PutOff {
+        /// When this run learned of it.
+        at: RunTime,
+        /// Number of the strike.
+        strike: u64,
+        /// Stable reason.
+        reason: String,
+    },
     /// Something was seen to happen to a pod of the target.
     Pod(PodSighting),
     /// The operator's clock against ours, measured through a heartbeat.
@@ -173,20 +186,6 @@ pub struct Started {
     pub cluster: String,
     /// Other facts of the environment that may matter to a reader (overlay, profile, cores).
     pub environment: Vec<(String, String)>,
-}
-
-/// A pod that may not be killed, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Excluded {
-    /// `namespace/name`.
-    pub pod: String,
-    /// Its UID.
-    pub uid: String,
-    /// Stable reason.
-    pub reason: String,
-    /// The facts, for people.
-    pub message: String,
 }
 
 /// Phases of a run.
@@ -346,65 +345,6 @@ pub struct Violation {
     pub invariant: String,
     /// What happened to the offending thing.
     pub story: String,
-}
-
-/// A kill call.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Kill {
-    /// When it was sent, on this run's clock.
-    pub at: RunTime,
-    /// Half the width of the interval that instant lies in, in nanoseconds (0 when this process killed).
-    pub uncertainty: u64,
-    /// Number of the strike.
-    pub strike: u64,
-    /// Its identity.
-    pub nonce: String,
-    /// The pod.
-    pub victim: VictimRef,
-    /// What came of it.
-    pub outcome: crate::api::Outcome,
-    /// The server's words.
-    pub message: Option<String>,
-}
-
-/// Something seen to happen to a pod of the target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PodSighting {
-    /// When this run saw it.
-    pub at: RunTime,
-    /// What.
-    pub what: PodChange,
-    /// Namespace of the pod.
-    pub namespace: String,
-    /// Name of the pod.
-    pub pod: String,
-    /// UID of the pod.
-    pub uid: String,
-    /// UID of its direct controller.
-    pub owner_uid: Option<String>,
-}
-
-/// Changes of a pod that matter to a kill's timeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum PodChange {
-    /// The API object appeared.
-    Created,
-    /// It was bound to a node.
-    Scheduled,
-    /// Its containers run.
-    Started,
-    /// Condition Ready became True.
-    Ready,
-    /// Condition Ready became False (again).
-    NotReady,
-    /// It carries a deletionTimestamp.
-    Terminating,
-    /// Its endpoint is not ready any more (or gone).
-    EndpointOut,
-    /// The API object is gone.
-    Deleted,
 }
 
 /// What asked a run to end early.

@@ -1,6 +1,8 @@
-//! Which kills met a probe's traffic: a request of the probe reached the victim in the five seconds before the kill.
+//! Which kills met a probe's traffic: a request of the probe reached the victim in the five seconds before the kill. A victim
+//! that never went met nothing: its kill certifies as little as one of an idle pod.
 
 use super::fold::{RawLoad, Recorded};
+use super::timeline::Timeline;
 use crate::record::{Kill, PodChange, RunTime};
 
 /// A kill is exposed if the victim served a request due at most this long before it.
@@ -18,7 +20,10 @@ pub enum Exposure {
 }
 
 /// Whether this kill met the traffic of this probe.
-pub(super) fn exposure(recorded: &Recorded<'_>, load: &RawLoad<'_>, kill: &Kill) -> Exposure {
+pub(super) fn exposure(recorded: &Recorded<'_>, load: &RawLoad<'_>, kill: &Kill, timeline: &Timeline<'_>) -> Exposure {
+    if !timeline.victim_is_gone() {
+        return Exposure::No;
+    }
     if !load.schedule.is_some_and(|schedule| schedule.exposure_known) {
         return Exposure::Unknown;
     }

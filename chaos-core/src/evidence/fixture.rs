@@ -63,8 +63,17 @@ impl Story {
         self.replace(at + 10, ready.saturating_sub(10));
     }
 
-    /// Only the kill call, of a pod of one ReplicaSet.
+    /// Only the kill call, of a pod of one ReplicaSet, and the end of the pod where the call was accepted.
     pub(crate) fn bare_kill(&mut self, at: u64, outcome: Outcome) -> VictimRef {
+        let victim = self.call(at, outcome);
+        if outcome == Outcome::Killed {
+            self.sight(at + 50, PodChange::Deleted, &victim.pod, &victim.uid);
+        }
+        victim
+    }
+
+    /// A kill call of which nothing was seen to come.
+    pub(crate) fn call(&mut self, at: u64, outcome: Outcome) -> VictimRef {
         let strike = self.strikes;
         self.strikes += 1;
         let victim = VictimRef {
@@ -109,6 +118,7 @@ impl Story {
             pod: pod.into(),
             uid: uid.into(),
             owner_uid: Some("replicaset".into()),
+            node: None,
         }));
     }
 

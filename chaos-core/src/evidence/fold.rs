@@ -23,6 +23,8 @@ pub struct Recorded<'a> {
     pub kills: Vec<&'a Kill>,
     /// Strikes that did not happen.
     pub skips: Vec<&'a SkipRecord>,
+    /// Strikes that had to wait, and why, each reason once.
+    pub put_off: Vec<(u64, &'a str)>,
     /// What happened to pods, by the instants of the sightings.
     pub sightings: Vec<&'a PodSighting>,
     /// Answers of probes that are not http load.
@@ -131,6 +133,7 @@ impl<'a> Recorded<'a> {
             phases: Phases::default(),
             kills: Vec::new(),
             skips: Vec::new(),
+            put_off: Vec::new(),
             sightings: Vec::new(),
             samples: Vec::new(),
             checks: Vec::new(),
@@ -178,6 +181,7 @@ impl<'a> Recorded<'a> {
             }
             Event::Kill(kill) => self.kills.push(kill),
             Event::Skipped { skip, .. } => self.skips.push(skip),
+            Event::PutOff { strike, reason, .. } => self.put_off.push((*strike, reason)),
             Event::Pod(sighting) => self.sightings.push(sighting),
             Event::Stop { at, cause } => self.stops.push((*at, cause)),
             Event::WoundDown { left, .. } => self.left = Some(left),
@@ -229,6 +233,7 @@ fn instant(event: &Event) -> RunTime {
         | Event::Invariants { at, .. }
         | Event::Intent { at, .. }
         | Event::Skipped { at, .. }
+        | Event::PutOff { at, .. }
         | Event::Clock { at, .. }
         | Event::Blind { at, .. }
         | Event::Sight { at }

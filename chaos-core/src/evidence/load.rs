@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::EvidenceError;
 use super::exposure::{Exposure, exposure};
 use super::fold::{RawLoad, Recorded, Span};
+use super::timeline::Timeline;
 use super::windows::Trial;
 use crate::record::{BadClass, BadSlot, Bin, ProbeSchedule, RunTime};
 use crate::result::{Counts, Outage};
@@ -96,12 +97,18 @@ impl Counts {
 }
 
 /// Recounts one probe.
-pub(super) fn load<'a>(recorded: &Recorded<'a>, probe: &str, trials: &[Trial]) -> Result<Load<'a>, EvidenceError> {
+pub(super) fn load<'a>(
+    recorded: &Recorded<'a>,
+    probe: &str,
+    timelines: &[Timeline<'_>],
+    trials: &[Trial],
+) -> Result<Load<'a>, EvidenceError> {
     let no_schedule = || EvidenceError::NoSchedule { probe: probe.to_owned() };
     let raw = recorded.raw_load(probe).ok_or_else(no_schedule)?;
     let schedule = raw.schedule.ok_or_else(no_schedule)?;
     check_bins(raw, schedule)?;
-    let of_kill: Vec<Exposure> = recorded.kills.iter().map(|kill| exposure(recorded, raw, kill)).collect();
+    let kills = recorded.kills.iter().zip(timelines);
+    let of_kill: Vec<Exposure> = kills.map(|(kill, timeline)| exposure(recorded, raw, kill, timeline)).collect();
     let of_trial = |trial: &Trial| {
         let exposure = trial.kills.iter().map(|kill| of_kill[*kill]).max().unwrap_or(Exposure::No);
         TrialLoad::new(exposure)

@@ -102,6 +102,7 @@ pub fn evidence(events: &[Event]) -> Result<Evidence<'_>, EvidenceError> {
     let recorded = Recorded::fold(events)?;
     let timelines = timeline::timelines(&recorded);
     let trials = trials(&recorded, &timelines);
-    let loads = recorded.probes().map(|probe| load::load(&recorded, probe, &trials)).collect::<Result<_, _>>()?;
+    let loads =
+        recorded.probes().map(|probe| load::load(&recorded, probe, &timelines, &trials)).collect::<Result<_, _>>()?;
     Ok(Evidence { recorded, trials, timelines, loads })
 }

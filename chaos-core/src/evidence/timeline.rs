@@ -40,6 +40,12 @@ pub struct Replacement<'a> {
 }
 
 impl Timeline<'_> {
+    /// Whether the victim of an accepted kill was seen to be gone. One that was still there when the record ends proves
+    /// nothing: nothing died.
+    pub const fn victim_is_gone(&self) -> bool {
+        self.done && self.deleted.is_some()
+    }
+
     /// When the replacement was Ready.
     pub fn ready(&self) -> Option<RunTime> {
         self.replacement.as_ref()?.ready

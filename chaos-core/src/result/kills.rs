@@ -17,8 +17,10 @@ pub struct KillSummary {
     pub attempted: u64,
     /// Strikes of which at least one pod was really killed: what `least` is compared with.
     pub strikes: u64,
-    /// Pods that were really killed.
+    /// Kill calls that were accepted.
     pub done: u64,
+    /// Of these, victims that were still there when the run ended: they count for nothing.
+    pub still_there: u64,
     /// Kill windows: kills whose recoveries overlap are one trial.
     pub trials: u64,
     /// Trials that the traffic of at least one probe is known to have met.

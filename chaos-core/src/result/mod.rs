@@ -51,6 +51,8 @@ pub struct RunResult {
     pub kill_rows: Vec<KillRow>,
     /// Strikes that did not happen, by reason.
     pub skips: Vec<SkipCount>,
+    /// Strikes that were due and had to wait, by reason; each strike counts once for a reason.
+    pub put_off: Vec<SkipCount>,
     /// How fast the platform noticed and healed.
     pub recovery: Recovery,
     /// The phases that were reached.
@@ -65,6 +67,35 @@ pub struct RunResult {
     pub leftovers: Vec<String>,
     /// Things worth knowing that no figure says.
     pub notes: Vec<String>,
+}
+
+/// The results of several runs that one command made, in their order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunResultList {
+    /// Version of this format, `major.minor`.
+    pub schema_version: String,
+    /// The API group and version of the manifests that were run.
+    pub api_version: String,
+    /// Always `RunResultList`.
+    pub kind: String,
+    /// The worst of their exit codes: that of the command.
+    pub exit_code: ExitCode,
+    /// The results.
+    pub items: Vec<RunResult>,
+}
+
+impl RunResultList {
+    /// Of these.
+    pub fn of(items: Vec<RunResult>) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION.into(),
+            api_version: crate::api::API_VERSION.into(),
+            kind: "RunResultList".into(),
+            exit_code: ExitCode::worst(items.iter().map(|item| item.verdict.exit_code)),
+            items,
+        }
+    }
 }
 
 /// Identity and surroundings of a run.

@@ -105,7 +105,7 @@ mod tests {
     fn pod(at: u64, what: PodChange, pod: &str) -> Event {
         let owner_uid = Some("rs-1".into());
         let (namespace, uid) = ("dispatch".into(), format!("uid-{pod}"));
-        Event::Pod(PodSighting { at: RunTime(at), what, namespace, pod: pod.into(), uid, owner_uid })
+        Event::Pod(PodSighting { at: RunTime(at), what, namespace, pod: pod.into(), uid, owner_uid, node: None })
     }
 
     fn open_after(events: &[Event]) -> usize {

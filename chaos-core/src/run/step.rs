@@ -10,6 +10,9 @@ use crate::units::Duration;
 /// How long to wait for something that has no instant of its own (a recovery, a killer that is done).
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
+/// The baseline is not prolonged for longer than this to hear a probe's first answer: longer than any probe may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(630);
+
 type RunStep = Step<RunState, RunAction>;
 
 impl Machine for RunMachine {
@@ -42,6 +45,9 @@ fn step(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp) -> 
         RunState::Baseline { until } if now < *until => wait(state.clone(), *until),
         RunState::Baseline { .. } if view.unsteady => {
             act(RunState::WindingDown { next: WindDown::AskAfter }, RunAction::StopProbes)
+        }
+        RunState::Baseline { until } if view.unanswered && now < after(*until, ANSWER_WITHIN) => {
+            wait(state.clone(), after(now, LOOK_AGAIN))
         }
         RunState::Baseline { .. } => {
             let ceiling = after(now, spec.fault_ceiling);

@@ -33,7 +33,7 @@ fn play(view_at: impl Fn(u64) -> RunView) -> Vec<(u64, RunAction)> {
             }
             Next::Done => return actions,
         }
-        assert!(second < 400, "the run never ends: {state:?}");
+        assert!(second < 1_000, "the run never ends: {state:?}");
     }
 }
 
@@ -81,6 +81,17 @@ fn nothing_is_killed_when_the_baseline_is_not_steady() {
     let actions = play(|second| RunView { unsteady: second >= 4, ..RunView::default() });
     let expected = [(0, "StartProbes"), (0, "AskBefore"), (8, "StopProbes"), (8, "AskAfter"), (8, "CleanUp")];
     expect(&actions, &expected);
+}
+
+#[test]
+fn nothing_is_killed_before_every_probe_has_answered() {
+    let late = |answered: u64| play(move |second| RunView { unanswered: second < answered, ..RunView::default() });
+    for (answered, started) in [(3, 8), (11, 11), (10_000, 638)] {
+        let actions = kinds(&late(answered));
+        assert!(actions.contains(&(started, "StartKiller".to_owned())), "answered at {answered} s: {actions:?}");
+    }
+    let spoilt = play(|second| RunView { unanswered: second < 11, unsteady: second >= 11, ..RunView::default() });
+    assert!(kinds(&spoilt).iter().all(|(_, name)| name != "StartKiller"));
 }
 
 #[test]

@@ -70,16 +70,31 @@ fn too_few_kills(spec: &JudgeSpec, evidence: &Evidence<'_>) -> Option<Finding> {
         return Some(finding(ReasonCode::NoVictim, "no pod of the target might be killed: see the exclusions"));
     }
     if done < spec.strikes_min.max(1) {
-        let reasons = recorded.skips.last().map(|skip| format!("; last reason to skip: {}", skip.reason));
+        let still_there = victims_still_there(evidence);
+        let alive = (still_there > 0).then(|| {
+            format!(
+                "; {} still there when the run ended, and a kill that does not kill proves nothing; hint: \
+                 a phases.recovery above the pods' grace period",
+                if still_there == 1 {
+                    "1 victim was".to_owned()
+                } else {
+                    format!("{} victims were", thousands(still_there))
+                }
+            )
+        });
+        let skipped = recorded.skips.last().map(|skip| format!("; last reason to skip: {}", skip.reason));
+        let waited = || recorded.put_off.last().map(|(_, reason)| format!("; last reason to wait: {reason}"));
+        let reasons = skipped.or_else(waited);
         return Some(finding(
             ReasonCode::TooFewKills,
             format!(
-                "{} done, at least {} are needed of {} planned: it takes {} more{}",
+                "{} done, at least {} are needed of {} planned: it takes {} more{}{}",
                 counted(done, "strike"),
                 thousands(spec.strikes_min.max(1)),
                 thousands(spec.strikes_target),
                 thousands(spec.strikes_min.max(1) - done),
-                reasons.unwrap_or_default()
+                reasons.unwrap_or_default(),
+                alive.unwrap_or_default()
             ),
         ));
     }
@@ -88,10 +103,16 @@ fn too_few_kills(spec: &JudgeSpec, evidence: &Evidence<'_>) -> Option<Finding> {
         .then(|| finding(ReasonCode::TooFewKills, "the run ended before its fault phase was over"))
 }
 
-/// Strikes of which at least one pod was really killed.
+/// Strikes of which at least one pod was really killed: its kill was accepted, and it went.
 pub(super) fn strikes_done(evidence: &Evidence<'_>) -> u64 {
-    let done = evidence.recorded.kills.iter().zip(&evidence.timelines).filter(|(_, timeline)| timeline.done);
+    let kills = evidence.recorded.kills.iter().zip(&evidence.timelines);
+    let done = kills.filter(|(_, timeline)| timeline.victim_is_gone());
     done.map(|(kill, _)| kill.strike).collect::<std::collections::BTreeSet<_>>().len() as u64
+}
+
+/// Victims of accepted kills that were never seen to be gone.
+pub(super) fn victims_still_there(evidence: &Evidence<'_>) -> u64 {
+    evidence.timelines.iter().filter(|timeline| timeline.done && !timeline.victim_is_gone()).count() as u64
 }
 
 fn uncertain_clock(evidence: &Evidence<'_>) -> Option<Finding> {
@@ -156,7 +177,8 @@ impl Expectation<'_> {
             findings.extend(self.broken(&samples).map(|message| finding(reason, message)));
         }
         let needed_from = if after_fault { fault } else { RunTime(0) };
-        if !samples_of(recorded, self.probe).any(|sample| sample.at >= needed_from) {
+        let began = recorded.phases.fault.is_some();
+        if began && !samples_of(recorded, self.probe).any(|sample| sample.at >= needed_from) {
             findings.push(finding(ReasonCode::NoSample, format!("{} was never asked when it mattered", self.probe)));
         }
         findings.extend(unanswered(recorded, self.probe));

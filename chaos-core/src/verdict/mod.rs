@@ -20,6 +20,7 @@ pub use judge::judge;
 pub use live::{Refutation, refuted_live};
 pub use outcome::{ExitCode, Outcome, ReasonCode, decisive};
 pub use spec::{JudgeSpec, JudgedBy, ProbeSpec};
+pub use tell::{NotStarted, not_started};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -86,14 +86,14 @@ pub enum ReasonCode {
     NoVictim,
     /// A probe measured nothing.
     NoSample,
-    /// Fewer kills than `strikes.min`.
-    TooFewKills,
     /// The record contradicts itself.
     RecordInconsistent,
-    /// The instants of the kills are not known well enough.
-    ClockUncertain,
     /// A probe could not answer.
     ProbeUnanswered,
+    /// Fewer kills than `strikes.min`.
+    TooFewKills,
+    /// The instants of the kills are not known well enough.
+    ClockUncertain,
     /// A checker checked nothing.
     NothingChecked,
     /// Too many requests were not sent in time or have no known outcome: without them the claim would be decided.
@@ -104,6 +104,12 @@ pub enum ReasonCode {
     BudgetExceeded,
     /// Too few kills for what is claimed.
     TooLittleEvidence,
+    /// Nothing was started: the cluster, the metrics or a probe's tool were out of reach.
+    OutOfReach,
+    /// Nothing was started: a safety rule refused it.
+    Refused,
+    /// Nothing was started: the manifest is not valid, or arithmetic rules its plan out.
+    InvalidManifest,
 }
 
 impl ExitCode {
@@ -202,7 +208,7 @@ impl JsonSchema for ExitCode {
 
 impl ReasonCode {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::HypothesisHeld,
         Self::WindDownIncomplete,
         Self::InvariantBroken,
@@ -222,15 +228,18 @@ impl ReasonCode {
         Self::Orphaned,
         Self::NoVictim,
         Self::NoSample,
-        Self::TooFewKills,
         Self::RecordInconsistent,
-        Self::ClockUncertain,
         Self::ProbeUnanswered,
+        Self::TooFewKills,
+        Self::ClockUncertain,
         Self::NothingChecked,
         Self::TooMuchLag,
         Self::TooLittleExposure,
         Self::BudgetExceeded,
         Self::TooLittleEvidence,
+        Self::OutOfReach,
+        Self::Refused,
+        Self::InvalidManifest,
     ];
 
     /// The exit code that this reason leads to.
@@ -262,6 +271,9 @@ impl ReasonCode {
             | Self::TooLittleExposure
             | Self::BudgetExceeded
             | Self::TooLittleEvidence => ExitCode::Inconclusive,
+            Self::OutOfReach => ExitCode::OutOfReach,
+            Self::Refused => ExitCode::Refused,
+            Self::InvalidManifest => ExitCode::InvalidManifest,
         }
     }
 
@@ -274,12 +286,15 @@ impl ReasonCode {
         match self {
             Self::WindDownIncomplete => 0,
             Self::NotSteady => 2,
-            Self::NoVictim | Self::NoSample => 4,
+            Self::OutOfReach => 4,
+            Self::Refused => 5,
+            Self::InvalidManifest => 6,
+            Self::NoVictim | Self::NoSample => 7,
             other => match other.exit_code() {
                 ExitCode::Failed => 1,
                 ExitCode::Stopped => 3,
-                ExitCode::Held => 6,
-                _ => 5,
+                ExitCode::Held => 9,
+                _ => 8,
             },
         }
     }
@@ -288,7 +303,8 @@ impl ReasonCode {
 /// Which of the findings of a run decides; none: the hypothesis held.
 ///
 /// In this order: wound down incompletely (6); broken or refuted, also when that stopped the run (1); not steady before the
-/// fault (8); stopped (5); no victim, no sample (8); too little evidence (7); held (0). Within one of these the order of
+/// fault (8); stopped (5); not started, being out of reach (3), refused (4) or not valid (2); no victim, no sample (8); too
+/// little evidence (7); held (0). Within one of these the order of
 /// [`ReasonCode`] decides.
 pub fn decisive(findings: impl IntoIterator<Item = ReasonCode>) -> ReasonCode {
     findings.into_iter().min_by_key(|reason| reason.precedence()).unwrap_or(ReasonCode::HypothesisHeld)

@@ -35,7 +35,8 @@ pub(super) fn window(claim: ClaimSpec, trial: &TrialLoad) -> Window {
         requests: trial.counts.slots,
         bad_for_sure,
         bad_at_worst: bad_for_sure + trial.counts.unknown,
-        exposed: trial.exposure == Exposure::Yes,
+        // A window in which nothing was asked lost nothing: that is no evidence that the kill was harmless.
+        exposed: trial.exposure == Exposure::Yes && trial.counts.slots > 0,
     }
 }
 
@@ -120,7 +121,8 @@ impl<'a> Promise<'a> {
 
     fn observed_claim(&self) -> Claim {
         let totals = &self.ruling.totals;
-        let within = !self.ruling.missing.iter().any(|m| matches!(m, Missing::Budget { .. } | Missing::Lag { .. }));
+        let open = |m: &Missing| matches!(m, Missing::Budget { .. } | Missing::Lag { .. } | Missing::Requests { .. });
+        let within = !self.ruling.missing.iter().any(open);
         let value = if totals.requests == 0 { 0.0 } else { totals.bad_at_worst as f64 / totals.requests as f64 };
         Claim {
             claim: format!("{} in fault and recovery, as observed", self.title()),
@@ -307,6 +309,15 @@ impl<'a> Promise<'a> {
         let probe = self.probe;
         let (reason_code, message) = match missing {
             Missing::Budget { bad, allowed } => (ReasonCode::BudgetExceeded, self.over_budget(*bad, *allowed)),
+            Missing::Requests { requests, more } => (
+                ReasonCode::TooLittleEvidence,
+                format!(
+                    "{}, and {} cannot show that: a single bad one would be too many; it takes {}",
+                    self.title(),
+                    counted(*requests, "request"),
+                    counted(*more, "more request")
+                ),
+            ),
             Missing::Lag { unknown } => (
                 ReasonCode::TooMuchLag,
                 format!(
@@ -350,7 +361,7 @@ impl<'a> Promise<'a> {
 
     fn unexposed(&self, exposed: u64, windows: u64, more: Option<u64>) -> String {
         let why = if self.load.schedule.exposure_known {
-            "the others did not meet its traffic in the 5 s before"
+            "the others did not meet its traffic in the 5 s before, or their victims were still there at the end"
         } else {
             "hint: `exposure` says which pods served a request"
         };

@@ -126,6 +126,13 @@ pub enum Missing {
         /// How many were allowed.
         allowed: f64,
     },
+    /// Requests: not even one bad one would be within the budget, so none shows nothing.
+    Requests {
+        /// Requests there were.
+        requests: u64,
+        /// More needed.
+        more: u64,
+    },
     /// Counting requests of unknown outcome as bad decides the claim.
     Lag {
         /// Requests of unknown outcome.
@@ -189,12 +196,24 @@ fn observed(budget: f64, totals: &Totals) -> Vec<Missing> {
     let allowed = budget * totals.requests as f64;
     let within = |bad: u64| bad as f64 <= allowed + ROUNDING;
     if within(totals.bad_at_worst) {
-        Vec::new()
+        let more = requests_for(budget).saturating_sub(totals.requests);
+        // Without a kill window there are no requests to count: what is missing then is kills.
+        if more > 0 && totals.windows > 0 {
+            vec![Missing::Requests { requests: totals.requests, more }]
+        } else {
+            Vec::new()
+        }
     } else if within(totals.bad_for_sure) {
         vec![Missing::Lag { unknown: totals.bad_at_worst - totals.bad_for_sure }]
     } else {
         vec![Missing::Budget { bad: totals.bad_for_sure, allowed }]
     }
+}
+
+/// The least number of requests that can show a promise: one of them may be bad.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; `as` saturates")]
+pub fn requests_for(budget: f64) -> u64 {
+    (1.0 / budget - ROUNDING).ceil() as u64
 }
 
 fn worst_loss(terms: &Terms, windows: &[Window]) -> Option<Refuted> {

@@ -1,6 +1,8 @@
 //! Before anything is touched: where each probe's answers come from. Finds an address of a Service that this machine can
 //! reach, and says by name what it cannot. Reads only.
 
+mod present;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +82,26 @@ pub enum PreflightError {
         /// Those that it does.
         known: String,
     },
+    /// Nobody listens there.
+    #[error("probe {probe} asks Prometheus at {url}, which is out of reach: {message}; hint: does it run?")]
+    Prometheus {
+        /// The probe.
+        probe: String,
+        /// Its base URL.
+        url: String,
+        /// Why.
+        message: String,
+    },
+    /// No such program.
+    #[error(
+        "probe {probe} runs {program:?}, which is no program that can be started; hint: give its path, or see PATH"
+    )]
+    Program {
+        /// The probe.
+        probe: String,
+        /// As the manifest calls it.
+        program: String,
+    },
     /// A client could not be made.
     #[error("failed to prepare probe {probe}: {source}")]
     Client {
@@ -116,6 +138,11 @@ impl Reach {
             ProbeKind::Invariants(checker) => return self.invariants(name, checker).await,
             ProbeKind::Prometheus(query) => {
                 let url = self.source(&name, &query.source)?;
+                present::listens(url).await.map_err(|message| PreflightError::Prometheus {
+                    probe: name.clone(),
+                    url: url.to_owned(),
+                    message,
+                })?;
                 let look = PrometheusLook::new(url, &query.query, query.timeout.std());
                 let look = look.map_err(|source| PreflightError::Client { probe: name.clone(), source })?;
                 (query.when, Expected::Value(query.expect.clone()), Look::Prometheus(look))
@@ -125,6 +152,9 @@ impl Reach {
                 let object = (field.namespace.as_str(), field.name.as_str());
                 let look = KubernetesLook::new(self.client(&name)?, kind, object, field.json_path.clone());
                 (field.when, Expected::Value(field.expect.clone()), Look::Kubernetes(Box::new(look)))
+            }
+            ProbeKind::Command(command) if !present::can_start(&command.program) => {
+                return Err(PreflightError::Program { probe: name, program: command.program.clone() });
             }
             ProbeKind::Command(command) => {
                 let (program, args) = (command.program.clone(), command.args.clone());

@@ -1,5 +1,5 @@
-//! The result as JUnit XML: a failed hypothesis is a failure, everything else that is not a pass is an error, and nothing
-//! is ever skipped, because some viewers show skipped as green.
+//! Results as JUnit XML, one suite for each run: a failed hypothesis is a failure, everything else that is not a pass is an
+//! error (also a run that was never started), and nothing is ever skipped, because some viewers show skipped as green.
 
 use std::time::Duration;
 
@@ -7,15 +7,23 @@ use chaos_core::result::{Claim, Holds, RunResult};
 use chaos_core::verdict::ExitCode;
 use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-/// Renders the result.
+/// Renders one result.
 pub fn render(result: &RunResult) -> Result<String, SerializeError> {
+    render_all(std::slice::from_ref(result))
+}
+
+/// Renders the results of several runs as one report.
+pub fn render_all(results: &[RunResult]) -> Result<String, SerializeError> {
     let mut report = Report::new("chaos");
-    report.add_test_suite(suite(result));
+    report.add_test_suites(results.iter().map(suite));
     report.to_string()
 }
 
 fn suite(result: &RunResult) -> TestSuite {
-    let mut suite = TestSuite::new(format!("{}/{}", result.run.namespace, result.run.experiment));
+    let mut suite = TestSuite::new(match result.run.namespace.as_str() {
+        "" => result.run.experiment.clone(),
+        namespace => format!("{namespace}/{}", result.run.experiment),
+    });
     let verdict = &result.verdict;
     for (name, value) in [
         ("runId", result.run.id.clone()),
@@ -29,7 +37,8 @@ fn suite(result: &RunResult) -> TestSuite {
     ] {
         suite.add_property(Property::new(name, value));
     }
-    let mut hypothesis = TestCase::new(result.hypothesis.as_str(), status(result));
+    let title = if result.hypothesis.is_empty() { &result.run.experiment } else { &result.hypothesis };
+    let mut hypothesis = TestCase::new(title.as_str(), status(result));
     hypothesis.set_classname(result.run.experiment.as_str());
     hypothesis.set_time(Duration::from_micros(result.run.duration_us));
     hypothesis.set_system_out(verdict.reason_text.as_str());

@@ -1,4 +1,4 @@
-//! The result as Markdown, for the summary of a CI job or a comment: at most 1 MiB, every foreign text escaped.
+//! Results as Markdown, for the summary of a CI job or a comment: at most 1 MiB, every foreign text escaped.
 
 use std::fmt::Write as _;
 
@@ -14,22 +14,46 @@ const TEXT_MAX: usize = 2_000;
 const KILLS_SHOWN: usize = 50;
 const STORIES_SHOWN: usize = 20;
 
-/// Renders the result.
+/// Renders one result.
 pub fn render(result: &RunResult) -> String {
+    render_all(std::slice::from_ref(result))
+}
+
+/// Renders the results of several runs as one page: a table of all, then each.
+pub fn render_all(results: &[RunResult]) -> String {
     let mut page = String::new();
     // Writing to a String cannot fail.
-    let _ = write_page(&mut page, result);
+    let _ = write_all(&mut page, results);
     limited(page)
+}
+
+fn write_all(page: &mut String, results: &[RunResult]) -> std::fmt::Result {
+    if results.len() > 1 {
+        writeln!(page, "| experiment | outcome | exit code | reason |\n|---|---|---:|---|")?;
+        for result in results {
+            let verdict = &result.verdict;
+            let (mark, name) = (mark(verdict.outcome), escape(&result.run.experiment));
+            let code = verdict.exit_code.code();
+            writeln!(page, "| {name} | {mark} {} | {code} | {} |", verdict.outcome, verdict.reason_code)?;
+        }
+        writeln!(page)?;
+    }
+    results.iter().try_for_each(|result| write_page(page, result))
+}
+
+const fn mark(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "✅",
+        Outcome::Fail => "❌",
+        Outcome::Inconclusive | Outcome::Aborted | Outcome::Invalid => "⚠️",
+    }
 }
 
 fn write_page(page: &mut String, result: &RunResult) -> std::fmt::Result {
     let verdict = &result.verdict;
-    let mark = match verdict.outcome {
-        Outcome::Pass => "✅",
-        Outcome::Fail => "❌",
-        Outcome::Inconclusive | Outcome::Aborted | Outcome::Invalid => "⚠️",
-    };
-    writeln!(page, "## {mark} {}: {}\n", verdict.outcome.to_string().to_uppercase(), escape(&result.hypothesis))?;
+    let mark = mark(verdict.outcome);
+    let title = if result.hypothesis.is_empty() { &result.run.experiment } else { &result.hypothesis };
+    writeln!(page, "## {mark} {}: {}\n", verdict.outcome.to_string().to_uppercase(), escape(title))?;
     writeln!(
         page,
         "**{}** (exit code {}): {}\n",
@@ -42,6 +66,10 @@ fn write_page(page: &mut String, result: &RunResult) -> std::fmt::Result {
     }
     for left in &result.leftovers {
         writeln!(page, "- **left for a person to do**: {}", escape(left))?;
+    }
+    if result.phases.is_empty() && result.claims.is_empty() {
+        // It was never started: there is nothing more to tell.
+        return writeln!(page);
     }
     figures(page, result)?;
     claims(page, result)?;

@@ -166,6 +166,7 @@ fn kill(events: &mut Vec<Event>, number: u64) {
     events.push(Event::Served { probe: "request-ride".into(), pod: pod(number), at: at(millis - 60) });
     sight(events, millis + 4, PodChange::Terminating, number);
     sight(events, millis + 9 + number % 7, PodChange::EndpointOut, number);
+    sight(events, millis + 90 + number % 11, PodChange::Deleted, number);
     sight(events, millis + 6, PodChange::Created, number + KILLS);
     sight(events, millis + 8, PodChange::Scheduled, number + KILLS);
     sight(events, millis + 60 + number * 13 % 40, PodChange::Started, number + KILLS);
@@ -189,6 +190,7 @@ fn sight(events: &mut Vec<Event>, millis: u64, what: PodChange, number: u64) {
         pod: pod(number),
         uid: format!("uid-{number}"),
         owner_uid: Some("uid-trips-7d9c5b".into()),
+        node: None,
     }));
 }
 

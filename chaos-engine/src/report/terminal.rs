@@ -34,6 +34,19 @@ pub fn render(result: &RunResult) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Renders one line for each of several runs, in their order.
+pub fn summary(results: &[RunResult]) -> String {
+    let longest = results.iter().map(|result| result.run.experiment.chars().count()).max().unwrap_or(0).min(60);
+    let line = |result: &RunResult| {
+        let verdict = &result.verdict;
+        let style = Style::new().bold().fg_color(Some(colour(verdict.outcome).into()));
+        let name = text::cut(&text::plain(&result.run.experiment), longest);
+        let end = format!("exit code {} ({})", verdict.exit_code.code(), verdict.reason_code);
+        format!("  {style}{:<13}{style:#} {name:<longest$}  {end}\n", verdict.outcome)
+    };
+    results.iter().map(line).collect()
+}
+
 fn verdict(result: &RunResult) -> Vec<String> {
     let outcome = result.verdict.outcome;
     let badge = outcome.to_string().to_uppercase();
@@ -55,11 +68,11 @@ const fn colour(outcome: Outcome) -> AnsiColor {
 fn of_probe(probe: &ProbeResult, named: bool) -> Vec<String> {
     let name = if named { format!("{}: ", text::plain(&probe.probe)) } else { String::new() };
     let availability = format!("{name}{}, {}", text::availability(&probe.judged), text::losses(&probe.judged));
-    let latency = format!(
-        "{name}{}; before the kills p99 {}",
-        text::latency(&probe.judged_latency),
-        text::duration(probe.baseline_latency.p99_us)
-    );
+    let before = match probe.baseline_latency.count {
+        0 => String::new(),
+        _ => format!("; before the kills p99 {}", text::duration(probe.baseline_latency.p99_us)),
+    };
+    let latency = format!("{name}{}{before}", text::latency(&probe.judged_latency));
     vec![row("Availability", &availability), row("Latency", &latency)]
 }
 

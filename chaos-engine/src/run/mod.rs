@@ -1,6 +1,7 @@
 //! One run of an experiment from the outside: carries out what `chaos_core::run` decides and records everything that happens.
 //! It must not judge: what a run proves is a function of its record.
 
+mod answers;
 mod follow;
 mod killer;
 mod monkey;

@@ -208,6 +208,7 @@ impl Tracker {
         let mut events: Vec<_> = self.measure(status, now).into_iter().collect();
         events.extend(self.told.intents(&status.intents, now));
         events.extend(self.told.skips(&status.skipped, now));
+        events.extend(self.told.put_off(&status.upcoming, now));
         if status.history.is_empty() {
             return events;
         }

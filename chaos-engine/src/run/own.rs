@@ -121,7 +121,8 @@ impl Keeper for JournalKeeper {
         for event in events {
             self.recorder.record_durably(event).await?;
         }
-        for event in self.told.skips(&ledger.skipped, at) {
+        let less_urgent = [self.told.skips(&ledger.skipped, at), self.told.put_off(&ledger.upcoming, at)];
+        for event in less_urgent.into_iter().flatten() {
             self.recorder.record(event);
         }
         self.publish.send_replace(ledger.clone());

@@ -54,9 +54,9 @@ impl Lookout {
     }
 
     fn record(&self, seen: Seen) {
-        let Seen { what, namespace, pod, uid, owner_uid } = seen;
+        let Seen { what, namespace, pod, uid, owner_uid, node } = seen;
         let at = self.clock.now();
-        self.recorder.record(Event::Pod(PodSighting { at, what, namespace, pod, uid, owner_uid }));
+        self.recorder.record(Event::Pod(PodSighting { at, what, namespace, pod, uid, owner_uid, node }));
     }
 }
 
@@ -68,6 +68,7 @@ struct Seen {
     pod: String,
     uid: String,
     owner_uid: Option<String>,
+    node: Option<String>,
 }
 
 /// What is known of a pod so far: the changes that were told already.
@@ -115,8 +116,11 @@ impl KnownPods {
             pod: pod.name_any(),
             uid: uid.clone(),
             owner_uid: controller_uid(pod),
+            node: None,
         };
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
         let (seen, told) = self.pods.entry(uid).or_insert_with(|| (seen, BTreeSet::new()));
+        seen.node = node;
         let mut news = Vec::new();
         for what in &state {
             if told.insert(*what) {
@@ -222,8 +226,14 @@ fn ready_endpoints(slice: &EndpointSlice) -> HashMap<String, Seen> {
     let target = |endpoint: &k8s_openapi::api::discovery::v1::Endpoint| {
         let target = endpoint.target_ref.as_ref()?;
         let (uid, pod) = (target.uid.clone()?, target.name.clone()?);
-        let seen =
-            Seen { what: PodChange::EndpointOut, namespace: String::new(), pod, uid: uid.clone(), owner_uid: None };
+        let seen = Seen {
+            what: PodChange::EndpointOut,
+            namespace: String::new(),
+            pod,
+            uid: uid.clone(),
+            owner_uid: None,
+            node: None,
+        };
         Some((uid, seen))
     };
     slice.endpoints.iter().filter(ready).filter_map(target).collect()

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use chaos_core::api::{IntentRecord, KillRecord, SkipRecord};
+use chaos_core::api::{IntentRecord, KillRecord, PlannedStrike, SkipRecord};
 use chaos_core::record::{Event, Kill, RunTime};
 
 /// The records that were told already.
@@ -15,6 +15,8 @@ pub(super) struct Told {
     kills: HashSet<String>,
     /// By number of the strike.
     skips: HashSet<u64>,
+    /// By number of the strike and reason.
+    put_off: HashSet<(u64, String)>,
 }
 
 impl Told {
@@ -49,6 +51,13 @@ impl Told {
             })
         };
         new.map(event).collect()
+    }
+
+    /// Reasons that are new for which strikes wait although they are due.
+    pub(super) fn put_off(&mut self, upcoming: &[PlannedStrike], at: RunTime) -> Vec<Event> {
+        let waiting = upcoming.iter().filter_map(|strike| Some((strike.strike, strike.waiting_for.clone()?)));
+        let new = waiting.filter(|waiting| self.put_off.insert(waiting.clone()));
+        new.map(|(strike, reason)| Event::PutOff { at, strike, reason }).collect()
     }
 
     /// Skips that are new.

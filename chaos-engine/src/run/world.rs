@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use chaos_core::record::{Event, Phase, StopCause};
+use chaos_core::record::{Event, Phase, RunTime, StopCause};
 use chaos_core::run::{Recovering, RunAction, RunMachine, RunState, RunView, guard};
 use chaos_core::verdict::{self, ReasonCode};
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::RunOrder;
+use super::answers::Answers;
 use super::killer::Killer;
 use super::sight::Lookout;
 use super::vigil::{Vigil, Watchfire};
@@ -41,6 +42,9 @@ struct RunWorld {
     read: usize,
     events: Vec<Event>,
     recovering: Recovering,
+    answers: Answers,
+    /// When the probes were started.
+    since: Option<RunTime>,
     /// A promise was refuted while the run goes on.
     refuted: Option<StopCause>,
     /// The fault could not be started, or could not go on.
@@ -82,6 +86,8 @@ impl RunWorld {
             read: 0,
             events: Vec::new(),
             recovering: Recovering::default(),
+            answers: Answers::default(),
+            since: None,
             refuted: None,
             failed: None,
             left: Vec::new(),
@@ -106,6 +112,7 @@ impl RunWorld {
         let mut killed = false;
         for event in &news {
             self.recovering.take(event);
+            self.answers.take(event);
             killed |= matches!(event, Event::Kill(_));
         }
         self.events.extend(news);
@@ -120,13 +127,24 @@ impl RunWorld {
         }
     }
 
-    /// Whether what was measured so far refutes that the system is steady; asked in the baseline only.
+    fn in_baseline(&self) -> bool {
+        matches!(*self.order.progress.borrow(), RunState::Baseline { .. })
+    }
+
+    /// Whether what was measured so far refutes that the system is steady, or a probe could not answer, which spoils the run
+    /// whatever is killed; asked in the baseline only.
     fn is_unsteady(&self) -> bool {
-        let in_baseline = matches!(*self.order.progress.borrow(), RunState::Baseline { .. });
-        in_baseline && {
+        let spoils = |reason| matches!(reason, ReasonCode::NotSteady | ReasonCode::ProbeUnanswered);
+        self.in_baseline() && {
             let findings = verdict::judge(&self.order.judge, &self.events).verdict.findings;
-            findings.iter().any(|finding| finding.reason_code == ReasonCode::NotSteady)
+            findings.iter().any(|finding| spoils(finding.reason_code))
         }
+    }
+
+    /// Whether a probe is still to be heard of; asked in the baseline only.
+    fn is_unanswered(&self) -> bool {
+        let (probes, now) = (&self.order.experiment.probes, self.order.clock.now());
+        self.in_baseline() && self.since.is_none_or(|since| self.answers.are_missing(probes, since, now))
     }
 
     fn stop_cause(&self) -> Option<StopCause> {
@@ -145,6 +163,7 @@ impl RunWorld {
 
     fn start_probes(&mut self) {
         self.phase(Phase::Baseline);
+        self.since = Some(self.order.clock.now());
         let context = ProbeContext {
             recorder: self.order.recorder.clone(),
             clock: self.order.clock,
@@ -211,9 +230,10 @@ impl World<RunMachine> for RunWorld {
     async fn view(&mut self) -> RunView {
         self.catch_up();
         let clock = self.order.clock;
-        let since = |(at, what): (chaos_core::record::RunTime, String)| (clock.timestamp(at), what);
+        let since = |(at, what): (RunTime, String)| (clock.timestamp(at), what);
         RunView {
             unsteady: self.is_unsteady(),
+            unanswered: self.is_unanswered(),
             killer_done: self.killer.as_ref().is_some_and(Killer::is_done),
             unrecovered: self.recovering.oldest().map(|(at, pod)| since((at, pod.to_owned()))),
             blind: self.watchfire.borrow().blind.clone().map(since),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::evidence::{Evidence, Exposure, Recorded, Timeline, TrialLoad};
 use crate::record::{Kill, RunTime};
 use crate::result::{Distribution, KillRow, KillSummary, LossOf, Recovery, SkipCount};
-use crate::verdict::findings::strikes_done;
+use crate::verdict::findings::{strikes_done, victims_still_there};
 use crate::verdict::spec::JudgeSpec;
 
 pub(super) fn summary(spec: &JudgeSpec, evidence: &Evidence<'_>) -> KillSummary {
@@ -17,6 +17,7 @@ pub(super) fn summary(spec: &JudgeSpec, evidence: &Evidence<'_>) -> KillSummary 
         attempted: evidence.recorded.kills.len() as u64,
         strikes: strikes_done(evidence),
         done: evidence.timelines.iter().filter(|timeline| timeline.done).count() as u64,
+        still_there: victims_still_there(evidence),
         trials: evidence.trials.len() as u64,
         exposed: trials().filter(|trial| any(*trial, |load| load.exposure == Exposure::Yes)).count() as u64,
         bad: trials().filter(|trial| any(*trial, |load| load.counts.failed + load.counts.slow > 0)).count() as u64,
@@ -125,6 +126,15 @@ pub(super) fn skips(recorded: &Recorded<'_>) -> Vec<SkipCount> {
     for skip in &recorded.skips {
         let fresh = || SkipCount { reason: skip.reason.clone(), count: 0, example: skip.message.clone() };
         by_reason.entry(&skip.reason).or_insert_with(fresh).count += 1;
+    }
+    by_reason.into_values().collect()
+}
+
+pub(super) fn put_off(recorded: &Recorded<'_>) -> Vec<SkipCount> {
+    let mut by_reason: BTreeMap<&str, SkipCount> = BTreeMap::new();
+    for (strike, reason) in &recorded.put_off {
+        let fresh = || SkipCount { reason: (*reason).to_owned(), count: 0, example: format!("strike {strike}") };
+        by_reason.entry(reason).or_insert_with(fresh).count += 1;
     }
     by_reason.into_values().collect()
 }

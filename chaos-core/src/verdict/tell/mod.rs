@@ -9,13 +9,14 @@ pub(super) use answers::answer_claims;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::ReasonCode;
 use super::spec::JudgeSpec;
 use crate::api::API_VERSION;
 use crate::evidence::{Evidence, Recorded};
 use crate::population::Population;
 use crate::record::{Event, Excluded, RunTime, Started};
 use crate::result::{
-    Claim, ExcludedPod, Fact, KillSummary, PhaseSpan, PlanFacts, PlannedPod, Recovery, RunInfo, RunResult,
+    Claim, ExcludedPod, Fact, Finding, KillSummary, PhaseSpan, PlanFacts, PlannedPod, Recovery, RunInfo, RunResult,
     SCHEMA_VERSION, Verdict,
 };
 
@@ -36,6 +37,7 @@ pub(super) fn result(spec: &JudgeSpec, evidence: &Evidence<'_>, judged: Judged) 
         kills: kills::summary(spec, evidence),
         kill_rows: kills::rows(evidence),
         skips: kills::skips(recorded),
+        put_off: kills::put_off(recorded),
         recovery: kills::recovery(evidence),
         phases: phases(recorded),
         series: measures::series(evidence),
@@ -72,6 +74,28 @@ pub(super) fn unreadable(spec: &JudgeSpec, events: &[Event], verdict: Verdict) -
     empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict)
 }
 
+/// A run that was never started, as a result like any other: whoever gates on results must not miss it.
+pub fn not_started(refused: NotStarted) -> RunResult {
+    let NotStarted { spec, started, reason_code, message } = refused;
+    let exit_code = reason_code.exit_code();
+    let findings = vec![Finding { reason_code, message: message.clone() }];
+    let verdict = Verdict { outcome: exit_code.outcome(), exit_code, reason_code, reason_text: message, findings };
+    empty(&spec, &started, RunTime::default(), verdict)
+}
+
+/// Why a run was never started, and as much as is known of it.
+#[derive(Debug, Clone)]
+pub struct NotStarted {
+    /// What it would have been judged by.
+    pub spec: JudgeSpec,
+    /// What its record would have begun with.
+    pub started: Started,
+    /// Why.
+    pub reason_code: ReasonCode,
+    /// The facts, for people.
+    pub message: String,
+}
+
 fn empty(spec: &JudgeSpec, started: &Started, last: RunTime, verdict: Verdict) -> RunResult {
     let run = RunInfo {
         id: started.run_id.clone(),
@@ -102,6 +126,7 @@ fn empty(spec: &JudgeSpec, started: &Started, last: RunTime, verdict: Verdict) -
         kills: KillSummary { planned: spec.strikes_target, least: spec.strikes_min, ..KillSummary::default() },
         kill_rows: Vec::new(),
         skips: Vec::new(),
+        put_off: Vec::new(),
         recovery: Recovery::default(),
         phases: Vec::new(),
         series: Vec::new(),

@@ -3,7 +3,7 @@
 use crate::verdict::{ExitCode, Outcome, ReasonCode, decisive};
 
 /// The order of `verdict-rule.md`, written down apart from the code: the first of these that was found decides.
-const ORDER: [&[ReasonCode]; 7] = [
+const ORDER: [&[ReasonCode]; 10] = [
     &[ReasonCode::WindDownIncomplete],
     &[
         ReasonCode::InvariantBroken,
@@ -24,6 +24,9 @@ const ORDER: [&[ReasonCode]; 7] = [
         ReasonCode::JournalFailed,
         ReasonCode::Orphaned,
     ],
+    &[ReasonCode::OutOfReach],
+    &[ReasonCode::Refused],
+    &[ReasonCode::InvalidManifest],
     &[ReasonCode::NoVictim, ReasonCode::NoSample],
     &[
         ReasonCode::TooFewKills,
@@ -38,13 +41,13 @@ const ORDER: [&[ReasonCode]; 7] = [
     ],
     &[ReasonCode::HypothesisHeld],
 ];
-const CODES: [u8; 7] = [6, 1, 8, 5, 8, 7, 0];
+const CODES: [u8; 10] = [6, 1, 8, 5, 3, 4, 2, 8, 7, 0];
 
 #[test]
 fn every_set_of_findings_is_decided_by_the_first_place_in_the_order() {
     // Every subset of places, with each member of the deciding place once as the one that was found.
-    for places in 0..1u32 << 6 {
-        let present: Vec<usize> = (0..6).filter(|place| places & (1 << place) != 0).collect();
+    for places in 0..1u32 << 9 {
+        let present: Vec<usize> = (0..9).filter(|place| places & (1 << place) != 0).collect();
         let Some(first) = present.first() else {
             assert_eq!(decisive([]), ReasonCode::HypothesisHeld);
             continue;

@@ -48,6 +48,18 @@ fn observed_passes_up_to_the_budget_and_not_above() {
 }
 
 #[test]
+fn fewer_requests_than_could_bear_a_bad_one_show_nothing() {
+    let terms = terms(Evidence::Observed);
+    let of = |requests: u64| rule(&terms, &[window(requests, 0)]).missing;
+    assert_eq!(of(999), [Missing::Requests { requests: 999, more: 1 }]);
+    assert_eq!(of(1), [Missing::Requests { requests: 1, more: 999 }]);
+    assert_eq!(of(1_000), []);
+    let all_certified = Terms { budget: 0.001, ..harmless("90%", 0) };
+    let short = vec![window(10, 0); 60];
+    assert_eq!(rule(&all_certified, &short).missing, [Missing::Requests { requests: 600, more: 400 }]);
+}
+
+#[test]
 fn unknown_slots_are_bad_for_a_pass_and_good_for_a_fail() {
     let unknown = Window { requests: 200, bad_for_sure: 0, bad_at_worst: 200, exposed: true };
     for terms in [terms(Evidence::Observed), harmless("90%", 0), availability(4)] {

@@ -2,7 +2,7 @@
 
 use crate::evidence::fixture::{Story, ms};
 use crate::model::{ClaimSpec, Evidence, Slo};
-use crate::record::{BadClass, Event, StopCause};
+use crate::record::{BadClass, Event, PodChange, StopCause};
 use crate::result::{Holds, RunResult};
 use crate::units::Duration;
 use crate::verdict::{ExitCode, JudgeSpec, JudgedBy, Level, ProbeSpec, ReasonCode, judge, refuted_live};
@@ -132,6 +132,24 @@ fn zero_kills_never_pass() {
 }
 
 #[test]
+fn victims_that_did_not_die_are_no_kills() {
+    for evidence in [Evidence::Observed, harmless()] {
+        let mut story = Story::with_kills(61);
+        let went = |event: &Event| matches!(event, Event::Pod(seen) if seen.what == PodChange::Deleted);
+        let mut left = 20;
+        story.extra.retain(|event| {
+            left -= u32::from(went(event) && left > 0);
+            !went(event) || left > 0
+        });
+        let result = judge(&spec(evidence.clone()), &story.events());
+        decided(&result, ReasonCode::TooFewKills);
+        assert!(result.verdict.reason_text.contains("42 victims were still there"), "{}", result.verdict.reason_text);
+        assert_eq!((result.kills.done, result.kills.strikes, result.kills.still_there), (61, 19, 42));
+        assert_eq!(result.kills.exposed, 19);
+    }
+}
+
+#[test]
 fn a_probe_without_requests_is_an_invalid_run() {
     let mut story = Story::with_kills(61);
     story.schedules.clear();
@@ -168,6 +186,24 @@ fn unexposed_or_unknown_kills_certify_nothing() {
     let result = judge(&spec(harmless()), &story.events());
     decided(&result, ReasonCode::TooLittleExposure);
     assert!(result.verdict.reason_text.contains("hint: `exposure`"), "{}", result.verdict.reason_text);
+}
+
+#[test]
+fn a_kill_window_without_a_request_is_no_trial_of_harmlessness() {
+    // Kills every 100 ms, of which each tenth window holds the second's one request.
+    let mut story = Story::new(17_100, 400_000);
+    story.probe("ride", 1.0);
+    for i in 0..61 {
+        story.kill(11_000 + i * 100, 50);
+    }
+    let mut some = spec(harmless());
+    if let JudgedBy::Slo(slo) = &mut some.probes[0].judged_by {
+        slo.claims = vec![ClaimSpec::Availability { share: "99%".parse().unwrap() }];
+    }
+    let result = judge(&some, &story.events());
+    let claim = result.claims.iter().find(|claim| claim.level == Level::HarmlessKills).unwrap();
+    assert_eq!((claim.trials, claim.exposed, result.kills.exposed), (61, 7, 61));
+    decided(&result, ReasonCode::TooLittleExposure);
 }
 
 #[test]
@@ -228,6 +264,20 @@ fn expectations_are_typed_and_never_passed_without_an_answer() {
     decided(&of(&[(5_000, Some(false)), (20_000, Some(true))]), ReasonCode::NotSteady);
     decided(&of(&[(5_000, Some(true)), (20_000, Some(false)), (21_000, Some(true))]), ReasonCode::ExpectationBroken);
     decided(&of(&[(5_000, Some(true)), (20_000, None), (21_000, Some(true))]), ReasonCode::ProbeUnanswered);
+}
+
+#[test]
+fn a_run_that_ends_in_its_baseline_says_what_ended_it() {
+    let spec = with_probe("ready", ready("0s"));
+    let of = |met: Option<bool>| {
+        let mut story = Story::with_kills(0);
+        (story.fault, story.recovery, story.end) = (20_000, 20_000, 10_000);
+        story.sample(5_000, met);
+        judge(&spec, &story.events())
+    };
+    decided(&of(Some(false)), ReasonCode::NotSteady);
+    decided(&of(None), ReasonCode::ProbeUnanswered);
+    decided(&of(Some(true)), ReasonCode::TooFewKills);
 }
 
 #[test]

@@ -1,0 +1,98 @@
+//! Which continuous probes have been heard of since the baseline began. Nothing is killed before all have, or had their time:
+//! a probe that answers a moment later might say that the system was not steady.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chaos_core::model::{Moment, Probe, ProbeKind};
+use chaos_core::record::{BadSlot, Bin, Event, RunTime, Sample};
+
+/// What the books of an answer may take.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// Names of the probes that were heard of.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    heard: BTreeSet<String>,
+}
+
+impl Answers {
+    /// Takes notice of an event.
+    pub(super) fn take(&mut self, event: &Event) {
+        let (Event::Bin(Bin { probe, .. })
+        | Event::Bad(BadSlot { probe, .. })
+        | Event::Served { probe, .. }
+        | Event::Sample(Sample { probe, .. })) = event
+        else {
+            return;
+        };
+        if !self.heard.contains(probe) {
+            self.heard.insert(probe.clone());
+        }
+    }
+
+    /// Whether one of these probes, which were started at `since`, is still to be heard of at `now`.
+    pub(super) fn are_missing(&self, probes: &[Probe], since: RunTime, now: RunTime) -> bool {
+        let waited = Duration::from_nanos(now.0.saturating_sub(since.0));
+        probes.iter().filter(|probe| !self.heard.contains(&probe.name)).any(|probe| waited < patience(&probe.kind))
+    }
+}
+
+/// How long the first answer of a continuous probe may take; nothing for the others, which are asked and waited for. A look
+/// always ends in an answer or an error by itself.
+fn patience(kind: &ProbeKind) -> Duration {
+    let look = |when: Moment| match when {
+        Moment::Continuous { .. } => Duration::MAX,
+        Moment::Before | Moment::After | Moment::Edge => Duration::ZERO,
+    };
+    match kind {
+        // A good answer of a slow schedule is told with its whole second only: after this long it surely was one.
+        ProbeKind::Http(http) => http.timeout.std() + http.max_lag.std() + MARGIN,
+        ProbeKind::Prometheus(query) => look(query.when),
+        ProbeKind::Kubernetes(field) => look(field.when),
+        ProbeKind::Command(command) => look(command.when),
+        ProbeKind::Tcp(tcp) => look(tcp.when),
+        ProbeKind::Invariants(_) => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chaos_core::record::Answer;
+    use chaos_core::validate;
+
+    const MANIFEST: &str = "apiVersion: chaos.dispatch.dev/v1alpha1
+kind: Experiment
+metadata: {name: e, namespace: dispatch}
+spec:
+  hypothesis: It holds.
+  target: {workloads: [{kind: Deployment, name: trips}]}
+  fault: {podKill: {mode: Evict, strikes: {target: 3, min: 1}, every: {mean: 1s, min: 500ms}}}
+  phases: {baseline: 1s, fault: 60s, recovery: 1s}
+  probes:
+    - name: ride
+      http: {url: \"http://127.0.0.1:1\", rate: 1/m, timeout: 2s, maxLag: 100ms}
+      slo: {availability: 90%, confidence: 95%, evidence: {observed: {}}}
+    - {name: port, tcp: {address: \"127.0.0.1:1\", timeout: 1s}}
+    - {name: late, tcp: {address: \"127.0.0.1:1\", timeout: 1s}, when: After}
+  limits: {maxUnavailable: 1, minReady: 1, maxKills: 9, minInterval: 100ms, recoverWithin: 9s, maxBlind: 9s, allowForce: false}
+  abort: []
+";
+
+    #[test]
+    fn every_continuous_probe_is_waited_for_and_load_for_as_long_as_a_request_takes() {
+        let experiments = validate::experiment_file("e.yaml", MANIFEST).unwrap_or_else(|error| panic!("{error}"));
+        let (probes, since) = (&experiments[0].probes, RunTime(5_000_000_000));
+        let after = |millis: u64| RunTime(since.0 + millis * 1_000_000);
+        let mut answers = Answers::default();
+        assert!(answers.are_missing(probes, since, after(600_000)), "a look that was not heard of");
+        let at = after(10);
+        let answer = Answer::Error { reason: "refused".into(), message: String::new() };
+        answers.take(&Event::Sample(Sample { probe: "port".into(), at, answer, met: None }));
+        assert!(answers.are_missing(probes, since, after(2_599)), "no request of the load was heard of");
+        assert!(!answers.are_missing(probes, since, after(2_600)), "its first request has ended by now");
+        answers.take(&Event::Served { probe: "ride".into(), pod: "a".into(), at });
+        assert!(!answers.are_missing(probes, since, at));
+    }
+}
