@@ -124,7 +124,8 @@ pub(crate) struct OutArgs {
     /// Folder for journal and reports; a run makes a folder of its own in it
     #[arg(long, value_name = "DIR", default_value = "chaos-out", env = "CHAOS_OUT")]
     pub(crate) out: PathBuf,
-    /// A further copy of an output: json=FILE, junit=FILE, html=FILE, markdown=FILE
+    /// A further copy of an output: json=FILE, junit=FILE, html=FILE, markdown=FILE, github=FILE (annotations of GitHub
+    /// Actions); `-` is standard output. Several runs are one file, but for html
     #[arg(short, long = "output", value_name = "KIND=FILE", value_parser = parse_output)]
     pub(crate) outputs: Vec<(OutputKind, PathBuf)>,
 }
@@ -135,6 +136,7 @@ pub(crate) enum OutputKind {
     Junit,
     Html,
     Markdown,
+    Github,
 }
 
 #[derive(Debug, Args)]
@@ -295,7 +297,7 @@ pub(crate) enum Overlay {
 
 fn parse_output(text: &str) -> Result<(OutputKind, PathBuf), String> {
     let (kind, path) = text.split_once('=').ok_or("write KIND=FILE, such as junit=report.xml")?;
-    let kind =
-        OutputKind::from_str(kind, false).map_err(|_| format!("{kind:?} is not json, junit, html or markdown"))?;
+    let kind = OutputKind::from_str(kind, false)
+        .map_err(|_| format!("{kind:?} is not json, junit, html, markdown or github"))?;
     if path.is_empty() { Err("the file is missing after =".to_owned()) } else { Ok((kind, path.into())) }
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use chaos_core::verdict::{self, ReasonCode};
+
 /// How a command ended. The numbers are the documented exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exit(pub(crate) u8);
@@ -28,21 +30,11 @@ impl Exit {
         let rank = |exit: Self| WORST_FIRST.iter().position(|code| *code == exit.0);
         if rank(other) < rank(self) { other } else { self }
     }
+}
 
-    /// What the code means, in a few words.
-    pub(crate) fn meaning(self) -> &'static str {
-        match self.0 {
-            0 => "held",
-            1 => "failed",
-            2 => "not valid",
-            3 => "could not run",
-            4 => "refused",
-            5 => "stopped",
-            6 => "wound down incompletely: act now",
-            7 => "inconclusive",
-            8 => "invalid run",
-            _ => "left at once",
-        }
+impl From<verdict::ExitCode> for Exit {
+    fn from(code: verdict::ExitCode) -> Self {
+        Self(code.code())
     }
 }
 
@@ -85,9 +77,20 @@ impl Failure {
         Self { error: anyhow::anyhow!("{:#}; hint: {hint}", self.error), ..self }
     }
 
-    /// The code this failure leaves with.
-    pub(crate) fn exit(&self) -> Exit {
-        self.exit
+    /// What it means for a run that was to be started.
+    pub(crate) fn reason(&self) -> ReasonCode {
+        match self.exit {
+            Exit::INVALID_INPUT => ReasonCode::InvalidManifest,
+            Exit::REFUSED => ReasonCode::Refused,
+            Exit::STOPPED => ReasonCode::Interrupted,
+            Exit::INVALID_RUN => ReasonCode::NoVictim,
+            _ => ReasonCode::OutOfReach,
+        }
+    }
+
+    /// What failed, with its causes.
+    pub(crate) fn message(&self) -> String {
+        format!("{:#}", self.error)
     }
 
     /// Says what failed, with its causes, on stderr, and gives the exit code.

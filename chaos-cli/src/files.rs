@@ -1,4 +1,4 @@
-//! The folder of a run: its journal and what is rendered from it.
+//! The folder of a run, its journal and what is rendered from it; and the copies of outputs that a command was asked for.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use chaos_engine::report;
 
 use crate::cli::OutputKind;
 use crate::exit::Failure;
+use crate::output;
 
 /// Name of the journal in a run's folder.
 pub(crate) const JOURNAL: &str = "run.journal";
@@ -19,6 +20,9 @@ const REPORTS: [(OutputKind, &str); 4] = [
     (OutputKind::Junit, "junit.xml"),
     (OutputKind::Markdown, "summary.md"),
 ];
+
+/// What a copy is called that goes to standard output.
+const STDOUT: &str = "-";
 
 /// Makes the folder of a run: `OUT/EXPERIMENT-RUNID`.
 pub(crate) fn run_folder(out: &Path, experiment: &str, run_id: &str) -> Result<PathBuf, Failure> {
@@ -34,27 +38,59 @@ pub(crate) fn write_reports(folder: &Path, result: &RunResult) -> anyhow::Result
     let mut written = Vec::new();
     for (kind, name) in REPORTS {
         let path = folder.join(name);
-        write(kind, &path, result)?;
+        write(&path, &render(kind, std::slice::from_ref(result))?)?;
         written.push(path);
     }
     Ok(written)
 }
 
-/// Writes the copies that were asked for.
-pub(crate) fn write_copies(copies: &[(OutputKind, PathBuf)], result: &RunResult) -> anyhow::Result<()> {
-    copies.iter().try_for_each(|(kind, path)| write(*kind, path, result))
+/// Refuses copies that could not be written once the runs are over.
+pub(crate) fn check_copies(copies: &[(OutputKind, PathBuf)], experiments: usize) -> Result<(), Failure> {
+    for (kind, path) in copies {
+        if *kind == OutputKind::Html && experiments > 1 {
+            let several = anyhow::anyhow!("{experiments} runs have {experiments} pages, and one file is asked for");
+            return Err(Failure::invalid(several).hint("each run's folder holds its report.html"));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let missing =
+                anyhow::anyhow!("{} cannot be written: there is no folder {}", path.display(), folder.display());
+            return Err(Failure::invalid(missing));
+        }
+    }
+    Ok(())
 }
 
-fn write(kind: OutputKind, path: &Path, result: &RunResult) -> anyhow::Result<()> {
-    let text = match kind {
-        OutputKind::Html => report::html::render(result),
-        OutputKind::Json => report::json::render(result)?,
-        OutputKind::Junit => report::junit::render(result)?,
-        OutputKind::Markdown => report::markdown::render(result),
-    };
-    // Written beside and renamed, so that nobody ever reads half a report.
+/// Writes the copies that were asked for, each of all results together.
+pub(crate) fn write_copies(copies: &[(OutputKind, PathBuf)], results: &[RunResult]) -> anyhow::Result<()> {
+    copies.iter().try_for_each(|(kind, path)| {
+        let text = render(*kind, results)?;
+        if path.as_os_str() == STDOUT {
+            output::data(&text);
+            return Ok(());
+        }
+        write(path, &text)
+    })
+}
+
+fn render(kind: OutputKind, results: &[RunResult]) -> anyhow::Result<String> {
+    Ok(match kind {
+        // Several runs have several pages: `chaos run` refuses to put them into one file.
+        OutputKind::Html => results.iter().map(report::html::render).collect(),
+        OutputKind::Json => report::json::render_all(results)?,
+        OutputKind::Junit => report::junit::render_all(results)?,
+        OutputKind::Markdown => report::markdown::render_all(results),
+        OutputKind::Github => results.iter().map(report::github::render).collect(),
+    })
+}
+
+/// Written beside and renamed, so that nobody ever reads half a report.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let partial = path.with_extension("partial");
-    std::fs::write(&partial, text)
-        .and_then(|()| std::fs::rename(&partial, path))
-        .with_context(|| format!("failed to write {}", path.display()))
+    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
+    if written.is_err() {
+        // Half of it may stand there; what cannot be removed is told with the rest.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written.with_context(|| format!("failed to write {}", path.display()))
 }

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and knows the names of its files"
 )]
 
+mod evil;
 mod input;
 mod interrupted;
 mod standing;

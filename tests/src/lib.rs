@@ -94,10 +94,28 @@ impl Chaos {
 
     /// Starts it; its output goes to a file.
     pub fn start<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, args: I) -> Running {
+        self.spawn(self.command(args))
+    }
+
+    /// Starts it through a shell, for which it is `"$0" "$@"`; its output goes to a file.
+    pub fn start_in_shell<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(
+        &self,
+        script: &str,
+        args: I,
+    ) -> Running {
+        let program = self.command(args);
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(script).arg(program.get_program()).args(program.get_args());
+        shell.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.current_dir(self.home.path()).stdin(Stdio::null());
+        self.spawn(shell)
+    }
+
+    fn spawn(&self, mut command: Command) -> Running {
         let log = self.path("log.txt");
         let file = std::fs::File::create(&log).expect("a log file");
         let errors = file.try_clone().expect("a second handle");
-        let child = self.command(args).stdout(file).stderr(errors).spawn().expect("the program starts");
+        let child = command.stdout(file).stderr(errors).spawn().expect("the program starts");
         Running { child, log }
     }
 

@@ -10,12 +10,12 @@ use kube::api::DynamicObject;
 use local_cluster::{Cluster, ClusterConfig, Profile};
 
 use super::bundled;
-use super::run::{Job, run_job};
+use super::run::{Job, run_job, told};
 use crate::cli::{ClusterProfile, DemoArgs};
 use crate::context::Target;
 use crate::exit::{Exit, Failure};
 use crate::signals::{self, Asked};
-use crate::{apply, output, ready};
+use crate::{apply, files, output, ready};
 
 /// The experiment of the demo, as shipped in `experiments/`.
 const EXPERIMENT: &str = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
@@ -29,6 +29,7 @@ pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
     let (source, text) = manifest(&args)?;
     // Whatever is wrong with the manifest is said before anything is started.
     let experiments = super::validate::experiments(&source, &text)?;
+    files::check_copies(&args.out.outputs, experiments.len())?;
     let cluster = start(&args).await?;
     let outcome = on_cluster(&args, &cluster, &asked, (&source, &text, experiments)).await;
     if args.keep && outcome.is_ok() && asked.borrow().is_none() {
@@ -57,7 +58,7 @@ async fn on_cluster(
             return Err(Failure::stopped(anyhow::anyhow!("stopped before the run started; nothing is left")));
         }
     }
-    let mut worst = Exit::OK;
+    let mut results = Vec::new();
     for experiment in experiments {
         let job = Job {
             target: &target,
@@ -73,9 +74,9 @@ async fn on_cluster(
             ],
             asked: asked.clone(),
         };
-        worst = worst.worse(run_job(job).await?);
+        results.push(run_job(job).await?);
     }
-    Ok(worst)
+    Ok(told(&args.out, &results))
 }
 
 async fn start(args: &DemoArgs) -> Result<Cluster, Failure> {

@@ -1,17 +1,19 @@
 //! `chaos run`: prepares, executes and judges experiments, one after the other, and writes what is told about them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use chaos_core::model::Experiment;
-use chaos_core::record::{Event, Started};
+use chaos_core::record::{Event, Started, StopCause};
 use chaos_core::result::RunResult;
-use chaos_core::verdict;
+use chaos_core::verdict::{self, ExitCode, JudgeSpec, NotStarted};
 use chaos_engine::journal::JournalWriter;
 use chaos_engine::recorder::Recorder;
+use chaos_engine::report::terminal;
 use chaos_engine::run::{self, Prepared, RunOrder, Surroundings, Unfit};
 use chaos_engine::{clock::RunClock, journal::Redactor};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -39,39 +41,83 @@ pub(crate) struct Job<'a> {
 
 pub(super) async fn run(global: &Global, args: RunArgs) -> Result<Exit, Failure> {
     let asked = signals::listen().context("failed to listen for signals")?;
-    let files = read_all(&args.files)?;
-    let target = Target::connect(global, args.connect_timeout).await?;
-    target.confirm(global, "kill pods")?;
-    let mut ends = Vec::new();
-    for (source, text, experiments) in files {
-        for experiment in experiments {
-            let name = experiment.name.clone();
-            let job = Job {
-                target: &target,
-                experiment,
-                source: &source,
-                text: &text,
-                seed: args.seed,
-                attempt: args.attempt,
-                out: &args.out,
-                environment: Vec::new(),
-                asked: asked.clone(),
-            };
-            let end = run_job(job).await.unwrap_or_else(|failure| {
-                failure.report();
-                failure.exit()
-            });
-            ends.push((name, end));
-            if asked.borrow().is_some() {
-                break;
-            }
-        }
+    let mut results = Vec::new();
+    let (files, invalid) = read_all(&args);
+    if invalid.is_empty() {
+        files::check_copies(&args.out.outputs, files.iter().map(|file| file.experiments.len()).sum())?;
+        run_all(global, &args, &files, &asked, &mut results).await;
+    } else {
+        results = invalid;
     }
-    Ok(summary(&ends))
+    Ok(told(&args.out, &results))
 }
 
-/// Runs one experiment and says what it proved; the exit code is the verdict's.
-pub(crate) async fn run_job(job: Job<'_>) -> Result<Exit, Failure> {
+/// Runs every experiment, one after the other, and tells each failure as it comes.
+async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked: &Asked, results: &mut Vec<RunResult>) {
+    let experiments =
+        || files.iter().flat_map(|file| file.experiments.iter().map(move |experiment| (file, experiment)));
+    let refused = |(file, experiment): (&ManifestFile, &Experiment), failure: &Failure| {
+        not_started(file, Some(experiment), args, failure)
+    };
+    let target = match agreed(global, args).await {
+        Ok(target) => target,
+        Err(failure) => {
+            failure.report();
+            results.extend(experiments().map(|one| refused(one, &failure)));
+            return;
+        }
+    };
+    for (file, experiment) in experiments() {
+        let interrupted = *asked.borrow();
+        let run = match interrupted {
+            Some(signal) => Err(Failure::stopped(anyhow::anyhow!("{signal} came before it was started"))),
+            None => {
+                run_job(Job {
+                    target: &target,
+                    experiment: experiment.clone(),
+                    source: &file.source,
+                    text: &file.text,
+                    seed: args.seed,
+                    attempt: args.attempt,
+                    out: &args.out,
+                    environment: Vec::new(),
+                    asked: asked.clone(),
+                })
+                .await
+            }
+        };
+        results.push(run.unwrap_or_else(|failure| {
+            failure.report();
+            refused((file, experiment), &failure)
+        }));
+    }
+}
+
+/// The cluster, once it answers and somebody agreed to break things on it.
+async fn agreed(global: &Global, args: &RunArgs) -> Result<Target, Failure> {
+    let target = Target::connect(global, args.connect_timeout).await?;
+    target.confirm(global, "kill pods")?;
+    Ok(target)
+}
+
+/// Tells the results of a command together; gives the worst of their exit codes.
+pub(crate) fn told(out: &OutArgs, results: &[RunResult]) -> Exit {
+    if results.len() > 1 {
+        output::data("\nsummary\n");
+        output::data(&terminal::summary(results));
+    }
+    let worst = Exit::from(ExitCode::worst(results.iter().map(|result| result.verdict.exit_code)));
+    match files::write_copies(&out.outputs, results) {
+        Ok(()) => worst,
+        Err(error) => {
+            output::error(&format!("{error:#}"));
+            worst.worse(Exit::STOPPED)
+        }
+    }
+}
+
+/// Runs one experiment and says what it proved.
+pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     let experiment = Arc::new(job.experiment.clone());
     let seed = job.seed.or(experiment.seed).unwrap_or_else(|| i64::from(rand::random::<u32>()));
     let around = Surroundings::default();
@@ -87,14 +133,29 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<Exit, Failure> {
     recorder.record(prepared.planned(clock.now()));
     output::headline(&experiment.hypothesis);
     output::say(&format!("journal: {}", folder.join(files::JOURNAL).display()));
-    let result = execute(&job, Running { experiment, seed, run_id, recorder: recorder.clone(), clock, prepared }).await;
-    let exit = Exit(result.verdict.exit_code.code());
-    recorder.record(Event::Finished { at: clock.now(), exit_code: exit.0 });
-    recorder.close().await.context("failed to close the journal")?;
-    let written = files::write_reports(&folder, &result)?;
-    files::write_copies(&job.out.outputs, &result)?;
+    let judge = JudgeSpec::from(&*experiment);
+    let running = Running { experiment, seed, run_id, recorder: recorder.clone(), clock, prepared };
+    let result = kept(&recorder, clock, &judge, execute(&job, running).await).await;
+    let written = match files::write_reports(&folder, &result) {
+        Ok(written) => written,
+        Err(error) => {
+            // The verdict stands in the journal and on the screen; what is missing can be made again from the one.
+            output::error(&format!("{error:#}; hint: `chaos report {}`", folder.join(files::JOURNAL).display()));
+            Vec::new()
+        }
+    };
     output::verdict(&result, &written);
-    Ok(exit)
+    Ok(result)
+}
+
+/// Closes the journal. A run whose evidence could not be kept was stopped by that, whatever it had shown.
+async fn kept(recorder: &Recorder, clock: RunClock, judge: &JudgeSpec, result: RunResult) -> RunResult {
+    recorder.record(Event::Finished { at: clock.now(), exit_code: result.verdict.exit_code.code() });
+    let Err(error) = recorder.close().await else { return result };
+    if result.verdict.exit_code != ExitCode::Stopped {
+        recorder.record(Event::Stop { at: clock.now(), cause: StopCause::Journal { message: error.to_string() } });
+    }
+    verdict::judge(judge, &recorder.events())
 }
 
 /// Why a run was not started, as an exit code.
@@ -156,7 +217,7 @@ fn started(job: &Job<'_>, run_id: &str, seed: i64, clock: &RunClock) -> Started 
         manifest: job.text.to_owned(),
         experiment: job.experiment.name.clone(),
         manifest_source: job.source.to_owned(),
-        manifest_digest: Sha256::digest(job.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
+        manifest_digest: digest(job.text),
         seed,
         attempt: job.attempt,
         cluster: job.target.label.clone(),
@@ -164,27 +225,63 @@ fn started(job: &Job<'_>, run_id: &str, seed: i64, clock: &RunClock) -> Started 
     }
 }
 
-type ReadFile = (String, String, Vec<Experiment>);
-
-/// Reads and checks every file before anything is started.
-fn read_all(paths: &[PathBuf]) -> Result<Vec<ReadFile>, Failure> {
-    paths
-        .iter()
-        .map(|path: &PathBuf| {
-            let (source, text) = super::validate::read(Path::new(path))?;
-            let experiments = super::validate::experiments(&source, &text)?;
-            Ok((source, text, experiments))
-        })
-        .collect()
+/// A file whose manifests are valid.
+struct ManifestFile {
+    source: String,
+    text: String,
+    experiments: Vec<Experiment>,
 }
 
-/// Of several runs the worst end wins.
-fn summary(ends: &[(String, Exit)]) -> Exit {
-    if ends.len() > 1 {
-        output::headline("summary");
-        for (name, end) in ends {
-            output::say(&format!("  {name}: {}", end.meaning()));
+/// Reads and checks every file before anything is started; gives a result for each that is not valid.
+fn read_all(args: &RunArgs) -> (Vec<ManifestFile>, Vec<RunResult>) {
+    let (mut files, mut invalid) = (Vec::new(), Vec::new());
+    for path in &args.files {
+        let mut file =
+            ManifestFile { source: path.display().to_string(), text: String::new(), experiments: Vec::new() };
+        let read = super::validate::read(path).and_then(|(source, text)| {
+            (file.source, file.text) = (source, text);
+            super::validate::experiments(&file.source, &file.text)
+        });
+        match read {
+            Ok(experiments) => files.push(ManifestFile { experiments, ..file }),
+            Err(failure) => {
+                failure.report();
+                invalid.push(not_started(&file, None, args, &failure));
+            }
         }
     }
-    ends.iter().fold(Exit::OK, |worst, (_, end)| worst.worse(*end))
+    (files, invalid)
+}
+
+/// A result for a run that was never started: whoever gates on results must not miss it.
+fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunArgs, failure: &Failure) -> RunResult {
+    let name =
+        Path::new(&file.source).file_name().map_or_else(|| file.source.clone(), |name| name.display().to_string());
+    let unnamed = || JudgeSpec {
+        name,
+        namespace: String::new(),
+        hypothesis: String::new(),
+        strikes_target: 0,
+        strikes_min: 0,
+        probes: Vec::new(),
+    };
+    let spec = experiment.map_or_else(unnamed, JudgeSpec::from);
+    let started = Started {
+        run_id: String::new(),
+        started_at: Timestamp::now(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        manifest: file.text.clone(),
+        experiment: spec.name.clone(),
+        manifest_source: file.source.clone(),
+        manifest_digest: digest(&file.text),
+        seed: args.seed.or_else(|| experiment?.seed).unwrap_or_default(),
+        attempt: args.attempt,
+        cluster: String::new(),
+        environment: Vec::new(),
+    };
+    verdict::not_started(NotStarted { spec, started, reason_code: failure.reason(), message: failure.message() })
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,0 +1,91 @@
+//! Evil inputs through the whole program: what lies, hangs, dies or is missing, and the documented exit code that must come
+//! of it. The table is [`rows`]; `docs/evil-inputs.md` shows it and is held equal to it.
+//!
+//! The program, the cluster and the kills are real; who answers is a stand-in that each row tells how to lie.
+
+mod draft;
+mod field;
+mod operator;
+mod rows;
+mod script;
+mod stand_in;
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use field::{Field, LONG};
+use rows::{Ground, Row, rows};
+use script::{Play, verdict_of};
+
+/// Rows that are played at the same time: more would starve each other on a small machine.
+const AT_ONCE: usize = 3;
+
+#[test]
+fn every_evil_input_ends_as_the_table_says() {
+    // One row alone, while working on it: EVIL=name.
+    let wanted = std::env::var("EVIL").ok();
+    let chosen = rows().into_iter().filter(|row| wanted.as_deref().is_none_or(|wanted| row.name.contains(wanted)));
+    let left = Mutex::new(chosen.collect::<VecDeque<Row>>());
+    let field = Field::up(&[]);
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                let next = || left.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                while let Some(row) = next() {
+                    let name = row.name;
+                    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(&field, &row)));
+                    if played.is_err() {
+                        wrong.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+                    }
+                }
+            });
+        }
+    });
+    field.down();
+    let wrong = wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert!(wrong.is_empty(), "these rows end otherwise, as printed above: {wrong:?}");
+}
+
+/// Plays a row on the cluster that it asks for.
+fn play(shared: &Field, row: &Row) {
+    match row.ground {
+        Ground::Shared => play_on(shared, row),
+        Ground::Own(args) => play_on(&Field::up(args), row),
+    }
+}
+
+/// Plays a row and compares how it ends.
+fn play_on(field: &Field, row: &Row) {
+    let namespace = row.namespace();
+    field.prepare(&namespace);
+    let mut play = Play::start(field, &namespace, row);
+    (row.meanwhile)(&mut play);
+    let code = play.running.expect_end(LONG);
+    let output = play.running.output();
+    let found = (code, verdict_of(&play.chaos).map(|verdict| verdict.reason_code));
+    let wanted = (row.code, row.reason.map(str::to_owned));
+    assert!(found == wanted, "{}: ended with {found:?}, the table says {wanted:?}\n{output}", row.name);
+    assert!(play.output().contains(row.says), "{}: the output does not say {:?}\n{output}", row.name, row.says);
+    if let Some(after) = row.after {
+        after(&play);
+    }
+    field.clear(&namespace);
+}
+
+#[test]
+fn the_documented_table_is_this_one() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/evil-inputs.md");
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    let (before, rest) = found.split_once("<!-- table -->\n").unwrap_or((&found, ""));
+    let after = rest.split_once("<!-- end -->\n").map_or("", |(_, after)| after);
+    let wanted = format!("{before}<!-- table -->\n{}<!-- end -->\n{after}", rows::table());
+    if std::env::var_os("CHAOS_WRITE").is_some() {
+        std::fs::write(&path, &wanted).expect("the page is written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "docs/evil-inputs.md differs; hint: CHAOS_WRITE=1 cargo test -p chaos-tests --test e2e evil"
+    );
+}
