@@ -21,8 +21,8 @@ use crate::{apply, files, output, ready};
 const EXPERIMENT: &str = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
 const EXPERIMENT_SOURCE: &str = "experiments/riders-can-request-while-pods-die.yaml";
 
-/// The stack that is not ready by then never will be.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// The stack that is not ready by then never will be, even from a debug build on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(120);
 
 pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
     let asked = signals::listen().context("failed to listen for signals")?;
