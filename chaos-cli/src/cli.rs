@@ -1,8 +1,12 @@
 //! The command line: clap types only. What each command does stands in `commands/`.
 
+mod load;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use load::{ArrivalArg, LoadArgs, LoadFormat, RequestArgs};
 
 /// Kills parts of a platform on purpose and says, with evidence, whether it kept its promise.
 #[derive(Debug, Parser)]
@@ -54,6 +58,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run experiments against a cluster and judge them
     Run(RunArgs),
+    /// Send requests on a fixed schedule, without faults, and judge thresholds
+    Load(LoadArgs),
     /// Say what a run would do and whether it could prove its hypothesis; touches nothing
     Plan(PlanArgs),
     /// Check manifests and report every error at once; needs no cluster
@@ -163,7 +169,7 @@ pub(crate) struct PlanArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Output format
-    #[arg(short, long = "output", default_value = "table")]
+    #[arg(short = 'o', long = "output", default_value = "table")]
     pub(crate) format: Format,
     /// Plan with this seed
     #[arg(long)]
@@ -192,7 +198,7 @@ pub(crate) struct ExplainArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Output format
-    #[arg(short, long = "output", default_value = "table")]
+    #[arg(short = 'o', long = "output", default_value = "table")]
     pub(crate) format: Format,
 }
 
@@ -300,4 +306,14 @@ fn parse_output(text: &str) -> Result<(OutputKind, PathBuf), String> {
     let kind = OutputKind::from_str(kind, false)
         .map_err(|_| format!("{kind:?} is not json, junit, html, markdown or github"))?;
     if path.is_empty() { Err("the file is missing after =".to_owned()) } else { Ok((kind, path.into())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_two_flags_of_a_command_are_the_same() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -4,7 +4,7 @@
 //! Reading order: [`api`] (manifests as written) → [`validate`] (every error at once) → [`model`] (manifests as meant) →
 //! [`population`] (facts about the cluster) → [`eligible`] and [`limits`] (who may be killed, and when) → [`victims`]
 //! (who is) → [`killer`] (the strike state machine) → [`run`] (the phases of an experiment) → [`record`] (the evidence) →
-//! [`verdict`] (what it proves) → [`result`](mod@result) (what is told).
+//! [`verdict`] (what it proves) → [`result`](mod@result) (what is told). Load without faults goes from [`record`] to [`load`].
 
 pub mod api;
 pub mod check;
@@ -13,6 +13,7 @@ pub mod eligible;
 pub mod evidence;
 pub mod killer;
 pub mod limits;
+pub mod load;
 pub mod machine;
 pub mod model;
 pub mod placeholder;

@@ -1,6 +1,7 @@
-//! Text with typed placeholders (`{{uuid}}`, `{{seq}}`, `{{choice a b c}}`, `{{int 1 9}}`): parsed once, with unknown ones
-//! refused, then rendered for each request. Deterministic: the values are a function of the slot and of the keys that are
-//! handed in; there is no other templating, and nothing here reads the environment.
+//! Text with typed placeholders (`{{uuid}}`, `{{seq}}`, `{{choice a b c}}`, `{{int 1 9}}`, and the names of what earlier
+//! requests of a flow extracted): parsed once, with unknown ones refused, then rendered for each request. Deterministic: the
+//! values are a function of the slot and of the keys that are handed in; there is no other templating, and nothing here reads
+//! the environment.
 
 use std::fmt::Write as _;
 
@@ -20,18 +21,24 @@ enum Part {
     Uuid,
     Choice(Vec<String>),
     Int { low: i64, high: i64 },
+    Extracted(String),
 }
+
+/// What earlier requests of a flow extracted, by name.
+pub type Extracted = std::collections::BTreeMap<String, String>;
 
 /// A placeholder that cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceholderError {
     /// No such placeholder.
     #[error(
-        "unknown placeholder {{{{{name}}}}}; hint: known are {{{{uuid}}}}, {{{{seq}}}}, {{{{choice a b}}}} and {{{{int 1 9}}}}"
+        "unknown placeholder {{{{{name}}}}}; hint: known are {{{{uuid}}}}, {{{{seq}}}}, {{{{choice a b}}}} and {{{{int 1 9}}}}{extracted}"
     )]
     Unknown {
         /// What stands between the braces.
         name: String,
+        /// What else is known here, in words.
+        extracted: String,
     },
     /// A known one with arguments that do not fit.
     #[error("placeholder {{{{{name}}}}} has wrong arguments; hint: {hint}")]
@@ -64,6 +71,34 @@ impl std::str::FromStr for Template {
     type Err = PlaceholderError;
 
     fn from_str(text: &str) -> Result<Self, PlaceholderError> {
+        Self::with_extracted(text, &[])
+    }
+}
+
+/// As it was written.
+impl std::fmt::Display for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::Seq => f.write_str("{{seq}}"),
+            Part::Uuid => f.write_str("{{uuid}}"),
+            Part::Choice(words) => write!(f, "{{{{choice {}}}}}", words.join(" ")),
+            Part::Int { low, high } => write!(f, "{{{{int {low} {high}}}}}"),
+            Part::Extracted(name) => write!(f, "{{{{{name}}}}}"),
+        })
+    }
+}
+
+/// Whether this can be the name of something extracted: it must not be a placeholder already.
+pub fn is_free_name(name: &str) -> bool {
+    let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
+    first && letters && name.len() <= 63 && !matches!(name, "uuid" | "seq" | "choice" | "int")
+}
+
+impl Template {
+    /// Parses a text that may also use these names of extracted values.
+    pub fn with_extracted(text: &str, names: &[&str]) -> Result<Self, PlaceholderError> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
@@ -73,7 +108,7 @@ impl std::str::FromStr for Template {
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));
             }
-            parts.push(part(inner.trim())?);
+            parts.push(part(inner.trim(), names)?);
             rest = tail;
         }
         if !rest.is_empty() {
@@ -81,9 +116,7 @@ impl std::str::FromStr for Template {
         }
         Ok(Self { parts })
     }
-}
 
-impl Template {
     /// The text itself, where it holds no placeholder: it needs to be rendered only once.
     pub fn fixed(&self) -> Option<&str> {
         match self.parts.as_slice() {
@@ -98,8 +131,8 @@ impl Template {
         self.parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None })
     }
 
-    /// Appends the text for a slot to `out`.
-    pub fn render(&self, key: SlotKey, out: &mut String) {
+    /// Appends the text for a slot to `out`; what was not extracted is nothing.
+    pub fn render(&self, key: SlotKey, extracted: &Extracted, out: &mut String) {
         let mut drawn = None;
         let mut unique = None;
         for part in &self.parts {
@@ -116,12 +149,13 @@ impl Template {
                         i128::from(*low) + i128::from(draw(&mut drawn, key, high.abs_diff(*low).saturating_add(1)));
                     push(out, format_args!("{value}"));
                 }
+                Part::Extracted(name) => out.push_str(extracted.get(name).map_or("", String::as_str)),
             }
         }
     }
 }
 
-fn part(inner: &str) -> Result<Part, PlaceholderError> {
+fn part(inner: &str, names: &[&str]) -> Result<Part, PlaceholderError> {
     let wrong = |hint| PlaceholderError::Arguments { name: inner.to_owned(), hint };
     let mut words = inner.split_whitespace();
     let name = words.next().unwrap_or_default();
@@ -137,7 +171,11 @@ fn part(inner: &str) -> Result<Part, PlaceholderError> {
             _ => Err(wrong("write two whole numbers, the lower one first, as in {{int 1 9}}")),
         },
         ("int", _) => Err(wrong("write two whole numbers, as in {{int 1 9}}")),
-        _ => Err(PlaceholderError::Unknown { name: inner.to_owned() }),
+        (name, []) if names.contains(&name) => Ok(Part::Extracted(name.to_owned())),
+        _ => {
+            let extracted = names.iter().map(|name| format!(", {{{{{name}}}}}")).collect();
+            Err(PlaceholderError::Unknown { name: inner.to_owned(), extracted })
+        }
     }
 }
 
@@ -175,7 +213,7 @@ mod tests {
 
     fn render(text: &str, slot: u64, run: u128) -> String {
         let mut out = String::new();
-        text.parse::<Template>().unwrap().render(SlotKey { slot, seed: 5, run }, &mut out);
+        text.parse::<Template>().unwrap().render(SlotKey { slot, seed: 5, run }, &Extracted::new(), &mut out);
         out
     }
 
@@ -184,6 +222,9 @@ mod tests {
         assert_eq!("/v1/rides".parse::<Template>().unwrap().fixed(), Some("/v1/rides"));
         assert_eq!("".parse::<Template>().unwrap().fixed(), Some(""));
         assert_eq!("{{seq}}".parse::<Template>().unwrap().fixed(), None);
+        for text in ["/a/{{seq}}?b={{choice c d}}", "{{uuid}} {{int -1 9}}"] {
+            assert_eq!(text.parse::<Template>().unwrap().to_string(), text);
+        }
     }
 
     #[test]
@@ -220,6 +261,18 @@ mod tests {
             let error = text.parse::<Template>().unwrap_err();
             assert!(error.to_string().contains("hint: "), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn extracted_values_stand_where_they_are_named_and_only_known_names_do() {
+        let template = Template::with_extracted("/rides/{{ride}}?n={{seq}}", &["ride"]).unwrap();
+        let mut out = String::new();
+        let extracted = Extracted::from([("ride".to_owned(), "r-7".to_owned())]);
+        template.render(SlotKey { slot: 3, seed: 0, run: 0 }, &extracted, &mut out);
+        assert_eq!((out.as_str(), template.fixed()), ("/rides/r-7?n=3", None));
+        let error = Template::with_extracted("{{rider}}", &["ride"]).unwrap_err();
+        assert!(error.to_string().ends_with("{{int 1 9}}, {{ride}}"), "{error}");
+        assert!(is_free_name("ride_1") && !is_free_name("seq") && !is_free_name("1a") && !is_free_name("a b"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub use cluster::{Excluded, Kill, PodChange, PodSighting};
 
 use crate::api::{SkipRecord, VictimRef};
 use crate::population::Population;
+pub use crate::slots::{ProbeSchedule, RateStage};
 
 /// Nanoseconds of the runner's monotonic clock since the run's `Started` event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -201,26 +202,6 @@ pub enum Phase {
     WindDown,
 }
 
-/// How an http probe's slots are due.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProbeSchedule {
-    /// The probe.
-    pub probe: String,
-    /// Due time of slot 0.
-    pub first_due: RunTime,
-    /// Slots in a second.
-    pub rate: f64,
-    /// For Poisson arrivals: the seed of the gaps. Absent: slot `i` is due at `first_due + i / rate`.
-    pub poisson_seed: Option<u64>,
-    /// A slot sent later than this after its due time is not evidence, in nanoseconds.
-    pub max_lag: u64,
-    /// A good answer slower than this is bad for the latency claim, in nanoseconds.
-    pub latency_bound: Option<u64>,
-    /// Whether it can be known which pods served a request.
-    pub exposure_known: bool,
-}
-
 /// One second of slots, by due time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -274,8 +255,12 @@ pub enum BadClass {
     Tls,
     /// A status that is not a success.
     Status,
-    /// A body that is not a success.
+    /// A body that is not a success, or one that lacks what the next step of the flow needs.
     Body,
+    /// A header that is not a success.
+    Header,
+    /// An answer that came later than the probe calls a success.
+    TooSlow,
     /// Another transport error.
     Other,
     /// A good answer, slower than the latency bound.
@@ -293,13 +278,24 @@ impl BadClass {
     pub const fn is_failure(self) -> bool {
         matches!(
             self,
-            Self::Refused | Self::Reset | Self::Timeout | Self::Tls | Self::Status | Self::Body | Self::Other
+            Self::Refused
+                | Self::Reset
+                | Self::Timeout
+                | Self::Tls
+                | Self::Status
+                | Self::Body
+                | Self::Header
+                | Self::TooSlow
+                | Self::Other
         )
     }
 
     /// Whether a slot of this class has a latency: its answer was read to the end, or its time ran out.
     pub const fn has_latency(self) -> bool {
-        matches!(self, Self::Timeout | Self::Status | Self::Body | Self::Slow | Self::Late)
+        matches!(
+            self,
+            Self::Timeout | Self::Status | Self::Body | Self::Header | Self::TooSlow | Self::Slow | Self::Late
+        )
     }
 
     /// Whether the slot says nothing about the system: bad when we try to pass, good when we try to fail.

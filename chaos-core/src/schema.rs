@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use crate::api::{API_VERSION, ChaosMonkey, Experiment};
+use crate::api::{API_VERSION, ChaosMonkey, Experiment, LoadTest};
 use crate::digest::sha256_hex;
 
 /// All kinds that are installed, by name.
@@ -151,6 +151,7 @@ pub fn schema_files() -> Vec<(String, String)> {
     vec![
         ("experiment.json".to_owned(), experiment_json_schema()),
         ("chaosmonkey.json".to_owned(), format!("{:#}\n", editor_schema::<ChaosMonkey>())),
+        ("loadtest.json".to_owned(), format!("{:#}\n", editor_schema::<LoadTest>())),
     ]
 }
 

@@ -6,6 +6,7 @@ pub mod drive;
 pub mod journal;
 pub mod kill;
 pub mod kube;
+pub mod load;
 pub mod probe;
 pub mod recorder;
 pub mod report;

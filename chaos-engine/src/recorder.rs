@@ -32,6 +32,16 @@ struct Shared {
 struct Log {
     events: Vec<Event>,
     journal: Option<JournalWriter>,
+    fold: Option<Fold>,
+}
+
+/// What takes the place of the memory where the events themselves are not needed.
+struct Fold(Box<dyn FnMut(&Event) + Send>);
+
+impl std::fmt::Debug for Fold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fold")
+    }
 }
 
 impl Recorder {
@@ -41,13 +51,20 @@ impl Recorder {
         Self::new(Some(journal), failure, redactor)
     }
 
-    /// A record in memory only, for uses without evidence (`chaos load`, tests).
+    /// A record in memory only, for tests.
     pub fn in_memory(redactor: Redactor) -> Self {
         Self::new(None, watch::Sender::new(None), redactor)
     }
 
+    /// A record that keeps nothing but what `fold` makes of each event: for load without evidence, however long it lasts.
+    pub fn folding(redactor: Redactor, fold: impl FnMut(&Event) + Send + 'static) -> Self {
+        let recorder = Self::in_memory(redactor);
+        recorder.log().fold = Some(Fold(Box::new(fold)));
+        recorder
+    }
+
     fn new(journal: Option<JournalWriter>, failure: watch::Sender<Option<String>>, redactor: Redactor) -> Self {
-        let log = Mutex::new(Log { events: Vec::new(), journal });
+        let log = Mutex::new(Log { events: Vec::new(), journal, fold: None });
         Self { shared: Arc::new(Shared { redactor, log, live: watch::Sender::new(Live::default()), failure }) }
     }
 
@@ -59,7 +76,7 @@ impl Recorder {
         if let Some(journal) = &log.journal {
             journal.write(&event);
         }
-        log.events.push(event);
+        log.keep(event);
     }
 
     /// Records an event and resolves once it is on the disk: for what must be known before something is done.
@@ -69,7 +86,7 @@ impl Recorder {
         let stored = {
             let mut log = self.log();
             let stored = log.journal.as_ref().map(|journal| journal.write_durably(&event));
-            log.events.push(event);
+            log.keep(event);
             stored
         };
         let Some(stored) = stored else { return Ok(()) };
@@ -118,6 +135,15 @@ impl Recorder {
     fn log(&self) -> MutexGuard<'_, Log> {
         // A panic of another writer cannot leave the log half changed: pushing is its last step.
         self.shared.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn keep(&mut self, event: Event) {
+        match &mut self.fold {
+            Some(Fold(fold)) => fold(&event),
+            None => self.events.push(event),
+        }
     }
 }
 

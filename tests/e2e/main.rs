@@ -12,6 +12,7 @@
 mod evil;
 mod input;
 mod interrupted;
+mod load;
 mod standing;
 mod verdicts;
 

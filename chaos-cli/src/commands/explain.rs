@@ -111,6 +111,11 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
             schedule: Some(monkey.schedule),
             killer: Subject::Operator,
         },
+        Manifest::Load(_) => {
+            let message =
+                format!("{source} holds a LoadTest, which kills nobody; hint: give an Experiment or a ChaosMonkey");
+            return Err(Failure::invalid(anyhow::anyhow!(message)));
+        }
     })
 }
 

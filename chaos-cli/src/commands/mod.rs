@@ -9,6 +9,7 @@ mod demo;
 mod explain;
 mod generate;
 mod install;
+mod load;
 mod operator;
 mod plan;
 mod report;
@@ -26,6 +27,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         #[cfg(feature = "bundled")]
         Command::Demo(args) => demo::demo(args).await,
         Command::Run(args) => run::run(global, args).await,
+        Command::Load(args) => load::load(global, args).await,
         Command::Plan(args) => plan::plan(global, args).await,
         Command::Validate(args) => validate::validate(&args),
         Command::Explain(args) => explain::explain(global, args).await,

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Fault, Limits};
-use super::probe::{Latency, Probe};
+use super::http::Latency;
+use super::probe::Probe;
 use super::target::Target;
 use crate::units::{Duration, Percent};
 

@@ -5,6 +5,8 @@
 
 mod experiment;
 mod fault;
+mod http;
+mod load;
 mod monkey;
 mod probe;
 mod target;
@@ -16,15 +18,16 @@ pub use fault::{
     Distribution, Every, Fault, GroupBy, KillMode, Limits, MonkeyFault, PodKill, StandingFault, StandingPodKill,
     Strikes,
 };
+pub use http::{
+    Arrival, BodyCheck, Exposure, Extract, HeaderCheck, HttpProbe, HttpStep, HttpSuccess, HttpVersion, Latency, Stage,
+};
+pub use load::{LoadFlow, LoadTest, LoadTestSpec};
 pub use monkey::{
     Blackout, ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, ClockReading, EndRecord, GroupRecord, HeartbeatRef,
     Hours, IntentRecord, KillRecord, Mode, MonkeyControl, MonkeyGuard, Outcome, PlannedStrike, RecoveringRecord,
     Schedule, SkipRecord, VictimRef, Weekday,
 };
-pub use probe::{
-    Arrival, BodyCheck, CommandProbe, Expect, Exposure, HttpProbe, HttpSuccess, InvariantsProbe, KubernetesProbe,
-    Latency, Probe, PrometheusProbe, TcpProbe, When,
-};
+pub use probe::{CommandProbe, Expect, InvariantsProbe, KubernetesProbe, Probe, PrometheusProbe, TcpProbe, When};
 pub use target::{NameFilter, NamespaceFilter, NodeFilter, OwnerKindFilter, Target, WorkloadRef};
 
 /// The API group of every kind here.

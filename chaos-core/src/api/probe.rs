@@ -1,13 +1,12 @@
 //! `spec.probes`: how the promise is measured while things die.
 
-use std::collections::BTreeMap;
-
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::experiment::Slo;
-use crate::units::{Duration, Percent, Rate};
+use super::http::HttpProbe;
+use crate::units::Duration;
 
 /// One probe: a name, exactly one kind, when it looks, and either an SLO (http) or an expectation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -63,115 +62,6 @@ pub enum When {
     /// From the baseline to the end of recovery.
     #[default]
     Continuous,
-}
-
-/// Requests on a fixed schedule, whatever the answers do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("has(self.service) != has(self.url)").message("give exactly one of service, url"))]
-#[x_kube(validation = Rule::new("has(self.service) || (!has(self.namespace) && !has(self.port))").message("namespace and port belong to service"))]
-#[x_kube(validation = Rule::new("duration(self.timeout) > duration('0s') && duration(self.maxLag) > duration('0s')").message("timeout and maxLag must be above zero"))]
-pub struct HttpProbe {
-    /// A Service of the target cluster, in the experiment's namespace unless `namespace` says otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    /// Namespace of the Service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Name of the Service's port; needed where the Service has several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<String>,
-    /// A literal base URL instead of a Service; for the CLI only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// GET, POST, …
-    #[serde(default = "get")]
-    pub method: String,
-    /// Path and query; placeholders allowed.
-    #[serde(default = "slash")]
-    pub path: String,
-    /// Headers; placeholders allowed in values.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
-    /// Body; placeholders allowed: `{{uuid}}`, `{{seq}}`, `{{choice a b c}}`, `{{int 1 9}}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 65_536))]
-    pub body: Option<String>,
-    /// Requests in a second.
-    pub rate: Rate,
-    /// Spacing of the requests.
-    #[serde(default)]
-    pub arrival: Arrival,
-    /// A request without a whole answer by then is a failure.
-    pub timeout: Duration,
-    /// A request sent later than this after its due time is not evidence.
-    #[serde(default = "fifty_millis")]
-    pub max_lag: Duration,
-    /// Whether connections are kept for later requests.
-    #[serde(default = "yes")]
-    pub keep_alive: bool,
-    /// What a good answer is.
-    #[serde(default)]
-    pub success: HttpSuccess,
-    /// How it is known which pods served a request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exposure: Option<Exposure>,
-}
-
-/// Spacing of requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub enum Arrival {
-    /// Evenly spaced.
-    #[default]
-    Constant,
-    /// Exponential gaps, drawn from the run's seed.
-    Poisson,
-}
-
-/// What a good answer is. Everything given must hold.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HttpSuccess {
-    /// Statuses that are good; empty: 200 to 299.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
-    pub status: Vec<u16>,
-    /// What the body must hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<BodyCheck>,
-}
-
-/// A check of a JSON body.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BodyCheck {
-    /// An RFC 9535 path.
-    pub json_path: String,
-    /// The path must (or must not) select something.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exists: Option<bool>,
-    /// The first selected value must equal this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "any_scalar")]
-    pub equals: Option<serde_json::Value>,
-}
-
-/// How it is known which pods served a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Exposure {
-    /// A response header that lists pod names, separated by commas.
-    pub header: String,
-}
-
-/// The latency half of an SLO: `share` of the requests answered well within `under`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Latency {
-    /// The bound.
-    pub under: Duration,
-    /// The share of requests that must be good and within it.
-    pub share: Percent,
 }
 
 /// A PromQL query, asked at a fixed interval.
@@ -291,22 +181,6 @@ pub struct Expect {
     pub for_: Option<Duration>,
 }
 
-fn get() -> String {
-    "GET".into()
-}
-
-fn slash() -> String {
-    "/".into()
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn fifty_millis() -> Duration {
-    Duration::from_millis(50)
-}
-
 fn one_second() -> Duration {
     Duration::from_secs(1)
 }
@@ -319,7 +193,7 @@ fn thirty_seconds() -> Duration {
     Duration::from_secs(30)
 }
 
-fn any_scalar(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(super) fn any_scalar(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"x-kubernetes-preserve-unknown-fields": true})
 }
 

@@ -47,6 +47,7 @@ impl Story {
             probe: probe.into(),
             first_due: RunTime(0),
             rate,
+            stages: Vec::new(),
             poisson_seed: None,
             max_lag: 50_000_000,
             latency_bound: Some(300_000_000),

@@ -198,8 +198,8 @@ impl<'a> Recorded<'a> {
 
     fn add_schedule(&mut self, schedule: &'a ProbeSchedule) -> Result<(), EvidenceError> {
         let probe = schedule.probe.as_str();
-        if !(schedule.rate.is_finite() && schedule.rate > 0.0) {
-            return Err(EvidenceError::BadRate { probe: probe.to_owned(), rate: schedule.rate.to_string() });
+        if let Some(rate) = schedule.bad_rate() {
+            return Err(EvidenceError::BadRate { probe: probe.to_owned(), rate: rate.to_string() });
         }
         let load = self.loads.entry(probe).or_default();
         if load.schedule.replace(schedule).is_some() {

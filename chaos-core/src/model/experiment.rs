@@ -214,8 +214,10 @@ impl Experiment {
     pub fn budget_per_kill(&self, http: &HttpProbe, claim: ClaimSpec) -> f64 {
         let strikes = f64::from(self.fault.strikes().target.max(1));
         let streams = self.streams().unwrap_or(1).max(1) as f64;
-        let fault = strikes / streams * self.fault.every().mean.as_secs_f64();
-        let requests = http.rate.per_second() * (fault + self.phases.recovery.as_secs_f64());
+        let fault = self.fault.every().mean.std().mul_f64(strikes / streams);
+        let baseline = self.phases.baseline.std();
+        let until = baseline.saturating_add(fault).saturating_add(self.phases.recovery.std());
+        let requests = http.load.samples_between(baseline.into(), until.into());
         claim.share().complement() * requests / self.planned_kills().max(1) as f64
     }
 

@@ -3,19 +3,25 @@
 //! Nothing here may read the wire types again or know a clock.
 
 mod experiment;
+mod http;
+mod load;
 mod monkey;
 mod policy;
 mod probe;
 mod selector;
 mod target;
 
-pub use crate::api::{Arrival, Distribution, GroupBy, KillMode, Limits, Mode, Phases, Strikes, WorkloadRef};
+pub use crate::api::{
+    Arrival, Distribution, GroupBy, HttpVersion, KillMode, Limits, Mode, Phases, Strikes, WorkloadRef,
+};
 pub use experiment::{BurnRate, ClaimSpec, Every, Evidence, Experiment, Fault, MonkeyPlan, PodKill, Slo};
+pub use http::{BodyCheck, Endpoint, Extract, HeaderCheck, HttpLoad, HttpProbe, HttpStep, Source, Success};
+pub use load::{Flow, LoadTest};
 pub use monkey::{Blackout, DayOfWeek, Heartbeat, Kill, Minute, Monkey, Schedule, Tenure, Window};
 pub use policy::{Actor, Policy};
 pub use probe::{
-    BodyCheck, CommandProbe, Endpoint, Expectation, HttpProbe, InvariantsProbe, KubernetesProbe, Moment, Probe,
-    ProbeKind, PrometheusProbe, PrometheusSource, TcpProbe,
+    CommandProbe, Expectation, InvariantsProbe, KubernetesProbe, Moment, Probe, ProbeKind, PrometheusProbe,
+    PrometheusSource, TcpProbe,
 };
 pub use selector::{Operator, Requirement, Selector};
 pub use target::{Kinds, NamePattern, Names, NamespaceScope, Target};

@@ -1,13 +1,10 @@
 //! Probes as they are meant: each kind carries exactly what it needs. They run in `chaos-engine`.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::{Arrival, Slo};
-use crate::placeholder::Template;
-use crate::units::{Duration, Rate};
+use super::{Endpoint, HttpProbe};
+use crate::units::Duration;
 
 /// One probe.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,67 +47,6 @@ pub enum Moment {
         /// Time between two looks.
         every: Duration,
     },
-}
-
-/// Where an http request goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// A Service of the cluster.
-    Service {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-        /// Name of its port; absent: it has only one.
-        port: Option<String>,
-    },
-    /// A literal base URL; for the CLI only.
-    Url(String),
-}
-
-/// Requests on a fixed schedule, whatever the answers do.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct HttpProbe {
-    /// Where requests go.
-    pub endpoint: Endpoint,
-    /// GET, POST, …
-    pub method: String,
-    /// Path and query.
-    pub path: Template,
-    /// Headers by their names in lower case.
-    pub headers: BTreeMap<String, Template>,
-    /// Body.
-    pub body: Option<Template>,
-    /// Requests in a second.
-    pub rate: Rate,
-    /// Spacing of the requests.
-    pub arrival: Arrival,
-    /// A request without a whole answer by then is a failure.
-    pub timeout: Duration,
-    /// A request sent later than this after its due time is not evidence.
-    pub max_lag: Duration,
-    /// Whether connections are kept for later requests.
-    pub keep_alive: bool,
-    /// Statuses that are good; empty: 200 to 299.
-    pub success_status: Vec<u16>,
-    /// What the body must hold.
-    pub success_body: Option<BodyCheck>,
-    /// The response header that lists the pods that served a request, if there is one.
-    pub exposure_header: Option<String>,
-    /// The promise.
-    pub slo: Slo,
-}
-
-/// What a JSON body must hold.
-#[derive(Debug, Clone, PartialEq)]
-pub enum BodyCheck {
-    /// The path selects something.
-    Exists(JsonPath),
-    /// The path selects nothing.
-    Absent(JsonPath),
-    /// The first value that the path selects equals this.
-    Equals(JsonPath, Value),
 }
 
 /// A PromQL query that must give exactly one value.

@@ -71,7 +71,7 @@ pub(super) fn needed(experiment: &Experiment, population: &Population) -> Vec<Pe
     }
     for probe in &experiment.probes {
         let endpoint = match &probe.kind {
-            ProbeKind::Http(http) => Some(&http.endpoint),
+            ProbeKind::Http(http) => Some(&http.load.endpoint),
             ProbeKind::Invariants(probe) => Some(&probe.endpoint),
             ProbeKind::Kubernetes(probe) => {
                 add(&probe.namespace, &probe.group, &probe.kind, &["get"]);

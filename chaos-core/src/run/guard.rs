@@ -90,6 +90,7 @@ mod tests {
             probe: "p".into(),
             first_due: RunTime(0),
             rate: 100.0,
+            stages: Vec::new(),
             poisson_seed: None,
             max_lag: SECOND,
             latency_bound: None,

@@ -1,22 +1,20 @@
-//! The http probe: where requests go, what they say, what a good answer is, and the promise.
-
-use std::collections::BTreeMap;
+//! Http load: where requests go and when they are due, and the promise of an http probe.
 
 use super::names;
 use super::path::Path;
 use super::probe::{Around, timeout};
 use super::problem::Problems;
-use super::queries::json_path;
 use super::slo::slo;
+use super::step::steps;
 use crate::api;
-use crate::model::{BodyCheck, Endpoint, HttpProbe};
-use crate::placeholder::Template;
+use crate::model::{Endpoint, HttpLoad, HttpProbe};
+use crate::slots::RateStage;
+use crate::units::Duration;
 
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-/// Headers that follow from the request itself: one written by hand would contradict it.
-const OWN_HEADERS: [&str; 5] = ["connection", "content-length", "host", "te", "transfer-encoding"];
-/// Requests that may wait for an answer at once: rate × timeout.
+/// Samples that may wait for an answer at once: rate × timeout.
 const MOST_IN_FLIGHT: f64 = 20_000.0;
+/// All stages together.
+const LONGEST_RAMP: Duration = Duration::from_secs(24 * 3600);
 
 /// The probe, if it is valid.
 pub(super) fn probe(
@@ -26,69 +24,75 @@ pub(super) fn probe(
     at: &Path,
     problems: &mut Problems,
 ) -> Option<HttpProbe> {
-    let at_kind = at.field("http");
+    let load = load(raw, around.namespace, &at.field("http"), problems);
+    let slo = promise.map(|promise| slo(promise, raw, &at.field("slo"), problems));
+    Some(HttpProbe { load: load?, slo: slo?? })
+}
+
+/// Load, if it is valid.
+pub(super) fn load(raw: &api::HttpProbe, own: &str, at: &Path, problems: &mut Problems) -> Option<HttpLoad> {
     let place = Where {
         service: raw.service.as_ref(),
         namespace: raw.namespace.as_ref(),
         port: raw.port.as_ref(),
         url: raw.url.as_ref(),
     };
-    let endpoint = endpoint(place, around.namespace, &at_kind, problems);
-    if !METHODS.contains(&raw.method.as_str()) {
-        problems
-            .add(&at_kind.field("method"), format!("{:?} is no method", raw.method))
-            .hint(format!("it is one of {}", METHODS.join(", ")));
-    }
-    timeout(raw.timeout, &at_kind.field("timeout"), problems);
+    let endpoint = endpoint(place, own, at, problems);
+    timeout(raw.timeout, &at.field("timeout"), problems);
     if raw.max_lag.is_zero() {
-        problems.add(&at_kind.field("maxLag"), "every request leaves a little late").hint("50ms is the default");
+        problems.add(&at.field("maxLag"), "every request leaves a little late").hint("50ms is the default");
     }
-    let in_flight = raw.rate.per_second() * raw.timeout.as_secs_f64();
-    if in_flight > MOST_IN_FLIGHT {
-        problems
-            .add(
-                &at_kind.field("rate"),
-                format!("{} for {} are {in_flight:.0} requests at once", raw.rate, raw.timeout),
-            )
-            .hint(format!("at most {MOST_IN_FLIGHT} may wait for an answer: lower rate or timeout"));
-    }
-    let path = path(&raw.path, &at_kind.field("path"), problems);
-    let headers = headers(raw, &at_kind, problems);
-    let body =
-        raw.body.as_ref().map(|body| template(body, &at_kind.field("body"), problems).ok_or(Invalid)).transpose();
-    if raw.body.is_some() && matches!(raw.method.as_str(), "GET" | "HEAD") {
-        problems.add_at_key(&at_kind.field("body"), format!("{} sends no body", raw.method)).hint("method: POST?");
-    }
-    for (i, status) in raw.success.status.iter().enumerate().filter(|(_, status)| !(200..=599).contains(*status)) {
-        problems.add(&at_kind.fields("success.status").index(i), format!("{status} is no final status (200 to 599)"));
-    }
-    let at_body = at_kind.fields("success.body");
-    let success_body =
-        raw.success.body.as_ref().map(|raw| body_check(raw, &at_body, problems).ok_or(Invalid)).transpose();
+    within(raw, &at.fields("success.within"), problems);
+    let steps = steps(raw, at, problems);
     if let Some(exposure) = &raw.exposure {
-        super::target::name(&exposure.header, names::header, &at_kind.fields("exposure.header"), problems);
+        super::target::name(&exposure.header, names::header, &at.fields("exposure.header"), problems);
     }
-    let slo = promise.map(|promise| slo(promise, raw, &at.field("slo"), problems));
-    Some(HttpProbe {
+    let load = HttpLoad {
         endpoint: endpoint?,
-        method: raw.method.clone(),
-        path: path?,
-        headers: headers?,
-        body: body.ok()?,
+        steps: steps?,
         rate: raw.rate,
+        stages: stages(&raw.stages, &at.field("stages"), problems),
         arrival: raw.arrival,
         timeout: raw.timeout,
         max_lag: raw.max_lag,
+        within: raw.success.within,
         keep_alive: raw.keep_alive,
-        success_status: raw.success.status.clone(),
-        success_body: success_body.ok()?,
+        version: raw.version,
         exposure_header: raw.exposure.as_ref().map(|exposure| exposure.header.to_ascii_lowercase()),
-        slo: slo??,
-    })
+    };
+    in_flight(&load, at, problems);
+    Some(load)
 }
 
-/// Something that is given and wrong: its problem has been told.
-struct Invalid;
+fn stages(raw: &[api::Stage], at: &Path, problems: &mut Problems) -> Vec<RateStage> {
+    let total: std::time::Duration = raw.iter().map(|stage| stage.for_.std()).sum();
+    if total > LONGEST_RAMP.std() {
+        problems.add_at_key(at, format!("the stages last {}, more than a day", Duration::from(total)));
+    }
+    let nanos = |span: Duration| u64::try_from(span.std().as_nanos()).unwrap_or(u64::MAX);
+    raw.iter().map(|stage| RateStage { span: nanos(stage.for_), to: stage.to.per_second() }).collect()
+}
+
+fn within(raw: &api::HttpProbe, at: &Path, problems: &mut Problems) {
+    let Some(within) = raw.success.within else { return };
+    if within.is_zero() {
+        problems.add(at, "nothing answers in no time");
+    } else if within > raw.timeout {
+        problems
+            .add(at, format!("{within} is longer than the timeout {}", raw.timeout))
+            .hint("a request that is given up is a failure anyway: leave it out, or raise the timeout");
+    }
+}
+
+fn in_flight(load: &HttpLoad, at: &Path, problems: &mut Problems) {
+    let peak = load.peak_rate();
+    let in_flight = peak * load.timeout.as_secs_f64();
+    if in_flight > MOST_IN_FLIGHT {
+        problems
+            .add(&at.field("rate"), format!("{peak}/s for {} are {in_flight:.0} requests at once", load.timeout))
+            .hint(format!("at most {MOST_IN_FLIGHT} may wait for an answer: lower rate or timeout"));
+    }
+}
 
 /// Where a request goes, as it is written.
 #[derive(Clone, Copy)]
@@ -131,74 +135,6 @@ pub(super) fn endpoint(place: Where<'_>, own: &str, at: &Path, problems: &mut Pr
         }
         (Some(_), Some(_)) => {
             problems.add_at_key(&at.field("url"), "service and url are both given").hint("keep one of them");
-            None
-        }
-    }
-}
-
-/// A path with its placeholders.
-pub(super) fn path(raw: &str, at: &Path, problems: &mut Problems) -> Option<Template> {
-    let outside = raw.split("{{").enumerate().map(|(i, part)| match part.split_once("}}") {
-        Some((_, after)) if i > 0 => after,
-        _ => part,
-    });
-    if !raw.starts_with('/') {
-        problems.add(at, format!("{raw:?} is no path")).hint("start it with a slash");
-    } else if outside.into_iter().any(|part| !part.bytes().all(|b| b.is_ascii_graphic() && b != b'#')) {
-        problems.add(at, "a path holds visible ASCII alone").hint("write other characters as %XX");
-    }
-    template(raw, at, problems)
-}
-
-fn headers(raw: &api::HttpProbe, at: &Path, problems: &mut Problems) -> Option<BTreeMap<String, Template>> {
-    let mut headers = BTreeMap::new();
-    let mut complete = true;
-    for (header, value) in &raw.headers {
-        let at = at.field("headers").field(header);
-        let lower = header.to_ascii_lowercase();
-        if let Err(rule) = names::header(header) {
-            problems.add_at_key(&at, format!("{header:?} is no header")).hint(rule);
-        } else if OWN_HEADERS.contains(&lower.as_str()) {
-            problems.add_at_key(&at, format!("{header} follows from the request")).hint("leave it out");
-        }
-        if value.chars().any(char::is_control) {
-            problems.add(&at, "a header's value cannot hold control characters or line breaks");
-        }
-        let Some(template) = template(value, &at, problems) else {
-            complete = false;
-            continue;
-        };
-        if headers.insert(lower, template).is_some() {
-            problems.add_at_key(&at, format!("{header} is given twice, in different case"));
-        }
-    }
-    complete.then_some(headers)
-}
-
-fn template(text: &str, at: &Path, problems: &mut Problems) -> Option<Template> {
-    let parsed = text.parse::<Template>().map_err(|error| {
-        let text = error.to_string();
-        let (message, hint) = text.split_once("; hint: ").unwrap_or((&text, ""));
-        let problem = problems.add(at, message);
-        if !hint.is_empty() {
-            problem.hint(hint);
-        }
-    });
-    parsed.ok()
-}
-
-fn body_check(raw: &api::BodyCheck, at: &Path, problems: &mut Problems) -> Option<BodyCheck> {
-    let path = json_path(&raw.json_path, &at.field("jsonPath"), problems);
-    match (raw.exists, &raw.equals) {
-        (Some(true), None) => path.map(BodyCheck::Exists),
-        (Some(false), None) => path.map(BodyCheck::Absent),
-        (None, Some(value)) => path.map(|path| BodyCheck::Equals(path, value.clone())),
-        (None, None) => {
-            problems.add_at_key(at, "nothing is asked of the body").hint("give exists or equals");
-            None
-        }
-        (Some(_), Some(_)) => {
-            problems.add_at_key(&at.field("equals"), "exists and equals are both given").hint("equals implies exists");
             None
         }
     }

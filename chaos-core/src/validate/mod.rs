@@ -8,6 +8,7 @@ mod experiment;
 mod fault;
 mod feasibility;
 mod http;
+mod load;
 mod meta;
 mod monkey;
 mod names;
@@ -17,6 +18,7 @@ mod problem;
 mod queries;
 mod shape;
 mod slo;
+mod step;
 mod suggest;
 mod target;
 #[cfg(test)]
@@ -33,7 +35,7 @@ pub use path::Path;
 pub use problem::Problem;
 
 use crate::api;
-use crate::model::{Experiment, Monkey};
+use crate::model::{Experiment, LoadTest, Monkey};
 use crate::schema;
 use document::{Data, Node};
 use problem::Problems;
@@ -45,20 +47,24 @@ pub enum Manifest {
     Experiment(Box<Experiment>),
     /// `kind: ChaosMonkey`.
     Monkey(Box<Monkey>),
+    /// `kind: LoadTest`.
+    Load(Box<LoadTest>),
 }
+
 impl Manifest {
     /// The kind, as manifests name it.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Experiment(_) => Kind::Experiment.name(),
             Self::Monkey(_) => Kind::Monkey.name(),
+            Self::Load(_) => Kind::Load.name(),
         }
     }
 }
 
 /// Reads a file of one or more documents of any of our kinds.
 pub fn file(source_name: &str, text: &str) -> Result<Vec<Manifest>, Diagnostics> {
-    read(source_name, text, &[Kind::Experiment, Kind::Monkey])
+    read(source_name, text, &[Kind::Experiment, Kind::Monkey, Kind::Load])
 }
 
 /// Reads a file of one or more Experiments.
@@ -66,9 +72,28 @@ pub fn experiment_file(source_name: &str, text: &str) -> Result<Vec<Experiment>,
     let manifests = read(source_name, text, &[Kind::Experiment])?;
     let experiments = manifests.into_iter().filter_map(|manifest| match manifest {
         Manifest::Experiment(experiment) => Some(*experiment),
-        Manifest::Monkey(_) => None,
+        Manifest::Monkey(_) | Manifest::Load(_) => None,
     });
     Ok(experiments.collect())
+}
+
+/// Reads a file of one or more LoadTests.
+pub fn load_file(source_name: &str, text: &str) -> Result<Vec<LoadTest>, Diagnostics> {
+    let manifests = read(source_name, text, &[Kind::Load])?;
+    let tests = manifests.into_iter().filter_map(|manifest| match manifest {
+        Manifest::Load(test) => Some(*test),
+        Manifest::Experiment(_) | Manifest::Monkey(_) => None,
+    });
+    Ok(tests.collect())
+}
+
+/// Validates a LoadTest that comes from no file.
+pub fn load(spec: &api::LoadTestSpec, meta: &Meta) -> Result<LoadTest, Vec<Problem>> {
+    let mut problems = Problems::default();
+    match load::load(spec, meta, &mut problems) {
+        Some(test) if problems.is_empty() => Ok(test),
+        _ => Err(problems.into_vec()),
+    }
 }
 
 /// Validates an Experiment of the API server.
@@ -94,6 +119,7 @@ pub fn monkey(spec: &api::ChaosMonkeySpec, meta: &Meta) -> Result<Monkey, Vec<Pr
 enum Kind {
     Experiment,
     Monkey,
+    Load,
 }
 
 impl Kind {
@@ -101,15 +127,18 @@ impl Kind {
         match self {
             Self::Experiment => "Experiment",
             Self::Monkey => "ChaosMonkey",
+            Self::Load => "LoadTest",
         }
     }
 
     fn spec_schema(self) -> &'static Value {
         static EXPERIMENT: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::Experiment>);
         static MONKEY: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::ChaosMonkey>);
+        static LOAD: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::LoadTest>);
         match self {
             Self::Experiment => &EXPERIMENT,
             Self::Monkey => &MONKEY,
+            Self::Load => &LOAD,
         }
     }
 }
@@ -167,6 +196,10 @@ fn manifest(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<
             let spec = parse::<api::ChaosMonkeySpec>(spec, &at, problems)?;
             monkey::monkey(&spec, &meta, problems).map(|found| Manifest::Monkey(Box::new(found)))
         }
+        Kind::Load => {
+            let spec = parse::<api::LoadTestSpec>(spec, &at, problems)?;
+            load::load(&spec, &meta, problems).map(|found| Manifest::Load(Box::new(found)))
+        }
     }
 }
 
@@ -206,6 +239,8 @@ fn header(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<Ki
         match suggest::closest(name, names()) {
             Some(meant) => problem.hint(format!("did you mean {meant}?")),
             None if name == Kind::Monkey.name() => problem.hint("the operator runs those: kubectl apply -f FILE"),
+            None if name == Kind::Load.name() => problem.hint("chaos load FILE"),
+            None if name == Kind::Experiment.name() => problem.hint("chaos run FILE"),
             None => {}
         }
     }

@@ -278,7 +278,7 @@ fn invariants(
         at,
         problems,
     );
-    http::path(&kind.path, &at.field("path"), problems);
+    super::step::path(&kind.path, &[], &at.field("path"), problems);
     timeout(kind.timeout, &at.field("timeout"), problems);
     let when = match when {
         When::Before => Moment::Before,

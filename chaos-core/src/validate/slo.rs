@@ -23,6 +23,11 @@ pub(super) fn slo(raw: &api::Slo, http: &api::HttpProbe, at: &Path, problems: &m
                 .add(&at.field("under"), format!("{} is longer than the timeout {}", latency.under, http.timeout))
                 .hint("a request that is given up cannot be slow: raise http.timeout or lower this");
         }
+        if http.success.within.is_some_and(|within| latency.under >= within) {
+            problems
+                .add(&at.field("under"), format!("an answer after {} is no success anyway", latency.under))
+                .hint("http.success.within must be longer than this, or be left out");
+        }
         claims.push(ClaimSpec::Latency { under: latency.under, share: latency.share });
     }
     if claims.is_empty() {

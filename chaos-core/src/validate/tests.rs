@@ -45,7 +45,7 @@ fn the_shipped_experiments_are_valid_and_mean_what_they_say() {
     assert!(matches!(&experiment.fault, Fault::Monkey(monkey) if monkey.strikes.target == 61));
     let http = experiment.probe("request-ride").unwrap().http().unwrap();
     let gateway = Endpoint::Service { namespace: "dispatch".into(), name: "gateway".into(), port: Some("http".into()) };
-    assert_eq!(http.endpoint, gateway);
+    assert_eq!(http.load.endpoint, gateway);
     assert!(matches!(&experiment.probe("ledger").unwrap().kind, ProbeKind::Invariants(p) if p.when == Moment::After));
 }
 
@@ -127,6 +127,24 @@ fn what_the_values_mean_together_is_checked() {
             &["has no slo", "not within the long one"],
         ),
         ("path: /v1/rides", "path: v1/rides", &["start it with a slash"]),
+        ("success: {status: [201]}", "success: {status: [101]}", &["is no final status"]),
+        ("success: {status: [201]}", "success: {within: 2s}", &["longer than the timeout"]),
+        ("success: {status: [201]}", "success: {headers: {etag: {}}}", &["nothing is asked of this header"]),
+        ("success: {status: [201]}", "success: {bodies: [{exists: true}]}", &["add jsonPath"]),
+        ("success: {status: [201]}", "success: {body: {jsonPath: $.a, exists: true, contains: b}}", &["two checks"]),
+        ("success: {status: [201]}", "extract: {ride: {header: etag}}", &["nothing comes after this request"]),
+        (
+            "success: {status: [201]}",
+            "extract: {ride: {jsonPath: $.id}}\n        then: [{path: '/{{rider}}'}]",
+            &["unknown placeholder"],
+        ),
+        (
+            "success: {status: [201]}",
+            "extract: {seq: {jsonPath: $.id, header: etag}}\n        then: [{path: /, success: {within: 1s}}]",
+            &["cannot be a name here", "both given", "one sample, with one bound"],
+        ),
+        ("rate: 100/s", "rate: 100/s\n        stages: [{for: 1s, to: 90000/s}]", &["90000 requests at once"]),
+        ("rate: 100/s", "rate: 100/s\n        stages: [{for: 25h, to: 1/s}]", &["more than a day"]),
         ("Idempotency-Key:", "Content-Length:", &["follows from the request"]),
     ] {
         check(from, to, expected);

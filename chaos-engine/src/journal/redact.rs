@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use chaos_core::model::Probe;
+use chaos_core::model::{HttpLoad, Probe};
 use chaos_core::record::Event;
 use regex::Regex;
 use serde_json::Value;
@@ -43,8 +43,12 @@ impl Redactor {
 
     /// Hides the credentials in the headers of these probes.
     pub fn hide_probes(&mut self, probes: &[Probe]) {
-        let headers = probes.iter().filter_map(Probe::http).flat_map(|http| &http.headers);
-        for (name, value) in headers {
+        probes.iter().filter_map(Probe::http).for_each(|http| self.hide_load(&http.load));
+    }
+
+    /// Hides the credentials in the headers of this load.
+    pub fn hide_load(&mut self, load: &HttpLoad) {
+        for (name, value) in load.steps.iter().flat_map(|step| &step.headers) {
             value.texts().for_each(|text| self.hide_header(name, text));
         }
     }

@@ -44,6 +44,7 @@ fn examples() -> Vec<Event> {
             probe: probe(),
             first_due: at,
             rate: 100.0,
+            stages: Vec::new(),
             poisson_seed: Some(7),
             max_lag: 50_000_000,
             latency_bound: None,

@@ -5,11 +5,11 @@ use std::error::Error;
 use std::time::Duration;
 
 use super::look::NoAnswer;
-use super::tls;
+use super::tls::Trust;
 
 /// A client whose every answer is whole within `timeout`, or an error.
 pub(super) fn client(timeout: Duration) -> Result<reqwest::Client, NoAnswer> {
-    let config = tls::client_config().map_err(|error| NoAnswer::new("tls", error))?;
+    let config = Trust::default().client_config(&[]).map_err(|error| NoAnswer::new("tls", error))?;
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(config)
         .redirect(reqwest::redirect::Policy::none())

@@ -25,3 +25,4 @@ pub use look::{Look, LookPlan, NoAnswer};
 pub use prometheus::PrometheusLook;
 pub use set::{ProbeContext, ProbePlan, ProbeSet};
 pub use tcp::TcpLook;
+pub use tls::{Trust, TrustError};

@@ -170,8 +170,8 @@ impl Reach {
     }
 
     async fn http(&self, name: &str, http: &HttpProbe) -> Result<ProbePlan, PreflightError> {
-        let origin = self.origin(name, &http.endpoint).await?;
-        Ok(ProbePlan::Http(Box::new(HttpPlan::new(name, http, origin)?)))
+        let origin = self.origin(name, &http.load.endpoint).await?;
+        Ok(ProbePlan::Http(Box::new(HttpPlan::of_probe(name, http, origin)?)))
     }
 
     async fn invariants(&self, name: String, checker: &InvariantsProbe) -> Result<ProbePlan, PreflightError> {

@@ -78,7 +78,7 @@ impl ProbeSet {
         self.stop.cancel();
         let load = async {
             match self.load.take() {
-                Some(load) => load.stop().await,
+                Some(load) => load.stop().await.map(drop),
                 None => Ok(()),
             }
         };

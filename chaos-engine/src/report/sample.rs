@@ -103,6 +103,7 @@ fn events(losses: &[(u64, u64)]) -> Vec<Event> {
         probe: "request-ride".into(),
         first_due: RunTime(0),
         rate: RATE as f64,
+        stages: Vec::new(),
         poisson_seed: None,
         max_lag: 50_000_000,
         latency_bound: Some(300_000_000),

@@ -47,7 +47,7 @@ fn patience(kind: &ProbeKind) -> Duration {
     };
     match kind {
         // A good answer of a slow schedule is told with its whole second only: after this long it surely was one.
-        ProbeKind::Http(http) => http.timeout.std() + http.max_lag.std() + MARGIN,
+        ProbeKind::Http(http) => http.load.timeout.std() + http.load.max_lag.std() + MARGIN,
         ProbeKind::Prometheus(query) => look(query.when),
         ProbeKind::Kubernetes(field) => look(field.when),
         ProbeKind::Command(command) => look(command.when),

@@ -3,14 +3,19 @@
 //! the server has seen nothing); a request of which anything may have been written is never sent again.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chaos_core::model::HttpVersion;
 use chaos_core::record::BadClass;
+use futures::FutureExt as _;
+use http::{Request, Response};
 use http_body_util::Full;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -18,27 +23,50 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::exchange::Failure;
-use super::plan::Origin;
-use crate::probe::tls;
+use super::plan::{HttpPlan, Origin};
 
 /// A kept connection that was idle for longer is closed instead of used: common servers close after 5 s, and a request that
 /// crosses such a close would be lost through nobody's fault.
 const LONGEST_IDLE: Duration = Duration::from_secs(4);
+/// Requests at a time on one HTTP/2 connection, where the server allows as many: what common servers allow.
+const MOST_STREAMS: usize = 100;
 
-/// An open connection; closed when dropped, also in the middle of an answer.
+type Body = Full<Bytes>;
+
+/// An open connection. HTTP/1.1: closed when dropped, also in the middle of an answer. HTTP/2: a place on a connection that
+/// others use too.
 #[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) sender: SendRequest<Full<Bytes>>,
+pub(super) enum Connection {
+    Http1 { sender: http1::SendRequest<Body>, task: AbortOnDropHandle<()> },
+    Http2(Place),
+}
+
+/// A connection that carries many requests at a time; closed when the last of its users drops it.
+#[derive(Debug)]
+pub(super) struct Multiplexed {
+    sender: http2::SendRequest<Body>,
+    in_flight: AtomicUsize,
+    /// Requests at a time that the server allows.
+    allowed: Arc<AtomicUsize>,
+    last_used: Mutex<Instant>,
     _task: AbortOnDropHandle<()>,
 }
+
+/// The right to have one request on a connection.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Multiplexed>);
 
 /// Where connections come from.
 #[derive(Debug)]
 pub(super) struct Connections {
     origin: Origin,
+    version: HttpVersion,
+    keep_alive: bool,
     tls: Option<Tls>,
-    /// The one used last is on top, so that the others can grow old.
+    /// Idle ones; the one used last is on top, so that the others can grow old.
     idle: Mutex<Vec<(Connection, Instant)>>,
+    /// Those that carry many requests, the oldest first, so that the others can grow old.
+    multiplexed: Mutex<Vec<Arc<Multiplexed>>>,
 }
 
 struct Tls {
@@ -53,29 +81,48 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Connections {
-    pub(super) fn new(origin: &Origin) -> Result<Self, rustls::Error> {
-        let tls = origin.tls.then(|| Tls::new(&origin.host)).transpose()?;
-        Ok(Self { origin: origin.clone(), tls, idle: Mutex::default() })
+    pub(super) fn new(plan: &HttpPlan) -> Result<Self, rustls::Error> {
+        let tls = plan.origin.tls.then(|| Tls::new(plan)).transpose()?;
+        Ok(Self {
+            origin: plan.origin.clone(),
+            version: plan.version,
+            keep_alive: plan.keep_alive,
+            tls,
+            idle: Mutex::default(),
+            multiplexed: Mutex::default(),
+        })
     }
 
     /// A kept connection that is ready for a request, if there is one.
     pub(super) fn kept(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.version == HttpVersion::Http2 {
+            return self.place();
+        }
+        let mut idle = lock(&self.idle);
         while let Some((connection, since)) = idle.pop() {
             if since.elapsed() > LONGEST_IDLE {
                 // Those below were used even longer ago.
                 idle.clear();
-            } else if connection.sender.is_ready() {
+            } else if connection.is_ready() {
                 return Some(connection);
             }
         }
         None
     }
 
+    fn place(&self) -> Option<Connection> {
+        let mut multiplexed = lock(&self.multiplexed);
+        multiplexed.retain(|connection| connection.is_usable());
+        multiplexed.iter().find_map(Multiplexed::place).map(Connection::Http2)
+    }
+
     /// Keeps a connection whose answer was read to the end.
     pub(super) fn keep(&self, connection: Connection) {
-        if !connection.sender.is_closed() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((connection, Instant::now()));
+        if let Connection::Http1 { sender, .. } = &connection
+            && self.keep_alive
+            && !sender.is_closed()
+        {
+            lock(&self.idle).push((connection, Instant::now()));
         }
     }
 
@@ -88,30 +135,131 @@ impl Connections {
         let stream = connected.map_err(|error| Failure::of_io("connect", &error))?;
         stream.set_nodelay(true).map_err(|error| Failure::of_io("connect", &error))?;
         match &self.tls {
-            None => handshake(stream).await,
+            None => self.handshake(stream).await,
             Some(tls) => {
                 let stream = tls.connector.connect(tls.name.clone(), stream).await;
-                handshake(stream.map_err(|error| of_tls(&error))?).await
+                let stream = stream.map_err(|error| of_tls(&error))?;
+                let agreed = stream.get_ref().1.alpn_protocol();
+                if self.version == HttpVersion::Http2 && agreed != Some(H2) {
+                    return Err(Failure::new(BadClass::Other, "connect: the server does not offer HTTP/2 (ALPN)"));
+                }
+                self.handshake(stream).await
             }
+        }
+    }
+
+    async fn handshake<S>(&self, stream: S) -> Result<Connection, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let failed = |error: hyper::Error| Failure::of_hyper("connect", &error);
+        let stream = TokioIo::new(stream);
+        // A connection's own error is also given to whoever waits for an answer on it.
+        if self.version == HttpVersion::Http1 {
+            let (sender, connection) = http1::handshake(stream).await.map_err(failed)?;
+            let task = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
+            return Ok(Connection::Http1 { sender, task });
+        }
+        let (sender, mut connection) = http2::handshake(TokioExecutor::new(), stream).await.map_err(failed)?;
+        let allowed = Arc::new(AtomicUsize::new(MOST_STREAMS));
+        let told = Arc::clone(&allowed);
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let _ = std::future::poll_fn(|context| {
+                told.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                connection.poll_unpin(context)
+            })
+            .await;
+        }));
+        let connection = Arc::new(Multiplexed {
+            sender,
+            in_flight: AtomicUsize::new(1),
+            allowed,
+            last_used: Mutex::new(Instant::now()),
+            _task: task,
+        });
+        if self.keep_alive {
+            lock(&self.multiplexed).push(Arc::clone(&connection));
+        }
+        Ok(Connection::Http2(Place(connection)))
+    }
+}
+
+const H2: &[u8] = b"h2";
+
+/// What became of a request that was handed to a connection.
+pub(super) enum Sent {
+    /// It is answered; the body is still to be read, and the connection must live until then.
+    Answered(Response<Incoming>, Connection),
+    /// Nothing of it was written: the connection was closed already.
+    Unwritten(Request<Body>),
+    /// It may have been seen.
+    Failed(Failure),
+}
+
+impl Connection {
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Http1 { sender, .. } => sender.is_ready(),
+            Self::Http2(place) => place.0.is_usable(),
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(super) async fn send(self, request: Request<Body>) -> Sent {
+        let (answer, connection) = match self {
+            Self::Http1 { mut sender, task } => {
+                let answer = sender.try_send_request(request).await;
+                (answer, Self::Http1 { sender, task })
+            }
+            Self::Http2(place) => {
+                let answer = place.0.sender.clone().try_send_request(request).await;
+                (answer, Self::Http2(place))
+            }
+        };
+        match answer {
+            Ok(response) => Sent::Answered(response, connection),
+            Err(mut error) => match error.take_message() {
+                Some(unwritten) => Sent::Unwritten(unwritten),
+                None => Sent::Failed(Failure::of_hyper("answer", &error.into_error())),
+            },
         }
     }
 }
 
-async fn handshake<S>(stream: S) -> Result<Connection, Failure>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| Failure::of_hyper("connect", &error))?;
-    // Its error is also given to whoever waits for the answer.
-    let task = tokio::spawn(async move { drop(connection.await) });
-    Ok(Connection { sender, _task: AbortOnDropHandle::new(task) })
+impl Multiplexed {
+    /// Open, and not idle for so long that the server may be about to close it.
+    fn is_usable(&self) -> bool {
+        let idle = self.in_flight.load(Ordering::Relaxed) == 0 && lock(&self.last_used).elapsed() > LONGEST_IDLE;
+        !idle && !self.sender.is_closed()
+    }
+
+    fn place(self: &Arc<Self>) -> Option<Place> {
+        let most = self.allowed.load(Ordering::Relaxed).min(MOST_STREAMS);
+        // Connections are used by one thread: nobody takes a place between the look and the addition.
+        if self.in_flight.load(Ordering::Relaxed) >= most {
+            return None;
+        }
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(Place(Arc::clone(self)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *lock(&self.0.last_used) = Instant::now();
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Tls {
-    fn new(host: &str) -> Result<Self, rustls::Error> {
-        let config = tls::client_config()?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| rustls::Error::General(error.to_string()))?;
+    fn new(plan: &HttpPlan) -> Result<Self, rustls::Error> {
+        let protocols: &[&[u8]] = match plan.version {
+            HttpVersion::Http1 => &[],
+            HttpVersion::Http2 => &[H2],
+        };
+        let config = plan.trust.client_config(protocols)?;
+        let name = ServerName::try_from(plan.origin.host.clone())
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }
 }
@@ -122,4 +270,8 @@ fn of_tls(error: &io::Error) -> Failure {
         return Failure::new(BadClass::Tls, error.to_string());
     }
     Failure::of_io("tls handshake", error)
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,18 +1,21 @@
-//! One request and its answer: send, read, judge. Classifies what went wrong by who is to blame; it must not try twice.
+//! One sample: its requests, one after the other, and their answers. Classifies what went wrong by who is to blame; it must
+//! not try twice.
 
 use std::error::Error as _;
 use std::io;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use chaos_core::model::BodyCheck;
-use chaos_core::placeholder::SlotKey;
+use chaos_core::model::{Source, Success};
+use chaos_core::placeholder::{Extracted, SlotKey};
 use chaos_core::record::BadClass;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use serde_json::Value;
 
-use super::connection::{Connection, Connections};
+use super::connection::{Connection, Connections, Sent};
+use super::judge;
+use super::plan::StepPlan;
 use super::{HttpPlan, LoadContext, fnv1a};
 
 /// A body that is to be checked is read up to this size, in bytes.
@@ -31,11 +34,13 @@ pub(super) struct Exchange {
     run: u128,
 }
 
-/// An answer that was read to its end, good or bad.
-#[derive(Debug)]
+/// What came of a sample that was sent.
+#[derive(Debug, Default)]
 pub(super) struct Answer {
     /// Who served it.
     pub(super) pods: Vec<String>,
+    /// How long each of its requests took until its answer was whole, as far as there were answers.
+    pub(super) took: Vec<Duration>,
     /// What is wrong with it.
     pub(super) wrong: Option<Failure>,
 }
@@ -49,60 +54,100 @@ pub(super) struct Failure {
 
 impl Exchange {
     pub(super) fn new(plan: HttpPlan, context: &LoadContext) -> Result<Self, rustls::Error> {
-        let connections = Connections::new(&plan.origin)?;
+        let connections = Connections::new(&plan)?;
         // Two probes of a run draw values of their own.
         let probe = fnv1a(&plan.name);
         let (seed, run) = (context.seed ^ probe, context.run ^ (u128::from(probe) << 64));
         Ok(Self { plan, connections, seed, run })
     }
 
-    /// Sends the request of a slot and reads the answer. The caller bounds the time.
-    pub(super) async fn run(&self, slot: u64) -> Result<Answer, Failure> {
+    /// Sends the requests of a slot, each on a good answer to the one before, and reads the answers. The caller bounds the
+    /// time.
+    pub(super) async fn run(&self, slot: u64) -> Answer {
         let key = SlotKey { slot, seed: self.seed, run: self.run };
-        let request = self.plan.request(key).map_err(|message| Failure::new(BadClass::Unsent, message))?;
+        let (mut answer, mut extracted) = (Answer::default(), Extracted::new());
+        let steps = self.plan.steps.len();
+        for (i, step) in self.plan.steps.iter().enumerate() {
+            let began = Instant::now();
+            let request = self.plan.request(step, key, &extracted);
+            // What a server gave is to blame where it makes the next request invalid.
+            let class = if i == 0 { BadClass::Unsent } else { BadClass::Body };
+            let answered = match request {
+                Ok(request) => self.step(step, request, &mut answer.pods, &mut extracted).await,
+                Err(message) => Err(Failure::new(class, message)),
+            };
+            if let Err(failure) = answered {
+                answer.wrong = Some(if steps == 1 { failure } else { failure.in_step(i + 1, steps) });
+                break;
+            }
+            answer.took.push(began.elapsed());
+        }
+        answer
+    }
+
+    /// One request, its answer, and what is wrong with it.
+    async fn step(
+        &self,
+        step: &StepPlan,
+        request: Request<Full<Bytes>>,
+        pods: &mut Vec<String>,
+        extracted: &mut Extracted,
+    ) -> Result<(), Failure> {
         let (response, connection) = self.send(request).await?;
         let (head, body) = response.into_parts();
-        let pods = self.pods(&head.headers);
-        let wanted = self.plan.success.body.as_ref().filter(|_| self.is_good(head.status));
-        let body = read(body, wanted.is_some()).await?;
-        if self.plan.keep_alive {
-            self.connections.keep(connection);
+        self.served(&head.headers, pods);
+        let good = is_good(&step.success, head.status);
+        let body = read(body, good && wants_body(step)).await?;
+        self.connections.keep(connection);
+        if !good {
+            return Err(Failure::new(BadClass::Status, format!("status {}", head.status.as_u16())));
         }
-        let wrong = if self.is_good(head.status) {
-            wanted.and_then(|check| wrong_body(check, body.as_deref()))
-        } else {
-            Some(Failure::new(BadClass::Status, format!("status {}", head.status.as_u16())))
-        };
-        Ok(Answer { pods, wrong })
+        judge::headers(&step.success, &head.headers)?;
+        judge::body(step, &head.headers, body.as_deref().unwrap_or_default(), extracted)
     }
 
     async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<(Response<Incoming>, Connection), Failure> {
-        if let Some(mut connection) = self.connections.kept() {
-            match connection.sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, connection)),
-                Err(mut error) => match error.take_message() {
-                    // The server had closed it while it was idle: nothing was written.
-                    Some(unwritten) => request = unwritten,
-                    None => return Err(Failure::of_hyper("answer", &error.into_error())),
-                },
+        if let Some(connection) = self.connections.kept() {
+            match connection.send(request).await {
+                Sent::Answered(response, connection) => return Ok((response, connection)),
+                Sent::Failed(failure) => return Err(failure),
+                Sent::Unwritten(unwritten) => request = unwritten,
             }
         }
-        let mut connection = self.connections.open().await?;
-        let response = connection.sender.send_request(request).await;
-        Ok((response.map_err(|error| Failure::of_hyper("answer", &error))?, connection))
+        match self.connections.open().await?.send(request).await {
+            Sent::Answered(response, connection) => Ok((response, connection)),
+            Sent::Failed(failure) => Err(failure),
+            Sent::Unwritten(_) => {
+                Err(Failure::new(BadClass::Reset, "answer: the connection was closed as soon as it was open"))
+            }
+        }
     }
 
-    fn is_good(&self, status: StatusCode) -> bool {
-        let good = &self.plan.success.status;
-        if good.is_empty() { status.is_success() } else { good.contains(&status.as_u16()) }
+    /// Opens a connection and closes it again: whether anybody is there.
+    pub(super) async fn knock(&self) -> Result<(), Failure> {
+        self.connections.open().await.map(drop)
     }
 
-    fn pods(&self, headers: &HeaderMap) -> Vec<String> {
-        let Some(name) = &self.plan.exposure else { return Vec::new() };
+    fn served(&self, headers: &HeaderMap, pods: &mut Vec<String>) {
+        let Some(name) = &self.plan.exposure else { return };
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
         let names = values.flat_map(|value| value.split(',')).map(str::trim);
-        names.filter(|name| !name.is_empty() && name.len() <= 253).take(MOST_PODS).map(str::to_owned).collect()
+        let named = names.filter(|name| !name.is_empty() && name.len() <= 253).take(MOST_PODS).map(str::to_owned);
+        for pod in named {
+            if !pods.contains(&pod) {
+                pods.push(pod);
+            }
+        }
     }
+}
+
+fn is_good(success: &Success, status: StatusCode) -> bool {
+    let good = &success.status;
+    if good.is_empty() { status.is_success() } else { good.contains(&status.as_u16()) }
+}
+
+fn wants_body(step: &StepPlan) -> bool {
+    !step.success.bodies.is_empty() || step.extract.iter().any(|extract| matches!(extract.from, Source::Body(_)))
 }
 
 /// Reads a body to its end; keeps it where it is wanted and not too large.
@@ -120,27 +165,14 @@ async fn read(mut body: Incoming, wanted: bool) -> Result<Option<BytesMut>, Fail
     Ok(kept)
 }
 
-fn wrong_body(check: &BodyCheck, body: Option<&[u8]>) -> Option<Failure> {
-    let wrong = |detail: String| Some(Failure::new(BadClass::Body, detail));
-    let value: Value = match serde_json::from_slice(body.unwrap_or_default()) {
-        Ok(value) => value,
-        Err(error) => return wrong(format!("not JSON: {error}")),
-    };
-    match check {
-        BodyCheck::Exists(path) if path.query(&value).is_empty() => wrong(format!("{path} selects nothing")),
-        BodyCheck::Absent(path) if !path.query(&value).is_empty() => wrong(format!("{path} selects something")),
-        BodyCheck::Equals(path, expected) => match path.query(&value).first() {
-            Some(found) if found == expected => None,
-            Some(found) => wrong(format!("{path} is {found}, not {expected}")),
-            None => wrong(format!("{path} selects nothing")),
-        },
-        BodyCheck::Exists(_) | BodyCheck::Absent(_) => None,
-    }
-}
-
 impl Failure {
     pub(super) fn new(class: BadClass, detail: impl AsRef<str>) -> Self {
         Self { class, detail: detail.as_ref().chars().take(LONGEST_DETAIL).collect() }
+    }
+
+    /// Says which request of a flow it was.
+    fn in_step(self, step: usize, of: usize) -> Self {
+        Self::new(self.class, format!("request {step} of {of}: {}", self.detail))
     }
 
     pub(super) fn of_io(stage: &str, error: &io::Error) -> Self {
@@ -159,11 +191,23 @@ impl Failure {
             if let Some(io) = inner.downcast_ref::<io::Error>() {
                 return Self::of_io(stage, io);
             }
+            if let Some(http2) = inner.downcast_ref::<h2::Error>() {
+                return Self::of_http2(stage, http2);
+            }
             cause = inner.source();
         }
         let cut =
             error.is_incomplete_message() || error.is_closed() || error.is_canceled() || error.is_body_write_aborted();
         let class = if cut { BadClass::Reset } else { BadClass::Other };
+        Self::new(class, format!("{stage}: {error}"))
+    }
+
+    /// A stream or connection that the other side gave up is cut; one that it used wrongly is not HTTP/2.
+    fn of_http2(stage: &str, error: &h2::Error) -> Self {
+        if let Some(io) = error.get_io() {
+            return Self::of_io(stage, io);
+        }
+        let class = if error.is_remote() { BadClass::Reset } else { BadClass::Other };
         Self::new(class, format!("{stage}: {error}"))
     }
 }

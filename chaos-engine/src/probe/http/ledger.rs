@@ -2,10 +2,12 @@
 //! `slots = good + bad events other than Slow`. Knows no network and no clock.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use chaos_core::record::{BadClass, BadSlot, Bin, Event, ProbeSchedule, RunTime};
 use hdrhistogram::Histogram;
 
+use crate::clock::nanos;
 use crate::recorder::Recorder;
 
 const SECOND: u64 = 1_000_000_000;
@@ -25,6 +27,17 @@ pub(super) struct Settled {
     pub(super) bad: Option<(BadClass, String)>,
     /// The pods that served it.
     pub(super) pods: Vec<String>,
+    /// How long each of its requests took, as far as they were answered.
+    pub(super) steps: Vec<Duration>,
+}
+
+/// How long the requests of a flow took, one after the other. Shown, never judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepTimes {
+    /// The probe.
+    pub probe: String,
+    /// For each request of the flow: (upper edge in microseconds, count), ascending, sparse.
+    pub steps: Vec<Vec<(u64, u64)>>,
 }
 
 #[derive(Debug)]
@@ -36,6 +49,7 @@ pub(super) struct Ledger {
     /// Slots under way: when each was due, and its lag.
     open: HashMap<u64, (RunTime, u64)>,
     served: HashMap<String, RunTime>,
+    steps: Vec<Buckets>,
 }
 
 #[derive(Debug)]
@@ -57,6 +71,7 @@ impl Ledger {
             bins: VecDeque::new(),
             open: HashMap::new(),
             served: HashMap::new(),
+            steps: Vec::new(),
         }
     }
 
@@ -86,6 +101,10 @@ impl Ledger {
         for pod in settled.pods {
             self.saw(pod, due);
         }
+        if self.steps.len() < settled.steps.len() {
+            self.steps.resize_with(settled.steps.len(), Buckets::default);
+        }
+        self.steps.iter_mut().zip(settled.steps).for_each(|(step, took)| step.add(nanos(took)));
         let good = settled.bad.as_ref().is_none_or(|(class, _)| *class == BadClass::Slow);
         if let Some(bad) = settled.bad {
             let lag = (bad.0 != BadClass::Unsent).then_some(lag);
@@ -95,15 +114,17 @@ impl Ledger {
     }
 
     /// No slot follows. Whatever is still open ends with an unknown outcome, and everything is told.
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&mut self) -> StepTimes {
         let mut open: Vec<u64> = self.open.keys().copied().collect();
         open.sort_unstable();
         for slot in open {
             let why = "the run ended before an answer".to_owned();
-            self.settle(slot, Settled { latency: None, bad: Some((BadClass::UnknownOutcome, why)), pods: Vec::new() });
+            let bad = Some((BadClass::UnknownOutcome, why));
+            self.settle(slot, Settled { latency: None, bad, pods: Vec::new(), steps: Vec::new() });
         }
         self.bins.iter_mut().for_each(|bin| bin.sealed = true);
         self.tell_complete();
+        StepTimes { probe: self.probe.clone(), steps: self.steps.iter().map(Buckets::told).collect() }
     }
 
     fn enter(&mut self, slot: u64, due: RunTime) -> Option<&mut OpenBin> {
@@ -198,6 +219,7 @@ mod tests {
             probe: "p".into(),
             first_due: RunTime(0),
             rate: 2.0,
+            stages: Vec::new(),
             poisson_seed: None,
             max_lag: 0,
             latency_bound: None,
@@ -211,7 +233,8 @@ mod tests {
     }
 
     fn good(latency: u64, pods: &[&str]) -> Settled {
-        Settled { latency: Some(latency), bad: None, pods: pods.iter().map(|&pod| pod.to_owned()).collect() }
+        let pods = pods.iter().map(|&pod| pod.to_owned()).collect();
+        Settled { latency: Some(latency), bad: None, pods, steps: Vec::new() }
     }
 
     fn bins(recorder: &Recorder) -> Vec<Bin> {
@@ -252,7 +275,8 @@ mod tests {
     fn nothing_counts_twice_and_slow_answers_stay_good() {
         let (mut ledger, recorder) = ledger();
         ledger.sent(0, due(0), 0);
-        ledger.settle(0, Settled { latency: Some(1), bad: Some((BadClass::Slow, String::new())), pods: Vec::new() });
+        let slow = Some((BadClass::Slow, String::new()));
+        ledger.settle(0, Settled { latency: Some(1), bad: slow, pods: Vec::new(), steps: Vec::new() });
         ledger.settle(0, good(1, &[]));
         ledger.close();
         ledger.close();

@@ -11,6 +11,7 @@
 
 mod connection;
 mod exchange;
+mod judge;
 mod ledger;
 mod pacer;
 mod plan;
@@ -21,7 +22,8 @@ use std::time::Duration;
 use chaos_core::record::{Event, ProbeSchedule, RunTime};
 use tokio::sync::{mpsc, oneshot};
 
-pub use plan::{HttpPlan, Origin, PlanError, Success};
+pub use ledger::StepTimes;
+pub use plan::{HttpPlan, Origin, PlanError, StepPlan};
 
 use self::exchange::Exchange;
 pub(super) use self::exchange::is_own_lack;
@@ -53,7 +55,8 @@ pub struct LoadContext {
 #[derive(Debug)]
 pub struct Load {
     pacer: Pacer,
-    done: oneshot::Receiver<()>,
+    first_due: RunTime,
+    done: oneshot::Receiver<Vec<StepTimes>>,
 }
 
 /// Why load could not start or end.
@@ -76,10 +79,20 @@ pub enum LoadError {
 }
 
 impl Load {
-    /// Starts the load of these probes now.
+    /// Starts the load of these probes now, without an end.
     pub fn start(plans: Vec<HttpPlan>, context: &LoadContext) -> Result<Self, LoadError> {
+        Self::begin(plans, None, context)
+    }
+
+    /// Starts the load of these probes now; no slot is due after `span`.
+    pub fn start_for(plans: Vec<HttpPlan>, span: Duration, context: &LoadContext) -> Result<Self, LoadError> {
+        Self::begin(plans, Some(span), context)
+    }
+
+    fn begin(plans: Vec<HttpPlan>, span: Option<Duration>, context: &LoadContext) -> Result<Self, LoadError> {
         raise_file_limit();
         let first_due = RunTime(context.clock.now().0.saturating_add(nanos(LEAD)));
+        let end = span.map(|span| RunTime(first_due.0.saturating_add(nanos(span))));
         let (send, receive) = mpsc::channel(QUEUE);
         let mut due = Vec::with_capacity(plans.len());
         let mut lanes = Vec::with_capacity(plans.len());
@@ -95,22 +108,60 @@ impl Load {
         let network = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let network = network.map_err(|source| LoadError::Thread { name: "network", source })?;
         let run = move || {
-            network.block_on(worker.run(receive));
+            let times = network.block_on(worker.run(receive));
             // Nobody listens after a drop of `Load`.
-            let _ = finished.send(());
+            let _ = finished.send(times);
         };
         let thread = std::thread::Builder::new().name("probe-network".into()).spawn(run);
         thread.map_err(|source| LoadError::Thread { name: "network", source })?;
-        let pacer = Pacer::start(due, context.clock, send);
-        Ok(Self { pacer: pacer.map_err(|source| LoadError::Thread { name: "pacing", source })?, done })
+        let pacer = Pacer::start(due, end, context.clock, send);
+        let pacer = pacer.map_err(|source| LoadError::Thread { name: "pacing", source })?;
+        Ok(Self { pacer, first_due, done })
+    }
+
+    /// When the first slot is due.
+    pub fn first_due(&self) -> RunTime {
+        self.first_due
+    }
+
+    /// Waits for the end of the span that it was started for, and for everything in flight.
+    pub async fn finished(&mut self) -> Result<Vec<StepTimes>, LoadError> {
+        (&mut self.done).await.map_err(|_| LoadError::Died)
     }
 
     /// Sends no slot that is due later than now, waits for everything in flight (each at most its timeout) and tells the
-    /// rest of the record.
-    pub async fn stop(self) -> Result<(), LoadError> {
+    /// rest of the record. Gives how long the requests of each flow took, in the order of the plans.
+    pub async fn stop(self) -> Result<Vec<StepTimes>, LoadError> {
         self.pacer.stop();
         self.done.await.map_err(|_| LoadError::Died)
     }
+}
+
+/// Whether anybody is there: opens a connection to where the plan's requests go, with TLS and the version of HTTP that it
+/// speaks, within `timeout`. Sends no request.
+pub async fn knock(plan: &HttpPlan, timeout: Duration) -> Result<(), Unreachable> {
+    let unreachable = |detail: String| Unreachable { origin: plan.origin.to_string(), detail };
+    let context = LoadContext {
+        recorder: Recorder::in_memory(crate::journal::Redactor::default()),
+        clock: RunClock::start(),
+        seed: 0,
+        run: 0,
+    };
+    let exchange = Exchange::new(plan.clone(), &context).map_err(|error| unreachable(error.to_string()))?;
+    match tokio::time::timeout(timeout, exchange.knock()).await {
+        Ok(knocked) => knocked.map_err(|failure| unreachable(failure.detail)),
+        Err(_) => Err(unreachable(format!("no connection in {} ms", timeout.as_millis()))),
+    }
+}
+
+/// Nobody answers where requests are to go.
+#[derive(Debug, thiserror::Error)]
+#[error("{origin} is out of reach: {detail}")]
+pub struct Unreachable {
+    /// Scheme, host and port.
+    pub origin: String,
+    /// Why.
+    pub detail: String,
 }
 
 fn schedule(plan: &HttpPlan, first_due: RunTime, seed: u64) -> ProbeSchedule {
@@ -118,6 +169,7 @@ fn schedule(plan: &HttpPlan, first_due: RunTime, seed: u64) -> ProbeSchedule {
         probe: plan.name.clone(),
         first_due,
         rate: plan.rate,
+        stages: plan.stages.clone(),
         poisson_seed: plan.poisson.then(|| seed ^ fnv1a(&plan.name)),
         max_lag: nanos(plan.max_lag),
         latency_bound: plan.latency_bound.map(nanos),

@@ -26,12 +26,18 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// Starts to hand over slots as they become due. When it stops, the last order says how many of each probe there were.
-    pub(super) fn start(due: Vec<DueTimes>, clock: RunClock, orders: Sender<Order>) -> std::io::Result<Self> {
+    /// Starts to hand over slots as they become due, those that are due before `end` if there is one. When it stops, the last
+    /// order says how many of each probe there were.
+    pub(super) fn start(
+        due: Vec<DueTimes>,
+        end: Option<RunTime>,
+        clock: RunClock,
+        orders: Sender<Order>,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("probe-pacer".into()).spawn(move || {
-            let slots = pace(due, clock, &orders, &stopped);
+            let slots = pace(due, end, clock, &orders, &stopped);
             // The network thread is gone only if it panicked, which `Load::stop` reports.
             let _ = orders.blocking_send(Order::End { slots });
         })?;
@@ -52,13 +58,20 @@ impl Drop for Pacer {
 }
 
 /// Returns how many slots of each probe were due.
-fn pace(mut due: Vec<DueTimes>, clock: RunClock, orders: &Sender<Order>, stop: &AtomicBool) -> Vec<u64> {
+fn pace(
+    mut due: Vec<DueTimes>,
+    end: Option<RunTime>,
+    clock: RunClock,
+    orders: &Sender<Order>,
+    stop: &AtomicBool,
+) -> Vec<u64> {
     // The kernel may else wake this thread 50 µs late, to save power. Where that is refused, it spins no longer for it.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_timerslack(1);
     let mut slots = vec![0; due.len()];
-    let mut next: BinaryHeap<Reverse<(RunTime, usize)>> =
-        due.iter_mut().enumerate().filter_map(|(lane, times)| Some(Reverse((times.next()?, lane)))).collect();
+    let before_end = |at: &RunTime| end.is_none_or(|end| *at < end);
+    let first = |(lane, times): (usize, &mut DueTimes)| times.next().filter(before_end).map(|at| Reverse((at, lane)));
+    let mut next: BinaryHeap<Reverse<(RunTime, usize)>> = due.iter_mut().enumerate().filter_map(first).collect();
     while let Some(Reverse((at, lane))) = next.pop() {
         if !wait_until(clock.instant(at), stop) {
             break;
@@ -66,7 +79,7 @@ fn pace(mut due: Vec<DueTimes>, clock: RunClock, orders: &Sender<Order>, stop: &
         // A full queue leaves a gap in the numbers, which the network thread records as unsent.
         let _ = orders.try_send(Order::Send { lane, slot: slots[lane] });
         slots[lane] += 1;
-        next.extend(due[lane].next().map(|at| Reverse((at, lane))));
+        next.extend(due[lane].next().filter(before_end).map(|at| Reverse((at, lane))));
     }
     slots
 }

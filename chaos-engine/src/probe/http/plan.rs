@@ -4,12 +4,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chaos_core::model::{self, BodyCheck, ClaimSpec};
-use chaos_core::placeholder::{SlotKey, Template};
+use chaos_core::model::{self, ClaimSpec, Extract, HttpVersion, Success};
+use chaos_core::placeholder::{Extracted, SlotKey, Template};
+use chaos_core::record::RateStage;
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
+
+use crate::probe::tls::Trust;
 
 /// Where requests go: scheme, host and port, and a path in front of the probe's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,22 +26,42 @@ pub struct Origin {
     prefix: String,
 }
 
-/// What a good answer is.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Success {
-    /// Statuses that are good; empty: 200 to 299.
-    pub status: Vec<u16>,
-    /// What the body must hold.
-    pub body: Option<BodyCheck>,
-}
-
-/// One http probe, ready to be sent.
+/// Http load, ready to be sent.
 #[derive(Debug, Clone)]
 pub struct HttpPlan {
     /// Unique in the run.
     pub name: String,
     /// Where requests go.
     pub origin: Origin,
+    /// What is sent for one sample, one request after the other; never empty.
+    pub steps: Vec<StepPlan>,
+    /// Slots in a second; with stages: at the beginning.
+    pub rate: f64,
+    /// How the rate changes.
+    pub stages: Vec<RateStage>,
+    /// Whether gaps are exponential instead of even.
+    pub poisson: bool,
+    /// A sample without its last whole answer this long after it was sent has failed.
+    pub timeout: Duration,
+    /// A slot sent later than this is not evidence.
+    pub max_lag: Duration,
+    /// A good answer later than this after its due time is slow.
+    pub latency_bound: Option<Duration>,
+    /// An answer later than this after its due time is a failure.
+    pub within: Option<Duration>,
+    /// Whether connections are used again.
+    pub keep_alive: bool,
+    /// The version of HTTP that is spoken.
+    pub version: HttpVersion,
+    /// Whose certificates are trusted.
+    pub trust: Trust,
+    /// The response header that lists the pods that served a request.
+    pub exposure: Option<HeaderName>,
+}
+
+/// One request of a sample.
+#[derive(Debug, Clone)]
+pub struct StepPlan {
     /// Method.
     pub method: Method,
     /// Path and query.
@@ -47,22 +70,10 @@ pub struct HttpPlan {
     pub headers: Vec<(HeaderName, Template)>,
     /// Body.
     pub body: Option<Template>,
-    /// Slots in a second.
-    pub rate: f64,
-    /// Whether gaps are exponential instead of even.
-    pub poisson: bool,
-    /// A request without a whole answer this long after it was sent has failed.
-    pub timeout: Duration,
-    /// A slot sent later than this is not evidence.
-    pub max_lag: Duration,
-    /// A good answer later than this after its due time is slow.
-    pub latency_bound: Option<Duration>,
-    /// Whether connections are used again.
-    pub keep_alive: bool,
     /// What a good answer is.
     pub success: Success,
-    /// The response header that lists the pods that served a request.
-    pub exposure: Option<HeaderName>,
+    /// What later requests take from the answer.
+    pub extract: Vec<Extract>,
 }
 
 /// Why a probe cannot be sent.
@@ -126,75 +137,117 @@ impl Origin {
 }
 
 impl HttpPlan {
-    /// The probe of a validated model, at the place where its endpoint was found to be.
-    pub fn new(name: &str, probe: &model::HttpProbe, origin: Origin) -> Result<Self, PlanError> {
-        let wrong = |what, found: &str, message: String| PlanError::Part {
-            probe: name.to_owned(),
-            what,
-            found: found.to_owned(),
-            message,
+    /// Validated load, at the place where its endpoint was found to be.
+    pub fn new(name: &str, load: &model::HttpLoad, origin: Origin) -> Result<Self, PlanError> {
+        let steps = load.steps.iter().map(|step| StepPlan::new(name, step));
+        let plan = Self {
+            name: name.to_owned(),
+            origin,
+            steps: steps.collect::<Result<_, _>>()?,
+            rate: load.rate.per_second(),
+            stages: load.stages.clone(),
+            poisson: matches!(load.arrival, model::Arrival::Poisson),
+            timeout: load.timeout.std(),
+            max_lag: load.max_lag.std(),
+            latency_bound: None,
+            within: load.within.map(chaos_core::units::Duration::std),
+            keep_alive: load.keep_alive,
+            version: load.version,
+            trust: Trust::default(),
+            exposure: load.exposure_header.as_ref().map(|text| header(name, text)).transpose()?,
         };
-        let header = |text: &String| {
-            HeaderName::try_from(text.as_str()).map_err(|error| wrong("header", text, error.to_string()))
-        };
-        let headers = probe.headers.iter().map(|(name, value)| Ok((header(name)?, value.clone())));
+        // Later requests depend on answers: whether they are valid shows only then.
+        if let Some(step) = plan.steps.first() {
+            plan.request(step, SlotKey { slot: 0, seed: 0, run: 0 }, &Extracted::new())
+                .map_err(|message| wrong(name, "request", step.method.as_str(), message))?;
+        }
+        Ok(plan)
+    }
+
+    /// The same for a probe, whose promise may be about latency.
+    pub fn of_probe(name: &str, probe: &model::HttpProbe, origin: Origin) -> Result<Self, PlanError> {
         let bounds = probe.slo.claims.iter().filter_map(|claim| match claim {
             ClaimSpec::Latency { under, .. } => Some(under.std()),
             ClaimSpec::Availability { .. } => None,
         });
-        let plan = Self {
-            name: name.to_owned(),
-            origin,
-            method: Method::from_bytes(probe.method.as_bytes())
-                .map_err(|error| wrong("method", &probe.method, error.to_string()))?,
-            path: probe.path.clone(),
-            headers: headers.collect::<Result<_, _>>()?,
-            body: probe.body.clone(),
-            rate: probe.rate.per_second(),
-            poisson: matches!(probe.arrival, model::Arrival::Poisson),
-            timeout: probe.timeout.std(),
-            max_lag: probe.max_lag.std(),
-            latency_bound: bounds.min(),
-            keep_alive: probe.keep_alive,
-            success: Success { status: probe.success_status.clone(), body: probe.success_body.clone() },
-            exposure: probe.exposure_header.as_ref().map(header).transpose()?,
-        };
-        plan.request(SlotKey { slot: 0, seed: 0, run: 0 })
-            .map_err(|message| wrong("request", &probe.method, message))?;
-        Ok(plan)
+        let latency_bound = bounds.min();
+        Ok(Self { latency_bound, ..Self::new(name, &probe.load, origin)? })
     }
 
-    /// The request of a slot; an error names the part that is not valid HTTP.
-    pub(super) fn request(&self, key: SlotKey) -> Result<Request<Full<Bytes>>, String> {
+    /// The request of a step for a slot; an error names the part that is not valid HTTP.
+    pub(super) fn request(
+        &self,
+        step: &StepPlan,
+        key: SlotKey,
+        extracted: &Extracted,
+    ) -> Result<Request<Full<Bytes>>, String> {
         let mut target = self.origin.prefix.clone();
-        self.path.render(key, &mut target);
+        step.path.render(key, extracted, &mut target);
         let target = PathAndQuery::try_from(target).map_err(|error| format!("path: {error}"))?;
-        let body = self.body.as_ref().map(|body| {
+        let body = step.body.as_ref().map(|body| {
             let mut text = String::new();
-            body.render(key, &mut text);
+            body.render(key, extracted, &mut text);
             Bytes::from(text)
         });
         let mut request = Request::new(Full::new(body.unwrap_or_default()));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from(target);
-        *request.headers_mut() = self.headers(key)?;
+        *request.method_mut() = step.method.clone();
+        *request.headers_mut() = self.headers(step, key, extracted)?;
+        *request.uri_mut() = match self.version {
+            HttpVersion::Http1 => Uri::from(target),
+            HttpVersion::Http2 => {
+                let scheme = if self.origin.tls { "https" } else { "http" };
+                let uri = Uri::builder().scheme(scheme).authority(self.origin.authority()).path_and_query(target);
+                uri.build().map_err(|error| format!("path: {error}"))?
+            }
+        };
         Ok(request)
     }
 
-    fn headers(&self, key: SlotKey) -> Result<HeaderMap, String> {
-        let mut headers = HeaderMap::with_capacity(self.headers.len() + 3);
-        let host = HeaderValue::try_from(self.origin.authority()).map_err(|error| format!("host: {error}"))?;
-        headers.insert(HOST, host);
+    fn headers(&self, step: &StepPlan, key: SlotKey, extracted: &Extracted) -> Result<HeaderMap, String> {
+        let mut headers = HeaderMap::with_capacity(step.headers.len() + 3);
+        if self.version == HttpVersion::Http1 {
+            let host = HeaderValue::try_from(self.origin.authority()).map_err(|error| format!("host: {error}"))?;
+            headers.insert(HOST, host);
+            if !self.keep_alive {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("chaos/", env!("CARGO_PKG_VERSION"))));
-        for (name, template) in &self.headers {
+        for (name, template) in &step.headers {
             let mut value = String::new();
-            template.render(key, &mut value);
+            template.render(key, extracted, &mut value);
             let value = HeaderValue::try_from(value).map_err(|error| format!("header {name}: {error}"))?;
             headers.insert(name, value);
         }
-        if !self.keep_alive {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
         Ok(headers)
     }
+}
+
+impl StepPlan {
+    /// A plain GET.
+    pub fn get(path: Template) -> Self {
+        let (headers, body, success, extract) = (Vec::new(), None, Success::default(), Vec::new());
+        Self { method: Method::GET, path, headers, body, success, extract }
+    }
+
+    fn new(probe: &str, step: &model::HttpStep) -> Result<Self, PlanError> {
+        let headers = step.headers.iter().map(|(name, value)| Ok((header(probe, name)?, value.clone())));
+        Ok(Self {
+            method: Method::from_bytes(step.method.as_bytes())
+                .map_err(|error| wrong(probe, "method", &step.method, error.to_string()))?,
+            path: step.path.clone(),
+            headers: headers.collect::<Result<_, _>>()?,
+            body: step.body.clone(),
+            success: step.success.clone(),
+            extract: step.extract.clone(),
+        })
+    }
+}
+
+fn header(probe: &str, text: &str) -> Result<HeaderName, PlanError> {
+    HeaderName::try_from(text).map_err(|error| wrong(probe, "header", text, error.to_string()))
+}
+
+fn wrong(probe: &str, what: &'static str, found: &str, message: String) -> PlanError {
+    PlanError::Part { probe: probe.to_owned(), what, found: found.to_owned(), message }
 }

@@ -2,16 +2,19 @@
 //! is about time, it compares with what the server saw.
 
 mod server;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use chaos_core::model::BodyCheck;
-use chaos_core::record::{BadClass, BadSlot, Bin, Event};
+use chaos_core::model::{BodyCheck, HeaderCheck, HttpVersion};
+use chaos_core::record::{BadClass, BadSlot, Bin, Event, RateStage};
 
 use self::server::{Reply, Server};
+use super::worker::is_of_time;
 use super::*;
 use crate::journal::Redactor;
+use crate::probe::Trust;
 
 fn context() -> LoadContext {
     LoadContext { recorder: Recorder::in_memory(Redactor::default()), clock: RunClock::start(), seed: 1, run: 2 }
@@ -21,18 +24,18 @@ fn plan(name: &str, url: &str) -> HttpPlan {
     HttpPlan {
         name: name.into(),
         origin: url.parse().unwrap(),
-        method: http::Method::GET,
-        path: "/{{seq}}/{{uuid}}".parse().unwrap(),
-        headers: Vec::new(),
-        body: None,
+        steps: vec![StepPlan::get("/{{seq}}/{{uuid}}".parse().unwrap())],
         rate: 100.0,
+        stages: Vec::new(),
         poisson: false,
         timeout: Duration::from_secs(20),
         // This machine may be busy with other tests: these are not about its speed.
         max_lag: Duration::from_secs(10),
         latency_bound: None,
+        within: None,
         keep_alive: true,
-        success: Success::default(),
+        version: HttpVersion::Http1,
+        trust: Trust::default(),
         exposure: None,
     }
 }
@@ -108,6 +111,8 @@ async fn what_goes_wrong_is_classified_by_who_is_to_blame() {
         ),
         ("not-http", BadClass::Other, Reply::raw("hello, this is an ftp server\r\n").then_close()),
         ("wrong-body", BadClass::Body, Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"id\": 7}")),
+        ("wrong-header", BadClass::Header, Reply::ok()),
+        ("too-slow", BadClass::TooSlow, Reply::ok().after(Duration::from_millis(100))),
         ("tls", BadClass::Tls, Reply::raw("HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n").then_close()),
     ];
     let context = context();
@@ -122,7 +127,14 @@ async fn what_goes_wrong_is_classified_by_who_is_to_blame() {
             plan.timeout = Duration::from_millis(150);
         }
         if *class == BadClass::Body {
-            plan.success.body = Some(BodyCheck::Equals("$.id".parse().unwrap(), 8.into()));
+            plan.steps[0].success.bodies = vec![BodyCheck::Equals("$.id".parse().unwrap(), 8.into())];
+        }
+        if *class == BadClass::Header {
+            plan.steps[0].success.headers = vec![("x-cache".into(), HeaderCheck::Equals("HIT".into()))];
+        }
+        if *class == BadClass::TooSlow {
+            plan.within = Some(Duration::from_millis(50));
+            plan.latency_bound = Some(Duration::from_millis(20));
         }
         plans.push(plan);
         servers.push(server);
@@ -141,9 +153,8 @@ async fn what_goes_wrong_is_classified_by_who_is_to_blame() {
         let slots: u64 = bins[name].iter().map(|bin| bin.slots).sum();
         assert!(slots >= 5, "{name}");
         let classes: Vec<_> = bad[name].iter().map(|slot| slot.class).collect();
-        // A machine that is busy elsewhere may hold the generator up, which it must then say of a timeout.
-        let fitting =
-            |found: &BadClass| *found == class || (class == BadClass::Timeout && *found == BadClass::UnknownOutcome);
+        // A machine that is busy elsewhere may hold the generator up, which it must then say of what is about time.
+        let fitting = |found: &BadClass| *found == class || (is_of_time(class) && *found == BadClass::UnknownOutcome);
         assert!(classes.iter().all(fitting) && classes.contains(&class), "{name}: {:?}", bad[name].first());
         assert_eq!(classes.len() as u64, slots, "{name}: no second try made it good");
         assert!(bad[name].iter().all(|slot| slot.latency.is_some() == slot.class.has_latency()));
@@ -268,4 +279,20 @@ fn base_urls_are_strict() {
     for url in ["host:80", "ftp://h", "http://", "http://u:p@h", "http://h/?q=1", ""] {
         assert!(url.parse::<Origin>().is_err(), "{url}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ramp_is_sent_as_it_is_scheduled_and_ends_when_it_should() {
+    let server = Server::start(|_| Reply::ok()).await;
+    let context = context();
+    let mut plan = plan("p", &server.url());
+    plan.rate = 10.0;
+    plan.stages = vec![RateStage { span: 500_000_000, to: 100.0 }, RateStage { span: 0, to: 50.0 }];
+    let mut load = Load::start_for(vec![plan], Duration::from_secs(1), &context).unwrap();
+    load.finished().await.unwrap();
+    let (bins, bad) = told(&context.recorder);
+    assert_eq!(bad, BTreeMap::new());
+    // Half a second at a mean of 55 a second, and half a second at 50.
+    let slots: u64 = bins["p"].iter().map(|bin| bin.slots).sum();
+    assert!((52..=54).contains(&slots) && server.asked().len() as u64 == slots, "{slots}");
 }

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::task::TaskTracker;
 
 use super::exchange::{Answer, Exchange, Failure};
-use super::ledger::{Ledger, Settled};
+use super::ledger::{Ledger, Settled, StepTimes};
 use crate::clock::{RunClock, nanos};
 
 /// A slot that is overdue by more is not sent: a burst of old slots would load the system as nobody scheduled.
@@ -73,8 +73,9 @@ impl Worker {
         Self { clock, lanes, stalls: Arc::default(), tasks: TaskTracker::new() }
     }
 
-    /// Sends slots until the schedule ends, then waits for what is in flight and closes the ledgers.
-    pub(super) async fn run(mut self, mut orders: Receiver<Order>) {
+    /// Sends slots until the schedule ends, then waits for what is in flight and closes the ledgers. Gives how long the
+    /// requests of each flow took.
+    pub(super) async fn run(mut self, mut orders: Receiver<Order>) -> Vec<StepTimes> {
         let tolerated = self.lanes.iter().map(|lane| lane.shared.exchange.plan.max_lag).min().unwrap_or_default();
         let watch = tokio::spawn(Arc::clone(&self.stalls).watch(tolerated));
         let mut totals = Vec::new();
@@ -94,10 +95,8 @@ impl Worker {
         let longest = self.lanes.iter().map(|lane| lane.shared.exchange.plan.timeout).max().unwrap_or_default();
         // What has not settled by then is closed with an unknown outcome.
         let _ = tokio::time::timeout(longest + GRACE, self.tasks.wait()).await;
-        for lane in &self.lanes {
-            lane.shared.ledger().close();
-        }
         watch.abort();
+        self.lanes.iter().map(|lane| lane.shared.ledger().close()).collect()
     }
 
     fn send(&mut self, lane: usize, slot: u64) {
@@ -153,8 +152,8 @@ impl Shared {
         // An answer that came in while this thread was held up beyond the deadline is still too late.
         let answer = answer.ok().filter(|_| done <= deadline);
         let took = flight.lag + if answer.is_some() { done - flight.sent } else { plan.timeout };
-        let (pods, mut wrong) = self.judge(answer, took);
-        if wrong.as_ref().is_some_and(|wrong| matches!(wrong.class, BadClass::Timeout | BadClass::Slow)) {
+        let Answer { pods, took: steps, mut wrong } = self.judge(answer, took);
+        if wrong.as_ref().is_some_and(|wrong| is_of_time(wrong.class)) {
             // Lets the watch of stalls, which was held up as well, have its say first.
             tokio::task::yield_now().await;
             if let Some(stall) = stalls.within(flight.sent, done) {
@@ -168,24 +167,29 @@ impl Shared {
         }
         let latency = has_latency.then(|| nanos(took));
         let bad = wrong.map(|wrong| (wrong.class, wrong.detail));
-        self.ledger().settle(flight.slot, Settled { latency, bad, pods });
+        self.ledger().settle(flight.slot, Settled { latency, bad, pods, steps });
     }
 
     /// What is wrong with an answer (`None`: there was none in time) that took so long from its due time.
-    fn judge(&self, answer: Option<Result<Answer, Failure>>, took: Duration) -> (Vec<String>, Option<Failure>) {
+    fn judge(&self, answer: Option<Answer>, took: Duration) -> Answer {
         let plan = &self.exchange.plan;
-        match answer {
-            None => {
-                let detail = format!("no whole answer in {} ms", plan.timeout.as_millis());
-                (Vec::new(), Some(Failure::new(BadClass::Timeout, detail)))
-            }
-            Some(Err(failure)) => (Vec::new(), Some(failure)),
-            Some(Ok(Answer { pods, wrong: None })) if plan.latency_bound.is_some_and(|bound| took > bound) => {
-                (pods, Some(Failure::new(BadClass::Slow, format!("{} ms", took.as_millis()))))
-            }
-            Some(Ok(Answer { pods, wrong })) => (pods, wrong),
-        }
+        let Some(answer) = answer else {
+            let detail = format!("no whole answer in {} ms", plan.timeout.as_millis());
+            return Answer { wrong: Some(Failure::new(BadClass::Timeout, detail)), ..Answer::default() };
+        };
+        let beyond = |bound: Option<Duration>| bound.is_some_and(|bound| took > bound);
+        let class = match &answer.wrong {
+            None if beyond(plan.within) => BadClass::TooSlow,
+            None if beyond(plan.latency_bound) => BadClass::Slow,
+            _ => return answer,
+        };
+        Answer { wrong: Some(Failure::new(class, format!("{} ms", took.as_millis()))), ..answer }
     }
+}
+
+/// Whether it is time alone that makes an answer of this class bad.
+pub(super) fn is_of_time(class: BadClass) -> bool {
+    matches!(class, BadClass::Timeout | BadClass::TooSlow | BadClass::Slow)
 }
 
 /// Whatever came of a slot that was sent too late, it is no evidence.

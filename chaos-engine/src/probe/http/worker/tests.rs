@@ -5,32 +5,36 @@ use std::time::Duration;
 use chaos_core::record::{BadSlot, Event, ProbeSchedule, RunTime};
 use tokio::sync::mpsc;
 
-use super::super::{HttpPlan, LoadContext, Success};
+use chaos_core::model::HttpVersion;
+
+use super::super::{HttpPlan, LoadContext, StepPlan};
 use super::*;
 use crate::journal::Redactor;
+use crate::probe::Trust;
 use crate::recorder::Recorder;
 
 fn lane(context: &LoadContext, url: &str, timeout: Duration) -> (ProbeSchedule, Lane) {
     let plan = HttpPlan {
         name: "p".into(),
         origin: url.parse().unwrap(),
-        method: http::Method::GET,
-        path: "/".parse().unwrap(),
-        headers: Vec::new(),
-        body: None,
+        steps: vec![StepPlan::get("/".parse().unwrap())],
         rate: 100.0,
+        stages: Vec::new(),
         poisson: false,
         timeout,
         max_lag: Duration::from_millis(50),
         latency_bound: Some(Duration::from_millis(100)),
+        within: None,
         keep_alive: true,
-        success: Success::default(),
+        version: HttpVersion::Http1,
+        trust: Trust::default(),
         exposure: None,
     };
     let schedule = ProbeSchedule {
         probe: "p".into(),
         first_due: context.clock.now(),
         rate: plan.rate,
+        stages: Vec::new(),
         poisson_seed: None,
         max_lag: 50_000_000,
         latency_bound: Some(100_000_000),
