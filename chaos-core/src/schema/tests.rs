@@ -65,7 +65,12 @@ fn editors_are_told_what_a_file_may_hold() {
 }
 
 #[test]
-fn generated_files_have_stable_names() {
-    let names: Vec<String> = crd_files().into_iter().chain(schema_files()).map(|(name, _)| name).collect();
-    assert_eq!(names, ["crds/chaosmonkeys.yaml", "crds/experiments.yaml", "experiment.json", "chaosmonkey.json"]);
+fn every_kind_has_its_files_under_its_name() {
+    let crd_names: Vec<String> = crd_files().into_iter().map(|(name, _)| name).collect();
+    let wanted: Vec<String> = crds().iter().map(|crd| format!("crds/{}.yaml", crd.spec.names.plural)).collect();
+    assert_eq!(crd_names, wanted);
+    let schemas: Vec<String> = schema_files().into_iter().map(|(name, _)| name).collect();
+    for kind in ["experiment.json", "chaosmonkey.json", "loadtest.json"] {
+        assert!(schemas.iter().any(|name| name == kind), "{kind} is missing of {schemas:?}");
+    }
 }
