@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Cluster(ClusterArgs),
     /// Rebuild every report of a run from its journal
     Report(ReportArgs),
+    /// Plan a recorded run again from its seed and population; exit code 1 if anything differs
+    Replay(ReplayArgs),
     /// Stop all chaos on the cluster, or in one namespace
     Stop(StopArgs),
     /// Let chaos happen again
@@ -210,6 +212,16 @@ pub(crate) struct ReportArgs {
     /// Folder for the reports; default: the journal's own
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Journal of a run
+    #[arg(value_name = "JOURNAL")]
+    pub(crate) journal: PathBuf,
+    /// Output format
+    #[arg(short, long = "output", default_value = "table")]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

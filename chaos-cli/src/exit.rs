@@ -11,6 +11,8 @@ pub(crate) struct Exit(pub(crate) u8);
 impl Exit {
     /// It did what was asked; of a run: the hypothesis held, with the evidence asked for.
     pub(crate) const OK: Self = Self(0);
+    /// Of a comparison: the two sides differ.
+    pub(crate) const DIFFERENT: Self = Self(1);
     /// Usage, a manifest that is not valid, a plan that arithmetic rules out.
     pub(crate) const INVALID_INPUT: Self = Self(2);
     /// Cluster, metrics or a probe tool out of reach at the start.

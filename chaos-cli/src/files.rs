@@ -33,6 +33,11 @@ pub(crate) fn run_folder(out: &Path, experiment: &str, run_id: &str) -> Result<P
     Ok(folder)
 }
 
+/// Whether a folder holds the result of its run.
+pub(crate) fn is_reported(folder: &Path) -> bool {
+    REPORTS.iter().any(|(kind, name)| *kind == OutputKind::Json && folder.join(name).is_file())
+}
+
 /// Renders everything into a folder; gives the files in the order in which people look at them.
 pub(crate) fn write_reports(folder: &Path, result: &RunResult) -> anyhow::Result<Vec<PathBuf>> {
     let mut written = Vec::new();

@@ -4,7 +4,8 @@
 //! Reading order: [`api`] (manifests as written) → [`validate`] (every error at once) → [`model`] (manifests as meant) →
 //! [`population`] (facts about the cluster) → [`eligible`] and [`limits`] (who may be killed, and when) → [`victims`]
 //! (who is) → [`killer`] (the strike state machine) → [`run`] (the phases of an experiment) → [`record`] (the evidence) →
-//! [`verdict`] (what it proves) → [`result`](mod@result) (what is told). Load without faults goes from [`record`] to [`load`].
+//! [`verdict`] (what it proves) → [`result`](mod@result) (what is told); [`replay`] plans a recorded run again. Load without
+//! faults goes from [`record`] to [`load`].
 
 pub mod api;
 pub mod check;
@@ -20,6 +21,7 @@ pub mod placeholder;
 pub mod plan;
 pub mod population;
 pub mod record;
+pub mod replay;
 pub mod result;
 pub mod run;
 pub mod schema;

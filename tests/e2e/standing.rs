@@ -137,5 +137,13 @@ fn the_monkey_of_a_killed_tool_stops_within_two_heartbeats() {
     assert!(killed_at.elapsed() < BEAT * 3 + Duration::from_secs(5), "{:?}", killed_at.elapsed());
     let sent = standing.told_by_audit().len();
     assert_eq!(sent, status.history.len(), "{} has kills that it does not tell", monkey.name_any());
+    // The next start finds both the journal without an end and the monkey; that it has no victim changes nothing about that.
+    let nobody = SHORT
+        .replace("name: gateway}", "name: none}")
+        .replace("{kind: Deployment, name: trips}", "{kind: Deployment, name: nil}");
+    let next = chaos.run(["run", "--local", &manifest(chaos, &nobody)]);
+    assert_eq!(next.code, Some(8), "{}", next.stderr);
+    let left = format!("ChaosMonkey dispatch/{} is left of run", monkey.name_any());
+    assert!(next.stderr.contains(&left) && next.stderr.contains("has no end"), "{}", next.stderr);
     standing.down();
 }

@@ -28,8 +28,13 @@ fn a_resilient_stack_passes_and_nothing_is_left() {
 fn the_journal_rebuilds_every_report(chaos: &Chaos) {
     let folder = run_folder(chaos);
     let again = chaos.path("again");
-    let end = chaos.run(["report", folder.join("run.journal").to_str().unwrap(), "--out", again.to_str().unwrap()]);
+    let journal = folder.join("run.journal");
+    let end = chaos.run(["report", journal.to_str().unwrap(), "--out", again.to_str().unwrap()]);
     assert_eq!(end.code, Some(0), "{}", end.stderr);
+    // The operator's kills, planned again from the seed and what was seen of the pods.
+    let replay = chaos.run(["replay", journal.to_str().unwrap()]);
+    assert_eq!(replay.code, Some(0), "{}{}", replay.stdout, replay.stderr);
+    assert!(replay.stdout.contains("no difference"), "{}", replay.stdout);
     for name in ["report.html", "result.json", "junit.xml", "summary.md"] {
         assert!(
             std::fs::read(folder.join(name)).unwrap() == std::fs::read(again.join(name)).unwrap(),

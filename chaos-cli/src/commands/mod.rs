@@ -11,7 +11,10 @@ mod generate;
 mod install;
 mod load;
 mod operator;
+mod orphans;
 mod plan;
+mod recorded;
+mod replay;
 mod report;
 mod run;
 mod switch;
@@ -34,6 +37,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         #[cfg(feature = "bundled")]
         Command::Cluster(args) => cluster::cluster(global, args).await,
         Command::Report(args) => report::report(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Stop(args) => switch::set(global, &args, switch::Wanted::Stopped).await,
         Command::Resume(args) => switch::set(global, &args, switch::Wanted::Running).await,
         Command::Install(args) => install::install(global, &args).await,

@@ -67,6 +67,7 @@ async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked:
             return;
         }
     };
+    super::orphans::say(&target, &args.out.out, experiments().map(|(_, experiment)| experiment)).await;
     for (file, experiment) in experiments() {
         let interrupted = *asked.borrow();
         let run = match interrupted {

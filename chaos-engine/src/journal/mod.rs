@@ -14,7 +14,7 @@ mod writer;
 use std::io;
 use std::path::PathBuf;
 
-pub use reader::{Journal, Torn, is_finished, read};
+pub use reader::{Journal, Torn, is_finished, is_orphaned, read};
 pub use redact::Redactor;
 pub use writer::JournalWriter;
 pub(crate) use writer::keep_first;

@@ -70,6 +70,18 @@ pub fn is_finished(path: &Path) -> Result<bool, JournalError> {
     Ok(last.is_some_and(|frame| matches!(serde_json::from_slice(frame.payload), Ok(Event::Finished { .. }))))
 }
 
+/// Whether the journal at `path` has no end and nobody writes it any more: whoever drove that run died.
+pub fn is_orphaned(path: &Path) -> Result<bool, JournalError> {
+    let failed = |source| JournalError::Read { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    // Its writer holds it locked for as long as its process lives.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(!is_finished(path)?),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
 fn load(path: &Path) -> Result<Vec<u8>, JournalError> {
     std::fs::read(path).map_err(|source| JournalError::Read { path: path.to_owned(), source })
 }

@@ -9,7 +9,9 @@ use chaos_core::record::Event;
 use regex::Regex;
 use serde_json::Value;
 
-const MASK: &str = "[redacted]";
+/// A plain scalar of YAML wherever it stands: a manifest whose secrets are hidden is still a manifest, from which a run can be
+/// judged again.
+const MASK: &str = "(redacted)";
 /// Shorter secrets would mask ordinary words and digits.
 const SHORTEST: usize = 6;
 
@@ -119,15 +121,15 @@ static SUSPECT: LazyLock<Option<Regex>> =
 /// What looks like a credential, and what is left of it.
 static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     const HEADERS: &str = r"(?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-auth-token";
-    let block = format!(r#"(?im)^(\s*(?:-\s+)?["']?(?:{HEADERS})["']?\s*:[ \t]*)[^\s\[|>].*$"#);
-    let inline = format!(r#"(?i)\b((?:{HEADERS})["']?\s*[:=]\s*)("[^"\n]*"|'[^'\n]*'|[^\s\["',}}][^,}}\n]*)"#);
-    let query = r#"(?i)([?&](?:access_?token|id_?token|token|api_?key|key|password|passwd|secret|sig|signature|auth)=)[^&\s"'#\[]+"#;
+    let block = format!(r#"(?im)^(\s*(?:-\s+)?["']?(?:{HEADERS})["']?\s*:[ \t]*)[^\s|>].*$"#);
+    let inline = format!(r#"(?i)\b((?:{HEADERS})["']?\s*[:=]\s*)("[^"\n]*"|'[^'\n]*'|[^\s"',}}][^,}}\n]*)"#);
+    let query = r#"(?i)([?&](?:access_?token|id_?token|token|api_?key|key|password|passwd|secret|sig|signature|auth)=)[^&\s"'#]+"#;
     [
-        (block.as_str(), "${1}[redacted]"),
-        (inline.as_str(), "${1}[redacted]"),
-        (query, "${1}[redacted]"),
-        (r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", "${1}[redacted]"),
-        (r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/\s@\[]+@", "${1}[redacted]@"),
+        (block.as_str(), "${1}(redacted)"),
+        (inline.as_str(), "${1}(redacted)"),
+        (query, "${1}(redacted)"),
+        (r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", "${1}(redacted)"),
+        (r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", "${1}(redacted)@"),
     ]
     .into_iter()
     .filter_map(|(pattern, replacement)| Some((Regex::new(pattern).ok()?, replacement)))
@@ -152,15 +154,15 @@ mod tests {
         redactor.hide_header("accept", "text/plain");
         for (text, clean) in [
             ("nothing to hide, abc, text/plain", "nothing to hide, abc, text/plain"),
-            ("said hunter2hunter2!", "said [redacted]!"),
-            ("x very-secret y", "x [redacted] y"),
-            ("GET /rides?token=t0p&page=2", "GET /rides?token=[redacted]&page=2"),
-            ("http://me:pw@host/x", "http://[redacted]@host/x"),
-            ("    Authorization: Digest a=\"b\", c=\"d\"", "    Authorization: [redacted]"),
-            ("headers: {X-Api-Key: k1, accept: all}", "headers: {X-Api-Key: [redacted], accept: all}"),
-            (r#"{"cookie": "id=1; s=2", "a": 1}"#, r#"{"cookie": [redacted], "a": 1}"#),
-            ("got bearer abcdefgh", "got bearer [redacted]"),
-            ("a: 1\nCookie: c=d\nb: 2", "a: 1\nCookie: [redacted]\nb: 2"),
+            ("said hunter2hunter2!", "said (redacted)!"),
+            ("x very-secret y", "x (redacted) y"),
+            ("GET /rides?token=t0p&page=2", "GET /rides?token=(redacted)&page=2"),
+            ("http://me:pw@host/x", "http://(redacted)@host/x"),
+            ("    Authorization: Digest a=\"b\", c=\"d\"", "    Authorization: (redacted)"),
+            ("headers: {X-Api-Key: k1, accept: all}", "headers: {X-Api-Key: (redacted), accept: all}"),
+            (r#"{"cookie": "id=1; s=2", "a": 1}"#, r#"{"cookie": (redacted), "a": 1}"#),
+            ("got bearer abcdefgh", "got bearer (redacted)"),
+            ("a: 1\nCookie: c=d\nb: 2", "a: 1\nCookie: (redacted)\nb: 2"),
         ] {
             assert_eq!(redactor.text(text), clean);
             assert_eq!(redactor.text(clean), clean, "hiding twice changes nothing");
@@ -172,7 +174,7 @@ mod tests {
         let redactor = Redactor::default();
         let at = RunTime(1);
         let note = redactor.event(Event::Note { at, text: "see http://h/?api_key=1234".into() }).unwrap();
-        assert_eq!(note, Event::Note { at, text: "see http://h/?api_key=[redacted]".into() });
+        assert_eq!(note, Event::Note { at, text: "see http://h/?api_key=(redacted)".into() });
         let bad = BadSlot {
             probe: "p".into(),
             slot: 1,
@@ -183,6 +185,6 @@ mod tests {
             detail: "Cookie: a=b".into(),
         };
         let Event::Bad(clean) = redactor.event(Event::Bad(bad)).unwrap() else { panic!("another event") };
-        assert_eq!(clean.detail, "Cookie: [redacted]");
+        assert_eq!(clean.detail, "Cookie: (redacted)");
     }
 }

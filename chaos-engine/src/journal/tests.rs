@@ -107,6 +107,21 @@ fn a_whole_journal_gives_back_what_was_written() {
 }
 
 #[test]
+fn a_journal_without_an_end_is_an_orphan_once_nobody_writes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.chaos");
+    let mut writer = JournalWriter::create(&path).unwrap();
+    writer.write(&examples()[0]);
+    assert!(!is_orphaned(&path).unwrap(), "it is still written");
+    writer.close().unwrap();
+    drop(writer);
+    assert!(is_orphaned(&path).unwrap());
+    std::fs::write(&path, encode(&examples())).unwrap();
+    assert!(!is_orphaned(&path).unwrap(), "it has an end");
+    assert!(is_orphaned(&folder.path().join("none")).is_err());
+}
+
+#[test]
 fn the_golden_journal_of_version_1_0_is_read_and_still_written_alike() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests-data/journal-1.0.chaos");
     if std::env::var_os("CHAOS_WRITE_GOLDEN").is_some() {

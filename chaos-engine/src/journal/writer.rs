@@ -42,6 +42,11 @@ impl JournalWriter {
     pub fn create(path: &Path) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Create { path: path.to_owned(), source };
         let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+        // Held until this process ends, however it does: that is how others tell a run that goes on from an orphan. A file
+        // system without locks costs that and nothing else.
+        if let Err(error) = file.try_lock() {
+            tracing::debug!(%error, path = %path.display(), "the journal cannot be locked");
+        }
         file.write_all(&format::header()).and_then(|()| file.sync_all()).map_err(failed)?;
         Self::on_file(path, file)
     }

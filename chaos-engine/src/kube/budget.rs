@@ -25,6 +25,11 @@ pub struct BudgetStore {
     holder: String,
 }
 
+/// The budget that a Lease carries, if it is one of ours and can be read.
+pub(crate) fn budget_of(lease: &Lease) -> Option<WorkloadBudget> {
+    serde_json::from_str(lease.metadata.annotations.as_ref()?.get(ANNOTATION)?).ok()
+}
+
 /// Name of the Lease of a workload's budget: `chaos-` and the first 64 bits of SHA-256 of its UID.
 pub fn lease_name(workload_uid: &str) -> String {
     use std::fmt::Write as _;

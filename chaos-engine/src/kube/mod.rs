@@ -13,6 +13,7 @@ mod population;
 mod switch;
 mod wire;
 
+pub(crate) use budget::budget_of;
 pub use budget::{BudgetStore, lease_name};
 pub use call::{CallError, Caller};
 pub use client::{Clients, ConnectError};

@@ -6,6 +6,7 @@ mod follow;
 mod killer;
 mod monkey;
 mod offset;
+pub mod orphans;
 mod own;
 mod prepare;
 mod sight;

@@ -14,6 +14,8 @@ pub(crate) struct Draft {
     pub(crate) rate: &'static str,
     pub(crate) timeout: &'static str,
     pub(crate) max_lag: &'static str,
+    /// Further headers of a request.
+    pub(crate) headers: &'static str,
     /// Where requests go; absent: to the stand-in.
     pub(crate) url: Option<String>,
     pub(crate) promise: &'static str,
@@ -41,6 +43,7 @@ impl Draft {
             rate: "20/s",
             timeout: "5s",
             max_lag: "3s",
+            headers: "{}",
             url: None,
             promise: "availability: 90%",
             evidence: "observed: {}",
@@ -90,7 +93,8 @@ impl Draft {
 
     /// The manifest.
     pub(crate) fn yaml(&self) -> String {
-        let Self { row, selector, fault, phases, rate, timeout, max_lag, promise, evidence, limits, abort, .. } = self;
+        let Self { row, selector, fault, phases, rate, timeout, max_lag, headers, .. } = self;
+        let Self { promise, evidence, limits, abort, .. } = self;
         let url = self.url.clone().unwrap_or_else(|| format!("http://{}", self.stand_in));
         let more: String = self.probes.iter().map(|probe| format!("    - {probe}\n")).collect();
         format!(
@@ -107,6 +111,7 @@ spec:
       http:
         url: \"{url}\"
         path: /{row}/ride
+        headers: {headers}
         rate: {rate}
         timeout: {timeout}
         maxLag: {max_lag}

@@ -119,6 +119,10 @@ impl Field {
                 Api::namespaced(self.client.clone(), &namespace),
                 object,
             ),
+            "Lease" => self.patch::<k8s_openapi::api::coordination::v1::Lease>(
+                Api::namespaced(self.client.clone(), &namespace),
+                object,
+            ),
             other => panic!("{other} is not among the kinds of this suite"),
         }
     }

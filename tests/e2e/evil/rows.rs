@@ -182,6 +182,27 @@ fn requests() -> Vec<Row> {
         draft.with(|draft| (draft.rate, draft.promise) = ("50/s", "availability: 99%"))
     }
     vec![
+        Row::new("credentials in the manifest, which nobody may read in what is kept", 0, "HypothesisHeld")
+            .files(|draft| {
+                let secret = |draft: &mut Draft| {
+                    draft.headers = "{Authorization: Bearer very-secret-1, X-Api-Key: very-secret-2, accept: \"*/*\"}";
+                };
+                vec![draft.with(secret).yaml()]
+            })
+            .after(|play| {
+                let folder = play.journals()[0].parent().expect("a folder").to_path_buf();
+                for file in
+                    std::fs::read_dir(&folder).expect("the folder of the run").map(|file| file.expect("a file").path())
+                {
+                    let bytes = std::fs::read(&file).expect("a file of the run");
+                    assert!(!String::from_utf8_lossy(&bytes).contains("very-secret"), "{}", file.display());
+                }
+                // What is hidden costs no evidence: the journal is still judged, and planned, the same.
+                for command in ["report", "replay"] {
+                    let end = play.chaos.run([command, play.journals()[0].to_str().expect("a path")]);
+                    assert_eq!(end.code, Some(0), "{command}: {}{}", end.stdout, end.stderr);
+                }
+            }),
         Row::new("the probe's target is never up", 8, "NotSteady")
             .files(|draft| vec![draft.with(|draft| draft.url = Some("http://127.0.0.1:1".into())).yaml()]),
         Row::new("the baseline is red already", 8, "NotSteady").scene(|scene| scene.app = App::LosesEvery(2)),
@@ -330,6 +351,13 @@ fn cluster() -> Vec<Row> {
             field.apply(field.deployment(row, 100, &hook));
             field.await_pods(row);
         }),
+        Row::new("a reservation that a run has left which died", 0, "HypothesisHeld").says("which died").before(|field, row| {
+            let held = r#"{"reservations": [{"run": "gone", "strike": 3, "victimUid": "u", "since": "2026-01-01T00:00:00Z"}]}"#;
+            field.apply(json!({
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "metadata": {"name": "chaos-left", "namespace": row, "annotations": {"chaos.dispatch.dev/budget": held}},
+            }));
+        }),
         Row::new("a replacement that never becomes Ready", 5, "NotRecovered")
             .files(|draft| {
                 let limits = "{maxUnavailable: 1, minReady: 1, maxKills: 60, minInterval: 200ms, recoverWithin: 3s, \
@@ -408,6 +436,12 @@ fn machine() -> Vec<Row> {
     fn orphaned(play: &Play<'_>) {
         let journals = play.journals();
         assert_eq!(journals.len(), 1, "one journal");
+        // The next start says so, once, and reports what the run had seen.
+        let said = || play.again("{baseline: 1s, fault: 20s, recovery: 1s}").stderr;
+        let first = said();
+        assert!(first.contains("has no end: whoever drove it died"), "{first}");
+        assert!(journals[0].with_file_name("result.json").is_file());
+        assert!(!said().contains("has no end"), "it is told once");
         let end = play.chaos.run(["report", journals[0].to_str().expect("a path")]);
         assert_eq!(end.code, Some(5), "{}", end.stderr);
         assert!(end.stdout.contains("Orphaned"), "{}", end.stdout);

@@ -52,6 +52,17 @@ impl<'a> Play<'a> {
         self.running.output().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
+    /// Runs the row's pods through another, short experiment.
+    pub(crate) fn again(&self, phases: &'static str) -> chaos_tests::Ended {
+        let draft = Draft::new(&self.row, self.field.stand_in).with(|draft| draft.phases = phases);
+        let path = self.chaos.path("again.yaml");
+        std::fs::write(&path, draft.yaml()).expect("the manifest is written");
+        let file = path.to_string_lossy().into_owned();
+        let kubeconfig = self.field.kubeconfig.to_string_lossy().into_owned();
+        let context = self.field.context.clone();
+        self.chaos.run(["run", &file, "--kubeconfig", &kubeconfig, "--context", &context, "--yes"])
+    }
+
     /// Waits until the program has said this.
     pub(crate) fn until(&mut self, text: &str) {
         self.running.expect_output(text, LONG);

@@ -1,0 +1,48 @@
+//! A journal and the experiment that it tells of, for the commands that work on what was recorded.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use chaos_core::model::Experiment;
+use chaos_core::record::Event;
+use chaos_core::result::RunResult;
+use chaos_core::verdict::{self, JudgeSpec};
+use chaos_engine::journal::{self, Journal};
+
+use crate::exit::Failure;
+use crate::output;
+
+/// What a journal holds.
+pub(super) struct Recorded {
+    pub(super) journal: Journal,
+    pub(super) experiment: Experiment,
+}
+
+impl Recorded {
+    /// Reads a journal; a torn end is told and left out.
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let journal = journal::read(path).map_err(Failure::invalid)?;
+        if let Some(torn) = &journal.torn {
+            let (good, dropped) = (torn.offset, torn.dropped);
+            output::warn(&format!(
+                "the journal is torn: {good} bytes are good, {dropped} bytes behind them are not and are left out"
+            ));
+        }
+        let started = journal.events.iter().find_map(|event| match event {
+            Event::Started(started) => Some(started),
+            _ => None,
+        });
+        let started = started.context("the journal holds no start of a run").map_err(Failure::invalid)?;
+        let experiment = super::validate::experiments(&started.manifest_source, &started.manifest)?
+            .into_iter()
+            .find(|experiment| experiment.name == started.experiment)
+            .with_context(|| format!("the journal's manifest holds no experiment {:?}", started.experiment))
+            .map_err(Failure::invalid)?;
+        Ok(Self { journal, experiment })
+    }
+
+    /// Judges the run anew.
+    pub(super) fn judge(&self) -> RunResult {
+        verdict::judge(&JudgeSpec::from(&self.experiment), &self.journal.events)
+    }
+}
