@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use chaos_core::model::{Expectation, Moment};
+use chaos_core::model::{Expectation, Moment, Patience};
 use chaos_core::record::{Answer, Event, Sample};
 use chaos_engine::clock::RunClock;
 use chaos_engine::journal::Redactor;
@@ -77,6 +77,7 @@ impl Prometheus {
             when: Moment::Before,
             expected: Expected::Value(expectation),
             look: Look::Prometheus(look),
+            patience: Patience::default(),
         };
         let recorder = Recorder::in_memory(Redactor::default());
         let context = ProbeContext { recorder: recorder.clone(), clock: RunClock::start(), seed: 0, run: 0 };

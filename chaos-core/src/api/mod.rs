@@ -27,7 +27,10 @@ pub use monkey::{
     Hours, IntentRecord, KillRecord, Mode, MonkeyControl, MonkeyGuard, Outcome, PlannedStrike, RecoveringRecord,
     Schedule, SkipRecord, VictimRef, Weekday,
 };
-pub use probe::{CommandProbe, Expect, InvariantsProbe, KubernetesProbe, Probe, PrometheusProbe, TcpProbe, When};
+pub use probe::{
+    CommandProbe, Condition, ConditionStatus, Expect, GrpcProbe, InvariantsProbe, KubernetesProbe, Probe,
+    PrometheusProbe, TcpProbe, When,
+};
 pub use target::{NameFilter, NamespaceFilter, NodeFilter, OwnerKindFilter, Target, WorkloadRef};
 
 /// The API group of every kind here.

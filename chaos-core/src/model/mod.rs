@@ -20,8 +20,8 @@ pub use load::{Flow, LoadTest};
 pub use monkey::{Blackout, DayOfWeek, Heartbeat, Kill, Minute, Monkey, Schedule, Tenure, Window};
 pub use policy::{Actor, Policy};
 pub use probe::{
-    CommandProbe, Expectation, InvariantsProbe, KubernetesProbe, Moment, Probe, ProbeKind, PrometheusProbe,
-    PrometheusSource, TcpProbe,
+    CommandProbe, Condition, Expectation, GrpcProbe, InvariantsProbe, KubernetesProbe, Moment, Patience, Probe,
+    ProbeKind, PrometheusProbe, PrometheusSource, Question, TcpProbe,
 };
 pub use selector::{Operator, Requirement, Selector};
 pub use target::{Kinds, NamePattern, Names, NamespaceScope, Target};

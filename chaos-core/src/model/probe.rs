@@ -3,7 +3,7 @@
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::{Endpoint, HttpProbe};
+use super::{Endpoint, HttpProbe, Selector};
 use crate::units::Duration;
 
 /// One probe.
@@ -14,6 +14,23 @@ pub struct Probe {
     pub name: String,
     /// What it does.
     pub kind: ProbeKind,
+    /// How patiently it looks.
+    pub patience: Patience,
+}
+
+/// How patiently a probe looks. Never such that an outage is healed by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How often a look is tried until there is an answer, at least 1. An answer stands, whatever it is.
+    pub attempts: u32,
+    /// How long the first look is put off.
+    pub initial_delay: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { attempts: 1, initial_delay: Duration::default() }
+    }
 }
 
 /// What a probe does.
@@ -29,6 +46,8 @@ pub enum ProbeKind {
     Command(CommandProbe),
     /// A TCP connection that must succeed.
     Tcp(TcpProbe),
+    /// The health check of a gRPC server, which must serve.
+    Grpc(GrpcProbe),
     /// The application's own checker of its business rules.
     Invariants(InvariantsProbe),
 }
@@ -74,7 +93,7 @@ pub enum PrometheusSource {
     Url(String),
 }
 
-/// A field of an object of the cluster.
+/// The state of objects of the cluster.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct KubernetesProbe {
@@ -84,16 +103,55 @@ pub struct KubernetesProbe {
     pub version: String,
     /// Kind.
     pub kind: String,
-    /// Name of the object.
-    pub name: String,
-    /// Its namespace.
+    /// Their namespace; not used for kinds without.
     pub namespace: String,
-    /// Path to the field.
-    pub json_path: JsonPath,
+    /// What is asked.
+    pub question: Question,
     /// When it looks.
     pub when: Moment,
     /// What every answer must be.
     pub expect: Expectation,
+}
+
+/// What is asked about objects of the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Question {
+    /// A field of one object.
+    Field {
+        /// Name of the object.
+        name: String,
+        /// Path to the field.
+        path: JsonPath,
+    },
+    /// The status of a condition of one object.
+    Condition {
+        /// Name of the object.
+        name: String,
+        /// The condition.
+        condition: Condition,
+    },
+    /// How many objects there are.
+    Count {
+        /// Labels that they must have.
+        selector: Selector,
+        /// The condition that they must have, if one is asked for.
+        condition: Option<Condition>,
+    },
+}
+
+/// A condition and the status that it must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Its type.
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}", self.kind, self.status)
+    }
 }
 
 /// A program and its arguments.
@@ -106,6 +164,8 @@ pub struct CommandProbe {
     pub args: Vec<String>,
     /// The program is killed after this.
     pub timeout: Duration,
+    /// Path to the one value of its JSON output that is judged; absent: the output as a whole.
+    pub json_path: Option<JsonPath>,
     /// When it runs.
     pub when: Moment,
     /// What every answer must be.
@@ -121,6 +181,24 @@ pub struct TcpProbe {
     /// Port.
     pub port: u16,
     /// A connection that takes longer failed.
+    pub timeout: Duration,
+    /// When it looks.
+    pub when: Moment,
+    /// How long it may fail before it counts.
+    pub tolerate: Duration,
+}
+
+/// The health check of a gRPC server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GrpcProbe {
+    /// Who is asked.
+    pub endpoint: Endpoint,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// The name that the check asks about; empty: the server as a whole.
+    pub health_service: String,
+    /// A server that takes longer does not serve.
     pub timeout: Duration,
     /// When it looks.
     pub when: Moment,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::model::{Endpoint, Experiment, Fault, GroupBy, KillMode, ProbeKind};
+use crate::model::{Endpoint, Experiment, Fault, GroupBy, KillMode, ProbeKind, Question};
 use crate::population::Population;
 
 /// A verb on a resource.
@@ -73,8 +73,10 @@ pub(super) fn needed(experiment: &Experiment, population: &Population) -> Vec<Pe
         let endpoint = match &probe.kind {
             ProbeKind::Http(http) => Some(&http.load.endpoint),
             ProbeKind::Invariants(probe) => Some(&probe.endpoint),
+            ProbeKind::Grpc(probe) => Some(&probe.endpoint),
             ProbeKind::Kubernetes(probe) => {
-                add(&probe.namespace, &probe.group, &probe.kind, &["get"]);
+                let verb = if matches!(probe.question, Question::Count { .. }) { "list" } else { "get" };
+                add(&probe.namespace, &probe.group, &probe.kind, &[verb]);
                 None
             }
             ProbeKind::Prometheus(_) | ProbeKind::Command(_) | ProbeKind::Tcp(_) => None,

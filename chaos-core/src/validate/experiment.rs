@@ -25,7 +25,7 @@ pub(super) fn experiment(raw: &api::ExperimentSpec, meta: &Meta, problems: &mut 
     phases(&raw.phases, &at.field("phases"), problems);
     let target = target(&raw.target, &meta.namespace, &at.field("target"), problems);
     let fault = fault::fault(raw, &at.field("fault"), problems);
-    let around = Around { namespace: &meta.namespace, fault: raw.phases.fault };
+    let around = Around { namespace: &meta.namespace, baseline: raw.phases.baseline, fault: raw.phases.fault };
     let probes = probes(&raw.probes, around, &at.field("probes"), problems);
     let guards = guards(&raw.abort, &probes, &raw.phases, &at.field("abort"), problems);
     let experiment = Experiment {

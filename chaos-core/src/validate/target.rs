@@ -58,7 +58,7 @@ fn selector(raw: &LabelSelector, at: &Path, problems: &mut Problems) -> Selector
     selector_of(raw, at, problems)
 }
 
-fn selector_of(raw: &LabelSelector, at: &Path, problems: &mut Problems) -> Selector {
+pub(super) fn selector_of(raw: &LabelSelector, at: &Path, problems: &mut Problems) -> Selector {
     let mut requirements = Vec::new();
     for (key, value) in raw.match_labels.iter().flatten() {
         let at = at.field("matchLabels").field(key);

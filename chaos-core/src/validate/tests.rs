@@ -324,3 +324,74 @@ fn mutated_files_never_panic() {
         }
     }
 }
+
+/// The base with one more probe, which is written in one line.
+fn with_probe(probe: &str) -> Vec<String> {
+    problems(&GOOD.replacen("  probes:\n", &format!("  probes:\n    - {probe}\n"), 1))
+}
+
+#[test]
+fn looks_of_every_kind_are_valid_as_they_are_documented() {
+    for probe in [
+        "{name: p, grpc: {service: eta, port: grpc, healthService: eta, timeout: 1s}}",
+        "{name: p, grpc: {address: \"127.0.0.1:50051\", tls: true, timeout: 1s, every: 500ms}, expect: {for: 3s}}",
+        "{name: p, kubernetes: {resource: apps/v1/Deployment, name: trips, condition: {type: Available}}}",
+        "{name: p, kubernetes: {resource: apps/v1/Deployment, name: trips, condition: {type: Available, status: \"False\"}}, expect: {for: 9s}}",
+        "{name: p, kubernetes: {resource: v1/Pod, selector: {matchLabels: {app: trips}}}, expect: {min: 3}}",
+        "{name: p, kubernetes: {resource: v1/Pod, selector: {matchLabels: {app: trips}}, condition: {type: Ready}}, expect: {min: 2}, attempts: 3}",
+        "{name: p, command: {argv: [./check], timeout: 5s, jsonPath: $.lost}, when: After, expect: {equals: 0}}",
+        "{name: p, command: {argv: [./check], timeout: 5s}, when: Before, attempts: 5, initialDelay: 10s, expect: {exitCode: 0}}",
+        "{name: p, invariants: {service: sim, path: /v1/invariants}, attempts: 2, initialDelay: 10s}",
+    ] {
+        assert_eq!(with_probe(probe), Vec::<String>::new(), "{probe}");
+    }
+}
+
+#[test]
+fn nothing_heals_an_outage_and_nothing_is_ignored() {
+    let http = "http: {url: \"http://127.0.0.1:1\", rate: 1/s, timeout: 1s}, slo: {availability: 90%, confidence: 95%, evidence: {observed: {}}}";
+    let tcp = "tcp: {address: \"127.0.0.1:1\", timeout: 1s}";
+    let count = "kubernetes: {resource: v1/Pod, selector: {matchLabels: {app: trips}}";
+    for (probe, expected) in [
+        (format!("{{name: p, {http}, attempts: 2}}"), "each request is sent once"),
+        (format!("{{name: p, {http}, initialDelay: 1s}}"), "load begins with the run"),
+        (format!("{{name: p, {tcp}, attempts: 2}}"), "expect: {for: 5s}"),
+        (format!("{{name: p, {tcp}, when: After, initialDelay: 1s}}"), "could heal while nobody looks"),
+        (format!("{{name: p, {tcp}, initialDelay: 8s}}"), "the baseline must be longer"),
+        (format!("{{name: p, {tcp}, initialDelay: 2m}}"), "longer than 1m"),
+        (format!("{{name: p, {tcp}, expect: {{min: 1}}}}"), "a connection has no value"),
+        (format!("{{name: p, {tcp}, when: After, expect: {{for: 1s}}}}"), "cannot be off for a while"),
+        ("{name: p, grpc: {address: eta, timeout: 1s}}".to_owned(), "write host:port"),
+        ("{name: p, grpc: {address: \"a:1\", port: http, timeout: 1s}}".to_owned(), "port belongs to a service"),
+        ("{name: p, grpc: {timeout: 1s}}".to_owned(), "it is not said who is asked"),
+        ("{name: p, grpc: {address: \"a:1\", timeout: 1s}, attempts: 2}".to_owned(), "that nobody answers is the answer"),
+        (
+            "{name: p, command: {argv: [a], timeout: 1s}, when: After, attempts: 2, expect: {exitCode: 0}}".to_owned(),
+            "look before the fault only",
+        ),
+        (
+            "{name: p, command: {argv: [a], timeout: 5m}, when: Before, attempts: 3, expect: {exitCode: 0}}".to_owned(),
+            "3 attempts of 5m take 15m",
+        ),
+        (
+            "{name: p, command: {argv: [a], timeout: 1s, jsonPath: $.a}, when: After, expect: {exitCode: 0}}".to_owned(),
+            "nothing is expected of what it selects",
+        ),
+        (format!("{{name: p, {count}}}}}"), "has no expect"),
+        (format!("{{name: p, {count}, name: a}}, expect: {{min: 1}}}}"), "name and selector are both given"),
+        (format!("{{name: p, {count}, jsonPath: $.a}}, expect: {{min: 1}}}}"), "are counted, not read"),
+        ("{name: p, kubernetes: {resource: v1/Pod, name: a}, expect: {min: 1}}".to_owned(), "what is asked of the object"),
+        (
+            "{name: p, kubernetes: {resource: v1/Pod, name: a, jsonPath: $.b, condition: {type: Ready}}, expect: {min: 1}}".to_owned(),
+            "jsonPath and condition are both given",
+        ),
+        (
+            "{name: p, kubernetes: {resource: v1/Pod, name: a, condition: {type: Ready}}, expect: {min: 1}}".to_owned(),
+            "the condition says what is expected",
+        ),
+        ("{name: p, kubernetes: {resource: v1/Pod}, expect: {min: 1}}".to_owned(), "which objects are meant"),
+    ] {
+        let found = with_probe(&probe);
+        assert!(found.len() == 1 && found[0].contains(expected), "{probe}\nfound: {found:#?}\nexpected: {expected}");
+    }
+}

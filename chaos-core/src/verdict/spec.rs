@@ -1,6 +1,6 @@
 //! What a run is judged by: the part of a validated experiment that the verdict needs. Plain data.
 
-use crate::model::{ClaimSpec, Expectation, Experiment, Moment, Probe, ProbeKind, Slo};
+use crate::model::{ClaimSpec, Expectation, Experiment, Moment, Probe, ProbeKind, Question, Slo};
 use crate::units::Duration;
 
 /// The promises and expectations of one experiment.
@@ -77,13 +77,23 @@ impl From<&Probe> for ProbeSpec {
         let judged_by = match &probe.kind {
             ProbeKind::Http(http) => JudgedBy::Slo(http.slo.clone()),
             ProbeKind::Prometheus(prometheus) => expectation(&prometheus.expect, prometheus.when),
-            ProbeKind::Kubernetes(kubernetes) => expectation(&kubernetes.expect, kubernetes.when),
-            ProbeKind::Command(command) => expectation(&command.expect, command.when),
-            ProbeKind::Tcp(tcp) => JudgedBy::Expectation {
-                expected: format!("a connection to {}:{}", tcp.host, tcp.port),
-                tolerate: tcp.tolerate,
-                after_fault: tcp.when != Moment::Before,
+            ProbeKind::Kubernetes(kubernetes) => match &kubernetes.question {
+                Question::Field { .. } => expectation(&kubernetes.expect, kubernetes.when),
+                Question::Condition { condition, .. } => {
+                    let what = format!("condition {condition}");
+                    tolerated(what, kubernetes.expect.tolerate, kubernetes.when)
+                }
+                Question::Count { selector, condition } => {
+                    let with = condition.as_ref().map(|condition| format!(" with {condition}")).unwrap_or_default();
+                    let counted = format!("{} objects {selector}{with}", words(&kubernetes.expect));
+                    expected(counted, kubernetes.expect.tolerate, kubernetes.when)
+                }
             },
+            ProbeKind::Command(command) => expectation(&command.expect, command.when),
+            ProbeKind::Tcp(tcp) => {
+                tolerated(format!("a connection to {}:{}", tcp.host, tcp.port), tcp.tolerate, tcp.when)
+            }
+            ProbeKind::Grpc(grpc) => tolerated("a gRPC server that serves".to_owned(), grpc.tolerate, grpc.when),
             ProbeKind::Invariants(_) => JudgedBy::Invariants,
         };
         Self { name: probe.name.clone(), judged_by }
@@ -91,7 +101,19 @@ impl From<&Probe> for ProbeSpec {
 }
 
 fn expectation(expect: &Expectation, when: Moment) -> JudgedBy {
-    JudgedBy::Expectation { expected: words(expect), tolerate: expect.tolerate, after_fault: when != Moment::Before }
+    expected(words(expect), expect.tolerate, when)
+}
+
+fn expected(expected: String, tolerate: Duration, when: Moment) -> JudgedBy {
+    JudgedBy::Expectation { expected, tolerate, after_fault: when != Moment::Before }
+}
+
+/// The same where the words do not say yet how long it may be off.
+fn tolerated(mut what: String, tolerate: Duration, when: Moment) -> JudgedBy {
+    if !tolerate.is_zero() {
+        what = format!("{what}, off for at most {tolerate}");
+    }
+    expected(what, tolerate, when)
 }
 
 fn words(expect: &Expectation) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use serde_json_path::JsonPath;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
@@ -25,6 +26,17 @@ pub struct CommandLook {
     pub args: Vec<String>,
     /// It is killed after this.
     pub timeout: Duration,
+    /// What of a JSON output is judged, if not all of it.
+    pub json: Option<JsonField>,
+}
+
+/// One value of a JSON output.
+#[derive(Debug, Clone)]
+pub struct JsonField {
+    /// Where it stands.
+    pub path: JsonPath,
+    /// The exit code with which the output counts; with another one it is told as it is.
+    pub exit_code: i32,
 }
 
 /// Kills a process group when it goes out of scope, however a look ends.
@@ -52,7 +64,7 @@ impl CommandLook {
         // Its own group carries its own number.
         let _group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
         match tokio::time::timeout(self.timeout, finish(child)).await {
-            Ok(finished) => finished,
+            Ok(finished) => self.answer(finished?),
             Err(_) => {
                 Err(NoAnswer::new("timeout", format!("no end after {} ms; it was killed", self.timeout.as_millis())))
             }
@@ -60,19 +72,55 @@ impl CommandLook {
     }
 }
 
-async fn finish(mut child: Child) -> Result<Value, NoAnswer> {
+/// How a program ended.
+struct Finished {
+    code: i32,
+    output: String,
+    error: String,
+}
+
+impl CommandLook {
+    /// The end of a program as an answer, with the one value that is asked for in the place of its output.
+    fn answer(&self, finished: Finished) -> Result<Value, NoAnswer> {
+        let Finished { code, output, error } = finished;
+        let parsed = serde_json::from_str::<Value>(&output);
+        let output = match &self.json {
+            Some(field) if field.exit_code == code => {
+                let parsed =
+                    parsed.map_err(|error| NoAnswer::new("unparsable", format!("the output is no JSON: {error}")))?;
+                field.of(&parsed)?
+            }
+            _ => parsed.unwrap_or_else(|_| Value::String(output.trim_end().to_owned())),
+        };
+        let mut value = json!({"exitCode": code, "output": output});
+        if !error.is_empty() {
+            value["error"] = Value::String(error);
+        }
+        Ok(value)
+    }
+}
+
+impl JsonField {
+    fn of(&self, output: &Value) -> Result<Value, NoAnswer> {
+        let path = &self.path;
+        match path.query(output).all().as_slice() {
+            [] => Err(NoAnswer::new("noData", format!("{path} selects nothing in the output"))),
+            [one] => Ok((*one).clone()),
+            several => {
+                let message = format!("{path} selects {} values; hint: write a path to one", several.len());
+                Err(NoAnswer::new("severalValues", message))
+            }
+        }
+    }
+}
+
+async fn finish(mut child: Child) -> Result<Finished, NoAnswer> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (status, output, error) = tokio::join!(child.wait(), read(stdout), read(stderr));
     let status = status.map_err(|error| NoAnswer::new("failed", error))?;
     let code = status.code().ok_or_else(|| NoAnswer::new("killed", signal(status)))?;
-    let output = output?;
-    let output = serde_json::from_str(&output).unwrap_or_else(|_| Value::String(output.trim_end().to_owned()));
-    let mut value = json!({"exitCode": code, "output": output});
-    let error: String = error?.trim_end().chars().take(LONGEST_ERROR).collect();
-    if !error.is_empty() {
-        value["error"] = Value::String(error);
-    }
-    Ok(value)
+    let error = error?.trim_end().chars().take(LONGEST_ERROR).collect();
+    Ok(Finished { code, output: output?, error })
 }
 
 async fn read(stream: Option<impl AsyncRead + Unpin>) -> Result<String, NoAnswer> {
@@ -100,7 +148,12 @@ mod tests {
     use super::*;
 
     fn look(program: &str, args: &[&str], timeout: Duration) -> CommandLook {
-        CommandLook { program: program.into(), args: args.iter().map(|&arg| arg.to_owned()).collect(), timeout }
+        CommandLook {
+            program: program.into(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            timeout,
+            json: None,
+        }
     }
 
     const LONG: Duration = Duration::from_secs(60);
@@ -111,6 +164,23 @@ mod tests {
         assert_eq!(json.unwrap(), json!({"exitCode": 4, "output": {"rides": 3}, "error": "oops"}));
         let text = look("echo", &["two words", "$HOME"], LONG).value().await;
         assert_eq!(text.unwrap(), json!({"exitCode": 0, "output": "two words $HOME"}), "no shell reads arguments");
+    }
+
+    #[tokio::test]
+    async fn one_value_of_a_json_output_is_judged() {
+        let asked = async |script: &str, path: &str| {
+            let json = Some(JsonField { path: path.parse().unwrap(), exit_code: 0 });
+            let look = CommandLook { json, ..look("sh", &["-c", script], LONG) };
+            look.value().await.map_err(|cause| cause.reason)
+        };
+        let rides = r#"echo '{"rides": {"lost": 0, "all": [1, 2]}}'"#;
+        assert_eq!(asked(rides, "$.rides.lost").await, Ok(json!({"exitCode": 0, "output": 0})));
+        assert_eq!(asked(rides, "$.rides.found").await, Err("noData"));
+        assert_eq!(asked(rides, "$.rides.all[*]").await, Err("severalValues"));
+        assert_eq!(asked("echo no", "$.rides").await, Err("unparsable"));
+        assert_eq!(asked("echo '\"a\"'", "$").await, Ok(json!({"exitCode": 0, "output": "a"})));
+        // With another code the output is what it is, and the code alone makes it an answer that is off.
+        assert_eq!(asked("echo no; exit 2", "$.rides").await, Ok(json!({"exitCode": 2, "output": "no"})));
     }
 
     #[tokio::test]

@@ -13,6 +13,8 @@ pub enum Expected {
     Exit(Expectation),
     /// `{connected}` must be true.
     Connected,
+    /// `{serving}` must be true.
+    Serving,
 }
 
 impl Expected {
@@ -25,6 +27,7 @@ impl Expected {
                 value["exitCode"].as_i64() == Some(code) && meets(expectation, &value["output"])
             }
             Self::Connected => value["connected"] == Value::Bool(true),
+            Self::Serving => value["serving"] == Value::Bool(true),
         }
     }
 }

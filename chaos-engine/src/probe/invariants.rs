@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use chaos_core::model::Moment;
+use chaos_core::model::{Moment, Patience};
 use chaos_core::record::{Event, RunTime, Violation};
 use serde::Deserialize;
 
 use super::client;
 use super::http::Origin;
-use super::look::NoAnswer;
+use super::look::{Attempts, NoAnswer};
 
 /// Largest answer, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -31,6 +31,8 @@ pub struct InvariantsPlan {
     pub path: String,
     /// A checker that takes longer did not answer.
     pub timeout: Duration,
+    /// How patiently it is asked.
+    pub patience: Patience,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,7 +44,13 @@ struct Checked {
 impl InvariantsPlan {
     /// Asks once; the record of it says so at `at`.
     pub(super) async fn ask(&self, at: RunTime) -> Event {
-        match self.checked().await {
+        let mut attempts = Attempts::new(self.patience);
+        let checked = loop {
+            if let Some(end) = attempts.end(self.checked().await).await {
+                break end;
+            }
+        };
+        match checked {
             Ok(Checked { checked, violations }) => {
                 Event::Invariants { probe: self.name.clone(), at, checked, violations: bounded(violations) }
             }
@@ -102,7 +110,14 @@ mod tests {
             .route("/moved", get(async || axum::response::Redirect::to("/broken")));
         tokio::spawn(async move { axum::serve(listener, app).await });
         let timeout = Duration::from_secs(30);
-        InvariantsPlan { name: "ledger".into(), when: Moment::After, origin, path: path.into(), timeout }
+        InvariantsPlan {
+            name: "ledger".into(),
+            when: Moment::After,
+            origin,
+            path: path.into(),
+            timeout,
+            patience: Patience::default(),
+        }
     }
 
     #[tokio::test]

@@ -2,15 +2,18 @@
 //! cause, within a bound of time; whether the value is good is asked afterwards.
 
 use std::fmt::Display;
+use std::time::Duration;
 
-use chaos_core::model::Moment;
+use chaos_core::model::{Moment, Patience};
 use chaos_core::record::{Answer, Event, RunTime, Sample};
 use serde_json::Value;
 
-use super::{CommandLook, Expected, KubernetesLook, PrometheusLook, TcpLook};
+use super::{CommandLook, Expected, GrpcLook, KubernetesLook, PrometheusLook, TcpLook};
 
 /// Longest text that a record keeps of an answer or a cause, in characters.
 const LONGEST: usize = 4_096;
+/// From a look without an answer to the next attempt.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 /// A probe that asks for a value.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct LookPlan {
     pub expected: Expected,
     /// Where the value comes from.
     pub look: Look,
+    /// How patiently it looks.
+    pub patience: Patience,
 }
 
 /// Where a value comes from.
@@ -36,6 +41,8 @@ pub enum Look {
     Command(CommandLook),
     /// A connection.
     Tcp(TcpLook),
+    /// A gRPC server.
+    Grpc(Box<GrpcLook>),
 }
 
 /// Why there is no value.
@@ -64,11 +71,11 @@ impl NoAnswer {
 impl LookPlan {
     /// Looks once; the record of it says that it was asked at `at`.
     pub(super) async fn sample(&self, at: RunTime) -> Event {
-        let value = match &self.look {
-            Look::Prometheus(look) => look.value().await,
-            Look::Kubernetes(look) => look.value().await,
-            Look::Command(look) => look.value().await,
-            Look::Tcp(look) => look.value().await,
+        let mut attempts = Attempts::new(self.patience);
+        let value = loop {
+            if let Some(end) = attempts.end(self.value().await).await {
+                break end;
+            }
         };
         match value {
             Ok(value) => {
@@ -76,6 +83,46 @@ impl LookPlan {
                 Event::Sample(Sample { probe: self.name.clone(), at, answer: Answer::Value(abridged(value)), met })
             }
             Err(cause) => cause.event(&self.name, at),
+        }
+    }
+
+    async fn value(&self) -> Result<Value, NoAnswer> {
+        match &self.look {
+            Look::Prometheus(look) => look.value().await,
+            Look::Kubernetes(look) => look.value().await,
+            Look::Command(look) => look.value().await,
+            Look::Tcp(look) => look.value().await,
+            Look::Grpc(look) => look.value().await,
+        }
+    }
+}
+
+/// Counts the attempts of one look.
+pub(super) struct Attempts {
+    left: u32,
+    made: u32,
+}
+
+impl Attempts {
+    /// As many as the probe may make.
+    pub(super) fn new(patience: Patience) -> Self {
+        Self { left: patience.attempts, made: 0 }
+    }
+
+    /// The end of the look, or `None` after a pause where it is to be tried once more. An answer stands, whatever it is; the
+    /// last cause says how often it was tried.
+    pub(super) async fn end<T>(&mut self, result: Result<T, NoAnswer>) -> Option<Result<T, NoAnswer>> {
+        self.made += 1;
+        self.left = self.left.saturating_sub(1);
+        match result {
+            Err(_) if self.left > 0 => {
+                tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+                None
+            }
+            Err(cause) if self.made > 1 => {
+                Some(Err(NoAnswer::new(cause.reason, format!("{} (attempt {})", cause.message, self.made))))
+            }
+            end => Some(end),
         }
     }
 }

@@ -7,6 +7,7 @@
 mod client;
 mod command;
 mod expect;
+mod grpc;
 pub mod http;
 mod invariants;
 mod kubernetes;
@@ -17,8 +18,9 @@ pub mod set;
 mod tcp;
 mod tls;
 
-pub use command::CommandLook;
+pub use command::{CommandLook, JsonField};
 pub use expect::{Expected, meets};
+pub use grpc::GrpcLook;
 pub use invariants::InvariantsPlan;
 pub use kubernetes::KubernetesLook;
 pub use look::{Look, LookPlan, NoAnswer};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos_core::model::{Endpoint, HttpProbe, InvariantsProbe, Probe, ProbeKind, PrometheusSource};
+use chaos_core::model::{Endpoint, HttpProbe, InvariantsProbe, Patience, Probe, ProbeKind, PrometheusSource};
 use k8s_openapi::api::core::v1::{Node, Service, ServicePort};
 use kube::api::{Api, ListParams};
 use kube::core::GroupVersionKind;
@@ -17,7 +17,7 @@ use super::expect::Expected;
 use super::http::{HttpPlan, Origin, PlanError};
 use super::look::{Look, LookPlan, NoAnswer};
 use super::set::ProbePlan;
-use super::{CommandLook, InvariantsPlan, KubernetesLook, PrometheusLook, TcpLook};
+use super::{CommandLook, GrpcLook, InvariantsPlan, JsonField, KubernetesLook, PrometheusLook, TcpLook, Trust};
 
 /// An address that takes longer to connect is out of reach.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -135,7 +135,7 @@ impl Reach {
         let name = probe.name.clone();
         let (when, expected, look) = match &probe.kind {
             ProbeKind::Http(http) => return self.http(&name, http).await,
-            ProbeKind::Invariants(checker) => return self.invariants(name, checker).await,
+            ProbeKind::Invariants(checker) => return self.invariants(name, checker, probe.patience).await,
             ProbeKind::Prometheus(query) => {
                 let url = self.source(&name, &query.source)?;
                 present::listens(url).await.map_err(|message| PreflightError::Prometheus {
@@ -149,8 +149,7 @@ impl Reach {
             }
             ProbeKind::Kubernetes(field) => {
                 let kind = GroupVersionKind::gvk(&field.group, &field.version, &field.kind);
-                let object = (field.namespace.as_str(), field.name.as_str());
-                let look = KubernetesLook::new(self.client(&name)?, kind, object, field.json_path.clone());
+                let look = KubernetesLook::new(self.client(&name)?, kind, &field.namespace, field.question.clone());
                 (field.when, Expected::Value(field.expect.clone()), Look::Kubernetes(Box::new(look)))
             }
             ProbeKind::Command(command) if !present::can_start(&command.program) => {
@@ -158,15 +157,27 @@ impl Reach {
             }
             ProbeKind::Command(command) => {
                 let (program, args) = (command.program.clone(), command.args.clone());
-                let look = CommandLook { program, args, timeout: command.timeout.std() };
+                let json = command
+                    .json_path
+                    .clone()
+                    .map(|path| JsonField { path, exit_code: command.expect.exit_code.unwrap_or(0) });
+                let look = CommandLook { program, args, timeout: command.timeout.std(), json };
                 (command.when, Expected::Exit(command.expect.clone()), Look::Command(look))
             }
             ProbeKind::Tcp(tcp) => {
                 let look = TcpLook { host: tcp.host.clone(), port: tcp.port, timeout: tcp.timeout.std() };
                 (tcp.when, Expected::Connected, Look::Tcp(look))
             }
+            ProbeKind::Grpc(grpc) => {
+                let mut origin = self.origin(&name, &grpc.endpoint).await?;
+                origin.tls |= grpc.tls;
+                let look = GrpcLook::new(origin, &Trust::default(), &grpc.health_service, grpc.timeout.std());
+                let look = look.map_err(|source| PreflightError::Client { probe: name.clone(), source })?;
+                (grpc.when, Expected::Serving, Look::Grpc(Box::new(look)))
+            }
         };
-        Ok(ProbePlan::Look(Arc::new(LookPlan { name, when, expected, look })))
+        let patience = probe.patience;
+        Ok(ProbePlan::Look(Arc::new(LookPlan { name, when, expected, look, patience })))
     }
 
     async fn http(&self, name: &str, http: &HttpProbe) -> Result<ProbePlan, PreflightError> {
@@ -174,10 +185,15 @@ impl Reach {
         Ok(ProbePlan::Http(Box::new(HttpPlan::of_probe(name, http, origin)?)))
     }
 
-    async fn invariants(&self, name: String, checker: &InvariantsProbe) -> Result<ProbePlan, PreflightError> {
+    async fn invariants(
+        &self,
+        name: String,
+        checker: &InvariantsProbe,
+        patience: Patience,
+    ) -> Result<ProbePlan, PreflightError> {
         let origin = self.origin(&name, &checker.endpoint).await?;
         let (when, path, timeout) = (checker.when, checker.path.clone(), checker.timeout.std());
-        Ok(ProbePlan::Invariants(InvariantsPlan { name, when, origin, path, timeout }))
+        Ok(ProbePlan::Invariants(InvariantsPlan { name, when, origin, path, timeout, patience }))
     }
 
     fn client(&self, probe: &str) -> Result<kube::Client, PreflightError> {

@@ -88,12 +88,24 @@ impl ProbeSet {
     }
 
     async fn ask(&self, plan: &ProbePlan, end: End) {
+        let (when, patience) = match plan {
+            ProbePlan::Http(_) => return,
+            ProbePlan::Look(plan) => (plan.when, plan.patience),
+            ProbePlan::Invariants(plan) => (plan.when, plan.patience),
+        };
+        if !is_due(when, end) {
+            return;
+        }
+        // Of two looks the first is put off.
+        if when != Moment::Edge || end == End::Before {
+            tokio::time::sleep(patience.initial_delay.std()).await;
+        }
         let at = self.context.clock.now();
         let event = match plan {
-            ProbePlan::Look(plan) if is_due(plan.when, end) => plan.sample(at).await,
+            ProbePlan::Http(_) => return,
+            ProbePlan::Look(plan) => plan.sample(at).await,
             // A checker that were asked in the middle of things would report what is still on its way.
-            ProbePlan::Invariants(plan) if is_due(plan.when, end) => plan.ask(at).await,
-            _ => return,
+            ProbePlan::Invariants(plan) => plan.ask(at).await,
         };
         self.context.recorder.record(event);
     }
@@ -107,9 +119,11 @@ fn is_due(when: Moment, end: End) -> bool {
     }
 }
 
-/// Looks at once and then at every interval; a look that takes longer than it lets the next ones fall out.
+/// Looks at once (or after its delay) and then at every interval; a look that takes longer than it lets the next ones fall
+/// out.
 async fn look_on(plan: Arc<LookPlan>, every: Duration, context: ProbeContext, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(every.max(Duration::from_millis(1)));
+    let first = tokio::time::Instant::now() + plan.patience.initial_delay.std();
+    let mut ticks = tokio::time::interval_at(first, every.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let event = plan.sample(context.clock.now()).await;

@@ -52,6 +52,7 @@ fn patience(kind: &ProbeKind) -> Duration {
         ProbeKind::Kubernetes(field) => look(field.when),
         ProbeKind::Command(command) => look(command.when),
         ProbeKind::Tcp(tcp) => look(tcp.when),
+        ProbeKind::Grpc(grpc) => look(grpc.when),
         ProbeKind::Invariants(_) => Duration::ZERO,
     }
 }

@@ -23,7 +23,8 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::exchange::Failure;
-use super::plan::{HttpPlan, Origin};
+use super::plan::Origin;
+use crate::probe::Trust;
 
 /// A kept connection that was idle for longer is closed instead of used: common servers close after 5 s, and a request that
 /// crosses such a close would be lost through nobody's fault.
@@ -36,7 +37,7 @@ type Body = Full<Bytes>;
 /// An open connection. HTTP/1.1: closed when dropped, also in the middle of an answer. HTTP/2: a place on a connection that
 /// others use too.
 #[derive(Debug)]
-pub(super) enum Connection {
+pub(in crate::probe) enum Connection {
     Http1 { sender: http1::SendRequest<Body>, task: AbortOnDropHandle<()> },
     Http2(Place),
 }
@@ -54,11 +55,11 @@ pub(super) struct Multiplexed {
 
 /// The right to have one request on a connection.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Multiplexed>);
+pub(in crate::probe) struct Place(Arc<Multiplexed>);
 
 /// Where connections come from.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub(in crate::probe) struct Connections {
     origin: Origin,
     version: HttpVersion,
     keep_alive: bool,
@@ -81,16 +82,15 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Connections {
-    pub(super) fn new(plan: &HttpPlan) -> Result<Self, rustls::Error> {
-        let tls = plan.origin.tls.then(|| Tls::new(plan)).transpose()?;
-        Ok(Self {
-            origin: plan.origin.clone(),
-            version: plan.version,
-            keep_alive: plan.keep_alive,
-            tls,
-            idle: Mutex::default(),
-            multiplexed: Mutex::default(),
-        })
+    pub(in crate::probe) fn new(
+        origin: &Origin,
+        version: HttpVersion,
+        keep_alive: bool,
+        trust: &Trust,
+    ) -> Result<Self, rustls::Error> {
+        let tls = origin.tls.then(|| Tls::new(&origin.host, version, trust)).transpose()?;
+        let (idle, multiplexed) = (Mutex::default(), Mutex::default());
+        Ok(Self { origin: origin.clone(), version, keep_alive, tls, idle, multiplexed })
     }
 
     /// A kept connection that is ready for a request, if there is one.
@@ -127,7 +127,7 @@ impl Connections {
     }
 
     /// Opens a connection.
-    pub(super) async fn open(&self) -> Result<Connection, Failure> {
+    pub(in crate::probe) async fn open(&self) -> Result<Connection, Failure> {
         let connected = match self.origin.host.parse() {
             Ok(address) => TcpStream::connect(std::net::SocketAddr::new(address, self.origin.port)).await,
             Err(_) => TcpStream::connect((self.origin.host.as_str(), self.origin.port)).await,
@@ -187,7 +187,7 @@ impl Connections {
 const H2: &[u8] = b"h2";
 
 /// What became of a request that was handed to a connection.
-pub(super) enum Sent {
+pub(in crate::probe) enum Sent {
     /// It is answered; the body is still to be read, and the connection must live until then.
     Answered(Response<Incoming>, Connection),
     /// Nothing of it was written: the connection was closed already.
@@ -205,7 +205,7 @@ impl Connection {
     }
 
     /// Sends a request and waits for the head of the answer.
-    pub(super) async fn send(self, request: Request<Body>) -> Sent {
+    pub(in crate::probe) async fn send(self, request: Request<Body>) -> Sent {
         let (answer, connection) = match self {
             Self::Http1 { mut sender, task } => {
                 let answer = sender.try_send_request(request).await;
@@ -252,14 +252,13 @@ impl Drop for Place {
 }
 
 impl Tls {
-    fn new(plan: &HttpPlan) -> Result<Self, rustls::Error> {
-        let protocols: &[&[u8]] = match plan.version {
+    fn new(host: &str, version: HttpVersion, trust: &Trust) -> Result<Self, rustls::Error> {
+        let protocols: &[&[u8]] = match version {
             HttpVersion::Http1 => &[],
             HttpVersion::Http2 => &[H2],
         };
-        let config = plan.trust.client_config(protocols)?;
-        let name = ServerName::try_from(plan.origin.host.clone())
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let config = trust.client_config(protocols)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| rustls::Error::General(error.to_string()))?;
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }
 }

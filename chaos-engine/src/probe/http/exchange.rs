@@ -47,14 +47,14 @@ pub(super) struct Answer {
 
 /// What went wrong.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) class: BadClass,
-    pub(super) detail: String,
+pub(in crate::probe) struct Failure {
+    pub(in crate::probe) class: BadClass,
+    pub(in crate::probe) detail: String,
 }
 
 impl Exchange {
     pub(super) fn new(plan: HttpPlan, context: &LoadContext) -> Result<Self, rustls::Error> {
-        let connections = Connections::new(&plan)?;
+        let connections = Connections::new(&plan.origin, plan.version, plan.keep_alive, &plan.trust)?;
         // Two probes of a run draw values of their own.
         let probe = fnv1a(&plan.name);
         let (seed, run) = (context.seed ^ probe, context.run ^ (u128::from(probe) << 64));

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use ledger::StepTimes;
 pub use plan::{HttpPlan, Origin, PlanError, StepPlan};
 
+pub(super) use self::connection::{Connections, Sent};
 use self::exchange::Exchange;
 pub(super) use self::exchange::is_own_lack;
 use self::ledger::Ledger;

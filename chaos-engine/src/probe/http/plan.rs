@@ -130,7 +130,7 @@ impl std::fmt::Display for Origin {
 }
 
 impl Origin {
-    fn authority(&self) -> String {
+    pub(in crate::probe) fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == if self.tls { 443 } else { 80 } { host } else { format!("{host}:{}", self.port) }
     }

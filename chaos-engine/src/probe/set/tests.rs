@@ -1,6 +1,6 @@
 //! Probes are asked when they should be, and nothing is left when they have stopped.
 
-use chaos_core::model::Expectation;
+use chaos_core::model::{Expectation, Patience};
 use chaos_core::record::{Answer, Event, Sample};
 use chaos_core::units;
 
@@ -12,9 +12,10 @@ use crate::recorder::Recorder;
 
 fn plan(name: &str, when: Moment, script: &str) -> ProbePlan {
     let args = vec!["-c".to_owned(), script.to_owned()];
-    let look = Look::Command(CommandLook { program: "sh".into(), args, timeout: Duration::from_secs(60) });
+    let look = Look::Command(CommandLook { program: "sh".into(), args, timeout: Duration::from_secs(60), json: None });
     let expected = Expected::Exit(Expectation::default());
-    ProbePlan::Look(Arc::new(LookPlan { name: name.into(), when, expected, look }))
+    let patience = Patience::default();
+    ProbePlan::Look(Arc::new(LookPlan { name: name.into(), when, expected, look, patience }))
 }
 
 fn samples(recorder: &Recorder) -> Vec<Sample> {
@@ -49,4 +50,59 @@ async fn each_probe_looks_when_it_should() {
     assert!(samples.iter().any(|sample| matches!(&sample.answer, Answer::Error { reason, .. } if reason == "killed")));
     assert!(of("continuous").iter().all(|met| *met == Some(true)));
     assert_eq!(samples.len(), before_the_end + 2, "nothing looks on after the stop");
+}
+
+/// A program that gives no answer (it is killed) until the third time.
+fn third_time(patience: Patience, when: Moment, folder: &std::path::Path, answer: &str) -> ProbePlan {
+    let script = format!("echo >> {0}; [ $(wc -l < {0}) -ge 3 ] || kill -9 $$; {answer}", folder.join("n").display());
+    let ProbePlan::Look(plan) = plan("p", when, &script) else { panic!("a look") };
+    let plan = Arc::into_inner(plan).unwrap();
+    ProbePlan::Look(Arc::new(LookPlan { patience, ..plan }))
+}
+
+#[tokio::test]
+async fn attempts_are_for_answers_and_an_answer_stands() {
+    let asked = async |attempts: u32, answer: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = Recorder::in_memory(Redactor::default());
+        let context = ProbeContext { recorder: recorder.clone(), clock: RunClock::start(), seed: 0, run: 0 };
+        let patience = Patience { attempts, ..Patience::default() };
+        let set = ProbeSet::start(vec![third_time(patience, Moment::Before, folder.path(), answer)], context).unwrap();
+        set.once(End::Before).await;
+        let times = std::fs::read_to_string(folder.path().join("n")).unwrap().lines().count();
+        (times, samples(&recorder).remove(0))
+    };
+    let (times, sample) = asked(5, "exit 0").await;
+    assert_eq!((times, sample.met), (3, Some(true)));
+    let (times, sample) = asked(5, "exit 1").await;
+    assert_eq!((times, sample.met), (3, Some(false)), "an answer that is off is not asked for again");
+    let (times, sample) = asked(2, "exit 0").await;
+    assert_eq!((times, sample.met), (2, None));
+    assert!(matches!(&sample.answer, Answer::Error { message, .. } if message.ends_with("(attempt 2)")), "{sample:?}");
+}
+
+#[tokio::test]
+async fn a_delay_puts_off_the_first_look_and_no_other() {
+    let recorder = Recorder::in_memory(Redactor::default());
+    let clock = RunClock::start();
+    let context = ProbeContext { recorder: recorder.clone(), clock, seed: 0, run: 0 };
+    let patience = Patience { initial_delay: units::Duration::from_millis(300), ..Patience::default() };
+    let every = units::Duration::from_millis(5);
+    let delayed = |name: &str, when| {
+        let ProbePlan::Look(plan) = plan(name, when, "exit 0") else { panic!("a look") };
+        ProbePlan::Look(Arc::new(LookPlan { patience, ..Arc::into_inner(plan).unwrap() }))
+    };
+    let plans = vec![delayed("edge", Moment::Edge), delayed("continuous", Moment::Continuous { every })];
+    let mut set = ProbeSet::start(plans, context).unwrap();
+    set.once(End::Before).await;
+    let mut live = recorder.live();
+    live.wait_for(|live| live.answers.contains_key("continuous")).await.unwrap();
+    set.stop().await.unwrap();
+    let ended = clock.now();
+    set.once(End::After).await;
+    let took = clock.now().0 - ended.0;
+    let samples = samples(&recorder);
+    assert!(samples.iter().all(|sample| sample.at.0 >= 300_000_000), "{samples:?}");
+    let last = samples.iter().rfind(|sample| sample.probe == "edge").unwrap();
+    assert!(last.at.0 - ended.0 < 250_000_000, "the second look of an edge is not put off: {took}");
 }
