@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::{SHORT, chaos, manifest};
+use crate::{SHORT, beside, chaos, manifest};
 
 const DEMO: Duration = Duration::from_secs(240);
 
 #[test]
 fn an_interrupt_winds_down_and_reports() {
+    let _machine = beside();
     let chaos = chaos();
     let mut running = chaos.start(["demo", "--rides", "10", "--experiment", &manifest(&chaos, SHORT)]);
     running.expect_output("kill 2/", DEMO);
@@ -21,6 +22,7 @@ fn an_interrupt_winds_down_and_reports() {
 
 #[test]
 fn a_second_interrupt_leaves_at_once_and_still_leaves_nothing() {
+    let _machine = beside();
     let chaos = chaos();
     let mut running = chaos.start(["demo", "--rides", "10", "--experiment", &manifest(&chaos, SHORT)]);
     running.expect_output("kill 1/", DEMO);
@@ -33,6 +35,7 @@ fn a_second_interrupt_leaves_at_once_and_still_leaves_nothing() {
 
 #[test]
 fn a_killed_tool_leaves_no_process_and_no_folder() {
+    let _machine = beside();
     // Early in the start, while the stack comes up, and in the fault phase.
     for moment in ["embedded cluster: up", "pods ready", "kill 1/"] {
         let chaos = chaos();

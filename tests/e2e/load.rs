@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::chaos;
+use crate::{beside, chaos};
 
 /// Answers every request with 200 and a little JSON, each connection on a thread of its own, as long as the test lasts.
 fn target() -> String {
@@ -33,6 +33,7 @@ const PATIENT: [&str; 4] = ["--timeout", "30s", "--max-lag", "20s"];
 
 #[test]
 fn thresholds_set_the_exit_code_and_the_result_is_told_for_people_and_machines() {
+    let _machine = beside();
     let (chaos, url) = (chaos(), format!("{}/rides/{{{{seq}}}}?at={{{{int 1 9}}}}", target()));
     let load = |more: &[&str]| {
         let all = [&["load", &url, "--rate", "50/s", "--duration", "1s", "--seed", "7"], &PATIENT[..], more].concat();
@@ -59,6 +60,7 @@ fn thresholds_set_the_exit_code_and_the_result_is_told_for_people_and_machines()
 
 #[test]
 fn a_file_holds_flows_and_is_checked_like_every_manifest() {
+    let _machine = beside();
     let chaos = chaos();
     let path = chaos.path("load.yaml");
     let text = format!(
@@ -98,6 +100,7 @@ fn a_file_holds_flows_and_is_checked_like_every_manifest() {
 
 #[test]
 fn what_cannot_start_says_why() {
+    let _machine = beside();
     let chaos = chaos();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = target();
@@ -119,6 +122,7 @@ fn what_cannot_start_says_why() {
 
 #[test]
 fn an_interrupt_ends_the_load_and_reports() {
+    let _machine = beside();
     let (chaos, url) = (chaos(), target());
     let mut running = chaos.start([&["load", &url, "--duration", "10m", "--rate", "200/s"], &PATIENT[..]].concat());
     running.expect_output("requests,", Duration::from_secs(60));

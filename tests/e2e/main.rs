@@ -16,7 +16,31 @@ mod load;
 mod standing;
 mod verdicts;
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
 use chaos_tests::Chaos;
+use serde_json::Value;
+
+/// Who uses the machine. Clusters of a debug build that run side by side starve each other of the CPU time that evidence takes.
+static MACHINE: RwLock<()> = RwLock::new(());
+/// Why evidence is not enough on a machine that is too busy; nothing of it says anything of the platform.
+const BUSY: [&str; 2] = ["ClockUncertain", "TooMuchLag"];
+
+/// For a test whose verdict is looked at: nothing else runs meanwhile.
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    // A test that failed leaves nothing behind that another would read.
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For a test that may run beside others.
+fn beside() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a run passed, or would have on a machine that others had left to it.
+fn passed_or_starved(code: Option<i32>, result: &Value) -> bool {
+    code == Some(0) || code == Some(7) && BUSY.iter().any(|reason| result["verdict"]["reasonCode"] == *reason)
+}
 
 /// The program with a home of its own.
 fn chaos() -> Chaos {
