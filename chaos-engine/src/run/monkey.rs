@@ -330,9 +330,11 @@ fn view_of(monkey: &ChaosMonkey) -> MonkeyView {
     }
 }
 
+/// Whether no kill is open and none can follow: the operator has seen the suspension, or the monkey has ended, which is final.
 fn is_quiet(monkey: &ChaosMonkey, generation: Option<i64>) -> bool {
     let status = monkey.status.as_ref();
-    status.is_some_and(|status| status.observed_generation >= generation && status.intents.is_empty())
+    let at_rest = |status: &ChaosMonkeyStatus| status.observed_generation >= generation || status.ended.is_some();
+    status.is_some_and(|status| at_rest(status) && status.intents.is_empty())
 }
 
 fn gone(result: kube::Result<()>) -> kube::Result<()> {
