@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::protobuf::Protobuf;
+
 /// A sequence of requests in a namespace of its own.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +44,9 @@ pub(crate) struct Step {
     pub(crate) accept: Option<String>,
     #[serde(default)]
     pub(crate) send: Option<Value>,
+    /// A body in protobuf; see `protobuf` for the notation.
+    #[serde(default)]
+    pub(crate) send_protobuf: Option<Protobuf>,
     /// A body that is not JSON.
     #[serde(default)]
     pub(crate) send_text: Option<String>,
@@ -85,6 +90,7 @@ pub(crate) fn media_type(short: &str) -> &str {
         "json-patch" => "application/json-patch+json",
         "merge-patch" => "application/merge-patch+json",
         "strategic-merge-patch" => "application/strategic-merge-patch+json",
+        "protobuf" => "application/vnd.kubernetes.protobuf",
         "apply" => "application/apply-patch+yaml",
         "table" => "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
         "metadata" => "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",

@@ -1,5 +1,6 @@
 //! Holds a Kubernetes API server to the behaviour of the real one: each case is a sequence of requests with the answers that
-//! kube-apiserver gives. It runs on the cluster that `CHAOS_TEST_KUBECONFIG` names, else on the embedded one.
+//! kube-apiserver gives. It runs on the cluster that `CHAOS_TEST_KUBECONFIG` names, else on the embedded one, there both over TCP
+//! and by calls in this process.
 //!
 //! `CHAOS_TEST_CASE` restricts a run to the cases whose name holds that text.
 
@@ -14,6 +15,7 @@
 
 mod case;
 mod matcher;
+mod protobuf;
 mod runner;
 mod target;
 
@@ -33,16 +35,19 @@ macro_rules! areas {
     };
 }
 
-areas!(access, apply, crds, discovery, evictions, lists, objects, patches, pods, watches, workloads);
+areas!(access, apply, crds, discovery, evictions, lists, objects, patches, pods, protobuf, watches, workloads);
 
 async fn check(area: &str) -> anyhow::Result<()> {
     let only = std::env::var("CHAOS_TEST_CASE").unwrap_or_default();
     let target = Target::start().await?;
-    let runner = Runner::new(target.config())?;
+    let cases = case::read_area(area)?;
     let mut failures = Vec::new();
-    for case in case::read_area(area)?.iter().filter(|case| case.name.contains(&only)) {
-        let found = runner.run(case).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
-        failures.extend(verdict(case, &found, target.is_embedded()));
+    for connection in target.connections() {
+        let runner = Runner::new(connection)?;
+        for case in cases.iter().filter(|case| case.name.contains(&only)) {
+            let found = runner.run(case).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
+            failures.extend(verdict(case, &found, target.is_embedded()));
+        }
     }
     target.stop().await?;
     anyhow::ensure!(failures.is_empty(), "{} case(s) of {area} differ:\n{}", failures.len(), failures.join("\n"));

@@ -1,29 +1,43 @@
 //! Sends the requests of a case and collects where the answers differ from what is expected. It judges nothing itself.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use futures::{AsyncBufReadExt as _, StreamExt as _, TryStreamExt as _};
-use http::{HeaderMap, Request};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
+use local_cluster::api_server::{ApiServer, Identity};
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::case::{Case, Step, media_type};
 use crate::matcher::differences;
+use crate::protobuf::Protobuf;
 
 /// Longest wait for the events of a watch.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two tries of a step that has time to become true.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// How requests reach the cluster under test.
+#[derive(Clone)]
+pub(crate) enum Connection {
+    /// Over TCP and TLS, with the administrator's credentials.
+    Tcp(Config),
+    /// A call in this process: the embedded server alone can be reached so.
+    InProcess(ApiServer),
+}
+
 /// The cluster under test, as administrator.
 pub(crate) struct Runner {
-    config: Config,
+    connection: Connection,
     admin: Client,
 }
 
@@ -36,11 +50,17 @@ struct Answer {
 }
 
 impl Runner {
-    /// A runner for the cluster and the administrator's credentials of this configuration.
-    pub(crate) fn new(mut config: Config) -> anyhow::Result<Self> {
-        // An answer such as 429 is what a case is about: it must arrive as it is.
-        config.default_retry = false;
-        Ok(Self { admin: Client::try_from(config.clone())?, config })
+    /// A runner for the cluster behind this connection.
+    pub(crate) fn new(mut connection: Connection) -> anyhow::Result<Self> {
+        let admin = match &mut connection {
+            Connection::Tcp(config) => {
+                // An answer such as 429 is what a case is about: it must arrive as it is.
+                config.default_retry = false;
+                Client::try_from(config.clone())?
+            }
+            Connection::InProcess(server) => server.client(Identity::admin()),
+        };
+        Ok(Self { connection, admin })
     }
 
     /// Runs a case in a new namespace and returns where the cluster differs from it.
@@ -98,9 +118,14 @@ impl Runner {
     fn client_of(&self, step: &Step, variables: &BTreeMap<String, Value>) -> anyhow::Result<Client> {
         let Some(token) = &step.token else { return Ok(self.admin.clone()) };
         let token = fill_text(token, variables);
-        let mut config = self.config.clone();
-        config.auth_info = AuthInfo { token: (!token.is_empty()).then(|| token.into()), ..AuthInfo::default() };
-        Ok(Client::try_from(config)?)
+        match &self.connection {
+            Connection::Tcp(config) => {
+                let mut config = config.clone();
+                config.auth_info = AuthInfo { token: (!token.is_empty()).then(|| token.into()), ..AuthInfo::default() };
+                Ok(Client::try_from(config)?)
+            }
+            Connection::InProcess(server) => Ok(with_token(server, token)),
+        }
     }
 
     async fn send(&self, client: &Client, prepared: &Prepared) -> anyhow::Result<Answer> {
@@ -115,6 +140,22 @@ impl Runner {
         };
         Ok(Answer { status, headers, body })
     }
+}
+
+/// A client in this process that says who it is by a bearer token, as one over a socket does; empty: it says nothing.
+fn with_token(server: &ApiServer, token: String) -> Client {
+    let router = server.router();
+    let service = tower::service_fn(move |mut request: Request<Body>| {
+        let (router, token) = (router.clone(), token.clone());
+        async move {
+            if !token.is_empty() {
+                request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?);
+            }
+            let answer: Result<_, Infallible> = router.oneshot(request).await;
+            Ok::<_, http::header::InvalidHeaderValue>(answer.unwrap_or_else(|never| match never {}))
+        }
+    });
+    Client::new(service, "default")
 }
 
 /// A step with its variables filled in.
@@ -134,6 +175,11 @@ impl Prepared {
             &fill_text(&step.request, variables),
             step.send.as_ref().map(|body| fill(body, variables)).as_ref(),
         )?;
+        if let Some(object) = &step.send_protobuf {
+            let filled = |text: &str| fill_text(text, variables);
+            let (api_version, kind) = (filled(&object.api_version), filled(&object.kind));
+            prepared.body = Protobuf { api_version, kind, message: fill(&object.message, variables) }.encode()?;
+        }
         if let Some(text) = &step.send_text {
             prepared.body = fill_text(text, variables).into_bytes();
         }

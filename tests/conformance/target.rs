@@ -6,6 +6,8 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use local_cluster::{Cluster, ClusterConfig};
 
+use crate::runner::Connection;
+
 /// A cluster with an administrator's configuration.
 pub(crate) enum Target {
     /// What `CHAOS_TEST_KUBECONFIG` names.
@@ -15,7 +17,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Connects to the cluster of `CHAOS_TEST_KUBECONFIG`, or starts the embedded one. Both are reached over TCP.
+    /// Connects to the cluster of `CHAOS_TEST_KUBECONFIG`, or starts the embedded one.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         // Another test of this process may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -31,10 +33,13 @@ impl Target {
         Ok(Self::Embedded { config: config(cluster.kubeconfig()).await?, cluster, _folder: folder })
     }
 
-    /// The administrator's configuration.
-    pub(crate) fn config(&self) -> Config {
+    /// All ways to its API server.
+    pub(crate) fn connections(&self) -> Vec<Connection> {
         match self {
-            Self::Existing(config) | Self::Embedded { config, .. } => config.clone(),
+            Self::Existing(config) => vec![Connection::Tcp(config.clone())],
+            Self::Embedded { cluster, config, .. } => {
+                vec![Connection::Tcp(config.clone()), Connection::InProcess(cluster.api_server().clone())]
+            }
         }
     }
 

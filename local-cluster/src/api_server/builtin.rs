@@ -156,6 +156,7 @@ fn core_kinds() -> Vec<Builtin> {
             ])
             .generations()
             .returned(),
+        in_namespace::<core::ReplicationController>().short(&["rc"]).all().sub(&["status"]).generations(),
         in_namespace::<core::ResourceQuota>().short(&["quota"]).sub(&["status"]).returned(),
         in_namespace::<core::LimitRange>().short(&["limits"]),
         in_namespace::<core::Secret>(),

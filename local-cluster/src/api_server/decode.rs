@@ -43,6 +43,15 @@ pub(crate) fn parse_body(content_type: &str, body: &[u8]) -> ApiResult<Value> {
     }
 }
 
+/// Objects of custom resources have no messages, hence no protobuf.
+pub(crate) fn check_encoding(ty: &ResourceType, content_type: &str) -> ApiResult<()> {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if media_type == protobuf::MEDIA_TYPE && !matches!(ty.origin, Origin::Builtin(_)) {
+        return Err(ApiError::unsupported_media_type(media_type, &["application/json", "application/yaml"]));
+    }
+    Ok(())
+}
+
 fn unreadable(error: &serde_json::Error) -> ApiError {
     ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
 }

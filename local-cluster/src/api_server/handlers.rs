@@ -122,6 +122,7 @@ impl Context<'_> {
                 return Err(decode::strict_error(&self.ty, &duplicates, "duplicate"));
             }
         }
+        decode::check_encoding(&self.ty, self.call.content_type())?;
         self.call.body_value()
     }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::super::registry::ResourceType;
-use super::{age, pods};
+use super::{age, idle, pods, volumes};
 
 /// Headings (name, type, priority) and the function that fills a row.
 pub(super) struct View {
@@ -12,8 +12,8 @@ pub(super) struct View {
     pub(super) cells: fn(&Value, Timestamp) -> Vec<Value>,
 }
 
-const NAME: (&str, &str, i64) = ("Name", "string", 0);
-const AGE: (&str, &str, i64) = ("Age", "string", 0);
+pub(super) const NAME: (&str, &str, i64) = ("Name", "string", 0);
+pub(super) const AGE: (&str, &str, i64) = ("Age", "string", 0);
 
 /// The view of a built-in kind.
 pub(super) fn of(ty: &ResourceType) -> View {
@@ -39,7 +39,12 @@ pub(super) fn of(ty: &ResourceType) -> View {
             cells: |o, now| vec![name(o), count(&o["secrets"]).into(), age::of(o, now)],
         },
         ("", "Endpoints") => View { headings: &[NAME, ("Endpoints", "string", 0), AGE], cells: endpoints },
-        ("", "PersistentVolumeClaim") => View { headings: CLAIM, cells: claim },
+        ("", "PersistentVolume") => volumes::of_volume(),
+        ("", "PersistentVolumeClaim") => volumes::of_claim(),
+        ("storage.k8s.io", "StorageClass") => volumes::of_class(),
+        ("", "ReplicationController") => idle::of_replication_controller(),
+        ("apps", "DaemonSet") => idle::of_daemon_set(),
+        ("batch", "CronJob") => idle::of_cron_job(),
         ("apps", "Deployment") => View { headings: DEPLOYMENT, cells: deployment },
         ("apps", "ReplicaSet") => View { headings: REPLICA_SET, cells: replica_set },
         ("apps", "StatefulSet") => View { headings: STATEFUL_SET, cells: stateful_set },
@@ -106,17 +111,6 @@ const EVENT: &[(&str, &str, i64)] = &[
     ("Count", "string", 1),
     ("Name", "string", 1),
 ];
-const CLAIM: &[(&str, &str, i64)] = &[
-    NAME,
-    ("Status", "string", 0),
-    ("Volume", "string", 0),
-    ("Capacity", "string", 0),
-    ("Access Modes", "string", 0),
-    ("StorageClass", "string", 0),
-    ("VolumeAttributesClass", "string", 0),
-    AGE,
-    ("VolumeMode", "string", 1),
-];
 const DEPLOYMENT: &[(&str, &str, i64)] = &[
     NAME,
     ("Ready", "string", 0),
@@ -166,7 +160,7 @@ pub(super) fn at(object: &Value, path: &str) -> Value {
     path.split('.').try_fold(object, |value, field| value.get(field)).cloned().unwrap_or(Value::Null)
 }
 
-fn name(object: &Value) -> Value {
+pub(super) fn name(object: &Value) -> Value {
     object["metadata"]["name"].clone()
 }
 
@@ -179,11 +173,11 @@ pub(super) fn text_or(value: &Value, placeholder: &str) -> Value {
     }
 }
 
-fn number(object: &Value, path: &str) -> i64 {
+pub(super) fn number(object: &Value, path: &str) -> i64 {
     at(object, path).as_i64().unwrap_or(0)
 }
 
-fn count(value: &Value) -> usize {
+pub(super) fn count(value: &Value) -> usize {
     match value {
         Value::Object(map) => map.len(),
         Value::Array(items) => items.len(),
@@ -191,16 +185,16 @@ fn count(value: &Value) -> usize {
     }
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn joined(parts: impl Iterator<Item = String>) -> String {
+pub(super) fn joined(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
 /// A map of labels, or a whole selector, as a selector's text.
-fn selector(value: &Value) -> Value {
+pub(super) fn selector(value: &Value) -> Value {
     let parsed = if value.get("matchLabels").is_some() || value.get("matchExpressions").is_some() {
         crate::store::selector::LabelSelector::from_object(value).ok().flatten().map(|selector| selector.to_string())
     } else {
@@ -210,7 +204,7 @@ fn selector(value: &Value) -> Value {
     text_or(&parsed.unwrap_or_default().into(), "<none>")
 }
 
-fn containers(object: &Value) -> [Value; 2] {
+pub(super) fn containers(object: &Value) -> [Value; 2] {
     let containers = &object["spec"]["template"]["spec"]["containers"];
     let all = |field: &str| joined(list(containers).map(|c| c[field].as_str().unwrap_or_default().to_owned()));
     [all("name").into(), all("image").into()]
@@ -312,31 +306,6 @@ fn endpoints(o: &Value, now: Timestamp) -> Vec<Value> {
     let shown = all.iter().take(3).cloned().collect::<Vec<_>>().join(",");
     let more = if all.len() > 3 { format!(" + {} more...", all.len() - 3) } else { String::new() };
     vec![name(o), text_or(&format!("{shown}{more}").into(), "<none>"), age::of(o, now)]
-}
-
-fn claim(o: &Value, now: Timestamp) -> Vec<Value> {
-    let modes = joined(list(&o["status"]["accessModes"]).filter_map(Value::as_str).map(|mode| {
-        match mode {
-            "ReadWriteOnce" => "RWO",
-            "ReadOnlyMany" => "ROX",
-            "ReadWriteMany" => "RWX",
-            "ReadWriteOncePod" => "RWOP",
-            other => other,
-        }
-        .to_owned()
-    }));
-    let phase = if o["metadata"]["deletionTimestamp"].is_null() { at(o, "status.phase") } else { "Terminating".into() };
-    vec![
-        name(o),
-        phase,
-        text_or(&at(o, "spec.volumeName"), ""),
-        text_or(&at(o, "status.capacity.storage"), ""),
-        modes.into(),
-        text_or(&at(o, "spec.storageClassName"), ""),
-        text_or(&at(o, "spec.volumeAttributesClassName"), "<unset>"),
-        age::of(o, now),
-        text_or(&at(o, "spec.volumeMode"), "<unset>"),
-    ]
 }
 
 fn deployment(o: &Value, now: Timestamp) -> Vec<Value> {

@@ -2,9 +2,11 @@
 
 mod age;
 mod columns;
+mod idle;
 mod pods;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -1,0 +1,108 @@
+//! The columns of kinds that are stored and that no controller of this cluster acts on.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::age;
+use super::columns::{AGE, NAME, View, at, containers, count, name, number, selector, text_or};
+
+pub(super) fn of_daemon_set() -> View {
+    View { headings: DAEMON_SET, cells: daemon_set }
+}
+
+pub(super) fn of_cron_job() -> View {
+    View { headings: CRON_JOB, cells: cron_job }
+}
+
+pub(super) fn of_replication_controller() -> View {
+    View { headings: REPLICATION_CONTROLLER, cells: replication_controller }
+}
+
+const CONTAINERS: (&str, &str, i64) = ("Containers", "string", 1);
+const IMAGES: (&str, &str, i64) = ("Images", "string", 1);
+const SELECTOR: (&str, &str, i64) = ("Selector", "string", 1);
+
+const DAEMON_SET: &[(&str, &str, i64)] = &[
+    NAME,
+    ("Desired", "integer", 0),
+    ("Current", "integer", 0),
+    ("Ready", "integer", 0),
+    ("Up-to-date", "integer", 0),
+    ("Available", "integer", 0),
+    ("Node Selector", "string", 0),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    SELECTOR,
+];
+const CRON_JOB: &[(&str, &str, i64)] = &[
+    NAME,
+    ("Schedule", "string", 0),
+    ("Timezone", "string", 0),
+    ("Suspend", "boolean", 0),
+    ("Active", "integer", 0),
+    ("Last Schedule", "string", 0),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    SELECTOR,
+];
+const REPLICATION_CONTROLLER: &[(&str, &str, i64)] = &[
+    NAME,
+    ("Desired", "integer", 0),
+    ("Current", "integer", 0),
+    ("Ready", "integer", 0),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    SELECTOR,
+];
+
+fn daemon_set(o: &Value, now: Timestamp) -> Vec<Value> {
+    let [names, images] = containers(o);
+    vec![
+        name(o),
+        number(o, "status.desiredNumberScheduled").into(),
+        number(o, "status.currentNumberScheduled").into(),
+        number(o, "status.numberReady").into(),
+        number(o, "status.updatedNumberScheduled").into(),
+        number(o, "status.numberAvailable").into(),
+        selector(&o["spec"]["template"]["spec"]["nodeSelector"]),
+        age::of(o, now),
+        names,
+        images,
+        selector(&o["spec"]["selector"]),
+    ]
+}
+
+fn cron_job(o: &Value, now: Timestamp) -> Vec<Value> {
+    let last = &o["status"]["lastScheduleTime"];
+    let last = if last.is_string() { age::since_text(last, now) } else { "<none>".to_owned() };
+    let [names, images] = containers(&o["spec"]["jobTemplate"]);
+    vec![
+        name(o),
+        at(o, "spec.schedule"),
+        text_or(&at(o, "spec.timeZone"), "<none>"),
+        (o["spec"]["suspend"] == true).into(),
+        count(&o["status"]["active"]).into(),
+        last.into(),
+        age::of(o, now),
+        names,
+        images,
+        selector(&o["spec"]["jobTemplate"]["spec"]["selector"]),
+    ]
+}
+
+fn replication_controller(o: &Value, now: Timestamp) -> Vec<Value> {
+    let [names, images] = containers(o);
+    vec![
+        name(o),
+        number(o, "spec.replicas").into(),
+        number(o, "status.replicas").into(),
+        number(o, "status.readyReplicas").into(),
+        age::of(o, now),
+        names,
+        images,
+        selector(&o["spec"]["selector"]),
+    ]
+}
