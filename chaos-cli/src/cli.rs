@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Plan a recorded run again from its seed and population; exit code 1 if anything differs
     Replay(ReplayArgs),
+    /// Say whether a platform has become better or worse at being killed; exit code 1 if worse, 7 if that cannot be told
+    Diff(DiffArgs),
     /// Stop all chaos on the cluster, or in one namespace
     Stop(StopArgs),
     /// Let chaos happen again
@@ -81,12 +83,16 @@ pub(crate) enum Command {
     Install(InstallArgs),
     /// Remove what `install` made
     Uninstall(UninstallArgs),
+    /// Write the container images of the operator and of the dispatch stack; needs no container engine
+    Image(ImageArgs),
     /// Print the CRDs
     Crds,
-    /// Print the JSON schema of experiment files, for editors
-    Schema,
+    /// Print a JSON schema: of experiment files for editors, or of results
+    Schema(SchemaArgs),
     /// Run the operator (inside a cluster)
     Operator(chaos_operator::OperatorArgs),
+    /// Run the prober, which measures for the runs of an operator (inside a cluster)
+    Prober(chaos_operator::ProberArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -157,6 +163,9 @@ pub(crate) struct RunArgs {
     /// Make victims and instants repeatable
     #[arg(long)]
     pub(crate) seed: Option<i64>,
+    /// Submit to the operator, which kills while a prober measures, and follow
+    #[arg(long)]
+    pub(crate) in_cluster: bool,
     /// Number of this attempt at the same manifest; it stands in the result
     #[arg(long, default_value_t = 1)]
     pub(crate) attempt: u32,
@@ -215,12 +224,32 @@ pub(crate) struct ReportArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The run to compare with: its result.json, its journal or its folder
+    #[arg(value_name = "OLD")]
+    pub(crate) old: PathBuf,
+    /// The run to judge
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
+    /// Output format
+    #[arg(short = 'o', long = "output", default_value = "table")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// The schema of result.json
+    #[arg(long)]
+    pub(crate) result: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     /// Journal of a run
     #[arg(value_name = "JOURNAL")]
     pub(crate) journal: PathBuf,
     /// Output format
-    #[arg(short, long = "output", default_value = "table")]
+    #[arg(short = 'o', long = "output", default_value = "table")]
     pub(crate) format: Format,
 }
 
@@ -256,6 +285,23 @@ pub(crate) struct UninstallArgs {
     /// Print the manifests of what would be removed instead
     #[arg(long)]
     pub(crate) print: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    /// The archive to write: an OCI image layout that `docker load` reads as well
+    #[arg(short, long, value_name = "FILE", default_value = "chaos-images.tar")]
+    pub(crate) output: PathBuf,
+    /// Name of the operator's image
+    #[arg(long, value_name = "IMAGE", default_value = chaos_operator::manifests::IMAGE)]
+    pub(crate) name: String,
+    /// Name of the dispatch stack's image
+    #[cfg(feature = "bundled")]
+    #[arg(long, value_name = "IMAGE", default_value = crate::commands::bundled::DISPATCH_IMAGE)]
+    pub(crate) stack_name: String,
+    /// The static program to put into the images instead of this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
 }
 
 #[cfg(feature = "bundled")]

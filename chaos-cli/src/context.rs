@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chaos_engine::kube::Clients;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
@@ -17,6 +18,10 @@ pub(crate) struct Target {
     pub(crate) config: Config,
     /// A client for reading.
     pub(crate) client: Client,
+    /// Clients for runs: what changes the cluster is sent exactly once.
+    pub(crate) clients: Clients,
+    /// Name of the context.
+    pub(crate) context: String,
     /// `context (server, version)`, for people.
     pub(crate) label: String,
     /// The embedded cluster of this machine: nothing there needs a confirmation.
@@ -45,7 +50,8 @@ impl Target {
             .and_then(|answer| answer.map_err(anyhow::Error::new))
             .with_context(|| format!("failed to reach the cluster of context {context:?} at {server}"))?;
         let label = format!("{context} ({}, {})", server.trim_end_matches('/'), version.git_version);
-        Ok(Self { config, client, label, ours })
+        let clients = Clients::new(config.clone(), "chaos")?;
+        Ok(Self { config, client, clients, context: context.to_owned(), label, ours })
     }
 
     /// Asks a person before something is broken on a cluster that is not ours. `--yes` counts only together with an

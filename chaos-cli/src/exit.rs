@@ -21,6 +21,8 @@ impl Exit {
     pub(crate) const REFUSED: Self = Self(4);
     /// Stopped before it was through; everything wound down.
     pub(crate) const STOPPED: Self = Self(5);
+    /// Too little evidence.
+    pub(crate) const INCONCLUSIVE: Self = Self(7);
     /// A run that proves nothing: no victim, no sample.
     pub(crate) const INVALID_RUN: Self = Self(8);
 }

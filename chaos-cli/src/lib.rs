@@ -3,9 +3,11 @@
 mod apply;
 mod cli;
 mod commands;
+mod config;
 mod context;
 mod exit;
 mod files;
+mod image;
 mod output;
 mod permissions;
 mod progress;

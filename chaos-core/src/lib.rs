@@ -3,12 +3,15 @@
 //!
 //! Reading order: [`api`] (manifests as written) → [`validate`] (every error at once) → [`model`] (manifests as meant) →
 //! [`population`] (facts about the cluster) → [`eligible`] and [`limits`] (who may be killed, and when) → [`victims`]
-//! (who is) → [`killer`] (the strike state machine) → [`run`] (the phases of an experiment) → [`record`] (the evidence) →
-//! [`verdict`] (what it proves) → [`result`](mod@result) (what is told); [`replay`] plans a recorded run again. Load without
-//! faults goes from [`record`] to [`load`].
+//! (who is) → [`killer`] (the strike state machine) → [`run`] (the phases of an experiment) → [`operated`] and [`prober`] (the
+//! same, driven by the operator and measured by a prober) → [`record`] (the evidence) → [`verdict`] (what it proves) →
+//! [`result`](mod@result) (what is told); [`replay`] plans a recorded run again. Load without faults goes from [`record`] to
+//! [`load`].
 
 pub mod api;
 pub mod check;
+pub mod compare;
+pub mod condition;
 pub mod digest;
 pub mod eligible;
 pub mod evidence;
@@ -17,9 +20,12 @@ pub mod limits;
 pub mod load;
 pub mod machine;
 pub mod model;
+pub mod operated;
 pub mod placeholder;
 pub mod plan;
 pub mod population;
+pub mod prober;
+pub mod promql;
 pub mod record;
 pub mod replay;
 pub mod result;

@@ -127,6 +127,37 @@ pub struct PodFacts {
     pub mirror: bool,
     /// Its priority class.
     pub priority_class: Option<String>,
+    /// What its template says that matters to those who depend on it; absent in journals of older tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateFacts>,
+}
+
+/// What a pod's template says about being served and being ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateFacts {
+    /// Its containers.
+    pub containers: Vec<ContainerFacts>,
+    /// Seconds between being told to end and being killed.
+    pub grace_seconds: u64,
+}
+
+/// A container.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerFacts {
+    /// Its name.
+    pub name: String,
+    /// Its image, as the template names it.
+    pub image: String,
+    /// What the image was resolved to (`imageID`: a digest as a rule), once it runs.
+    pub image_id: Option<String>,
+    /// It serves: it names a port.
+    pub has_port: bool,
+    /// It says when it can serve.
+    pub has_readiness_probe: bool,
+    /// It waits (or does something else) before it is told to end.
+    pub has_pre_stop: bool,
 }
 
 /// A node.

@@ -171,6 +171,9 @@ pub struct Started {
     pub started_at: jiff::Timestamp,
     /// Version of the tool.
     pub tool: String,
+    /// SHA-256 of its file, in hex; absent for builds without optimisation, runs of an operator, and journals of older tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_digest: Option<String>,
     /// The manifest as it was read.
     pub manifest: String,
     /// Name of the experiment that is run, as a file may hold several.
@@ -385,6 +388,11 @@ pub enum StopCause {
     /// The killer gave up (its monkey vanished, was refused, or reported an error).
     Killer {
         /// Why.
+        message: String,
+    },
+    /// Whoever measures for this run fell silent: what follows would be without evidence.
+    Probes {
+        /// Since when.
         message: String,
     },
 }

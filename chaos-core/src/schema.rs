@@ -1,18 +1,21 @@
 //! The schemas of our kinds: the CRDs as they are installed, the JSON Schema for editors, and the hash by which an operator
 //! recognises that the schema a cluster serves is its own. Pure: whoever calls writes files.
 
+mod result;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use crate::api::{API_VERSION, ChaosMonkey, Experiment, LoadTest};
+use crate::api::{API_VERSION, ChaosMonkey, Experiment, ExperimentRun, LoadTest};
 use crate::digest::sha256_hex;
+pub use result::{reason_table, result_json_schema};
 
 /// All kinds that are installed, by name.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [ChaosMonkey::crd(), Experiment::crd()].into_iter().map(installable).collect()
+    [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd()].into_iter().map(installable).collect()
 }
 
 /// A CRD in the words of API servers: formats that they do not know become bounds or go (each would be a warning at every
@@ -146,12 +149,14 @@ pub fn experiment_json_schema() -> String {
     format!("{:#}\n", editor_schema::<Experiment>())
 }
 
-/// The JSON Schemas for editors as files under `schemas/`: name from there, and content.
+/// The JSON Schemas as files under `schemas/` (for editors, and of results): name from there, and content.
 pub fn schema_files() -> Vec<(String, String)> {
     vec![
         ("experiment.json".to_owned(), experiment_json_schema()),
         ("chaosmonkey.json".to_owned(), format!("{:#}\n", editor_schema::<ChaosMonkey>())),
+        ("experimentrun.json".to_owned(), format!("{:#}\n", editor_schema::<ExperimentRun>())),
         ("loadtest.json".to_owned(), format!("{:#}\n", editor_schema::<LoadTest>())),
+        ("result.json".to_owned(), result_json_schema()),
     ]
 }
 

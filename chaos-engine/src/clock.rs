@@ -20,6 +20,19 @@ impl RunClock {
         Self { started: Instant::now(), started_at: Timestamp::now() }
     }
 
+    /// A clock whose zero is that UTC instant of this machine: a run that began earlier, or by another machine's clock, is
+    /// taken up.
+    pub fn since(zero: Timestamp) -> Self {
+        let elapsed = Timestamp::now().duration_since(zero);
+        let now = Instant::now();
+        let started = match Duration::try_from(elapsed) {
+            Ok(past) => now.checked_sub(past),
+            Err(_) => Duration::try_from(elapsed.abs()).ok().and_then(|ahead| now.checked_add(ahead)),
+        };
+        // Beyond what the platform's clock can say there is no run to be taken up.
+        Self { started: started.unwrap_or(now), started_at: zero }
+    }
+
     /// UTC at run time zero.
     pub fn started_at(&self) -> Timestamp {
         self.started_at
@@ -71,6 +84,15 @@ mod tests {
         assert_eq!(clock.at(clock.instant(at)), at);
         assert_eq!(clock.from_timestamp(clock.timestamp(at)), at);
         assert_eq!(clock.timestamp(at).duration_since(clock.started_at()), SignedDuration::from_millis(1_500));
+    }
+
+    #[test]
+    fn a_run_that_began_earlier_is_taken_up() {
+        let hour = SignedDuration::from_hours(1);
+        let clock = RunClock::since(Timestamp::now().checked_sub(hour).unwrap());
+        let lived = clock.now().0.abs_diff(3_600_000_000_000);
+        assert!(lived < 1_000_000_000, "{lived}");
+        assert_eq!(RunClock::since(Timestamp::now().checked_add(hour).unwrap()).now(), RunTime(0));
     }
 
     #[test]

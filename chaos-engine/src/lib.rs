@@ -1,6 +1,7 @@
 //! Acts: executes what `chaos-core` decided, with a Kubernetes client, probes, load and files. It must not decide: whatever
 //! can be computed from facts is a pure function of `chaos-core`.
 
+pub mod chunks;
 pub mod clock;
 pub mod drive;
 pub mod journal;
@@ -8,6 +9,8 @@ pub mod kill;
 pub mod kube;
 pub mod load;
 pub mod probe;
+pub mod prober;
 pub mod recorder;
 pub mod report;
 pub mod run;
+pub mod sources;

@@ -99,6 +99,11 @@ impl Recorder {
         self.log().events.get(index..).unwrap_or_default().to_vec()
     }
 
+    /// How many events there are.
+    pub fn count(&self) -> usize {
+        self.log().events.len()
+    }
+
     /// All events so far.
     pub fn events(&self) -> Vec<Event> {
         self.since(0)

@@ -1,34 +1,55 @@
-//! Flags of `chaos operator`.
+//! Flags of `chaos operator` and `chaos prober`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 /// Flags of `chaos operator`.
 #[derive(Debug, Clone, Args)]
 pub struct OperatorArgs {
-    /// Work on the `ChaosMonkeys` of this namespace only (absent: of all)
-    #[arg(long, value_name = "NAMESPACE")]
-    watch_namespace: Option<String>,
+    #[command(flatten)]
+    common: CommonArgs,
     /// The operator's own namespace: it carries the environment label, and is never a target
     #[arg(long, env = "POD_NAMESPACE", default_value = chaos_core::api::switch::NAMESPACE, value_name = "NAMESPACE")]
     operator_namespace: String,
+    /// Work without leader election (two such operators are harmless, but work twice)
+    #[arg(long)]
+    no_leader_election: bool,
+}
+
+/// Flags of `chaos prober`.
+#[derive(Debug, Clone, Args)]
+pub struct ProberArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// File that names the metrics sources that may be asked, and by whom (absent: none)
+    #[arg(long, env = "CHAOS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Runs that are measured at once at most; others wait
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    runs: u16,
+}
+
+/// Flags of every process that serves inside a cluster.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CommonArgs {
+    /// Work on the objects of this namespace only (absent: of all)
+    #[arg(long, value_name = "NAMESPACE")]
+    watch_namespace: Option<String>,
     /// Address for health and metrics, the only listener (absent: port 8080 of `POD_IP`, or of the loopback interface)
     #[arg(long, env = "CHAOS_LISTEN", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Address of the pod, from the downward API
     #[arg(long, env = "POD_IP", hide = true)]
     pod_ip: Option<IpAddr>,
-    /// Name of the pod, from the downward API: the identity in leader election and Events
+    /// Name of the pod, from the downward API: the identity in leader election, Events and evidence
     #[arg(long, env = "POD_NAME", hide = true)]
     pod_name: Option<String>,
-    /// Work without leader election (two such operators are harmless, but work twice)
-    #[arg(long)]
-    no_leader_election: bool,
     /// How logs are written to stderr; `RUST_LOG` filters them
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
-    #[arg(skip = format!("chaos-operator-{}", uuid::Uuid::new_v4().simple()))]
+    #[arg(skip = uuid::Uuid::new_v4().simple().to_string())]
     fallback_identity: String,
 }
 
@@ -42,10 +63,8 @@ pub enum LogFormat {
 }
 
 impl OperatorArgs {
-    const PORT: u16 = 8080;
-
-    pub(crate) fn watched_namespace(&self) -> Option<&str> {
-        self.watch_namespace.as_deref()
+    pub(crate) const fn common(&self) -> &CommonArgs {
+        &self.common
     }
 
     pub(crate) fn operator_namespace(&self) -> &str {
@@ -56,14 +75,44 @@ impl OperatorArgs {
         !self.no_leader_election
     }
 
+    /// A restarted container is the same pod, and the process before it is gone: it may take its own Lease over at once.
+    pub(crate) fn identity(&self) -> String {
+        self.common.identity("chaos-operator")
+    }
+}
+
+impl ProberArgs {
+    pub(crate) const fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    pub(crate) fn config(&self) -> Option<&std::path::Path> {
+        self.config.as_deref()
+    }
+
+    pub(crate) fn runs(&self) -> usize {
+        usize::from(self.runs)
+    }
+
+    pub(crate) fn identity(&self) -> String {
+        self.common.identity("chaos-prober")
+    }
+}
+
+impl CommonArgs {
+    const PORT: u16 = 8080;
+
+    pub(crate) fn watched_namespace(&self) -> Option<&str> {
+        self.watch_namespace.as_deref()
+    }
+
     pub(crate) fn listen_address(&self) -> SocketAddr {
         let ip = self.pod_ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         self.listen.unwrap_or_else(|| SocketAddr::new(ip, Self::PORT))
     }
 
-    /// A restarted container is the same pod, and the process before it is gone: it may take its own Lease over at once.
-    pub(crate) fn identity(&self) -> &str {
-        self.pod_name.as_deref().unwrap_or(&self.fallback_identity)
+    fn identity(&self, program: &str) -> String {
+        self.pod_name.clone().unwrap_or_else(|| format!("{program}-{}", self.fallback_identity))
     }
 
     /// Starts logging to stderr, unless the program around us already logs.

@@ -1,10 +1,10 @@
 //! The conditions of a `ChaosMonkey`, from what is known about it. Pure.
 
 use chaos_core::api::{ChaosMonkeySpec, ChaosMonkeyStatus};
+use chaos_core::condition::{Say, set};
 use chaos_core::killer::EndReason;
 use chaos_core::population::SwitchState;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::permitted::Permissions;
 use crate::shared::SchemaState;
@@ -37,30 +37,34 @@ pub(crate) fn update(status: &mut ChaosMonkeyStatus, facts: &Facts<'_>) {
         ("Complete", complete(status)),
     ];
     for (kind, (is_true, reason, message)) in found {
-        set(status, kind, is_true, reason, message, facts);
+        set(&mut status.conditions, kind, Say::of(is_true, reason, message), facts.generation, facts.now);
     }
 }
 
-/// Why kills are held although the spec is in order, in words.
+/// Why kills of a monkey are held although its spec is in order, in words.
 pub(crate) fn hold(
     schema: &SchemaState,
     switch: SwitchState,
     permissions: &Permissions,
     spec: &ChaosMonkeySpec,
 ) -> Option<String> {
+    hold_all(schema, switch).or_else(|| permissions.hold(spec).map(|(_, why)| why))
+}
+
+/// Why all kills are held, in words.
+pub(crate) fn hold_all(schema: &SchemaState, switch: SwitchState) -> Option<String> {
     match schema {
         SchemaState::Unknown(why) => return Some(format!("the served schema is not known: {why}")),
         SchemaState::Other(why) => return Some(format!("the served schema is not ours: {why}")),
         SchemaState::Same => {}
     }
-    match switch {
-        SwitchState::Running => permissions.hold(spec).map(|(_, why)| why),
-        SwitchState::Stopped => Some("the stop switch of the cluster is on".to_owned()),
-        SwitchState::Missing => Some("the stop switch of the cluster is missing, which counts as stopped".to_owned()),
-        SwitchState::Unreadable => {
-            Some("the stop switch of the cluster cannot be read, which counts as stopped".to_owned())
-        }
-    }
+    let why = match switch {
+        SwitchState::Running => return None,
+        SwitchState::Stopped => "the stop switch of the cluster is on",
+        SwitchState::Missing => "the stop switch of the cluster is missing, which counts as stopped",
+        SwitchState::Unreadable => "the stop switch of the cluster cannot be read, which counts as stopped",
+    };
+    Some(why.to_owned())
 }
 
 fn ready(facts: &Facts<'_>) -> Finding {
@@ -112,25 +116,5 @@ fn complete(status: &ChaosMonkeyStatus) -> Finding {
     match end {
         Some((reason, end)) => (true, reason.as_str(), end.message.clone()),
         None => (false, "Working", "it has not ended".to_owned()),
-    }
-}
-
-fn set(status: &mut ChaosMonkeyStatus, kind: &str, is_true: bool, reason: &str, message: String, facts: &Facts<'_>) {
-    let value = if is_true { "True" } else { "False" };
-    let now = Timestamp::from_second(facts.now.as_second()).unwrap_or(facts.now);
-    let known = status.conditions.iter().position(|condition| condition.type_ == kind);
-    let since = known.map(|index| &status.conditions[index]).filter(|condition| condition.status == value);
-    let condition = Condition {
-        type_: kind.to_owned(),
-        status: value.to_owned(),
-        reason: reason.to_owned(),
-        // The API bounds messages at 32 KiB; nobody reads that much.
-        message: message.chars().take(1000).collect(),
-        last_transition_time: since.map_or(Time(now), |condition| condition.last_transition_time.clone()),
-        observed_generation: facts.generation,
-    };
-    match known {
-        Some(index) => status.conditions[index] = condition,
-        None => status.conditions.push(condition),
     }
 }

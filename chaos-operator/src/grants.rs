@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub enum Role {
     /// The ClusterRole of the operator; with `--watch-namespace` a Role of that namespace will do.
     Cluster,
+    /// The optional ClusterRole for ExperimentRuns; with `--watch-namespace` a Role of that namespace will do.
+    Runs,
     /// The Role in the operator's own namespace.
     Own,
     /// The optional ClusterRole for nodes and zones.
@@ -28,7 +30,7 @@ pub struct Grant {
     pub resource: &'static str,
     /// The only object it is about; absent: all.
     pub name: Option<&'static str>,
-    /// get, list, watch, create, update, delete.
+    /// get, list, watch, create, update, patch, delete.
     pub verbs: &'static [&'static str],
     /// What is lost without it.
     pub purpose: &'static str,
@@ -63,11 +65,28 @@ pub const GRANTS: &[Grant] = &[
         "whether all of this is granted",
     ),
     Grant { to_kill: false, ..grant(Role::Cluster, "events.k8s.io", "events", &["create"], "what happened to a pod") },
+    of_runs(GROUP, "experimentruns", READ, "runs of experiments"),
+    of_runs(GROUP, "experimentruns/status", &["update"], "the durable state of runs, and their verdicts"),
+    of_runs(GROUP, "experiments", &["get"], "experiments that runs refer to"),
+    of_runs(GROUP, "chaosmonkeys", &["create", "delete", "patch"], "the monkey of a run whose fault is one"),
+    of_runs("coordination.k8s.io", "leases", &["patch"], "the heartbeat of that monkey"),
+    of_runs("", "configmaps", &["create", "get"], "the evidence of runs"),
+    of_runs("", "pods", &["watch"], "what became of the pods that a run killed"),
+    of_runs("discovery.k8s.io", "endpointslices", &["list", "watch"], "when a killed pod got no more traffic"),
     Grant { name: Some(switch::NAME), ..grant(Role::Own, "", "configmaps", &["get"], "the stop switch") },
     grant(Role::Own, "coordination.k8s.io", "leases", LEASE, "leader election"),
     grant(Role::Nodes, "", "nodes", LIST, "zones, nodes, readiness of nodes"),
     grant(Role::Delete, "", "pods", &["delete"], "the kill, in Delete mode"),
 ];
+
+const fn of_runs(
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+    purpose: &'static str,
+) -> Grant {
+    Grant { to_kill: false, ..grant(Role::Runs, group, resource, verbs, purpose) }
+}
 
 const fn grant(
     role: Role,
@@ -109,6 +128,7 @@ pub fn markdown() -> String {
         let name = name.map(|name| format!(" `{name}`")).unwrap_or_default();
         let place = match role {
             Role::Cluster => "cluster",
+            Role::Runs => "ClusterRole `chaos-operator-runs`",
             Role::Own => "chaos-system",
             Role::Nodes => "optional ClusterRole `chaos-operator-nodes`",
             Role::Delete => "not shipped but in `overlays/delete-mode`",

@@ -10,7 +10,7 @@ use chaos_core::killer::{KillAnswer, KillAnswerKind, KillOrder, KillerView, Ledg
 use chaos_core::model::Schedule;
 use chaos_core::population::{Population, SwitchState};
 use chaos_engine::kill::Keeper;
-use chaos_engine::kube::Happening;
+use chaos_engine::kube::{Happening, StatusStore, StoreError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::watch;
@@ -20,7 +20,6 @@ use crate::conditions;
 use crate::permitted::Permissions;
 use crate::shared::{SchemaState, Shared};
 use crate::signals::Pulse;
-use crate::store::{StatusStore, StoreError};
 
 /// No wait is longer: conditions that depend on the time of day stay right.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -30,7 +29,7 @@ const RETELL: Duration = Duration::from_secs(600);
 /// Keeps one monkey.
 pub(crate) struct StatusKeeper {
     shared: Arc<Shared>,
-    store: StatusStore,
+    store: StatusStore<ChaosMonkey>,
     /// The newest version of the object that the watch has brought.
     object: watch::Receiver<Arc<ChaosMonkey>>,
     /// What the machine was built from; another spec ends it, and a new machine goes on from the ledger.
@@ -49,7 +48,7 @@ pub(crate) struct StatusKeeper {
 /// What a keeper is made of.
 pub(crate) struct Parts {
     pub shared: Arc<Shared>,
-    pub store: StatusStore,
+    pub store: StatusStore<ChaosMonkey>,
     pub object: watch::Receiver<Arc<ChaosMonkey>>,
     pub schedule: Schedule,
     pub pulse: Option<Pulse>,

@@ -1,9 +1,10 @@
-//! The operator: keeps every `ChaosMonkey`'s strike machine running, writes its status, tells Events, and serves health and
-//! metrics. It is a thin shell: `chaos-core` decides and `chaos-engine` acts; what is here only knows how a machine's ledger
-//! lives in a status, and who may drive it.
+//! The operator: keeps every `ChaosMonkey`'s strike machine and every `ExperimentRun` going, writes their status, tells Events,
+//! and serves health and metrics. It is a thin shell: `chaos-core` decides and `chaos-engine` acts; what is here only knows how
+//! a machine's memory lives in a status, and who may drive it. The prober is another process with another identity.
 //!
 //! ```text
-//! supervisor ── watches ChaosMonkeys, one task each while this process leads
+//! supervisor ── watches our objects, one task each while this process leads
+//!   ├ run ── an ExperimentRun: claims it, validates it, drives it to its verdict
 //!   └ monkey ── reads the object afresh, claims it, validates it, runs drive() on it, and starts over when the spec changes
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
 //! signals ── the stop switch, the served schema and the heartbeats, each read at least once a second or so
@@ -20,11 +21,12 @@ pub mod manifests;
 mod metrics;
 mod monkey;
 mod permitted;
+pub mod prober;
+mod run;
 mod schema;
 mod serve;
 mod shared;
 mod signals;
-mod store;
 mod supervisor;
 mod teller;
 
@@ -36,7 +38,7 @@ use chaos_engine::kube::{Caller, Clients};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use args::{LogFormat, OperatorArgs};
+pub use args::{LogFormat, OperatorArgs, ProberArgs};
 
 use shared::Shared;
 
@@ -50,7 +52,7 @@ const AGENT: &str = concat!("chaos-operator/", env!("CARGO_PKG_VERSION"));
 /// # Errors
 /// No cluster is configured, or the address to serve on is taken.
 pub async fn run(args: OperatorArgs, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-    args.init_logs();
+    args.common().init_logs();
     let config = kube::Config::infer().await.context("failed to find the cluster to operate on")?;
     let clients = Clients::new(config, AGENT)?;
     run_on(clients, args, shutdown).await
@@ -65,8 +67,8 @@ pub async fn run_on(
     args: OperatorArgs,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(args.listen_address()).await.with_context(|| {
-        format!("failed to listen on {}; hint: choose another with --listen", args.listen_address())
+    let listener = tokio::net::TcpListener::bind(args.common().listen_address()).await.with_context(|| {
+        format!("failed to listen on {}; hint: choose another with --listen", args.common().listen_address())
     })?;
     tracing::info!(address = %listener.local_addr()?, identity = %args.identity(), "operator starts");
     let stop = CancellationToken::new();
@@ -76,6 +78,7 @@ pub async fn run_on(
     background.spawn(signals::follow_switch(shared.clone()));
     background.spawn(signals::follow_schema(shared.clone()));
     background.spawn(permitted::follow(shared.clone()));
+    background.spawn(signals::follow_hold(shared.clone()));
     background.spawn(serve::serve(listener, shared.clone()));
     let (leading, is_leader) = watch::channel(!args.leader_election());
     let election = args.leader_election().then(|| {
@@ -83,7 +86,7 @@ pub async fn run_on(
         let store = ClusterLease::new(Caller::new(shared.clients.write.clone()), &config);
         tokio::spawn(Election::new(config, store).run(leading, stop.child_token()))
     });
-    supervisor::supervise(&shared, args.watched_namespace(), is_leader, shutdown).await;
+    supervisor::supervise(&shared, args.common().watched_namespace(), is_leader, shutdown).await;
     // The monkeys are at rest: only now may somebody else take over.
     stop.cancel();
     if let Some(election) = election {

@@ -1,11 +1,15 @@
 //! What `chaos install` puts on a cluster, besides the CRDs: namespace, permissions, stop switch, operator. The files under
 //! `deploy/` are written from here, and a test holds them equal. Pure: whoever calls writes files or applies.
 
+mod prober;
+
 use chaos_core::api::{labels, switch};
 use serde_json::{Value, json};
 
 use crate::admission;
 use crate::grants::{self, Role};
+
+pub use prober::NAME as PROBER;
 
 /// The image of the operator.
 pub const IMAGE: &str = "chaos.dispatch.dev/chaos:dev";
@@ -38,7 +42,7 @@ pub fn for_environment(environment: &str) -> Vec<(String, String)> {
 /// The same for a cluster of several machines: what `overlays/real` makes of the base.
 pub fn for_cluster(installation: &Installation<'_>) -> Vec<(String, String)> {
     let mut files = base(installation);
-    files.push(("network-policy.yaml".to_owned(), vec![network_policy()]));
+    files.push(("network-policy.yaml".to_owned(), vec![network_policy(), prober::network_policy()]));
     render(files)
 }
 
@@ -66,14 +70,14 @@ pub const REPLICAS: u32 = 2;
 pub fn files() -> Vec<(String, String)> {
     let mut files = all();
     let resources = base(&Installation::default()).into_iter().map(|(name, _)| name).filter(|name| name != SWITCH_FILE);
-    let crds = ["crds/chaosmonkeys.yaml", "crds/experiments.yaml"].map(str::to_owned);
-    let names: Vec<_> = crds.into_iter().chain(resources).collect();
+    let crds = chaos_core::schema::crd_files().into_iter().map(|(name, _)| name);
+    let names: Vec<_> = crds.chain(resources).collect();
     files.extend(render(vec![
         ("kustomization.yaml".to_owned(), vec![kustomization(json!({"resources": names}))]),
         ("switch/kustomization.yaml".to_owned(), vec![kustomization(json!({"resources": ["switch.yaml"]}))]),
         ("overlays/demo/kustomization.yaml".to_owned(), vec![demo()]),
         ("overlays/real/kustomization.yaml".to_owned(), vec![real()]),
-        ("overlays/real/network-policy.yaml".to_owned(), vec![network_policy()]),
+        ("overlays/real/network-policy.yaml".to_owned(), vec![network_policy(), prober::network_policy()]),
         (
             "overlays/delete-mode/kustomization.yaml".to_owned(),
             vec![kustomization(json!({"resources": ["rbac.yaml"]}))],
@@ -86,10 +90,11 @@ pub fn files() -> Vec<(String, String)> {
 fn base(installation: &Installation<'_>) -> Vec<File> {
     vec![
         ("namespace.yaml".to_owned(), vec![namespace(installation.environment)]),
-        ("rbac.yaml".to_owned(), rbac()),
-        ("admission.yaml".to_owned(), admission::policies()),
+        ("rbac.yaml".to_owned(), rbac().into_iter().chain(prober::rbac()).collect()),
+        ("admission.yaml".to_owned(), admission::policies().into_iter().chain(prober::admission()).collect()),
         (SWITCH_FILE.to_owned(), vec![stop_switch()]),
         ("operator.yaml".to_owned(), vec![deployment(installation), disruption_budget()]),
+        ("prober.yaml".to_owned(), prober::objects(installation.image)),
     ]
 }
 
@@ -133,6 +138,8 @@ fn rbac() -> Vec<Value> {
         bind("ClusterRoleBinding", "ClusterRole", NAME),
         role("ClusterRole", &format!("{NAME}-nodes"), Role::Nodes),
         bind("ClusterRoleBinding", "ClusterRole", &format!("{NAME}-nodes")),
+        role("ClusterRole", &format!("{NAME}-runs"), Role::Runs),
+        bind("ClusterRoleBinding", "ClusterRole", &format!("{NAME}-runs")),
         role("Role", NAME, Role::Own),
         bind("RoleBinding", "Role", NAME),
     ]

@@ -20,7 +20,8 @@ pub(crate) struct Metrics {
     errors: Family<ReasonLabel, Counter>,
     next_kill: Family<MonkeyLabel, Gauge<f64, AtomicU64>>,
     leader: Gauge,
-    monkeys: Gauge,
+    objects: Family<KindLabel, Gauge>,
+    verdicts: Family<VerdictLabel, Counter>,
     switch_running: Gauge,
     permissions_missing: Gauge,
     recovery: Histogram,
@@ -39,6 +40,16 @@ struct ReasonLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    outcome: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MonkeyLabel {
     namespace: String,
     monkey: String,
@@ -54,7 +65,8 @@ impl Metrics {
             errors: Family::default(),
             next_kill: Family::default(),
             leader: Gauge::default(),
-            monkeys: Gauge::default(),
+            objects: Family::default(),
+            verdicts: Family::default(),
             switch_running: Gauge::default(),
             permissions_missing: Gauge::default(),
             recovery: Histogram::new(exponential_buckets(0.05, 2.0, 14)),
@@ -81,7 +93,8 @@ impl Metrics {
             self.next_kill.clone(),
         );
         r.register("chaos_leader", "1 while this process is the one that works", self.leader.clone());
-        r.register("chaos_monkeys", "ChaosMonkeys that this process works on", self.monkeys.clone());
+        r.register("chaos_objects", "Objects that this process works on, by kind", self.objects.clone());
+        r.register("chaos_runs", "ExperimentRuns that ended, by what came out", self.verdicts.clone());
         r.register(
             "chaos_switch_running",
             "1 while the stop switch of the cluster says Running",
@@ -153,8 +166,14 @@ impl Metrics {
         self.leader.set(i64::from(leads));
     }
 
-    pub(crate) fn works_on(&self, monkeys: usize) {
-        self.monkeys.set(i64::try_from(monkeys).unwrap_or(i64::MAX));
+    pub(crate) fn works_on(&self, kind: &str, objects: usize) {
+        let label = KindLabel { kind: kind.to_owned() };
+        self.objects.get_or_create(&label).set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+
+    /// A run ended. Outcomes are those of verdicts.
+    pub(crate) fn judged(&self, outcome: &str) {
+        self.verdicts.get_or_create(&VerdictLabel { outcome: outcome.to_owned() }).inc();
     }
 
     pub(crate) fn switch_is_running(&self, running: bool) {

@@ -10,7 +10,7 @@ use chaos_core::model::{Heartbeat, Monkey, Tenure};
 use chaos_core::validate::{self, Meta};
 use chaos_engine::drive::drive;
 use chaos_engine::kill::{ClusterAccess, KillWorld};
-use chaos_engine::kube::{Environment, Happening};
+use chaos_engine::kube::{Environment, Happening, StatusStore, StoreError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,6 @@ use crate::conditions::{self, Facts};
 use crate::keeper::{Parts, StatusKeeper, basis, names, reference};
 use crate::shared::Shared;
 use crate::signals::Pulse;
-use crate::store::{StatusStore, StoreError};
 
 /// Pause before starting over after a failure: doubled up to the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
@@ -85,7 +84,8 @@ async fn stint(
 ) -> Result<Stint, StoreError> {
     let began = Instant::now();
     let (namespace, name) = names(seen);
-    let mut store = StatusStore::open(shared.reads(), shared.writes(), namespace, name).await?;
+    let mut store: StatusStore<ChaosMonkey> =
+        StatusStore::open(shared.reads(), shared.writes(), namespace, name).await?;
     let fresh = store.object().clone();
     if fresh.metadata.deletion_timestamp.is_some() || fresh.metadata.uid != seen.metadata.uid {
         return Ok(Stint::Idle);
@@ -127,7 +127,11 @@ async fn stint(
 }
 
 /// Writes our name into the status: whoever drove this monkey before cannot write it any more, and without that kills nothing.
-async fn claim(shared: &Shared, store: &mut StatusStore, monkey: &Monkey) -> Result<ChaosMonkeyStatus, StoreError> {
+async fn claim(
+    shared: &Shared,
+    store: &mut StatusStore<ChaosMonkey>,
+    monkey: &Monkey,
+) -> Result<ChaosMonkeyStatus, StoreError> {
     let mut status = store.status();
     let is_edited = status.observed_generation != store.object().metadata.generation;
     // A standing monkey that gave up starts again when somebody has looked at it, and changed it.
@@ -140,7 +144,7 @@ async fn claim(shared: &Shared, store: &mut StatusStore, monkey: &Monkey) -> Res
 }
 
 /// Says in the status that the spec is not valid. A plan made from an older one is void.
-async fn refuse(shared: &Shared, store: &mut StatusStore, why: &str) -> Result<(), StoreError> {
+async fn refuse(shared: &Shared, store: &mut StatusStore<ChaosMonkey>, why: &str) -> Result<(), StoreError> {
     let mut status = store.status();
     let object = store.object().clone();
     status.upcoming.clear();

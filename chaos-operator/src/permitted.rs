@@ -69,6 +69,13 @@ impl Permissions {
         self.tell(|grant| grant.to_kill && !matches!(grant.role, Role::Nodes | Role::Delete))
     }
 
+    /// What no run can do without.
+    pub(crate) fn lacks_for_runs(&self) -> Option<Lack> {
+        self.tell(|grant| {
+            grant.role == Role::Runs || (grant.to_kill && !matches!(grant.role, Role::Nodes | Role::Delete))
+        })
+    }
+
     fn tell(&self, is_meant: impl Fn(&Grant) -> bool) -> Option<Lack> {
         let missing = match self {
             Self::Unknown(why) => return Some(("PermissionsUnknown", why.clone())),
@@ -85,6 +92,7 @@ impl Permissions {
 fn concerns(grant: &Grant, spec: &ChaosMonkeySpec) -> bool {
     let kill = &spec.fault.pod_kill;
     match (grant.role, grant.resource) {
+        (Role::Runs, _) => false,
         (Role::Delete, _) => kill.mode == KillMode::Delete,
         (Role::Nodes, _) => {
             let groups = matches!(kill.group, GroupBy::Zone | GroupBy::Node);
@@ -150,7 +158,7 @@ async fn is_allowed(caller: &Caller, shared: &Shared, grant: &Grant, verb: &str)
     let namespace = match grant.role {
         Role::Own => Some(shared.namespace.clone()),
         Role::Nodes => None,
-        Role::Cluster | Role::Delete => shared.watched.clone(),
+        Role::Cluster | Role::Runs | Role::Delete => shared.watched.clone(),
     };
     let attributes = ResourceAttributes {
         namespace,

@@ -1,15 +1,14 @@
-//! Whether the schema that the cluster serves for `ChaosMonkeys` is the one this operator was built with. A server prunes the
+//! Whether the schemas that the cluster serves for our kinds are the ones this operator was built with. A server prunes the
 //! fields that its schema does not know, so with another schema a missing field may be one that was meant to keep pods alive.
 
-use chaos_core::api::{ChaosMonkey, GROUP, VERSION};
+use chaos_core::api::{ChaosMonkey, Experiment, ExperimentRun, GROUP, VERSION};
 use chaos_core::schema::structural;
 use chaos_engine::kube::{CallError, Caller};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 use serde_json::{Map, Value, json};
 
 use crate::shared::SchemaState;
-
-const KIND: &str = "ChaosMonkey";
 
 /// Reads the served schema and compares it with ours.
 pub(crate) async fn check(caller: &Caller) -> SchemaState {
@@ -25,18 +24,26 @@ fn unknown(error: &CallError) -> SchemaState {
     SchemaState::Unknown(format!("{error}{hint}"))
 }
 
+/// The first kind that differs decides.
 fn compare(document: &Value) -> SchemaState {
+    let kinds = [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd()];
+    let states = kinds.iter().map(|crd| compare_kind(document, crd));
+    states.into_iter().find(|state| *state != SchemaState::Same).unwrap_or(SchemaState::Same)
+}
+
+fn compare_kind(document: &Value, crd: &CustomResourceDefinition) -> SchemaState {
+    let kind = &crd.spec.names.kind;
     let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
     let is_ours = |schema: &&Value| {
         let kinds = schema.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
-        kinds.into_iter().flatten().any(|kind| kind["group"] == GROUP && kind["kind"] == KIND)
+        kinds.into_iter().flatten().any(|known| known["group"] == GROUP && known["kind"] == kind.as_str())
     };
     let Some(served) = schemas.and_then(|schemas| schemas.values().find(is_ours)) else {
-        return SchemaState::Unknown(format!("{KIND} is not served"));
+        return SchemaState::Unknown(format!("{kind} is not served"));
     };
-    let own = structural(&ChaosMonkey::crd());
+    let own = structural(crd);
     let spec = |schema: &Value| shape(schema.pointer("/properties/spec").unwrap_or(&Value::Null));
-    match first_difference("spec", &spec(&own), &spec(served)) {
+    match first_difference(&format!("{kind}.spec"), &spec(&own), &spec(served)) {
         None => SchemaState::Same,
         Some(difference) => {
             SchemaState::Other(format!("{difference}; hint: `chaos install` installs the schema of this version"))
@@ -88,11 +95,17 @@ fn first_difference(path: &str, own: &Value, served: &Value) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn document(change: impl FnOnce(&mut Value)) -> Value {
-        let mut schema = structural(&ChaosMonkey::crd());
-        schema["x-kubernetes-group-version-kind"] = json!([{"group": GROUP, "version": VERSION, "kind": KIND}]);
-        change(&mut schema);
-        json!({"components": {"schemas": {"some.reversed.ChaosMonkey": schema}}})
+    fn document(change: impl Fn(&mut Value)) -> Value {
+        let schemas = [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd()].map(|crd| {
+            let kind = crd.spec.names.kind.clone();
+            let mut schema = structural(&crd);
+            schema["x-kubernetes-group-version-kind"] = json!([{"group": GROUP, "version": VERSION, "kind": kind}]);
+            if kind == "ExperimentRun" {
+                change(&mut schema);
+            }
+            (format!("some.reversed.{kind}"), schema)
+        });
+        json!({"components": {"schemas": Map::from_iter(schemas)}})
     }
 
     #[test]
@@ -105,15 +118,15 @@ mod tests {
     #[test]
     fn a_missing_field_and_a_missing_requirement_are_told() {
         let pruned = document(|schema| {
-            schema["properties"]["spec"]["properties"].as_object_mut().unwrap().remove("suspend");
+            schema["properties"]["spec"]["properties"].as_object_mut().unwrap().remove("control");
         });
         assert!(
-            matches!(compare(&pruned), SchemaState::Other(why) if why.contains("spec.suspend is ours, but is not served"))
+            matches!(compare(&pruned), SchemaState::Other(why) if why.contains("ExperimentRun.spec.control is ours, but is not served"))
         );
         let lax = document(|schema| {
             schema["properties"]["spec"].as_object_mut().unwrap().remove("required");
         });
-        assert!(matches!(compare(&lax), SchemaState::Other(why) if why.contains("spec.required")));
+        assert!(matches!(compare(&lax), SchemaState::Other(why) if why.contains("ExperimentRun.spec.required")));
     }
 
     #[test]

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use chaos_core::api::{ExperimentRun, KillRecord, SkipRecord};
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, Clients, EventSink, Happening};
+use chaos_engine::run::operated::{Announcer, Hold};
+use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -36,12 +39,14 @@ pub(crate) struct Shared {
     pub permissions: watch::Sender<Permissions>,
     /// A call was refused: the permissions may be other ones now.
     pub refused: Notify,
+    /// Why nothing may be killed at present, made of the two above.
+    pub hold: watch::Sender<Option<Hold>>,
     events: mpsc::Sender<Happening>,
     started: Instant,
     alive_at: AtomicU64,
 }
 
-/// Whether the served schema of `ChaosMonkeys` is ours.
+/// Whether the served schemas of our kinds are ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SchemaState {
     /// It could not be read yet.
@@ -59,8 +64,8 @@ impl Shared {
         let shared = Self {
             clients,
             namespace: args.operator_namespace().to_owned(),
-            watched: args.watched_namespace().map(str::to_owned),
-            identity: args.identity().to_owned(),
+            watched: args.common().watched_namespace().map(str::to_owned),
+            identity: args.identity(),
             instance: format!("{}/{}", args.identity(), uuid::Uuid::new_v4().simple()),
             metrics: Metrics::new(),
             stop,
@@ -69,6 +74,7 @@ impl Shared {
             permissions: watch::channel(Permissions::Unknown("the permissions have not been asked for yet".to_owned()))
                 .0,
             refused: Notify::new(),
+            hold: watch::channel(Some(Hold { may_pass: true, message: "nothing has been read yet".to_owned() })).0,
             events,
             started: Instant::now(),
             alive_at: AtomicU64::new(0),
@@ -99,5 +105,29 @@ impl Shared {
     /// Seconds since the supervisor last was not stuck.
     pub(crate) fn silent_for(&self) -> u64 {
         self.started.elapsed().as_secs().saturating_sub(self.alive_at.load(Ordering::Relaxed))
+    }
+}
+
+impl Announcer for Shared {
+    fn killed(&self, run: &ExperimentRun, kill: &KillRecord) {
+        self.metrics.killed(kill.outcome);
+        let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
+        let (pod, outcome, message) = (&kill.victim.pod, kill.outcome, kill.message.as_deref());
+        tracing::info!(namespace, run = name, strike = kill.strike, pod, ?outcome, message, "kill");
+        self.tell(Happening::of_kill(kill, &run.object_ref(&())));
+    }
+
+    fn skipped(&self, run: &ExperimentRun, skip: &SkipRecord) {
+        self.metrics.skipped(&skip.reason);
+        let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
+        let (group, reason, message) = (&skip.group, &skip.reason, &skip.message);
+        tracing::info!(namespace, run = name, strike = skip.strike, group, reason, message, "skip");
+        self.tell(Happening::of_skip(skip, &run.object_ref(&())));
+    }
+
+    fn again(&self, run: &ExperimentRun, kills: &[KillRecord], skips: &[SkipRecord]) {
+        let reference = run.object_ref(&());
+        kills.iter().for_each(|kill| self.tell(Happening::of_kill(kill, &reference)));
+        skips.iter().for_each(|skip| self.tell(Happening::of_skip(skip, &reference)));
     }
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use chaos_core::api::ClockReading;
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, read_switch};
+use chaos_engine::run::operated::Hold;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::conditions;
+use crate::permitted::Permissions;
 use crate::schema;
 use crate::shared::{SchemaState, Shared};
 
@@ -58,6 +61,35 @@ pub(crate) async fn follow_schema(shared: Arc<Shared>) {
             (false, _) => {}
         }
         sleep(pause).await;
+    }
+}
+
+/// Makes of switch, schema and permissions whether a run may kill.
+pub(crate) async fn follow_hold(shared: Arc<Shared>) {
+    let (mut switch, mut schema) = (shared.switch.subscribe(), shared.schema.subscribe());
+    let mut permissions = shared.permissions.subscribe();
+    loop {
+        let hold = {
+            let (schema, switch) = (schema.borrow_and_update(), *switch.borrow_and_update());
+            let permissions = permissions.borrow_and_update();
+            let unknown = matches!(*schema, SchemaState::Unknown(_))
+                || switch == SwitchState::Unreadable
+                || matches!(*permissions, Permissions::Unknown(_));
+            let why =
+                conditions::hold_all(&schema, switch).or_else(|| permissions.lacks_for_runs().map(|(_, why)| why));
+            why.map(|message| Hold { may_pass: unknown, message })
+        };
+        shared.hold.send_if_modified(|known| {
+            let changed = *known != hold;
+            known.clone_from(&hold);
+            changed
+        });
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            _ = switch.changed() => {}
+            _ = schema.changed() => {}
+            _ = permissions.changed() => {}
+        }
     }
 }
 

@@ -1,11 +1,13 @@
-//! Watches the `ChaosMonkeys` and keeps one task for each while this process leads.
+//! Watches our objects and keeps one task for each while this process leads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos_core::api::ChaosMonkey;
+use chaos_core::api::{ChaosMonkey, ExperimentRun};
+use chaos_engine::kube::Tended;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use kube::runtime::WatchStreamExt as _;
@@ -15,15 +17,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::monkey::tend;
 use crate::shared::Shared;
+use crate::{monkey, run};
 
 /// How often the supervisor shows that it is not stuck.
 const BEAT: Duration = Duration::from_secs(5);
 /// How long tasks may take to finish what they have in hand.
 const REST_WITHIN: Duration = Duration::from_secs(8);
 
-/// Works until `shutdown` resolves; afterwards no monkey is worked on any more.
+/// Works until `shutdown` resolves; afterwards nothing is worked on any more.
 pub(crate) async fn supervise(
     shared: &Arc<Shared>,
     namespace: Option<&str>,
@@ -32,18 +34,18 @@ pub(crate) async fn supervise(
 ) {
     let mut shutdown = std::pin::pin!(shutdown);
     let mut tick = tokio::time::interval(BEAT);
-    let mut work: Option<Work> = None;
+    let mut work: Option<AllWork> = None;
     loop {
         let leads = *leading.borrow_and_update();
         shared.metrics.leads(leads);
         match (leads, work.take()) {
-            (true, None) => work = Some(Work::begin(shared, namespace)),
+            (true, None) => work = Some(AllWork::begin(shared, namespace)),
             (false, Some(old)) => old.end().await,
             (_, kept) => work = kept,
         }
         let news = async {
             match &mut work {
-                Some(work) => work.watch.next().await,
+                Some(work) => work.next().await,
                 None => std::future::pending().await,
             }
         };
@@ -57,11 +59,7 @@ pub(crate) async fn supervise(
             () = &mut shutdown => break,
             () = elected => {}
             _ = tick.tick() => shared.beat(),
-            event = news => {
-                if let Some(work) = &mut work {
-                    work.take(event);
-                }
-            }
+            () = news => {}
         }
     }
     if let Some(work) = work {
@@ -70,32 +68,66 @@ pub(crate) async fn supervise(
     shared.metrics.leads(false);
 }
 
-/// The monkeys that are worked on.
-struct Work {
+/// Everything that is worked on.
+struct AllWork {
+    monkeys: Work<ChaosMonkey>,
+    runs: Work<ExperimentRun>,
+}
+
+impl AllWork {
+    fn begin(shared: &Arc<Shared>, namespace: Option<&str>) -> Self {
+        Self {
+            monkeys: Work::begin(shared, namespace, |shared, object, rest| {
+                Box::pin(monkey::tend(shared, object, rest))
+            }),
+            runs: Work::begin(shared, namespace, |shared, object, rest| Box::pin(run::tend(shared, object, rest))),
+        }
+    }
+
+    /// Takes in what a watch brought next.
+    async fn next(&mut self) {
+        tokio::select! {
+            event = self.monkeys.watch.next() => self.monkeys.take(event),
+            event = self.runs.watch.next() => self.runs.take(event),
+        }
+    }
+
+    async fn end(self) {
+        tokio::join!(self.monkeys.end(), self.runs.end());
+    }
+}
+
+/// Looks after one object until it is gone or the token is cancelled.
+type Tend<K> = fn(Arc<Shared>, watch::Receiver<Arc<K>>, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The objects of one kind that are worked on.
+struct Work<K> {
     shared: Arc<Shared>,
-    watch: BoxStream<'static, Result<Event<ChaosMonkey>, watcher::Error>>,
-    tended: BTreeMap<String, Tended>,
+    tend: Tend<K>,
+    watch: BoxStream<'static, Result<Event<K>, watcher::Error>>,
+    tended: BTreeMap<String, TendedObject<K>>,
     /// Objects of the list that is just being read: what is not among them is gone.
     listed: BTreeSet<String>,
     rest: CancellationToken,
 }
 
-/// One monkey and its task.
-struct Tended {
-    object: watch::Sender<Arc<ChaosMonkey>>,
+/// One object and its task.
+struct TendedObject<K> {
+    object: watch::Sender<Arc<K>>,
     task: JoinHandle<()>,
 }
 
-impl Work {
-    fn begin(shared: &Arc<Shared>, namespace: Option<&str>) -> Self {
+impl<K: Tended + std::fmt::Debug> Work<K> {
+    fn begin(shared: &Arc<Shared>, namespace: Option<&str>, tend: Tend<K>) -> Self {
         let client = shared.clients.read.clone();
-        let api: Api<ChaosMonkey> = match namespace {
+        let api: Api<K> = match namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
         let watch = watcher::watcher(api, watcher::Config::default()).default_backoff().boxed();
         Self {
             shared: shared.clone(),
+            tend,
             watch,
             tended: BTreeMap::new(),
             listed: BTreeSet::new(),
@@ -104,7 +136,7 @@ impl Work {
     }
 
     /// Takes in what the watch brought.
-    fn take(&mut self, event: Option<Result<Event<ChaosMonkey>, watcher::Error>>) {
+    fn take(&mut self, event: Option<Result<Event<K>, watcher::Error>>) {
         match event {
             Some(Ok(Event::Init)) => self.listed.clear(),
             Some(Ok(Event::InitApply(object))) => {
@@ -122,22 +154,22 @@ impl Work {
             }
             Some(Err(error)) => {
                 self.shared.metrics.failed("Watch");
-                tracing::warn!(%error, "the watch of ChaosMonkeys broke; it is taken up again");
+                tracing::warn!(%error, kind = %K::kind(&()), "a watch broke; it is taken up again");
             }
             None => {}
         }
-        self.shared.metrics.works_on(self.tended.len());
+        self.shared.metrics.works_on(&K::kind(&()), self.tended.len());
     }
 
-    fn apply(&mut self, object: ChaosMonkey) {
+    fn apply(&mut self, object: K) {
         let uid = object.uid().unwrap_or_default();
         let object = Arc::new(object);
         if let Some(tended) = self.tended.get(&uid).filter(|tended| !tended.task.is_finished()) {
             tended.object.send_replace(object);
         } else {
             let (sender, receiver) = watch::channel(object);
-            let task = tokio::spawn(tend(self.shared.clone(), receiver, self.rest.clone()));
-            self.tended.insert(uid, Tended { object: sender, task });
+            let task = tokio::spawn((self.tend)(self.shared.clone(), receiver, self.rest.clone()));
+            self.tended.insert(uid, TendedObject { object: sender, task });
         }
     }
 

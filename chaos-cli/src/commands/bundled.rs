@@ -9,7 +9,7 @@ pub(crate) const SUPERVISE: &str = "__supervise";
 /// First argument: a role of the dispatch stack.
 pub(crate) const DISPATCH: &str = "dispatch";
 /// What the image of the dispatch stack is called in manifests.
-const DISPATCH_IMAGE: &str = "dispatch.local/stack:dev";
+pub(crate) const DISPATCH_IMAGE: &str = "dispatch.local/stack:dev";
 
 /// Runs a carried program, if the first argument names one.
 pub(crate) fn dispatch(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {

@@ -111,6 +111,18 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
             schedule: Some(monkey.schedule),
             killer: Subject::Operator,
         },
+        Manifest::Run(Some(run)) => Aim {
+            policy: Policy::operator(run.namespace.clone(), api::switch::NAMESPACE),
+            kill: run.experiment.fault.kill().clone(),
+            limits: run.experiment.limits,
+            target: run.experiment.target,
+            schedule: None,
+            killer: Subject::Operator,
+        },
+        Manifest::Run(None) => {
+            let error = anyhow::anyhow!("this run only names an Experiment; hint: give the file of that one");
+            return Err(Failure::invalid(error));
+        }
         Manifest::Load(_) => {
             let message =
                 format!("{source} holds a LoadTest, which kills nobody; hint: give an Experiment or a ChaosMonkey");

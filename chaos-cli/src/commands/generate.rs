@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, SchemaArgs};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -11,8 +11,13 @@ pub(super) fn crds() -> Result<Exit, Failure> {
     Ok(Exit::OK)
 }
 
-pub(super) fn schema() -> Result<Exit, Failure> {
-    output::data(&chaos_core::schema::experiment_json_schema());
+pub(super) fn schema(args: &SchemaArgs) -> Result<Exit, Failure> {
+    let schema = if args.result {
+        chaos_core::schema::result_json_schema()
+    } else {
+        chaos_core::schema::experiment_json_schema()
+    };
+    output::data(&schema);
     Ok(Exit::OK)
 }
 

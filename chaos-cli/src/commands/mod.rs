@@ -6,8 +6,11 @@ pub(crate) mod bundled;
 pub(crate) mod cluster;
 #[cfg(feature = "bundled")]
 mod demo;
+mod diff;
 mod explain;
 mod generate;
+mod image;
+mod in_cluster;
 mod install;
 mod load;
 mod operator;
@@ -38,13 +41,16 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Cluster(args) => cluster::cluster(global, args).await,
         Command::Report(args) => report::report(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Diff(args) => diff::diff(&args),
         Command::Stop(args) => switch::set(global, &args, switch::Wanted::Stopped).await,
         Command::Resume(args) => switch::set(global, &args, switch::Wanted::Running).await,
         Command::Install(args) => install::install(global, &args).await,
         Command::Uninstall(args) => install::uninstall(global, &args).await,
+        Command::Image(args) => image::image(&args),
         Command::Crds => generate::crds(),
-        Command::Schema => generate::schema(),
+        Command::Schema(args) => generate::schema(&args),
         Command::Operator(args) => operator::operator(args).await,
+        Command::Prober(args) => operator::prober(args).await,
         Command::Completions { shell } => generate::completions(shell),
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chaos_core::model::Policy;
-use chaos_core::plan::{Plan, PlanRequest, plan as work_out};
+use chaos_core::plan::{ClaimPlan, OutageBound, Plan, PlanRequest, plan as work_out};
 use chaos_engine::kube::Clients;
-use chaos_engine::run::{Surroundings, read_population};
+use chaos_engine::run::read_population;
 use comfy_table::{Table, presets};
 
 use crate::cli::{Format, Global, PlanArgs};
@@ -24,7 +24,7 @@ pub(super) async fn plan(global: &Global, args: PlanArgs) -> Result<Exit, Failur
     let clients = Clients::new(target.config.clone(), "chaos").map_err(Failure::could_not_run)?;
     let mut refused = false;
     for experiment in &experiments {
-        let population = read_population(&clients, &Surroundings::default(), experiment).await;
+        let population = read_population(&clients, &crate::config::surroundings(&target)?, experiment).await;
         let population = population.map_err(Failure::could_not_run)?;
         let request = PlanRequest {
             experiment,
@@ -103,29 +103,76 @@ fn strikes(plan: &Plan) -> String {
         plan.strikes.iter().take(5).map(|strike| format!("{:.1} s", strike.after_seconds)).collect();
     let last = plan.strikes.last().map_or(0.0, |strike| strike.after_seconds);
     format!(
-        "{} of {} strikes fit into the fault phase (least: {}); the first at {}, the last at {last:.1} s",
+        "{} of {} strikes fit into the fault phase (least: {}); the first at {}, the last at {last:.1} s\n\
+         a run takes about {:.1} minutes, {:.1} at most (and the recovery of the last kill)",
         plan.strikes.len(),
         plan.strikes_target,
         plan.strikes_min,
-        first.join(", ")
+        first.join(", "),
+        plan.expected_seconds / 60.0,
+        plan.longest_seconds / 60.0
     )
 }
 
 fn claims(plan: &Plan) -> String {
-    let mut lines = Vec::new();
-    for claim in &plan.claims {
-        let needed = claim.kills_needed.map_or("none".to_owned(), |kills| kills.to_string());
-        lines.push(format!("{}: {}\n  a pass proves: {}", claim.probe, claim.promise, claim.proves));
-        lines.push(format!("  exposed kills needed if none goes wrong: {needed}; planned: {}", claim.kills_planned));
-        if let Some(slack) = claim.slack {
-            lines.push(format!("  the planned kills still pass with {slack} lost"));
-        }
-        let power: Vec<String> = claim.power.iter().map(power).collect();
-        if !power.is_empty() {
-            lines.push(format!("  probability of a pass: {}", power.join(", ")));
-        }
+    plan.claims.iter().map(claim).collect::<Vec<_>>().join("\n\n")
+}
+
+fn claim(claim: &ClaimPlan) -> String {
+    let needed = claim.kills_needed.map_or("none".to_owned(), |kills| kills.to_string());
+    let mut lines = vec![
+        format!("{}: {}\n  a pass proves: {}", claim.probe, claim.promise, claim.proves),
+        format!(
+            "  requests: about {} planned, {} needed; one kill may cost {:.3} on average",
+            claim.requests_planned, claim.requests_needed, claim.budget_per_kill
+        ),
+        format!("  exposed kills needed if none goes wrong: {needed}; planned: {}", claim.kills_planned),
+    ];
+    lines.extend(claim.slack.map(|slack| format!("  the planned kills still pass with {slack} lost")));
+    let worst = claim.worst_loss_provable.map_or_else(
+        || "for no worst loss the promise itself".to_owned(),
+        |worst| format!("the promise itself for a worst loss of up to {worst}"),
+    );
+    lines.push(format!(
+        "  {} kills without loss certify {:.1} % harmless kills, and {worst}",
+        claim.kills_planned,
+        // Rounded down: what is printed is certified.
+        (claim.harmless_share_provable * 1_000.0).floor() / 10.0
+    ));
+    let by_loss: Vec<String> =
+        claim.kills_by_worst_loss.iter().map(|row| format!("{} for {}", row.kills, row.worst_loss)).collect();
+    if !by_loss.is_empty() {
+        lines.push(format!("  kills without loss that a worst loss takes: {}", by_loss.join(", ")));
     }
+    let power: Vec<String> = claim.power.iter().map(power).collect();
+    if !power.is_empty() {
+        lines.push(format!("  probability of a pass: {}", power.join(", ")));
+    }
+    lines.extend(claim.by_design.as_ref().map(by_design));
+    lines.extend(claim.budget_30d.map(|budget| {
+        format!(
+            "  budget of 30 days: {:.0} of {} requests may be bad; this run may use {:.3} % of that",
+            budget.allowed,
+            budget.requests,
+            budget.share_of_run * 100.0
+        )
+    }));
     lines.join("\n")
+}
+
+fn by_design(bound: &OutageBound) -> String {
+    format!(
+        "  by declaration {:.4} % fail by design, {:.4} % may: (1/N)(D/T)(1-r) with N = {} ({}), D = {:.3} s, T = {:.2} s, r = {:.0} %; D \
+         may be {:.3} s",
+        bound.unavailability * 100.0,
+        bound.allowed * 100.0,
+        bound.pods,
+        bound.workload,
+        bound.detection_seconds,
+        bound.every_seconds,
+        bound.rescued * 100.0,
+        bound.detection_allowed_seconds
+    )
 }
 
 fn power(power: &chaos_core::plan::Power) -> String {

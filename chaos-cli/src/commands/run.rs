@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use chaos_core::model::Experiment;
+use chaos_core::model::{Experiment, Policy};
+use chaos_core::plan::{self, PlanRequest};
 use chaos_core::record::{Event, Started, StopCause};
 use chaos_core::result::RunResult;
 use chaos_core::verdict::{self, ExitCode, JudgeSpec, NotStarted};
 use chaos_engine::journal::JournalWriter;
 use chaos_engine::recorder::Recorder;
 use chaos_engine::report::terminal;
-use chaos_engine::run::{self, Prepared, RunOrder, Surroundings, Unfit};
+use chaos_engine::run::{self, Prepared, RunOrder, Unfit};
 use chaos_engine::{clock::RunClock, journal::Redactor};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -23,7 +24,7 @@ use crate::context::Target;
 use crate::exit::{Exit, Failure};
 use crate::progress::Shown;
 use crate::signals::Asked;
-use crate::{files, output, signals};
+use crate::{config, files, output, signals};
 
 /// One experiment to be run.
 pub(crate) struct Job<'a> {
@@ -70,22 +71,21 @@ async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked:
     super::orphans::say(&target, &args.out.out, experiments().map(|(_, experiment)| experiment)).await;
     for (file, experiment) in experiments() {
         let interrupted = *asked.borrow();
+        let job = Job {
+            target: &target,
+            experiment: experiment.clone(),
+            source: &file.source,
+            text: &file.text,
+            seed: args.seed,
+            attempt: args.attempt,
+            out: &args.out,
+            environment: Vec::new(),
+            asked: asked.clone(),
+        };
         let run = match interrupted {
             Some(signal) => Err(Failure::stopped(anyhow::anyhow!("{signal} came before it was started"))),
-            None => {
-                run_job(Job {
-                    target: &target,
-                    experiment: experiment.clone(),
-                    source: &file.source,
-                    text: &file.text,
-                    seed: args.seed,
-                    attempt: args.attempt,
-                    out: &args.out,
-                    environment: Vec::new(),
-                    asked: asked.clone(),
-                })
-                .await
-            }
+            None if args.in_cluster => super::in_cluster::run_job(job).await,
+            None => run_job(job).await,
         };
         results.push(run.unwrap_or_else(|failure| {
             failure.report();
@@ -121,8 +121,9 @@ pub(crate) fn told(out: &OutArgs, results: &[RunResult]) -> Exit {
 pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     let experiment = Arc::new(job.experiment.clone());
     let seed = job.seed.or(experiment.seed).unwrap_or_else(|| i64::from(rand::random::<u32>()));
-    let around = Surroundings::default();
+    let around = config::surroundings(job.target)?;
     let prepared = run::prepare(&job.target.config, &around, &experiment).await.map_err(unfit)?;
+    feasible(&experiment, &prepared, seed)?;
     let run_id = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
     let folder = files::run_folder(&job.out.out, &experiment.name, &run_id)?;
     let journal = JournalWriter::create(&folder.join(files::JOURNAL)).context("failed to start the journal")?;
@@ -149,6 +150,22 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     Ok(result)
 }
 
+/// Refuses what arithmetic rules out on this cluster with this seed, with the numbers, and tells what else speaks against it.
+fn feasible(experiment: &Experiment, prepared: &Prepared, seed: i64) -> Result<(), Failure> {
+    let population = &*prepared.population;
+    let policy = Policy::cli(experiment.namespace.clone());
+    let plan = plan::plan(&PlanRequest { experiment, policy: &policy, population, seed, now: population.taken_at });
+    let (forbids, beware): (Vec<_>, Vec<_>) = plan.objections.iter().partition(|objection| objection.forbids);
+    for objection in beware {
+        output::warn(&objection.message);
+    }
+    if forbids.is_empty() {
+        return Ok(());
+    }
+    let messages: Vec<&str> = forbids.iter().map(|objection| objection.message.as_str()).collect();
+    Err(Failure::invalid(anyhow::anyhow!("{}", messages.join("; "))).hint("`chaos plan` shows all of it"))
+}
+
 /// Closes the journal. A run whose evidence could not be kept was stopped by that, whatever it had shown.
 async fn kept(recorder: &Recorder, clock: RunClock, judge: &JudgeSpec, result: RunResult) -> RunResult {
     recorder.record(Event::Finished { at: clock.now(), exit_code: result.verdict.exit_code.code() });
@@ -163,6 +180,7 @@ async fn kept(recorder: &Recorder, clock: RunClock, judge: &JudgeSpec, result: R
 fn unfit(unfit: Unfit) -> Failure {
     match unfit {
         Unfit::OutOfReach(_) => Failure::could_not_run(unfit),
+        Unfit::Invalid(_) => Failure::invalid(unfit),
         Unfit::Refused(_) => Failure::refused(unfit),
         Unfit::NoVictim(_) => Failure::invalid_run(unfit),
     }
@@ -190,13 +208,13 @@ async fn execute(job: &Job<'_>, running: Running) -> RunResult {
         experiment,
         judge: judge.clone(),
         seed,
-        config: job.target.config.clone(),
-        client: job.target.client.clone(),
+        clients: job.target.clients.clone(),
         namespaces: prepared.namespaces(),
         environment: prepared.population.environment.clone(),
         clock,
         recorder: recorder.clone(),
         asked: job.asked.clone(),
+        guards: prepared.guards,
         progress,
     };
     run::execute(order, prepared.probes).await;
@@ -215,6 +233,7 @@ fn started(job: &Job<'_>, run_id: &str, seed: i64, clock: &RunClock) -> Started 
         run_id: run_id.to_owned(),
         started_at: clock.started_at(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
+        tool_digest: own_digest(),
         manifest: job.text.to_owned(),
         experiment: job.experiment.name.clone(),
         manifest_source: job.source.to_owned(),
@@ -271,6 +290,7 @@ fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunA
         run_id: String::new(),
         started_at: Timestamp::now(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
+        tool_digest: None,
         manifest: file.text.clone(),
         experiment: spec.name.clone(),
         manifest_source: file.source.clone(),
@@ -285,4 +305,13 @@ fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunA
 
 fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 of this program's file. A build without optimisation is large and hashes slowly: it is nobody's release.
+fn own_digest() -> Option<String> {
+    if cfg!(debug_assertions) {
+        return None;
+    }
+    let program = std::fs::read(std::env::current_exe().ok()?).ok()?;
+    Some(Sha256::digest(program).iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -76,6 +76,19 @@ pub struct Slo {
     /// Requests of the service in 30 days: the run's share of the budget is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per30d: Option<u64>,
+    /// What a killed pod costs by design: a promise that this rules out is refused before the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<DeclaredOutage>,
+}
+
+/// What a killed pod costs by design.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeclaredOutage {
+    /// How long a dead pod goes on getting its share of the requests.
+    pub detection: Duration,
+    /// The share of those requests that retries rescue.
+    pub rescued: Percent,
 }
 
 /// What a pass must prove: exactly one of the fields.
@@ -124,11 +137,33 @@ pub struct CertifiedAvailability {
 /// What stops a run early: exactly one of the fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("has(self.burnRate)").message("give burnRate"))]
+#[x_kube(validation = Rule::new("has(self.burnRate) != has(self.alert)").message("give exactly one of burnRate, alert"))]
 pub struct Guard {
     /// The error budget burns too fast on both windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burn_rate: Option<BurnRate>,
+    /// An alert of a Prometheus fires, or cannot be read for longer than `limits.maxBlind`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<AlertGuard>,
+}
+
+/// Alert guard: any firing alert that all matchers select stops the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.source) != has(self.url)").message("give exactly one of source, url"))]
+pub struct AlertGuard {
+    /// A named source of the CLI's (or operator's) configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// A literal URL; for the CLI only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Labels of the alert, as PromQL: `alertname="RidesLost"`, `severity=~"page|critical"`.
+    #[schemars(length(min = 1, max = 20))]
+    pub matchers: Vec<String>,
+    /// A source that takes longer did not answer.
+    #[serde(default = "super::probe::five_seconds")]
+    pub timeout: Duration,
 }
 
 /// Burn-rate guard: the same factor on both windows, both full, at least 10 failures in at least 3 kills.

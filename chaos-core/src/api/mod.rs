@@ -9,10 +9,13 @@ mod http;
 mod load;
 mod monkey;
 mod probe;
+mod run;
+mod run_status;
 mod target;
 
 pub use experiment::{
-    BurnRate, CertifiedAvailability, Evidence, Experiment, ExperimentSpec, Guard, HarmlessKills, Observed, Phases, Slo,
+    AlertGuard, BurnRate, CertifiedAvailability, DeclaredOutage, Evidence, Experiment, ExperimentSpec, Guard,
+    HarmlessKills, Observed, Phases, Slo,
 };
 pub use fault::{
     Distribution, Every, Fault, GroupBy, KillMode, Limits, MonkeyFault, PodKill, StandingFault, StandingPodKill,
@@ -29,7 +32,12 @@ pub use monkey::{
 };
 pub use probe::{
     CommandProbe, Condition, ConditionStatus, Expect, GrpcProbe, InvariantsProbe, KubernetesProbe, Probe,
-    PrometheusProbe, TcpProbe, When,
+    PrometheusProbe, QueryRange, TcpProbe, When,
+};
+pub use run::{Approval, ApprovalPolicy, ExperimentRef, ExperimentRun, ExperimentRunSpec, RunControl, RunOverrides};
+pub use run_status::{
+    EvidenceRecord, ExclusionCount, ExperimentRunStatus, ProberStage, ProbingOrder, ResolvedRun, RunClaim, RunKill,
+    RunKiller, RunPhase, RunProbe, RunProgress, RunVerdict, StopRecord, StrikePreview,
 };
 pub use target::{NameFilter, NamespaceFilter, NodeFilter, OwnerKindFilter, Target, WorkloadRef};
 
@@ -52,6 +60,8 @@ pub mod labels {
     pub const ENVIRONMENT: &str = "chaos.dispatch.dev/environment";
     /// On objects that a run made (budget leases, run-owned monkeys): the run's id.
     pub const RUN: &str = "chaos.dispatch.dev/run";
+    /// On ConfigMaps with the evidence of a run: who wrote it, `operator` or `prober`.
+    pub const EVIDENCE: &str = "chaos.dispatch.dev/evidence";
     /// Annotation on a namespace, value `"true"`: chaos stops in this namespace.
     pub const STOP: &str = "chaos.dispatch.dev/stop";
 }

@@ -18,7 +18,7 @@ use crate::units::Duration;
 #[kube(printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"))]
 #[kube(printcolumn(name = "Kills", type_ = "integer", json_path = ".status.kills"))]
 #[kube(printcolumn(name = "Skipped", type_ = "integer", json_path = ".status.skips"))]
-#[kube(printcolumn(name = "Next", type_ = "date", json_path = ".status.nextAt"))]
+#[kube(printcolumn(name = "Next", type_ = "string", json_path = ".status.nextAt"))]
 #[kube(printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"))]
 #[kube(printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -15,7 +15,7 @@ use crate::units::Duration;
 #[x_kube(validation = Rule::new("[has(self.http), has(self.prometheus), has(self.kubernetes), has(self.command), has(self.tcp), has(self.grpc), has(self.invariants)].exists_one(given, given)").message("give exactly one of http, prometheus, kubernetes, command, tcp, grpc, invariants"))]
 #[x_kube(validation = Rule::new("has(self.http) == has(self.slo)").message("http probes have an slo, and no other kind has"))]
 #[x_kube(validation = Rule::new("!(has(self.prometheus) || has(self.command) || (has(self.kubernetes) && (has(self.kubernetes.jsonPath) || has(self.kubernetes.selector)))) || has(self.expect)").message("prometheus, command and kubernetes probes (but for a condition of one object) need expect"))]
-#[x_kube(validation = Rule::new("self.attempts == 1 || has(self.prometheus) || has(self.kubernetes) || has(self.invariants) || (has(self.command) && self.when == 'Before')").message("several attempts would heal an outage here"))]
+#[x_kube(validation = Rule::new("!has(self.attempts) || self.attempts == 1 || has(self.prometheus) || has(self.kubernetes) || has(self.invariants) || (has(self.command) && self.when == 'Before')").message("several attempts would heal an outage here"))]
 #[x_kube(validation = Rule::new("!has(self.http) || !has(self.initialDelay)").message("http probes begin with the run"))]
 #[x_kube(validation = Rule::new("!(has(self.http) || has(self.invariants)) || !has(self.expect)").message("http and invariants probes have no expect"))]
 #[x_kube(validation = Rule::new("!has(self.http) || self.when == 'Continuous'").message("http probes look continuously"))]
@@ -89,14 +89,34 @@ pub struct PrometheusProbe {
     /// A literal URL; for the CLI only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The query. It must give exactly one value.
+    /// The query. It must give exactly one value; with `range` one at each point.
     #[schemars(length(min = 1, max = 8_192))]
     pub query: String,
+    /// Look back over a span and judge the value at each of its points; a point without one is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<QueryRange>,
+    /// An answer that rests on samples older than this is an error; `0s` does not ask.
+    #[serde(default = "two_minutes")]
+    pub max_age: Duration,
+    /// Time between two scrapes of what the query reads, where the server cannot be asked for it: a rate needs two in its
+    /// window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape_interval: Option<Duration>,
     /// Time between two looks.
     pub every: Duration,
     /// A source that takes longer did not answer.
     #[serde(default = "five_seconds")]
     pub timeout: Duration,
+}
+
+/// A span of points in time, which ends at the look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QueryRange {
+    /// How far back.
+    pub over: Duration,
+    /// From one point to the next.
+    pub step: Duration,
 }
 
 /// The state of objects of the cluster, asked at a fixed interval: a field or a condition of one, or how many there are.
@@ -275,7 +295,11 @@ fn one_second() -> Duration {
     Duration::from_secs(1)
 }
 
-fn five_seconds() -> Duration {
+fn two_minutes() -> Duration {
+    Duration::from_secs(120)
+}
+
+pub(super) fn five_seconds() -> Duration {
     Duration::from_secs(5)
 }
 

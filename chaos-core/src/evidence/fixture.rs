@@ -218,6 +218,7 @@ fn started() -> Started {
         experiment: "riders".into(),
         started_at: "2026-11-23T12:00:00Z".parse().unwrap(),
         tool: "chaos 0.1.0".into(),
+        tool_digest: None,
         manifest: "kind: Experiment\n".into(),
         manifest_source: "riders.yaml".into(),
         manifest_digest: "00".into(),

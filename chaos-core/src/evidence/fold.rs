@@ -225,7 +225,7 @@ impl RawLoad<'_> {
 }
 
 /// When an event happened, as far as it says.
-fn instant(event: &Event) -> RunTime {
+pub fn instant(event: &Event) -> RunTime {
     match event {
         Event::Planned { at, .. }
         | Event::Phase { at, .. }

@@ -199,6 +199,7 @@ impl Play {
             terminating: false,
             mirror: false,
             priority_class: None,
+            template: None,
         };
         Population {
             taken_at: self.now,

@@ -49,6 +49,7 @@ pub(crate) fn population(pods: u32) -> Population {
                 terminating: false,
                 mirror: false,
                 priority_class: None,
+                template: None,
             })
             .collect(),
         nodes: Some(

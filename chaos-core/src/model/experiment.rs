@@ -24,7 +24,7 @@ pub struct Experiment {
     /// Upper bounds.
     pub limits: Limits,
     /// What stops the run early.
-    pub guards: Vec<BurnRate>,
+    pub guards: Vec<Guard>,
     /// The seed in force; absent: to be drawn.
     pub seed: Option<i64>,
 }
@@ -91,6 +91,17 @@ pub struct Slo {
     pub evidence: Evidence,
     /// Requests of the service in 30 days, if the share of that budget is to be told.
     pub requests_per_30d: Option<u64>,
+    /// What a killed pod costs by design, if that is declared.
+    pub declared: Option<DeclaredOutage>,
+}
+
+/// What a killed pod costs by design, by declaration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DeclaredOutage {
+    /// How long a dead pod goes on getting its share of the requests; above zero.
+    pub detection: Duration,
+    /// The share of those requests that retries rescue.
+    pub rescued: Percent,
 }
 
 /// One promised share of requests.
@@ -129,6 +140,27 @@ pub enum Evidence {
         /// Where that number comes from.
         source: String,
     },
+}
+
+/// What stops a run early.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Guard {
+    /// The error budget of a probe burns too fast.
+    BurnRate(BurnRate),
+    /// An alert fires.
+    Alert(AlertGuard),
+}
+
+/// A guard: any firing alert that is selected.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct AlertGuard {
+    /// Who is asked.
+    pub source: super::PrometheusSource,
+    /// The matchers as written; they parse.
+    pub matchers: Vec<String>,
+    /// A source that takes longer did not answer.
+    pub timeout: Duration,
 }
 
 /// A guard: the error budget of a probe burns too fast on both windows.

@@ -8,13 +8,17 @@ mod load;
 mod monkey;
 mod policy;
 mod probe;
+mod run;
 mod selector;
 mod target;
 
 pub use crate::api::{
-    Arrival, Distribution, GroupBy, HttpVersion, KillMode, Limits, Mode, Phases, Strikes, WorkloadRef,
+    Arrival, Distribution, GroupBy, HttpVersion, KillMode, Limits, Mode, Phases, QueryRange, Strikes, WorkloadRef,
 };
-pub use experiment::{BurnRate, ClaimSpec, Every, Evidence, Experiment, Fault, MonkeyPlan, PodKill, Slo};
+pub use experiment::{
+    AlertGuard, BurnRate, ClaimSpec, DeclaredOutage, Every, Evidence, Experiment, Fault, Guard, MonkeyPlan, PodKill,
+    Slo,
+};
 pub use http::{BodyCheck, Endpoint, Extract, HeaderCheck, HttpLoad, HttpProbe, HttpStep, Source, Success};
 pub use load::{Flow, LoadTest};
 pub use monkey::{Blackout, DayOfWeek, Heartbeat, Kill, Minute, Monkey, Schedule, Tenure, Window};
@@ -23,5 +27,6 @@ pub use probe::{
     CommandProbe, Condition, Expectation, GrpcProbe, InvariantsProbe, KubernetesProbe, Moment, Patience, Probe,
     ProbeKind, PrometheusProbe, PrometheusSource, Question, TcpProbe,
 };
+pub use run::Run;
 pub use selector::{Operator, Requirement, Selector};
 pub use target::{Kinds, NamePattern, Names, NamespaceScope, Target};

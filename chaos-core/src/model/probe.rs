@@ -4,6 +4,8 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use super::{Endpoint, HttpProbe, Selector};
+use crate::api::QueryRange;
+use crate::promql::Facts;
 use crate::units::Duration;
 
 /// One probe.
@@ -76,6 +78,14 @@ pub struct PrometheusProbe {
     pub source: PrometheusSource,
     /// The query; it parses.
     pub query: String,
+    /// What it rests on.
+    pub facts: Facts,
+    /// The span whose points are judged; absent: the value for now.
+    pub range: Option<QueryRange>,
+    /// An answer that rests on older samples is an error; absent: not asked.
+    pub max_age: Option<Duration>,
+    /// Declared time between two scrapes.
+    pub scrape_interval: Option<Duration>,
     /// A source that takes longer did not answer.
     pub timeout: Duration,
     /// When it looks.

@@ -1,6 +1,7 @@
 //! What a run would do, before it does anything: who may be hit and who may not, when the kills would come, whether they can
 //! prove what is claimed, and what permissions it takes. It asks the same functions as the run itself and decides nothing.
 
+mod arithmetic;
 mod objections;
 mod permissions;
 mod power;
@@ -13,14 +14,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use arithmetic::OutageBound;
 pub use objections::{Objection, ObjectionReason};
 pub use permissions::{Permission, of_killer};
-pub use power::{ClaimPlan, Power};
+pub use power::{Budget30d, ClaimPlan, KillsForLoss, Power};
 pub use schedule::ExpectedStrike;
 
 use crate::digest::sha256_hex;
 use crate::eligible::eligible;
-use crate::model::{Experiment, Policy};
+use crate::model::{Experiment, Fault, Policy};
 use crate::population::{PodFacts, Population};
 use crate::record::Excluded;
 use crate::victims;
@@ -60,6 +62,10 @@ pub struct Plan {
     pub groups: BTreeMap<String, usize>,
     /// The strikes that fit into the fault phase, with the instants of this seed.
     pub strikes: Vec<ExpectedStrike>,
+    /// How long a run takes on average, in seconds: baseline, all strikes, recovery.
+    pub expected_seconds: f64,
+    /// How long it takes at most, in seconds, without the recovery of the last kill and the winding down.
+    pub longest_seconds: f64,
     /// Strikes planned.
     pub strikes_target: u32,
     /// Fewer than this are inconclusive.
@@ -123,16 +129,34 @@ pub fn plan(request: &PlanRequest<'_>) -> Plan {
             .collect(),
         excluded,
         groups: groups.members.iter().map(|(group, pods)| (group.clone(), pods.len())).collect(),
-        claims: power::claims(experiment),
         objections: objections::objections(experiment, population, &groups, strikes.len()),
+        claims: power::claims(experiment, population, &groups),
+        expected_seconds: seconds(experiment, expected_fault(experiment, &groups)),
+        longest_seconds: seconds(experiment, experiment.phases.fault.as_secs_f64()),
         permissions: permissions::needed(experiment, population),
         strikes_target: experiment.fault.strikes().target,
         strikes_min: experiment.fault.strikes().min,
         strikes,
         digest: String::new(),
     };
+    plan.objections.extend(objections::ruled_out(&plan.claims));
     plan.digest = digest(&plan);
     plan
+}
+
+fn seconds(experiment: &Experiment, fault: f64) -> f64 {
+    experiment.phases.baseline.as_secs_f64() + fault + experiment.phases.recovery.as_secs_f64()
+}
+
+/// The mean time that all strikes take.
+fn expected_fault(experiment: &Experiment, groups: &victims::Groups<'_>) -> f64 {
+    let streams = match experiment.fault {
+        Fault::PodKill(_) => 1,
+        Fault::Monkey(_) => groups.members.len().max(1),
+    };
+    let mean =
+        f64::from(experiment.fault.strikes().target) * experiment.fault.every().mean.as_secs_f64() / streams as f64;
+    mean.min(experiment.phases.fault.as_secs_f64())
 }
 
 fn digest(plan: &Plan) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::power::ClaimPlan;
 use crate::model::{Experiment, Fault, KillMode};
 use crate::population::{PodFacts, Population, WorkloadFacts};
 use crate::victims::Groups;
@@ -35,6 +36,41 @@ pub enum ObjectionReason {
     NoDisruptionAllowed,
     /// A rollout is under way now.
     RolloutInProgress,
+    /// By what is declared of a killed pod, more requests fail than the promise allows.
+    RuledOutByDesign,
+    /// Fewer requests are planned than the promise can be seen in.
+    TooFewRequests,
+}
+
+/// Promises that arithmetic rules out.
+pub(super) fn ruled_out(claims: &[ClaimPlan]) -> Vec<Objection> {
+    let mut found = Vec::new();
+    for claim in claims {
+        if let Some(bound) = claim.by_design.as_ref().filter(|bound| bound.is_ruled_out()) {
+            let message = format!(
+                "{}: with {} pods of {}, a kill of it every {:.2} s, {:.3} s until a dead pod gets no request any more and {:.1} % \
+                 of requests rescued, {:.4} % fail by design, and {:.4} % may; it takes {:.3} s or less",
+                claim.probe,
+                bound.pods,
+                bound.workload,
+                bound.every_seconds,
+                bound.detection_seconds,
+                bound.rescued * 100.0,
+                bound.unavailability * 100.0,
+                bound.allowed * 100.0,
+                bound.detection_allowed_seconds
+            );
+            found.push(Objection { reason: ObjectionReason::RuledOutByDesign, forbids: true, message });
+        }
+        if claim.requests_planned < claim.requests_needed {
+            let message = format!(
+                "{}: about {} requests are planned, and {} cannot be seen in fewer than {}",
+                claim.probe, claim.requests_planned, claim.promise, claim.requests_needed
+            );
+            found.push(Objection { reason: ObjectionReason::TooFewRequests, forbids: false, message });
+        }
+    }
+    found
 }
 
 /// All of them.

@@ -97,3 +97,71 @@ fn a_window_that_is_too_short_for_the_seed_is_told() {
     assert!(found.iter().any(|plan| reasons(plan) == [(ObjectionReason::WindowTooShort, false)]));
     assert!(found.iter().any(|plan| reasons(plan).is_empty()));
 }
+
+#[test]
+fn a_plan_says_what_its_kills_can_prove_and_how_long_it_takes() {
+    let plan = planned(&experiment(|text| text), &population(3), 7);
+    let claim = &plan.claims[0];
+    // 61 kills 850 ms apart and 10 s of recovery at 100/s.
+    assert!(claim.requests_planned.abs_diff(6_185) <= 1, "{}", claim.requests_planned);
+    assert_eq!(claim.requests_needed, 1_000);
+    assert!((claim.budget_per_kill - 6.185 / 61.0).abs() < 1e-9);
+    assert!((claim.harmless_share_provable - 0.05f64.powf(1.0 / 61.0)).abs() < 1e-12);
+    assert_eq!(claim.worst_loss_provable, Some(2));
+    let of = |loss: u64| claim.kills_by_worst_loss.iter().find(|row| row.worst_loss == loss).unwrap().kills;
+    assert!(of(2) <= 61 && of(4) > 61, "{:?}", claim.kills_by_worst_loss);
+    assert!((plan.expected_seconds - (8.0 + 61.0 * 0.85 + 10.0)).abs() < 1e-9);
+    assert!((plan.longest_seconds - 138.0).abs() < 1e-9);
+    assert_eq!((claim.by_design.clone(), claim.budget_30d), (None, None));
+}
+
+#[test]
+fn a_promise_that_a_killed_pod_breaks_by_design_is_ruled_out_with_the_numbers() {
+    let declared = |detection: &str, rescued: &str| {
+        let slo = format!(
+            "      slo:\n        requestsPer30d: 10000000\n        declared: {{detection: {detection}, rescued: {rescued}}}\n"
+        );
+        planned(&experiment(|text| text.replacen("      slo:\n", &slo, 1)), &population(3), 7)
+    };
+    // Three pods of one workload, a kill every 0.85 s: U = 1/3 · D/0.85 · (1 − r) of at most 0.1 %.
+    let ruled_out = declared("100ms", "90%");
+    let bound = ruled_out.claims[0].by_design.clone().unwrap();
+    assert!((bound.unavailability - 0.1 / 0.85 / 3.0 * 0.1).abs() < 1e-9, "{bound:?}");
+    assert!((bound.detection_allowed_seconds - 0.001 * 3.0 * 0.85 / 0.1).abs() < 1e-9, "{bound:?}");
+    assert_eq!((bound.pods, bound.workload.as_str()), (3, "Deployment/trips"));
+    assert_eq!(reasons(&ruled_out), [(ObjectionReason::RuledOutByDesign, true)]);
+    assert!(
+        ruled_out.is_refused() && ruled_out.objections[0].message.contains("0.3922 % fail by design"),
+        "{:?}",
+        ruled_out.objections
+    );
+    assert_eq!(reasons(&declared("100ms", "98%")), []);
+    assert_eq!(reasons(&declared("20ms", "90%")), []);
+    let budget = ruled_out.claims[0].budget_30d.unwrap();
+    assert!((budget.allowed - 10_000.0).abs() < 1e-6 && (budget.share_of_run - 6.185 / 10_000.0).abs() < 1e-9);
+}
+
+#[test]
+fn the_published_example_of_the_bound_comes_out() {
+    // N = 3, T = 60 s, r = 0: D = 1 s costs 0.556 %, 0.1 s 0.056 %, 10 ms 0.006 %; 99.9 % allows 180 ms.
+    for (detection, percent) in [("1s", 0.5556), ("100ms", 0.0556), ("10ms", 0.0056)] {
+        let slow = experiment(|text| {
+            text.replace("meanTimeBetweenKills: 850ms", "meanTimeBetweenKills: 60s")
+                .replace("fault: 120s", "fault: 6000s")
+                .replacen(
+                    "      slo:\n",
+                    &format!("      slo:\n        declared: {{detection: {detection}, rescued: 0%}}\n"),
+                    1,
+                )
+        });
+        let bound = planned(&slow, &population(3), 7).claims[0].by_design.clone().unwrap();
+        assert!((bound.unavailability * 100.0 - percent).abs() < 1e-4, "{bound:?}");
+        assert!((bound.detection_allowed_seconds - 0.18).abs() < 1e-9, "{bound:?}");
+    }
+}
+
+#[test]
+fn too_few_requests_for_a_promise_are_told_before() {
+    let few = experiment(|text| text.replace("rate: 100/s", "rate: 2/s"));
+    assert_eq!(reasons(&planned(&few, &population(3), 7)), [(ObjectionReason::TooFewRequests, false)]);
+}

@@ -61,6 +61,7 @@ fn started(seed: i64) -> Started {
         run_id: "run-1".into(),
         started_at: NOW,
         tool: String::new(),
+        tool_digest: None,
         manifest: MANIFEST.into(),
         experiment: "e".into(),
         manifest_source: "e.yaml".into(),

@@ -114,6 +114,8 @@ pub struct RunInfo {
     pub duration_us: u64,
     /// Version of the tool.
     pub tool: String,
+    /// SHA-256 of its file, in hex; absent for builds without optimisation.
+    pub tool_digest: Option<String>,
     /// Context, server and version of the cluster.
     pub cluster: String,
     /// Other facts that may matter.
@@ -232,6 +234,20 @@ pub struct PlanFacts {
     pub eligible: Vec<PlannedPod>,
     /// Pods that might not, and why.
     pub excluded: Vec<ExcludedPod>,
+    /// Images of the pods that might be killed, each once.
+    pub images: Vec<ImageUsed>,
+}
+
+/// An image that pods of a workload ran.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageUsed {
+    /// `Kind/name` of the top controller.
+    pub workload: String,
+    /// As the template names it.
+    pub image: String,
+    /// What it was resolved to: a digest as a rule.
+    pub image_id: Option<String>,
 }
 
 /// A pod that might be killed.

@@ -11,6 +11,7 @@ mod tests;
 pub use recovering::Recovering;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Experiment;
@@ -64,13 +65,15 @@ pub enum RunState {
     WindingDown {
         /// What is to be done next.
         next: WindDown,
+        /// Why the run ends early, if it does: the cause must survive a crash before it is noted.
+        stop: Option<StopCause>,
     },
     /// Through.
     Finished,
 }
 
 /// Steps of the wind-down, in this order, each done whatever became of the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum WindDown {
     /// No more kills.
     StopKiller,
@@ -84,18 +87,23 @@ pub enum WindDown {
 
 /// What is known when a step is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact that is seen by itself")]
 pub struct RunView {
     /// The baseline (or a `Before` probe) says that the system is not steady, or a probe could not answer, so that the run
     /// can prove nothing: nothing may be killed then.
     pub unsteady: bool,
     /// A continuous probe has not answered yet, and its time to do so is not up: too early to kill.
     pub unanswered: bool,
+    /// What was measured up to the end of the baseline is not known yet (probes elsewhere report now and then).
+    pub unmeasured: bool,
     /// The killer has nothing left to do (all strikes done, or it may do no more).
     pub killer_done: bool,
     /// The oldest kill whose replacement is not Ready yet: when it was made, and which pod.
     pub unrecovered: Option<(Timestamp, String)>,
     /// Since when the cluster cannot be seen, and why.
     pub blind: Option<(Timestamp, String)>,
+    /// Since when a source of alerts that guards the run cannot be read, and why.
+    pub unguarded: Option<(Timestamp, String)>,
     /// Something asks the run to end early. The first cause stands.
     pub stop: Option<StopCause>,
 }
@@ -124,6 +132,26 @@ pub enum RunAction {
     AskAfter,
     /// Remove what the run made on the cluster.
     CleanUp,
+}
+
+impl RunState {
+    /// The action that was decided together with this state. After a crash it may or may not have been performed, so whoever
+    /// takes a run up again performs it once more; a world that is taken up again must take that well.
+    pub fn pending(&self) -> Option<RunAction> {
+        Some(match self {
+            Self::New => return None,
+            Self::Asking => RunAction::StartProbes,
+            Self::Baseline { .. } => RunAction::AskBefore,
+            Self::Fault { ceiling } => RunAction::StartKiller { until: *ceiling },
+            Self::Settling { .. } => RunAction::StopKiller,
+            Self::Recovery { .. } => RunAction::BeginRecovery,
+            Self::WindingDown { next: WindDown::StopKiller, stop: Some(cause) } => RunAction::NoteStop(cause.clone()),
+            Self::WindingDown { next: WindDown::StopKiller | WindDown::StopProbes, .. } => RunAction::StopKiller,
+            Self::WindingDown { next: WindDown::AskAfter, .. } => RunAction::StopProbes,
+            Self::WindingDown { next: WindDown::CleanUp, .. } => RunAction::AskAfter,
+            Self::Finished => RunAction::CleanUp,
+        })
+    }
 }
 
 impl RunMachine {

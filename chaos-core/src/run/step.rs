@@ -12,6 +12,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The baseline is not prolonged for longer than this to hear a probe's first answer: longer than any probe may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(630);
+/// How much longer than its length the baseline may last for what was measured in it to be reported.
+const REPORT_WITHIN: Duration = Duration::from_secs(20);
 
 type RunStep = Step<RunState, RunAction>;
 
@@ -37,33 +39,37 @@ impl Machine for RunMachine {
 
 fn step(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp) -> RunStep {
     if let Some(cause) = early_end(spec, state, view, now) {
-        return act(RunState::WindingDown { next: WindDown::StopKiller }, RunAction::NoteStop(cause));
+        let state = RunState::WindingDown { next: WindDown::StopKiller, stop: Some(cause.clone()) };
+        return act(state, RunAction::NoteStop(cause));
     }
-    match state {
+    match &within(spec, state, now) {
         RunState::New => act(RunState::Asking, RunAction::StartProbes),
         RunState::Asking => act(RunState::Baseline { until: after(now, spec.baseline) }, RunAction::AskBefore),
-        RunState::Baseline { until } if now < *until => wait(state.clone(), *until),
+        kept @ RunState::Baseline { until } if now < *until => wait(kept.clone(), *until),
         RunState::Baseline { .. } if view.unsteady => {
-            act(RunState::WindingDown { next: WindDown::AskAfter }, RunAction::StopProbes)
+            act(RunState::WindingDown { next: WindDown::AskAfter, stop: None }, RunAction::StopProbes)
         }
-        RunState::Baseline { until } if view.unanswered && now < after(*until, ANSWER_WITHIN) => {
-            wait(state.clone(), after(now, LOOK_AGAIN))
+        kept @ RunState::Baseline { until } if view.unanswered && now < after(*until, ANSWER_WITHIN) => {
+            wait(kept.clone(), after(now, LOOK_AGAIN))
         }
+        kept @ RunState::Baseline { .. } if view.unmeasured => wait(kept.clone(), after(now, LOOK_AGAIN)),
         RunState::Baseline { .. } => {
             let ceiling = after(now, spec.fault_ceiling);
             act(RunState::Fault { ceiling }, RunAction::StartKiller { until: ceiling })
         }
-        RunState::Fault { ceiling } if now < *ceiling && !view.killer_done => {
-            wait(state.clone(), (*ceiling).min(after(now, LOOK_AGAIN)))
+        kept @ RunState::Fault { ceiling } if now < *ceiling && !view.killer_done => {
+            wait(kept.clone(), (*ceiling).min(after(now, LOOK_AGAIN)))
         }
         RunState::Fault { .. } => act(RunState::Settling { since: now }, RunAction::StopKiller),
-        RunState::Settling { .. } if view.unrecovered.is_some() => wait(state.clone(), after(now, LOOK_AGAIN)),
+        kept @ RunState::Settling { .. } if view.unrecovered.is_some() => wait(kept.clone(), after(now, LOOK_AGAIN)),
         RunState::Settling { .. } => {
             act(RunState::Recovery { until: after(now, spec.recovery) }, RunAction::BeginRecovery)
         }
-        RunState::Recovery { until } if now < *until => wait(state.clone(), (*until).min(after(now, LOOK_AGAIN))),
-        RunState::Recovery { .. } => act(RunState::WindingDown { next: WindDown::StopProbes }, RunAction::StopKiller),
-        RunState::WindingDown { next } => wind_down(*next),
+        kept @ RunState::Recovery { until } if now < *until => wait(kept.clone(), (*until).min(after(now, LOOK_AGAIN))),
+        RunState::Recovery { .. } => {
+            act(RunState::WindingDown { next: WindDown::StopProbes, stop: None }, RunAction::StopKiller)
+        }
+        RunState::WindingDown { next, stop } => wind_down(*next, stop.as_ref()),
         RunState::Finished => Step { state: RunState::Finished, next: Next::Done },
     }
 }
@@ -83,6 +89,19 @@ fn early_end(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp
     {
         return Some(StopCause::Blind { message: format!("the cluster was out of sight for {span}: {cause}") });
     }
+    if let RunState::Baseline { until } = state
+        && view.unmeasured
+        && let Some(span) = overdue(*until, REPORT_WITHIN)
+    {
+        return Some(StopCause::Probes {
+            message: format!("what was measured in the baseline was not told {span} after its end"),
+        });
+    }
+    if let Some((since, cause)) = &view.unguarded
+        && let Some(span) = overdue(*since, spec.max_blind)
+    {
+        return Some(StopCause::Guard { message: format!("no alert could be read for {span}: {cause}") });
+    }
     if let Some((since, pod)) = &view.unrecovered
         && let Some(span) = overdue(*since, spec.recover_within)
     {
@@ -93,12 +112,24 @@ fn early_end(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp
     None
 }
 
-fn wind_down(next: WindDown) -> RunStep {
+fn wind_down(next: WindDown, stop: Option<&StopCause>) -> RunStep {
+    let then = |next| RunState::WindingDown { next, stop: stop.cloned() };
     match next {
-        WindDown::StopKiller => act(RunState::WindingDown { next: WindDown::StopProbes }, RunAction::StopKiller),
-        WindDown::StopProbes => act(RunState::WindingDown { next: WindDown::AskAfter }, RunAction::StopProbes),
-        WindDown::AskAfter => act(RunState::WindingDown { next: WindDown::CleanUp }, RunAction::AskAfter),
+        WindDown::StopKiller => act(then(WindDown::StopProbes), RunAction::StopKiller),
+        WindDown::StopProbes => act(then(WindDown::AskAfter), RunAction::StopProbes),
+        WindDown::AskAfter => act(then(WindDown::CleanUp), RunAction::AskAfter),
         WindDown::CleanUp => act(RunState::Finished, RunAction::CleanUp),
+    }
+}
+
+/// The state with ends that are no further away than their phases are long: a clock that was set back, or another
+/// operator's clock that is behind, must not stretch a phase.
+fn within(spec: &RunMachine, state: &RunState, now: Timestamp) -> RunState {
+    match state {
+        RunState::Baseline { until } => RunState::Baseline { until: (*until).min(after(now, spec.baseline)) },
+        RunState::Fault { ceiling } => RunState::Fault { ceiling: (*ceiling).min(after(now, spec.fault_ceiling)) },
+        RunState::Recovery { until } => RunState::Recovery { until: (*until).min(after(now, spec.recovery)) },
+        other => other.clone(),
     }
 }
 

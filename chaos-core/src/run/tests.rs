@@ -119,6 +119,18 @@ fn a_kill_that_does_not_recover_stops_the_run() {
 }
 
 #[test]
+fn a_guard_that_cannot_be_read_stops_the_run_only_after_max_blind() {
+    let unguarded = |from: u64, to: u64| {
+        play(move |second| RunView {
+            unguarded: (from..to).contains(&second).then(|| (at(from), "timeout".to_owned())),
+            ..RunView::default()
+        })
+    };
+    assert!(!kinds(&unguarded(20, 49)).iter().any(|(_, name)| name == "NoteStop"));
+    assert!(kinds(&unguarded(20, 90)).contains(&(50, "NoteStop".to_owned())));
+}
+
+#[test]
 fn a_cluster_out_of_sight_stops_the_run_only_after_max_blind() {
     let blind = |from: u64, to: u64| {
         play(move |second| RunView {

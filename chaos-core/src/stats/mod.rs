@@ -5,6 +5,7 @@ mod betting;
 mod binomial;
 mod bounded_mean;
 mod planning;
+mod two_samples;
 
 #[cfg(test)]
 mod tests;
@@ -14,5 +15,6 @@ pub use binomial::{at_least, at_most, clopper_pearson_lower, clopper_pearson_upp
 pub use bounded_mean::{hoeffding_bentkus, kl};
 pub use planning::{
     AvailabilityTerms, HarmlessTerms, bad_kills_allowed, kills_for_availability, kills_for_harmless, loss_allowed,
-    power_of_availability, power_of_harmless,
+    power_of_availability, power_of_harmless, share_provable, worst_loss_provable,
 };
+pub use two_samples::{fisher, holm, permutation};

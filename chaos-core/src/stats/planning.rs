@@ -46,6 +46,22 @@ pub fn kills_for_availability(terms: AvailabilityTerms, total: u64) -> Option<u6
     if open { least(1, |kills| hoeffding_bentkus(total, terms.max, kills, terms.budget) <= terms.alpha) } else { None }
 }
 
+/// The largest declared worst loss with which so many kills without any loss certify the claim: `M` for `K`. `None`: not even
+/// the least that is above the budget.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; `as` saturates")]
+pub fn worst_loss_provable(budget: f64, alpha: f64, kills: u64) -> Option<u64> {
+    let least = budget.floor() as u64 + 1;
+    let certified = |over: u64| hoeffding_bentkus(0, least + over, kills, budget) <= alpha;
+    // Without loss p = (1 − b/M)^K ≤ α, so no M above −K·b/ln α + b can be certified.
+    let most = (kills as f64 * budget / -alpha.ln() + budget).ceil() as u64;
+    if kills == 0 || budget <= 0.0 { None } else { largest(most, certified).map(|over| least + over) }
+}
+
+/// The largest share of kills that so many kills without a bad one certify as harmless.
+pub fn share_provable(alpha: f64, kills: u64) -> f64 {
+    if kills == 0 { 0.0 } else { alpha.powf(1.0 / kills as f64) }
+}
+
 /// The largest total loss over `kills` kills with which the claim is certified; `None`: not even with none.
 pub fn loss_allowed(terms: AvailabilityTerms, kills: u64) -> Option<u64> {
     let certified = |total: u64| hoeffding_bentkus(total, terms.max, kills, terms.budget) <= terms.alpha;

@@ -181,3 +181,31 @@ fn betting_never_forgets_and_never_overflows_into_nonsense() {
     promise_of_all.observe(100, 1);
     assert!(promise_of_all.highest() > 1e300);
 }
+
+#[test]
+fn the_worst_loss_that_so_many_kills_can_prove_is_the_inverse_of_the_kills_that_a_worst_loss_takes() {
+    for (budget, least) in [(0.2, 1), (0.45, 1), (1.7, 2)] {
+        for kills in [1, 3, 14, 29, 59, 149, 358, 1_003] {
+            let needed = |max: u64| kills_for_availability(AvailabilityTerms { max, budget, alpha: 0.05 }, 0);
+            match worst_loss_provable(budget, 0.05, kills) {
+                Some(max) => {
+                    assert!(needed(max).unwrap() <= kills, "{budget} {kills} {max}");
+                    assert!(needed(max + 1).unwrap() > kills, "{budget} {kills} {max}");
+                }
+                None => assert!(needed(least).unwrap() > kills, "{budget} {kills}"),
+            }
+        }
+    }
+    let published = [(14, 1), (29, 2), (59, 4), (149, 10), (358, 24), (1_003, 67), (2_995, 200)];
+    for (kills, max) in published {
+        assert_eq!(worst_loss_provable(0.2, 0.05, kills), Some(max), "{kills}");
+    }
+    assert_eq!((worst_loss_provable(0.2, 0.05, 0), worst_loss_provable(0.0, 0.05, 9)), (None, None));
+}
+
+#[test]
+fn the_share_that_so_many_kills_can_prove_is_that_of_clopper_and_pearson() {
+    for kills in [1, 29, 59, 299] {
+        assert!((1.0 - clopper_pearson_upper(0, kills, 0.05) - share_provable(0.05, kills)).abs() < 1e-12, "{kills}");
+    }
+}

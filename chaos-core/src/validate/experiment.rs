@@ -1,14 +1,15 @@
 //! An Experiment as a whole: its parts, and what must hold between them.
 
 use super::feasibility;
+use super::looks::source;
 use super::names;
 use super::path::Path;
-use super::probe::{Around, probes};
+use super::probe::{Around, probes, timeout};
 use super::problem::Problems;
 use super::target::{name, target};
 use super::{Meta, fault};
 use crate::api;
-use crate::model::{BurnRate, Experiment, Phases, Probe};
+use crate::model::{AlertGuard, BurnRate, Experiment, Guard, Phases, Probe};
 use crate::units::Duration;
 
 const SHORTEST_PHASE: Duration = Duration::from_secs(1);
@@ -55,44 +56,64 @@ fn phases(raw: &Phases, at: &Path, problems: &mut Problems) {
     }
 }
 
-fn guards(raw: &[api::Guard], probes: &[Probe], phases: &Phases, at: &Path, problems: &mut Problems) -> Vec<BurnRate> {
+fn guards(raw: &[api::Guard], probes: &[Probe], phases: &Phases, at: &Path, problems: &mut Problems) -> Vec<Guard> {
     let mut guards = Vec::new();
     for (i, raw) in raw.iter().enumerate() {
         let at = at.index(i);
-        let Some(raw) = &raw.burn_rate else {
-            problems.add_at_key(&at, "this guard guards nothing").hint("give burnRate: {probe, factor, long, short}");
-            continue;
-        };
-        let at = at.field("burnRate");
-        match probes.iter().find(|probe| probe.name == raw.probe) {
-            Some(probe) if probe.http().is_some() => {}
-            Some(_) => {
+        match (&raw.burn_rate, &raw.alert) {
+            (Some(raw), None) => guards.push(burn_rate(raw, probes, phases, &at.field("burnRate"), problems)),
+            (None, Some(raw)) => guards.extend(alert(raw, &at.field("alert"), problems)),
+            (None, None) => {
                 problems
-                    .add(&at.field("probe"), format!("probe {:?} has no slo, so no budget that could burn", raw.probe));
+                    .add_at_key(&at, "this guard guards nothing")
+                    .hint("give burnRate: {probe, factor, long, short}, or alert: {source, matchers}");
             }
-            None => {
-                name(&raw.probe, names::dns_label, &at.field("probe"), problems);
-                let problem = problems.add(&at.field("probe"), format!("there is no (valid) probe {:?}", raw.probe));
-                let names = probes.iter().filter(|probe| probe.http().is_some()).map(|probe| probe.name.as_str());
-                if let Some(meant) = super::suggest::closest(&raw.probe, names) {
-                    problem.hint(format!("did you mean {meant}?"));
-                }
+            (Some(_), Some(_)) => {
+                problems
+                    .add_at_key(&at.field("alert"), "this guard is a burnRate already")
+                    .hint("make two guards of it");
             }
         }
-        if raw.short.is_zero() || raw.short >= raw.long {
-            problems.add(
-                &at.field("short"),
-                format!("the short window {} is not within the long one {}", raw.short, raw.long),
-            );
-        }
-        if raw.long > phases.fault {
-            problems.add(
-                &at.field("long"),
-                format!("the long window {} is never full in a fault phase of {}", raw.long, phases.fault),
-            );
-        }
-        let (factor, long, short) = (raw.factor, raw.long, raw.short);
-        guards.push(BurnRate { probe: raw.probe.clone(), factor, long, short });
     }
     guards
+}
+
+fn alert(raw: &api::AlertGuard, at: &Path, problems: &mut Problems) -> Option<Guard> {
+    let source = source(raw.source.as_ref(), raw.url.as_ref(), at, problems);
+    timeout(raw.timeout, &at.field("timeout"), problems);
+    if crate::promql::firing(&raw.matchers).is_none() {
+        problems
+            .add(&at.field("matchers"), "these are no matchers of alerts")
+            .hint("write each as label=\"value\", or with !=, =~ or !~; the state is firing already");
+    }
+    Some(Guard::Alert(AlertGuard { source: source?, matchers: raw.matchers.clone(), timeout: raw.timeout }))
+}
+
+fn burn_rate(raw: &api::BurnRate, probes: &[Probe], phases: &Phases, at: &Path, problems: &mut Problems) -> Guard {
+    match probes.iter().find(|probe| probe.name == raw.probe) {
+        Some(probe) if probe.http().is_some() => {}
+        Some(_) => {
+            problems.add(&at.field("probe"), format!("probe {:?} has no slo, so no budget that could burn", raw.probe));
+        }
+        None => {
+            name(&raw.probe, names::dns_label, &at.field("probe"), problems);
+            let problem = problems.add(&at.field("probe"), format!("there is no (valid) probe {:?}", raw.probe));
+            let names = probes.iter().filter(|probe| probe.http().is_some()).map(|probe| probe.name.as_str());
+            if let Some(meant) = super::suggest::closest(&raw.probe, names) {
+                problem.hint(format!("did you mean {meant}?"));
+            }
+        }
+    }
+    if raw.short.is_zero() || raw.short >= raw.long {
+        problems
+            .add(&at.field("short"), format!("the short window {} is not within the long one {}", raw.short, raw.long));
+    }
+    if raw.long > phases.fault {
+        problems.add(
+            &at.field("long"),
+            format!("the long window {} is never full in a fault phase of {}", raw.long, phases.fault),
+        );
+    }
+    let (factor, long, short) = (raw.factor, raw.long, raw.short);
+    Guard::BurnRate(BurnRate { probe: raw.probe.clone(), factor, long, short })
 }

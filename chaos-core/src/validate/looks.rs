@@ -12,7 +12,11 @@ use crate::model::{
     CommandProbe, Condition, Endpoint, Expectation, GrpcProbe, InvariantsProbe, KubernetesProbe, Moment,
     PrometheusProbe, PrometheusSource, Question, TcpProbe,
 };
+use crate::promql::Facts;
 use crate::units::Duration;
+
+/// Points of a range.
+const MOST_POINTS: f64 = 1_000.0;
 
 pub(super) fn prometheus(
     raw: &api::Probe,
@@ -22,31 +26,98 @@ pub(super) fn prometheus(
     problems: &mut Problems,
 ) -> Option<PrometheusProbe> {
     let at_kind = at.field("prometheus");
-    let source = match (&kind.source, &kind.url) {
+    let source = source(kind.source.as_ref(), kind.url.as_ref(), &at_kind, problems);
+    let facts = promql(&kind.query, around.fault, &at_kind.field("query"), problems);
+    timeout(kind.timeout, &at_kind.field("timeout"), problems);
+    range(kind, around, &at_kind.field("range"), problems);
+    scrapes(kind, facts.as_ref(), &at_kind, problems);
+    let when = moment(raw.when, Some(kind.every), &at_kind, problems);
+    let expect = expectation(raw, false, at, problems)?;
+    Some(PrometheusProbe {
+        source: source?,
+        query: kind.query.clone(),
+        facts: facts?,
+        range: kind.range,
+        max_age: Some(kind.max_age).filter(|age| !age.is_zero()),
+        scrape_interval: kind.scrape_interval,
+        timeout: kind.timeout,
+        when: when?,
+        expect,
+    })
+}
+
+/// Which Prometheus is asked: exactly one of a name and a literal URL.
+pub(super) fn source(
+    named: Option<&String>,
+    url: Option<&String>,
+    at: &Path,
+    problems: &mut Problems,
+) -> Option<PrometheusSource> {
+    match (named, url) {
         (Some(source), None) => {
-            name(source, names::dns_label, &at_kind.field("source"), problems);
+            name(source, names::dns_label, &at.field("source"), problems);
             Some(PrometheusSource::Named(source.clone()))
         }
         (None, Some(url)) => {
-            name(url, names::base_url, &at_kind.field("url"), problems);
+            name(url, names::base_url, &at.field("url"), problems);
             Some(PrometheusSource::Url(url.clone()))
         }
         (None, None) => {
             problems
-                .add_at_key(&at_kind, "it is not said who is asked")
+                .add_at_key(at, "it is not said who is asked")
                 .hint("give source (a name of the configuration) or url");
             None
         }
         (Some(_), Some(_)) => {
-            problems.add_at_key(&at_kind.field("url"), "source and url are both given").hint("keep one of them");
+            problems.add_at_key(&at.field("url"), "source and url are both given").hint("keep one of them");
             None
         }
-    };
-    promql(&kind.query, around.fault, &at_kind.field("query"), problems);
-    timeout(kind.timeout, &at_kind.field("timeout"), problems);
-    let when = moment(raw.when, Some(kind.every), &at_kind, problems);
-    let expect = expectation(raw, false, at, problems)?;
-    Some(PrometheusProbe { source: source?, query: kind.query.clone(), timeout: kind.timeout, when: when?, expect })
+    }
+}
+
+fn range(kind: &api::PrometheusProbe, around: Around<'_>, at: &Path, problems: &mut Problems) {
+    let Some(range) = kind.range else { return };
+    let whole_seconds = range.step.std().subsec_nanos() == 0 && range.over.std().subsec_nanos() == 0;
+    if range.step.is_zero() || !whole_seconds {
+        problems.add(&at.field("step"), "points are whole seconds apart").hint("step: 5s, over: 1m");
+        return;
+    }
+    if range.over < range.step {
+        problems.add(&at.field("over"), format!("{} is shorter than one step of {}", range.over, range.step));
+    }
+    let points = range.over.as_secs_f64() / range.step.as_secs_f64();
+    if points > MOST_POINTS {
+        problems
+            .add(at, format!("{points:.0} points, more than {MOST_POINTS}"))
+            .hint("a longer step, or a shorter span");
+    }
+    let run = around.baseline.std().saturating_add(around.fault.std());
+    if range.over.std() > run {
+        problems
+            .add(
+                &at.field("over"),
+                format!("{} reaches back before the run, of {} until here", range.over, Duration::from(run)),
+            )
+            .hint("what was before it is not this run's doing");
+    }
+}
+
+/// A rate over less than two declared scrapes has no value, or one now and then.
+fn scrapes(kind: &api::PrometheusProbe, facts: Option<&Facts>, at: &Path, problems: &mut Problems) {
+    let Some(interval) = kind.scrape_interval else { return };
+    if interval.is_zero() {
+        problems.add(&at.field("scrapeInterval"), "nothing is scraped all the time");
+    }
+    let twice = interval.std().saturating_mul(2);
+    let short = facts.into_iter().flat_map(|facts| &facts.windows).find(|(_, window)| window.std() < twice);
+    if let Some((selector, window)) = short {
+        problems
+            .add(
+                &at.field("query"),
+                format!("a window of {window} over {selector} holds less than two scrapes of {interval}"),
+            )
+            .hint(format!("take at least {}, four scrapes are usual", Duration::from(twice)));
+    }
 }
 
 pub(super) fn kubernetes(

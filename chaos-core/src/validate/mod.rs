@@ -8,6 +8,7 @@ mod experiment;
 mod fault;
 mod feasibility;
 mod http;
+mod in_cluster;
 mod load;
 mod looks;
 mod meta;
@@ -18,6 +19,7 @@ mod patience;
 mod probe;
 mod problem;
 mod queries;
+mod run;
 mod shape;
 mod slo;
 mod step;
@@ -32,12 +34,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub use in_cluster::{allows, probed_namespaces, targeted_namespaces};
 pub use meta::Meta;
 pub use path::Path;
 pub use problem::Problem;
 
 use crate::api;
-use crate::model::{Experiment, LoadTest, Monkey};
+use crate::model::{Experiment, LoadTest, Monkey, Run};
 use crate::schema;
 use document::{Data, Node};
 use problem::Problems;
@@ -51,6 +54,8 @@ pub enum Manifest {
     Monkey(Box<Monkey>),
     /// `kind: LoadTest`.
     Load(Box<LoadTest>),
+    /// `kind: ExperimentRun`; without its content where it names an Experiment, which a file cannot look up.
+    Run(Option<Box<Run>>),
 }
 
 impl Manifest {
@@ -60,13 +65,14 @@ impl Manifest {
             Self::Experiment(_) => Kind::Experiment.name(),
             Self::Monkey(_) => Kind::Monkey.name(),
             Self::Load(_) => Kind::Load.name(),
+            Self::Run(_) => Kind::Run.name(),
         }
     }
 }
 
 /// Reads a file of one or more documents of any of our kinds.
 pub fn file(source_name: &str, text: &str) -> Result<Vec<Manifest>, Diagnostics> {
-    read(source_name, text, &[Kind::Experiment, Kind::Monkey, Kind::Load])
+    read(source_name, text, &[Kind::Experiment, Kind::Monkey, Kind::Run, Kind::Load])
 }
 
 /// Reads a file of one or more Experiments.
@@ -74,7 +80,7 @@ pub fn experiment_file(source_name: &str, text: &str) -> Result<Vec<Experiment>,
     let manifests = read(source_name, text, &[Kind::Experiment])?;
     let experiments = manifests.into_iter().filter_map(|manifest| match manifest {
         Manifest::Experiment(experiment) => Some(*experiment),
-        Manifest::Monkey(_) | Manifest::Load(_) => None,
+        Manifest::Monkey(_) | Manifest::Run(_) | Manifest::Load(_) => None,
     });
     Ok(experiments.collect())
 }
@@ -84,7 +90,7 @@ pub fn load_file(source_name: &str, text: &str) -> Result<Vec<LoadTest>, Diagnos
     let manifests = read(source_name, text, &[Kind::Load])?;
     let tests = manifests.into_iter().filter_map(|manifest| match manifest {
         Manifest::Load(test) => Some(*test),
-        Manifest::Experiment(_) | Manifest::Monkey(_) => None,
+        Manifest::Experiment(_) | Manifest::Monkey(_) | Manifest::Run(_) => None,
     });
     Ok(tests.collect())
 }
@@ -116,12 +122,37 @@ pub fn monkey(spec: &api::ChaosMonkeySpec, meta: &Meta) -> Result<Monkey, Vec<Pr
     }
 }
 
+/// Validates an ExperimentRun of the API server. `named` is the Experiment that it refers to, where it does.
+pub fn run(
+    spec: &api::ExperimentRunSpec,
+    named: Option<&api::ExperimentSpec>,
+    meta: &Meta,
+) -> Result<Run, Vec<Problem>> {
+    let mut problems = Problems::default();
+    match run::run(spec, named, meta, &mut problems) {
+        Some(run) if problems.is_empty() => Ok(run),
+        _ => Err(problems.into_vec()),
+    }
+}
+
+/// The run that a record tells of, if its manifest can be read: what it was when it began, whatever has become of the objects
+/// that it was made from.
+pub fn recorded_run(manifest: &str, spec: &api::ExperimentRunSpec, meta: &Meta, digest: &str) -> Option<Run> {
+    run::recorded(manifest, spec, meta, digest)
+}
+
+/// The seed of an object that names none: the same however often it is asked for.
+pub fn seed_of(uid: &str) -> i64 {
+    monkey::seed_of(uid)
+}
+
 /// The kinds that a file may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Experiment,
     Monkey,
     Load,
+    Run,
 }
 
 impl Kind {
@@ -130,16 +161,19 @@ impl Kind {
             Self::Experiment => "Experiment",
             Self::Monkey => "ChaosMonkey",
             Self::Load => "LoadTest",
+            Self::Run => "ExperimentRun",
         }
     }
 
     fn spec_schema(self) -> &'static Value {
         static EXPERIMENT: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::Experiment>);
         static MONKEY: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::ChaosMonkey>);
+        static RUN: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::ExperimentRun>);
         static LOAD: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::LoadTest>);
         match self {
             Self::Experiment => &EXPERIMENT,
             Self::Monkey => &MONKEY,
+            Self::Run => &RUN,
             Self::Load => &LOAD,
         }
     }
@@ -198,6 +232,10 @@ fn manifest(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<
             let spec = parse::<api::ChaosMonkeySpec>(spec, &at, problems)?;
             monkey::monkey(&spec, &meta, problems).map(|found| Manifest::Monkey(Box::new(found)))
         }
+        Kind::Run => {
+            let spec = parse::<api::ExperimentRunSpec>(spec, &at, problems)?;
+            Some(Manifest::Run(run::run(&spec, None, &meta, problems).map(Box::new)))
+        }
         Kind::Load => {
             let spec = parse::<api::LoadTestSpec>(spec, &at, problems)?;
             load::load(&spec, &meta, problems).map(|found| Manifest::Load(Box::new(found)))
@@ -243,6 +281,9 @@ fn header(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<Ki
             None if name == Kind::Monkey.name() => problem.hint("the operator runs those: kubectl apply -f FILE"),
             None if name == Kind::Load.name() => problem.hint("chaos load FILE"),
             None if name == Kind::Experiment.name() => problem.hint("chaos run FILE"),
+            None if [Kind::Monkey.name(), Kind::Run.name()].contains(&name) => {
+                problem.hint("the operator runs those: kubectl apply -f FILE");
+            }
             None => {}
         }
     }

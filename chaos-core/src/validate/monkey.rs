@@ -52,7 +52,7 @@ pub(super) fn monkey(raw: &api::ChaosMonkeySpec, meta: &Meta, problems: &mut Pro
 }
 
 /// Any number that stays the same as long as the object does.
-fn seed_of(uid: &str) -> i64 {
+pub(super) fn seed_of(uid: &str) -> i64 {
     crate::victims::rank(0, 0, uid).cast_signed()
 }
 

@@ -39,6 +39,14 @@ impl Path {
         self.then(Step::Index(index))
     }
 
+    /// The same place, where what stood at `from` stands at `to`.
+    pub(super) fn moved(&self, from: &Self, to: &Self) -> Self {
+        match self.0.strip_prefix(from.0.as_slice()) {
+            Some(rest) => Self(to.0.iter().chain(rest).cloned().collect()),
+            None => self.clone(),
+        }
+    }
+
     pub(super) fn steps(&self) -> &[Step] {
         &self.0
     }

@@ -41,6 +41,12 @@ impl Problems {
         self.0.len()
     }
 
+    /// Takes in the problems of a part that was checked by itself: what is said of `from` there is said of `to` here.
+    pub(super) fn take_in(&mut self, part: Self, from: &Path, to: &Path) {
+        let moved = part.0.into_iter().map(|problem| Problem { path: problem.path.moved(from, to), ..problem });
+        self.0.extend(moved);
+    }
+
     pub(super) fn into_vec(self) -> Vec<Problem> {
         self.0
     }

@@ -3,7 +3,7 @@
 use super::path::Path;
 use super::problem::Problems;
 use crate::api;
-use crate::model::{ClaimSpec, Evidence, Slo};
+use crate::model::{ClaimSpec, DeclaredOutage, Evidence, Slo};
 use crate::units::Percent;
 
 /// The promise, if it is valid.
@@ -42,12 +42,20 @@ pub(super) fn slo(raw: &api::Slo, http: &api::HttpProbe, at: &Path, problems: &m
     if raw.requests_per30d == Some(0) {
         problems.add(&at.field("requestsPer30d"), "there is no budget of no requests").hint("leave it out");
     }
+    let declared =
+        raw.declared.map(|declared| DeclaredOutage { detection: declared.detection, rescued: declared.rescued });
+    if declared.is_some_and(|declared| declared.detection.is_zero()) {
+        problems
+            .add(&at.fields("declared.detection"), "a dead pod is not noticed in no time")
+            .hint("leave declared out where a kill costs nothing by design");
+    }
     let evidence = evidence(&raw.evidence, http, &at.field("evidence"), problems)?;
     (!claims.is_empty()).then_some(Slo {
         claims,
         confidence: raw.confidence,
         evidence,
         requests_per_30d: raw.requests_per30d,
+        declared,
     })
 }
 

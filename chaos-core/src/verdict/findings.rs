@@ -59,6 +59,10 @@ fn stopped(cause: &StopCause) -> Finding {
         StopCause::Killer { message } => {
             finding(ReasonCode::KillerGaveUp, format!("stopped because the killer gave up: {message}"))
         }
+        StopCause::Probes { message } => finding(
+            ReasonCode::ProberLost,
+            format!("whoever measured fell silent, so nothing can be claimed: {message}; it takes a prober that stays"),
+        ),
     }
 }
 

@@ -29,6 +29,10 @@ fn judge_evidence(spec: &JudgeSpec, evidence: &Evidence<'_>) -> RunResult {
     found.extend(findings::of_answers(spec, evidence));
     found.extend(findings::of_run(spec, evidence));
     found.extend(without_samples(spec, evidence));
+    // What was not asked because whoever asks fell silent is told as that.
+    if found.iter().any(|finding| finding.reason_code == ReasonCode::ProberLost) {
+        found.retain(|finding| finding.reason_code != ReasonCode::NoSample);
+    }
     let mut claims: Vec<Claim> = promises.iter().flat_map(Promise::claims).collect();
     claims.extend(tell::answer_claims(spec, evidence));
     let verdict = verdict(found, || held(&promises));

@@ -86,6 +86,8 @@ pub enum ReasonCode {
     NoVictim,
     /// A probe measured nothing.
     NoSample,
+    /// Whoever measured for the run fell silent.
+    ProberLost,
     /// The record contradicts itself.
     RecordInconsistent,
     /// A probe could not answer.
@@ -208,7 +210,7 @@ impl JsonSchema for ExitCode {
 
 impl ReasonCode {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::HypothesisHeld,
         Self::WindDownIncomplete,
         Self::InvariantBroken,
@@ -228,6 +230,7 @@ impl ReasonCode {
         Self::Orphaned,
         Self::NoVictim,
         Self::NoSample,
+        Self::ProberLost,
         Self::RecordInconsistent,
         Self::ProbeUnanswered,
         Self::TooFewKills,
@@ -262,7 +265,8 @@ impl ReasonCode {
             | Self::KillerGaveUp
             | Self::JournalFailed
             | Self::Orphaned => ExitCode::Stopped,
-            Self::TooFewKills
+            Self::ProberLost
+            | Self::TooFewKills
             | Self::RecordInconsistent
             | Self::ClockUncertain
             | Self::ProbeUnanswered
@@ -277,8 +281,50 @@ impl ReasonCode {
         }
     }
 
+    /// What it means, in one sentence; the text of the published table.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::HypothesisHeld => "Everything claimed holds with the evidence asked for.",
+            Self::WindDownIncomplete => "Something that was done could not be undone.",
+            Self::InvariantBroken => "A rule of the business was broken.",
+            Self::WorstLossExceeded => "A kill window lost more than the declared worst loss.",
+            Self::SloRefuted => "The betting test refuted a promise.",
+            Self::HarmlessKillsRefuted => "More kills cost something than the claim allows, beyond chance.",
+            Self::RecoveryRefuted => "The promise was refuted in the recovery phase alone.",
+            Self::ExpectationBroken => "A probe answered what was not expected.",
+            Self::NotSteady => "The promise was already broken before the fault.",
+            Self::GuardTripped => "A guard of `abort` stopped the run.",
+            Self::NotRecovered => "A replacement was not Ready within `limits.recoverWithin`.",
+            Self::Switched => "A stop switch was thrown.",
+            Self::Interrupted => "SIGINT or SIGTERM.",
+            Self::BlindTooLong => "The cluster was out of sight for too long.",
+            Self::KillerGaveUp => "The killer gave up.",
+            Self::JournalFailed => "The journal could not be written.",
+            Self::Orphaned => "The run's record ends without its end: whoever drove it died.",
+            Self::NoVictim => "No pod might be killed.",
+            Self::NoSample => "A probe measured nothing.",
+            Self::ProberLost => "The prober was lost in mid-run: slots of its probes were not sent.",
+            Self::RecordInconsistent => "The record contradicts itself.",
+            Self::ProbeUnanswered => "A probe could not answer.",
+            Self::TooFewKills => "Fewer kills than `strikes.min`.",
+            Self::ClockUncertain => "The instants of the kills are not known well enough.",
+            Self::NothingChecked => "A checker checked nothing.",
+            Self::TooMuchLag => {
+                "Too many requests were not sent in time or have no known outcome: without them the claim would be decided."
+            }
+            Self::TooLittleExposure => "It is not known which kills met the probe's traffic, or too few did.",
+            Self::BudgetExceeded => "More bad requests than the promise allows, but not beyond chance.",
+            Self::TooLittleEvidence => "Too few kills for what is claimed.",
+            Self::OutOfReach => "Nothing was started: the cluster, the metrics or a probe's tool were out of reach.",
+            Self::Refused => "Nothing was started: a safety rule refused it.",
+            Self::InvalidManifest => {
+                "Nothing was started: the manifest is not valid, or arithmetic rules its plan out."
+            }
+        }
+    }
+
     /// Its place in the precedence of findings; the lowest decides.
-    pub(super) const fn precedence(self) -> (u8, Self) {
+    pub(crate) const fn precedence(self) -> (u8, Self) {
         (self.rank(), self)
     }
 

@@ -76,7 +76,13 @@ impl From<&Probe> for ProbeSpec {
     fn from(probe: &Probe) -> Self {
         let judged_by = match &probe.kind {
             ProbeKind::Http(http) => JudgedBy::Slo(http.slo.clone()),
-            ProbeKind::Prometheus(prometheus) => expectation(&prometheus.expect, prometheus.when),
+            ProbeKind::Prometheus(prometheus) => match prometheus.range {
+                None => expectation(&prometheus.expect, prometheus.when),
+                Some(range) => {
+                    let each = format!("each {} over {}: {}", range.step, range.over, words(&prometheus.expect));
+                    expected(each, prometheus.expect.tolerate, prometheus.when)
+                }
+            },
             ProbeKind::Kubernetes(kubernetes) => match &kubernetes.question {
                 Question::Field { .. } => expectation(&kubernetes.expect, kubernetes.when),
                 Question::Condition { condition, .. } => {

@@ -99,6 +99,11 @@ impl<K: Keeper> KillWorld<K> {
         &self.keeper
     }
 
+    /// Who keeps it, to be told something.
+    pub const fn keeper_mut(&mut self) -> &mut K {
+        &mut self.keeper
+    }
+
     /// Gives the keeper back.
     pub fn into_keeper(self) -> K {
         self.keeper

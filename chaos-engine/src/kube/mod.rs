@@ -10,6 +10,7 @@ pub mod leader;
 mod lookup;
 mod owners;
 mod population;
+mod status;
 mod switch;
 mod wire;
 
@@ -21,4 +22,5 @@ pub use event::{EventSink, Happening};
 pub use kill::Hand;
 pub(crate) use lookup::look_up;
 pub use population::{Environment, PopulationReader};
+pub use status::{StatusDesk, StatusStore, StoreError, Tended};
 pub use switch::read_switch;

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use chaos_core::api::labels;
 use chaos_core::model::{NamespaceScope, Target};
-use chaos_core::population::{BudgetFacts, NamespaceFacts, NodeFacts, OwnerFacts, PodFacts, Population, WorkloadFacts};
+use chaos_core::population::{
+    BudgetFacts, ContainerFacts, NamespaceFacts, NodeFacts, OwnerFacts, PodFacts, Population, TemplateFacts,
+    WorkloadFacts,
+};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use kube::core::SelectorExt as _;
@@ -66,6 +69,11 @@ impl PopulationReader {
             population.budgets.extend(contents.budgets);
         }
         Ok(population)
+    }
+
+    /// What is known of a namespace; absent: there is none of that name.
+    pub async fn facts(&self, name: &str) -> Result<Option<NamespaceFacts>, CallError> {
+        self.namespace(name).await
     }
 
     async fn namespaces(&self) -> Result<Vec<NamespaceFacts>, CallError> {
@@ -194,6 +202,7 @@ fn pod_facts(pod: wire::Pod, owners: &Owners) -> PodFacts {
         uid: owner.uid.clone(),
     });
     let ready_since = ready(&pod.status.conditions);
+    let template = template_facts(&pod);
     let meta = pod.metadata;
     PodFacts {
         owner,
@@ -210,6 +219,29 @@ fn pod_facts(pod: wire::Pod, owners: &Owners) -> PodFacts {
         name: meta.name,
         uid: meta.uid,
         labels: meta.labels,
+        template: Some(template),
+    }
+}
+
+/// Seconds that Kubernetes gives where a template says nothing.
+const DEFAULT_GRACE: u64 = 30;
+
+fn template_facts(pod: &wire::Pod) -> TemplateFacts {
+    let image_id = |name: &str| {
+        let status = pod.status.container_statuses.iter().find(|status| status.name == name)?;
+        status.image_id.clone().filter(|id| !id.is_empty())
+    };
+    let container = |container: &wire::Container| ContainerFacts {
+        name: container.name.clone(),
+        image: container.image.clone(),
+        image_id: image_id(&container.name),
+        has_port: !container.ports.is_empty(),
+        has_readiness_probe: container.readiness_probe.is_some(),
+        has_pre_stop: container.lifecycle.pre_stop.is_some(),
+    };
+    TemplateFacts {
+        containers: pod.spec.containers.iter().map(container).collect(),
+        grace_seconds: pod.spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE),
     }
 }
 

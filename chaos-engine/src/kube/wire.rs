@@ -62,14 +62,45 @@ pub(super) struct Pod {
 pub(super) struct PodSpec {
     pub node_name: Option<String>,
     pub priority_class_name: Option<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub containers: Vec<Container>,
+    pub termination_grace_period_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Container {
+    pub name: String,
+    pub image: String,
+    #[serde(deserialize_with = "or_default")]
+    pub ports: Vec<serde::de::IgnoredAny>,
+    pub readiness_probe: Option<serde::de::IgnoredAny>,
+    #[serde(deserialize_with = "or_default")]
+    pub lifecycle: Lifecycle,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Lifecycle {
+    pub pre_stop: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ContainerStatus {
+    pub name: String,
+    #[serde(rename = "imageID")]
+    pub image_id: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct PodStatus {
     pub phase: Option<String>,
     #[serde(deserialize_with = "or_default")]
     pub conditions: Vec<Condition>,
+    #[serde(deserialize_with = "or_default")]
+    pub container_statuses: Vec<ContainerStatus>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -8,6 +8,8 @@ use serde_json::Value;
 pub enum Expected {
     /// The value itself is judged.
     Value(Expectation),
+    /// Each value of a list is judged; a list of none is not met.
+    Each(Expectation),
     /// `{exitCode, output}` of a program: the code must be the one that is asked for (0 if none is), and its output is judged
     /// where the expectation says more.
     Exit(Expectation),
@@ -22,6 +24,9 @@ impl Expected {
     pub(super) fn is_met_by(&self, value: &Value) -> bool {
         match self {
             Self::Value(expectation) => meets(expectation, value),
+            Self::Each(expectation) => value
+                .as_array()
+                .is_some_and(|values| !values.is_empty() && values.iter().all(|value| meets(expectation, value))),
             Self::Exit(expectation) => {
                 let code = i64::from(expectation.exit_code.unwrap_or(0));
                 value["exitCode"].as_i64() == Some(code) && meets(expectation, &value["output"])
@@ -84,6 +89,20 @@ mod tests {
             (&word, json!("true"), false),
         ] {
             assert_eq!(meets(expectation, &value), met, "{expectation:?} of {value}");
+        }
+    }
+
+    #[test]
+    fn every_value_of_a_list_must_be_as_expected() {
+        let each = Expected::Each(expectation(|e| e.min = Some(0.5)));
+        for (value, met) in [
+            (json!([0.5, 1]), true),
+            (json!([0.5, 0.4, 1]), false),
+            (json!([]), false),
+            (json!(1), false),
+            (json!([1, "1"]), false),
+        ] {
+            assert_eq!(each.is_met_by(&value), met, "{value}");
         }
     }
 

@@ -139,6 +139,7 @@ fn started() -> Started {
         experiment: "riders-can-request".into(),
         started_at: started_at(),
         tool: "chaos 0.1.0".into(),
+        tool_digest: None,
         manifest: MANIFEST.into(),
         manifest_source: "experiments/riders.yaml".into(),
         manifest_digest: "9c0ffee5".into(),
@@ -269,6 +270,7 @@ fn planned() -> Event {
         terminating: false,
         mirror: false,
         priority_class: None,
+        template: None,
     };
     let zone = |zone: &str| BTreeMap::from([("topology.kubernetes.io/zone".to_owned(), zone.to_owned())]);
     let node = |name: &str, of: &str| NodeFacts { name: name.into(), labels: zone(of), ready: true };

@@ -8,9 +8,16 @@ use chaos_core::model::Fault;
 use jiff::Timestamp;
 
 use super::monkey::{MonkeyOrder, OwnedMonkey};
+use super::operated::KeptKiller;
 use super::own::OwnKiller;
+use super::told::Told;
 use super::{RunError, RunOrder};
+use crate::clock::RunClock;
+use crate::kube::Clients;
+use crate::recorder::Recorder;
 
+/// Time between two heartbeats of a run's monkey. Two missed ones stop it.
+const BEAT: Duration = Duration::from_secs(2);
 /// How long the operator may take to say that it is done with a monkey that was told to rest.
 const REST_WITHIN: Duration = Duration::from_secs(10);
 /// How long the operator may take to notice a new monkey.
@@ -25,8 +32,10 @@ pub(super) enum Killer {
         /// When.
         since: Timestamp,
     },
-    /// This process kills.
+    /// This process kills, and remembers it in a journal.
     Own(OwnKiller),
+    /// This process kills for the operator, and remembers it in the run's status.
+    Kept(KeptKiller),
 }
 
 impl Killer {
@@ -41,13 +50,35 @@ impl Killer {
                     limits: order.experiment.limits,
                     seed: order.seed,
                     until,
+                    owner: None,
+                    beat: BEAT,
+                    may_create: true,
+                    slack: Arc::default(),
+                    instance: None,
                 };
-                let (client, clock, recorder) = (order.client.clone(), order.clock, order.recorder.clone());
-                let monkey = Box::new(OwnedMonkey::create(client, &monkey, clock, recorder).await?);
-                Ok(Self::Operator { monkey, since: Timestamp::now() })
+                let (clock, recorder) = (order.clock, order.recorder.clone());
+                let killer = Self::of_monkey(&order.clients, &monkey, clock, recorder, Told::default()).await?;
+                killer.ok_or(RunError::NoMonkey)
             }
-            Fault::PodKill(pod_kill) => OwnKiller::start(order, pod_kill, until).map(Self::Own),
+            Fault::PodKill(pod_kill) => Ok(Self::Own(OwnKiller::start(order, pod_kill, until))),
         }
+    }
+
+    /// A monkey that kills for a run; `None` if there is none, and none may be made. `told` is what the record tells already.
+    pub(super) async fn of_monkey(
+        clients: &Clients,
+        order: &MonkeyOrder,
+        clock: RunClock,
+        recorder: Recorder,
+        told: Told,
+    ) -> Result<Option<Self>, RunError> {
+        let monkey = OwnedMonkey::create(clients, order, clock, recorder, told).await?;
+        Ok(monkey.map(|monkey| Self::Operator { monkey: Box::new(monkey), since: Timestamp::now() }))
+    }
+
+    /// Somebody else drives the run.
+    pub(super) fn is_fenced(&self) -> bool {
+        matches!(self, Self::Kept(kept) if kept.is_fenced())
     }
 
     /// It has nothing left to do.
@@ -55,6 +86,7 @@ impl Killer {
         match self {
             Self::Operator { monkey, .. } => monkey.view().done,
             Self::Own(own) => own.is_done(),
+            Self::Kept(kept) => kept.is_done(),
         }
     }
 
@@ -70,6 +102,8 @@ impl Killer {
                 view.gave_up.or(view.trouble.filter(|_| late)).or(unnoticed)
             }
             Self::Own(own) => own.trouble(),
+            // A status that cannot be written is a cluster out of sight, which the run notices by itself.
+            Self::Kept(_) => None,
         }
     }
 
@@ -81,6 +115,10 @@ impl Killer {
                 own.rest().await;
                 Ok(())
             }
+            Self::Kept(kept) => {
+                kept.rest().await;
+                Ok(())
+            }
         }
     }
 
@@ -89,6 +127,7 @@ impl Killer {
         match self {
             Self::Operator { monkey, .. } => monkey.remove().await,
             Self::Own(own) => own.clean_up().await,
+            Self::Kept(kept) => kept.leave().await,
         }
     }
 }

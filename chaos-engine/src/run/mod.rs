@@ -1,16 +1,20 @@
 //! One run of an experiment from the outside: carries out what `chaos_core::run` decides and records everything that happens.
 //! It must not judge: what a run proves is a function of its record.
 
+mod alerts;
 mod answers;
 mod follow;
 mod killer;
 mod monkey;
+mod observer;
 mod offset;
+pub mod operated;
 pub mod orphans;
 mod own;
 mod prepare;
 mod sight;
 mod told;
+mod tracker;
 mod vigil;
 mod world;
 
@@ -19,10 +23,10 @@ use std::sync::Arc;
 use chaos_core::model::Experiment;
 use chaos_core::run::RunState;
 use chaos_core::verdict::JudgeSpec;
-use kube::Client;
 use tokio::sync::watch;
 
 use crate::clock::RunClock;
+use crate::kube::Clients;
 use crate::recorder::Recorder;
 
 pub use prepare::{Prepared, Surroundings, Unfit, prepare, read_population};
@@ -38,10 +42,8 @@ pub struct RunOrder {
     pub seed: i64,
     /// What the run will be judged by.
     pub judge: Arc<JudgeSpec>,
-    /// The cluster, for clients of other kinds.
-    pub config: kube::Config,
     /// The cluster.
-    pub client: Client,
+    pub clients: Clients,
     /// Namespaces whose pods are watched.
     pub namespaces: Vec<String>,
     /// The environment of the cluster, where it is known.
@@ -52,6 +54,8 @@ pub struct RunOrder {
     pub recorder: Recorder,
     /// The name of a signal that asked the run to end, once one did.
     pub asked: watch::Receiver<Option<&'static str>>,
+    /// The alerts that guard the run.
+    pub guards: Vec<crate::probe::AlertLook>,
     /// Where the run tells where it is.
     pub progress: watch::Sender<RunState>,
 }
@@ -67,9 +71,9 @@ pub enum RunError {
         /// Why it failed.
         source: kube::Error,
     },
-    /// No client could be made.
-    #[error(transparent)]
-    Client(#[from] crate::kube::ConnectError),
+    /// There is no monkey, and none may be made.
+    #[error("the run's ChaosMonkey is gone")]
+    NoMonkey,
     /// The operator did not say that it is done with the monkey.
     #[error(
         "the operator did not confirm that monkey {monkey} is at rest; hint: is it running? kubectl get pods -n chaos-system"

@@ -1,39 +1,32 @@
 //! A run-owned `ChaosMonkey`: the operator kills, this run judges. Creates it, keeps its heartbeat, turns what its status says
 //! into events of the run, and removes it. It never kills anything itself.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chaos_core::api::{self, ChaosMonkey, ChaosMonkeyStatus, HeartbeatRef, Mode};
 use chaos_core::killer::EndReason;
 use chaos_core::model::MonkeyPlan;
-use chaos_core::record::{Event, RunTime};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource as _, ResourceExt as _};
+use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::RunError;
 use super::follow::follow;
-use super::offset::Offset;
 use super::told::Told;
+use super::tracker::Tracker;
 use crate::clock::RunClock;
+use crate::kube::Clients;
 use crate::recorder::Recorder;
-
-/// Time between two heartbeats. Two missed ones stop the monkey.
-const BEAT: Duration = Duration::from_secs(2);
 
 /// The first beats come faster, this far apart, so that the operator's clock is known before it kills.
 const FIRST_BEATS: (u32, Duration) = (20, Duration::from_millis(100));
-
-/// An offset of the clocks that is known this well is good enough, in nanoseconds: the verdict's own bound.
-const PRECISE: u64 = 50_000_000;
-
-/// How long a kill may wait to be recorded for a good reading of the clocks, in nanoseconds.
-const READING_WAIT: u64 = 5_000_000_000;
 
 /// What a run-owned monkey is made of.
 #[derive(Debug, Clone)]
@@ -50,6 +43,16 @@ pub(super) struct MonkeyOrder {
     pub seed: i64,
     /// No kill from then on.
     pub until: Timestamp,
+    /// The run as an object, where it is one: the monkey goes with it, and one that it made before is taken up again.
+    pub owner: Option<OwnerReference>,
+    /// Time between two heartbeats. Two missed ones stop the monkey.
+    pub beat: Duration,
+    /// Whether it may be made; else one that is there is taken up.
+    pub may_create: bool,
+    /// How well the run's clock itself is known by the clock of its record, in nanoseconds.
+    pub slack: Arc<AtomicU64>,
+    /// Which process this is, where it may be the very one that drives the monkey: then both have one clock.
+    pub instance: Option<String>,
 }
 
 /// What the rest of the run needs to know of the monkey.
@@ -65,6 +68,8 @@ pub(super) struct MonkeyView {
     pub gave_up: Option<String>,
     /// The operator has taken notice of it.
     pub noticed: bool,
+    /// It will not kill any more, and no kill of it is open.
+    pub at_rest: bool,
 }
 
 /// A monkey that exists.
@@ -73,28 +78,33 @@ pub(super) struct OwnedMonkey {
     monkeys: Api<ChaosMonkey>,
     leases: Api<Lease>,
     uid: String,
+    /// The run is an object that owns it.
+    owned: bool,
     view: watch::Receiver<MonkeyView>,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl OwnedMonkey {
-    /// Creates the heartbeat and the monkey, and starts to beat and to listen.
+    /// Creates the heartbeat and the monkey, or takes up those that this run made before, and starts to beat and to listen.
+    /// `None`: there is none, and none may be made. `told` is what the record tells already.
     pub(super) async fn create(
-        client: Client,
+        clients: &Clients,
         order: &MonkeyOrder,
         clock: RunClock,
         recorder: Recorder,
-    ) -> Result<Self, RunError> {
+        told: Told,
+    ) -> Result<Option<Self>, RunError> {
         let name = format!("run-{}", order.run_id);
-        let monkeys: Api<ChaosMonkey> = Api::namespaced(client.clone(), &order.namespace);
-        let leases: Api<Lease> = Api::namespaced(client, &order.namespace);
-        let created = monkeys
-            .create(&PostParams::default(), &monkey(&name, order))
-            .await
-            .map_err(|source| RunError::cluster("create the run's ChaosMonkey", source))?;
+        let monkeys: Api<ChaosMonkey> = Api::namespaced(clients.write.clone(), &order.namespace);
+        let leases: Api<Lease> = Api::namespaced(clients.write.clone(), &order.namespace);
+        let Some(created) = find_or_create(&monkeys, &name, order).await? else { return Ok(None) };
         let uid = created.uid().unwrap_or_default();
-        if let Err(source) = leases.create(&PostParams::default(), &heartbeat(&created, order)).await {
+        let lease = match leases.create(&PostParams::default(), &heartbeat(&created, order)).await {
+            Err(kube::Error::Api(status)) if status.code == 409 && order.owner.is_some() => Ok(()),
+            made => made.map(|_| ()),
+        };
+        if let Err(source) = lease {
             let error = RunError::cluster("create the run's heartbeat Lease", source);
             // Without its heartbeat the monkey never kills, but it must not be left either.
             if let Err(source) = monkeys.delete(&name, &DeleteParams::default()).await {
@@ -104,10 +114,13 @@ impl OwnedMonkey {
         }
         let (publish, view) = watch::channel(MonkeyView::default());
         let stop = CancellationToken::new();
-        let beat = tokio::spawn(beat(leases.clone(), name.clone(), clock, stop.clone()));
-        let ears = Ears { monkeys: monkeys.clone(), name: name.clone(), clock, recorder, publish };
-        let listen = tokio::spawn(ears.listen(stop.clone()));
-        Ok(Self { name, monkeys, leases, uid, view, stop, tasks: vec![beat, listen] })
+        let beat = tokio::spawn(beat(leases.clone(), name.clone(), order.beat, clock, stop.clone()));
+        let watched = Api::namespaced(clients.read.clone(), &order.namespace);
+        let tracker = Tracker::new(clock, told, order.slack.clone(), order.instance.clone());
+        let ears = Ears { monkeys: watched, name: name.clone(), clock, recorder, publish };
+        let listen = tokio::spawn(ears.listen(tracker, stop.clone()));
+        let owned = order.owner.is_some();
+        Ok(Some(Self { name, monkeys, leases, uid, owned, view, stop, tasks: vec![beat, listen] }))
     }
 
     /// What it looks like now.
@@ -117,6 +130,9 @@ impl OwnedMonkey {
 
     /// Suspends it, and waits (at most `patience`) until the operator says that no kill is open any more.
     pub(super) async fn suspend(&self, patience: Duration) -> Result<(), RunError> {
+        if self.view.borrow().at_rest {
+            return Ok(());
+        }
         let patch = serde_json::json!({"spec": {"suspend": true}});
         let patched = self.monkeys.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await;
         let generation = match patched {
@@ -153,10 +169,38 @@ impl OwnedMonkey {
         if let Err(error) = gone(self.monkeys.delete(&self.name, &ours).await.map(|_| ())) {
             left.push(format!("delete ChaosMonkey {}: {error}", self.name));
         }
-        if let Err(error) = gone(self.leases.delete(&self.name, &DeleteParams::default()).await.map(|_| ())) {
+        // A Lease that has an owner goes with it.
+        if !self.owned
+            && let Err(error) = gone(self.leases.delete(&self.name, &DeleteParams::default()).await.map(|_| ()))
+        {
             left.push(format!("delete Lease {}: {error}", self.name));
         }
         left
+    }
+}
+
+impl Drop for OwnedMonkey {
+    /// A run that nobody drives any more gives no sign of life.
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The monkey of this run, made if there is none and one may be made.
+async fn find_or_create(
+    monkeys: &Api<ChaosMonkey>,
+    name: &str,
+    order: &MonkeyOrder,
+) -> Result<Option<ChaosMonkey>, RunError> {
+    let failed = |source| RunError::cluster("create the run's ChaosMonkey", source);
+    if !order.may_create {
+        return monkeys.get_opt(name).await.map_err(failed);
+    }
+    match monkeys.create(&PostParams::default(), &monkey(name, order)).await {
+        Err(kube::Error::Api(status)) if status.code == 409 && order.owner.is_some() => {
+            monkeys.get(name).await.map(Some).map_err(failed)
+        }
+        created => created.map(Some).map_err(failed),
     }
 }
 
@@ -170,8 +214,7 @@ struct Ears {
 }
 
 impl Ears {
-    async fn listen(self, stop: CancellationToken) {
-        let mut tracker = Tracker::new(self.clock);
+    async fn listen(self, mut tracker: Tracker, stop: CancellationToken) {
         let monkeys = watcher::watch_object(self.monkeys.clone(), &self.name);
         follow(monkeys, &stop, |monkey| match monkey {
             Some(monkey) => {
@@ -186,62 +229,6 @@ impl Ears {
             }),
         })
         .await;
-    }
-}
-
-/// Turns the status of a monkey into events, each once.
-struct Tracker {
-    clock: RunClock,
-    told: Told,
-    offset: Offset,
-    /// When the first kill was learned of.
-    first_kill: Option<RunTime>,
-}
-
-impl Tracker {
-    fn new(clock: RunClock) -> Self {
-        Self { clock, told: Told::default(), offset: Offset::UNKNOWN, first_kill: None }
-    }
-
-    fn take(&mut self, status: Option<&ChaosMonkeyStatus>, now: RunTime) -> Vec<Event> {
-        let Some(status) = status else { return Vec::new() };
-        let mut events: Vec<_> = self.measure(status, now).into_iter().collect();
-        events.extend(self.told.intents(&status.intents, now));
-        events.extend(self.told.skips(&status.skipped, now));
-        events.extend(self.told.put_off(&status.upcoming, now));
-        if status.history.is_empty() {
-            return events;
-        }
-        // A better reading of the operator's clock is worth a short wait: the instant of a kill decides which requests it
-        // stands for, and is recorded once.
-        let first = *self.first_kill.get_or_insert(now);
-        if self.offset.uncertainty() > PRECISE && now.0.saturating_sub(first.0) < READING_WAIT {
-            return events;
-        }
-        let (clock, offset) = (self.clock, self.offset);
-        let instant = |kill: &api::KillRecord| {
-            let at = offset.ours(kill.at.0).map_or(now, |at| clock.from_timestamp(at));
-            // A kill cannot have been sent after we learned of it.
-            (at.min(now), offset.uncertainty())
-        };
-        events.extend(self.told.kills(&status.history, instant));
-        events
-    }
-
-    /// Learns of the operator's clock what this status tells, and says so if it is known better now.
-    fn measure(&mut self, status: &ChaosMonkeyStatus, now: RunTime) -> Option<Event> {
-        let before = self.offset.uncertainty();
-        if let Some(reading) = &status.clock {
-            self.offset.heard(reading.heartbeat.0, reading.read_at.0);
-        }
-        let read = status.clock.iter().map(|reading| reading.read_at.0);
-        let decided = status.intents.iter().map(|intent| intent.decided_at.0);
-        let sent = status.history.iter().map(|kill| kill.at.0);
-        if let Some(written) = read.chain(decided).chain(sent).max() {
-            self.offset.told(written, self.clock.timestamp(now));
-        }
-        let uncertainty = self.offset.uncertainty();
-        (uncertainty < before).then(|| Event::Clock { at: now, offset: self.offset.nanos(), uncertainty })
     }
 }
 
@@ -261,12 +248,13 @@ fn monkey(name: &str, order: &MonkeyOrder) -> ChaosMonkey {
         control: None,
         until: Some(Time(order.until)),
         max_kills: Some(strikes.target),
-        heartbeat_lease: Some(HeartbeatRef { name: name.to_owned(), interval: BEAT.into() }),
+        heartbeat_lease: Some(HeartbeatRef { name: name.to_owned(), interval: order.beat.into() }),
         seed: Some(order.seed),
     };
     let mut monkey = ChaosMonkey::new(name, spec);
     monkey.metadata.namespace = Some(order.namespace.clone());
     monkey.metadata.labels = Some([(api::labels::RUN.to_owned(), order.run_id.clone())].into());
+    monkey.metadata.owner_references = order.owner.clone().map(|owner| vec![owner]);
     monkey
 }
 
@@ -283,7 +271,7 @@ fn heartbeat(monkey: &ChaosMonkey, order: &MonkeyOrder) -> Lease {
         },
         spec: Some(LeaseSpec {
             holder_identity: Some(order.run_id.clone()),
-            lease_duration_seconds: i32::try_from(BEAT.as_secs() * 2).ok(),
+            lease_duration_seconds: i32::try_from(order.beat.as_secs() * 2).ok(),
             renew_time: Some(MicroTime(Timestamp::now())),
             ..LeaseSpec::default()
         }),
@@ -292,7 +280,7 @@ fn heartbeat(monkey: &ChaosMonkey, order: &MonkeyOrder) -> Lease {
 
 /// Renews the heartbeat until stopped. A beat that fails is tried again soon; whether the monkey stops meanwhile is the
 /// operator's to decide, from the Lease. A beat is stamped by the run's clock: the operator's is measured against that.
-async fn beat(leases: Api<Lease>, name: String, clock: RunClock, stop: CancellationToken) {
+async fn beat(leases: Api<Lease>, name: String, every: Duration, clock: RunClock, stop: CancellationToken) {
     let mut beats = 0;
     loop {
         let patch = serde_json::json!({"spec": {"renewTime": MicroTime(clock.timestamp(clock.now()))}});
@@ -300,10 +288,10 @@ async fn beat(leases: Api<Lease>, name: String, clock: RunClock, stop: Cancellat
         beats += 1;
         let pause = match beat {
             Ok(_) if beats < FIRST_BEATS.0 => FIRST_BEATS.1,
-            Ok(_) => BEAT,
+            Ok(_) => every,
             Err(error) => {
                 tracing::debug!(%error, "heartbeat failed");
-                BEAT / 8
+                every / 8
             }
         };
         tokio::select! {
@@ -327,6 +315,7 @@ fn view_of(monkey: &ChaosMonkey) -> MonkeyView {
         trouble,
         gave_up,
         noticed: status.observed_generation.is_some(),
+        at_rest: status.ended.is_some() && status.intents.is_empty(),
     }
 }
 

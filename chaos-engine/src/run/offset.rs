@@ -17,6 +17,9 @@ impl Offset {
     /// Nothing is known.
     pub(super) const UNKNOWN: Self = Self { low: None, high: None };
 
+    /// There is none: both are one clock.
+    pub(super) const NONE: Self = Self { low: Some(0), high: Some(0) };
+
     /// The operator read at `read_at` (its clock) what we wrote at `sent` (ours).
     pub(super) fn heard(&mut self, sent: Timestamp, read_at: Timestamp) {
         let high = read_at.duration_since(sent).as_nanos();

@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::RunOrder;
 use super::told::Told;
-use super::{RunError, RunOrder};
 use crate::clock::RunClock;
 use crate::drive::drive;
 use crate::journal::JournalError;
 use crate::kill::{ClusterAccess, Keeper, KillWorld};
-use crate::kube::{Clients, Environment};
+use crate::kube::Environment;
 use crate::recorder::Recorder;
 
 /// A killer at work.
@@ -27,16 +27,15 @@ pub(super) struct OwnKiller {
 
 impl OwnKiller {
     /// Puts it to work. No kill after `until`.
-    pub(super) fn start(order: &Arc<RunOrder>, pod_kill: &PodKill, until: Timestamp) -> Result<Self, RunError> {
+    pub(super) fn start(order: &Arc<RunOrder>, pod_kill: &PodKill, until: Timestamp) -> Self {
         let identity = RunIdentity {
             run: order.run_id.clone(),
             policy: Policy::cli(order.experiment.namespace.clone()),
             seed: order.seed,
             until,
         };
-        let clients = Clients::new(order.config.clone(), "chaos")?;
         let environment = Environment::Known(order.environment.clone());
-        let access = ClusterAccess::new(&clients, &order.experiment.target, environment, &order.run_id);
+        let access = ClusterAccess::new(&order.clients, &order.experiment.target, environment, &order.run_id);
         let killer = Killer::new(KillerSpec::of_pod_kill(&order.experiment, pod_kill, identity));
         let (publish, ledger) = watch::channel(Ledger::default());
         let (leave, left) = watch::channel(false);
@@ -56,7 +55,7 @@ impl OwnKiller {
             }
             driven
         });
-        Ok(Self { ledger, leave, task: std::sync::Mutex::new(Some(task)), failed })
+        Self { ledger, leave, task: std::sync::Mutex::new(Some(task)), failed }
     }
 
     /// It has nothing left to do.

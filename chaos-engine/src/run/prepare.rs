@@ -13,8 +13,8 @@ use kube::api::ListParams;
 use kube::{Api, Config};
 
 use crate::kube::{Caller, Clients, Environment, PopulationReader};
-use crate::probe::ProbePlan;
-use crate::probe::preflight::Reach;
+use crate::probe::preflight::{PreflightError, Reach};
+use crate::probe::{AlertLook, ProbePlan};
 
 /// A run that may start.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Prepared {
     pub population: Arc<Population>,
     /// The probes, each with an address that answers.
     pub probes: Vec<ProbePlan>,
+    /// The alerts that guard the run, none of which fires.
+    pub guards: Vec<AlertLook>,
     eligible: Vec<String>,
     excluded: Vec<Excluded>,
 }
@@ -33,6 +35,9 @@ pub enum Unfit {
     /// The cluster, a Service or a metrics source is out of reach, or the operator is not installed.
     #[error("{0}")]
     OutOfReach(String),
+    /// What it asks for cannot be: a rate without samples, a guard without a rule.
+    #[error("{0}")]
+    Invalid(String),
     /// A safety rule refuses it.
     #[error("{0}")]
     Refused(String),
@@ -59,15 +64,32 @@ pub async fn prepare(config: &Config, around: &Surroundings, experiment: &Experi
     }
     refuse_stopped(&population)?;
     let policy = Policy::cli(experiment.namespace.clone());
-    let judged = eligible(&experiment.target, &policy, &population, population.taken_at);
+    let (chosen, excluded) = candidates(experiment, &policy, &population)?;
+    let reach = Reach { client: Some(clients.read.clone()), prometheus: around.prometheus.clone(), ..Reach::default() };
+    let probes = reach.plans(&experiment.probes).await.map_err(not_ready)?;
+    let guards = reach.guards(&experiment.guards).await.map_err(not_ready)?;
+    Ok(Prepared { population, probes, guards, eligible: chosen, excluded })
+}
+
+/// The pods that may be killed, by UID, and those that may not; an error if nobody may be.
+pub(super) fn candidates(
+    experiment: &Experiment,
+    policy: &Policy,
+    population: &Population,
+) -> Result<(Vec<String>, Vec<Excluded>), Unfit> {
+    let judged = eligible(&experiment.target, policy, population, population.taken_at);
     let chosen: Vec<String> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.clone()).collect();
     if chosen.is_empty() {
         return Err(no_victim(&judged));
     }
-    let excluded = judged.iter().filter(|j| !j.is_eligible()).map(excluded).collect();
-    let reach = Reach { client: Some(clients.read.clone()), prometheus: around.prometheus.clone() };
-    let probes = reach.plans(&experiment.probes).await.map_err(out_of_reach)?;
-    Ok(Prepared { population, probes, eligible: chosen, excluded })
+    Ok((chosen, judged.iter().filter(|j| !j.is_eligible()).map(excluded).collect()))
+}
+
+/// The namespaces of those who may be killed.
+pub(super) fn namespaces_of(eligible: &[String], population: &Population) -> Vec<String> {
+    let chosen = population.pods.iter().filter(|pod| eligible.contains(&pod.uid));
+    let names: BTreeSet<String> = chosen.map(|pod| pod.namespace.clone()).collect();
+    names.into_iter().collect()
 }
 
 /// Reads the population that an experiment is about.
@@ -93,9 +115,7 @@ impl Prepared {
 
     /// The namespaces of those who may be killed.
     pub fn namespaces(&self) -> Vec<String> {
-        let chosen = self.population.pods.iter().filter(|pod| self.eligible.contains(&pod.uid));
-        let names: BTreeSet<String> = chosen.map(|pod| pod.namespace.clone()).collect();
-        names.into_iter().collect()
+        namespaces_of(&self.eligible, &self.population)
     }
 
     /// How many pods may be killed.
@@ -163,6 +183,15 @@ fn excluded(judged: &Judged<'_>) -> Excluded {
         uid: judged.pod.uid.clone(),
         reason: first.map_or_else(String::new, |reason| reason.exclusion.as_str().to_owned()),
         message: all.join("; "),
+    }
+}
+
+fn not_ready(error: PreflightError) -> Unfit {
+    let text = error.to_string();
+    match error {
+        PreflightError::FewScrapes { .. } | PreflightError::NoRule { .. } => Unfit::Invalid(text),
+        PreflightError::Firing { .. } => Unfit::Refused(text),
+        _ => Unfit::OutOfReach(text),
     }
 }
 

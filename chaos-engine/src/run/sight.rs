@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chaos_core::record::{Event, PodChange, PodSighting};
+use chaos_core::population::PodFacts;
+use chaos_core::record::{Event, PodChange, PodSighting, RunTime};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::{self, Event as Watched};
@@ -30,9 +31,9 @@ pub(super) struct Lookout {
 impl Lookout {
     /// Watches the pods of a namespace until stopped. Nothing that changed while a watch was broken is lost, as every relist
     /// is compared with what was known.
-    pub(super) async fn watch_pods(self, namespace: String) {
+    pub(super) async fn watch_pods(self, namespace: String, known: Vec<(PodSighting, BTreeSet<PodChange>)>) {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
-        let mut known = KnownPods::default();
+        let mut known = KnownPods::of(known);
         let events = watcher::watcher(pods, watcher::Config::default().any_semantic());
         follow(events, &self.stop, |event| {
             known.take(event).into_iter().for_each(|seen| self.record(seen));
@@ -60,6 +61,69 @@ impl Lookout {
     }
 }
 
+/// The pods that a run knew of before it was taken up again, each with the changes that were told.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known(HashMap<String, (PodSighting, BTreeSet<PodChange>)>);
+
+impl Known {
+    /// From the record so far.
+    pub(super) fn of(events: &[Event]) -> Self {
+        let mut known = Self::default();
+        for event in events {
+            match event {
+                Event::Planned { population, at, .. } => {
+                    known.0.extend(population.pods.iter().map(|pod| (pod.uid.clone(), planned(pod, *at))));
+                }
+                Event::Pod(seen) => known.take(seen),
+                _ => (),
+            }
+        }
+        known
+    }
+
+    fn take(&mut self, seen: &PodSighting) {
+        match seen.what {
+            PodChange::Deleted => _ = self.0.remove(&seen.uid),
+            PodChange::EndpointOut => (),
+            what => {
+                let (_, told) = self.0.entry(seen.uid.clone()).or_insert_with(|| (seen.clone(), BTreeSet::new()));
+                told.insert(what);
+                if let Some(other) = opposite(what) {
+                    told.remove(&other);
+                }
+            }
+        }
+    }
+
+    /// Those of a namespace.
+    pub(super) fn pods_of(&self, namespace: &str) -> Vec<(PodSighting, BTreeSet<PodChange>)> {
+        self.0.values().filter(|(seen, _)| seen.namespace == namespace).cloned().collect()
+    }
+}
+
+/// A pod of the population, with all that it has been through before anybody looked.
+fn planned(pod: &PodFacts, at: RunTime) -> (PodSighting, BTreeSet<PodChange>) {
+    let (namespace, name, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
+    let owner_uid = pod.owner.as_ref().map(|owner| owner.uid.clone());
+    let node = pod.node.clone();
+    let seen = PodSighting { at, what: PodChange::Created, namespace, pod: name, uid, owner_uid, node };
+    let mut told = BTreeSet::from([PodChange::Created]);
+    told.extend(pod.node.as_ref().map(|_| PodChange::Scheduled));
+    told.extend((pod.phase == "Running").then_some(PodChange::Started));
+    told.insert(if pod.ready { PodChange::Ready } else { PodChange::NotReady });
+    told.extend(pod.terminating.then_some(PodChange::Terminating));
+    (seen, told)
+}
+
+/// Readiness comes and goes: telling one makes the other news again.
+const fn opposite(what: PodChange) -> Option<PodChange> {
+    match what {
+        PodChange::Ready => Some(PodChange::NotReady),
+        PodChange::NotReady => Some(PodChange::Ready),
+        _ => None,
+    }
+}
+
 /// A sighting without its instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
@@ -83,6 +147,16 @@ struct KnownPods {
 }
 
 impl KnownPods {
+    /// Knowing some from before, the first list is compared with them: what happened meanwhile is news.
+    fn of(known: Vec<(PodSighting, BTreeSet<PodChange>)>) -> Self {
+        let primed = !known.is_empty();
+        let seen = |(seen, told): (PodSighting, BTreeSet<PodChange>)| {
+            let PodSighting { what, namespace, pod, uid, owner_uid, node, .. } = seen;
+            (uid.clone(), (Seen { what, namespace, pod, uid, owner_uid, node }, told))
+        };
+        Self { pods: known.into_iter().map(seen).collect(), relisted: None, primed }
+    }
+
     fn take(&mut self, event: Watched<Pod>) -> Vec<Seen> {
         match event {
             Watched::Init => {
@@ -127,11 +201,8 @@ impl KnownPods {
                 news.push(Seen { what: *what, ..seen.clone() });
             }
         }
-        // Readiness comes and goes: the other one may be told again.
-        for (now, other) in [(PodChange::Ready, PodChange::NotReady), (PodChange::NotReady, PodChange::Ready)] {
-            if state.contains(&now) {
-                told.remove(&other);
-            }
+        for other in state.iter().filter_map(|what| opposite(*what)) {
+            told.remove(&other);
         }
         news
     }
@@ -297,6 +368,29 @@ mod tests {
         assert!(whats(&born).contains(&PodChange::Ready));
         let gone = known.take(Watched::InitDone);
         assert_eq!((whats(&gone), gone[0].uid.as_str()), (vec![PodChange::Deleted], "a"));
+    }
+
+    #[test]
+    fn a_run_that_is_taken_up_again_tells_what_happened_meanwhile() {
+        let sighting = |what, uid: &str| {
+            let owner_uid = Some("rs-1".to_owned());
+            let (namespace, pod) = ("dispatch".to_owned(), format!("pod-{uid}"));
+            Event::Pod(PodSighting { at: RunTime(1), what, namespace, pod, uid: uid.to_owned(), owner_uid, node: None })
+        };
+        let record = [
+            sighting(PodChange::Created, "a"),
+            sighting(PodChange::Created, "b"),
+            sighting(PodChange::Ready, "b"),
+            sighting(PodChange::Created, "c"),
+            sighting(PodChange::Deleted, "c"),
+        ];
+        let mut known = KnownPods::of(Known::of(&record).pods_of("dispatch"));
+        known.take(Watched::Init);
+        let of_a = known.take(Watched::InitApply(pod("a", running(true))));
+        assert_eq!(whats(&of_a), [PodChange::Scheduled, PodChange::Started, PodChange::Ready]);
+        assert!(whats(&known.take(Watched::InitApply(pod("d", running(true))))).contains(&PodChange::Created));
+        let gone = known.take(Watched::InitDone);
+        assert_eq!((whats(&gone), gone[0].uid.as_str()), (vec![PodChange::Deleted], "b"));
     }
 
     #[test]

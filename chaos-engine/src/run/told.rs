@@ -20,6 +20,21 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// Knowing what a record tells already.
+    pub(super) fn knowing(events: &[Event]) -> Self {
+        let mut told = Self::default();
+        for event in events {
+            match event {
+                Event::Intent { nonce, .. } => _ = told.intents.insert(nonce.clone()),
+                Event::Kill(kill) => _ = told.kills.insert(kill.nonce.clone()),
+                Event::Skipped { skip, .. } => _ = told.skips.insert(skip.strike),
+                Event::PutOff { strike, reason, .. } => _ = told.put_off.insert((*strike, reason.clone())),
+                _ => (),
+            }
+        }
+        told
+    }
+
     /// Intents that are new.
     pub(super) fn intents(&mut self, intents: &[IntentRecord], at: RunTime) -> Vec<Event> {
         let new = intents.iter().filter(|intent| self.intents.insert(intent.nonce.clone()));

@@ -34,6 +34,8 @@ pub(super) struct Vigil {
     pub(super) clock: RunClock,
     pub(super) recorder: Recorder,
     pub(super) tell: watch::Sender<Watchfire>,
+    /// A switch that is missing stops the run: so it is for the operator, and not for a person.
+    pub(super) strict: bool,
 }
 
 impl Vigil {
@@ -82,6 +84,10 @@ impl Vigil {
             {
                 let message =
                     format!("ConfigMap {}/{} does not say {}", switch::NAMESPACE, switch::NAME, switch::RUNNING);
+                return Ok(Some(StopCause::Switch { message }));
+            }
+            None if self.strict => {
+                let message = format!("ConfigMap {}/{} is missing", switch::NAMESPACE, switch::NAME);
                 return Ok(Some(StopCause::Switch { message }));
             }
             _ => (),

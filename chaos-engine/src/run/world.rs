@@ -3,19 +3,14 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use chaos_core::record::{Event, Phase, RunTime, StopCause};
-use chaos_core::run::{Recovering, RunAction, RunMachine, RunState, RunView, guard};
-use chaos_core::verdict::{self, ReasonCode};
+use chaos_core::record::{Event, Phase, StopCause};
+use chaos_core::run::{RunAction, RunMachine, RunState, RunView};
 use jiff::Timestamp;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::RunOrder;
-use super::answers::Answers;
 use super::killer::Killer;
-use super::sight::Lookout;
-use super::vigil::{Vigil, Watchfire};
+use super::observer::{Observer, Scene};
+use super::sight::Known;
 use crate::drive::{World, drive};
 use crate::probe::set::End;
 use crate::probe::{ProbeContext, ProbePlan, ProbeSet};
@@ -29,7 +24,7 @@ pub async fn execute(order: RunOrder, probes: Vec<ProbePlan>) {
         Ok(_) => (),
         Err(never) => match never {},
     }
-    world.end().await;
+    world.observer.end().await;
 }
 
 struct RunWorld {
@@ -37,114 +32,32 @@ struct RunWorld {
     plans: Vec<ProbePlan>,
     probes: Option<ProbeSet>,
     killer: Option<Killer>,
-    watchfire: watch::Receiver<Watchfire>,
+    observer: Observer,
     /// Number of events that were looked at.
     read: usize,
-    events: Vec<Event>,
-    recovering: Recovering,
-    answers: Answers,
-    /// When the probes were started.
-    since: Option<RunTime>,
-    /// A promise was refuted while the run goes on.
-    refuted: Option<StopCause>,
     /// The fault could not be started, or could not go on.
     failed: Option<String>,
     left: Vec<String>,
-    watchers: JoinSet<()>,
-    stop_watching: CancellationToken,
 }
 
 impl RunWorld {
     fn start(order: Arc<RunOrder>, plans: Vec<ProbePlan>) -> Self {
-        let stop = CancellationToken::new();
-        let mut watchers = JoinSet::new();
-        let lookout = Lookout {
-            client: order.client.clone(),
-            clock: order.clock,
-            recorder: order.recorder.clone(),
-            stop: stop.clone(),
-        };
-        for namespace in &order.namespaces {
-            watchers.spawn(lookout.clone().watch_pods(namespace.clone()));
-            watchers.spawn(lookout.clone().watch_endpoints(namespace.clone()));
-        }
-        let (tell, watchfire) = watch::channel(Watchfire::default());
-        let vigil = Vigil {
-            client: order.client.clone(),
+        let observer = Observer::start(Scene {
+            experiment: order.experiment.clone(),
+            judge: order.judge.clone(),
+            client: order.clients.read.clone(),
             namespaces: order.namespaces.clone(),
             clock: order.clock,
             recorder: order.recorder.clone(),
-            tell,
-        };
-        watchers.spawn(vigil.keep(stop.clone()));
-        Self {
-            order,
-            plans,
-            probes: None,
-            killer: None,
-            watchfire,
-            read: 0,
-            events: Vec::new(),
-            recovering: Recovering::default(),
-            answers: Answers::default(),
-            since: None,
-            refuted: None,
-            failed: None,
-            left: Vec::new(),
-            watchers,
-            stop_watching: stop,
-        }
-    }
-
-    async fn end(mut self) {
-        self.stop_watching.cancel();
-        while self.watchers.join_next().await.is_some() {}
+            strict: false,
+            known: Known::default(),
+            guards: order.guards.clone(),
+        });
+        Self { order, plans, probes: None, killer: None, observer, read: 0, failed: None, left: Vec::new() }
     }
 
     fn phase(&self, phase: Phase) {
         self.order.recorder.record(Event::Phase { at: self.order.clock.now(), phase });
-    }
-
-    /// Takes notice of what happened since the last look.
-    fn catch_up(&mut self) {
-        let news = self.order.recorder.since(self.read);
-        self.read += news.len();
-        let mut killed = false;
-        for event in &news {
-            self.recovering.take(event);
-            self.answers.take(event);
-            killed |= matches!(event, Event::Kill(_));
-        }
-        self.events.extend(news);
-        // The betting test may be asked as often as one likes; only a kill brings news.
-        if killed && self.refuted.is_none() {
-            let refuted = verdict::refuted_live(&self.order.judge, &self.events);
-            self.refuted = refuted.map(|refutation| StopCause::SloRefuted { probe: refutation.probe });
-        }
-        if self.refuted.is_none() {
-            let tripped = guard::tripped(&self.order.experiment, &self.events, self.order.clock.now());
-            self.refuted = tripped.map(|message| StopCause::Guard { message });
-        }
-    }
-
-    fn in_baseline(&self) -> bool {
-        matches!(*self.order.progress.borrow(), RunState::Baseline { .. })
-    }
-
-    /// Whether what was measured so far refutes that the system is steady, or a probe could not answer, which spoils the run
-    /// whatever is killed; asked in the baseline only.
-    fn is_unsteady(&self) -> bool {
-        let spoils = |reason| matches!(reason, ReasonCode::NotSteady | ReasonCode::ProbeUnanswered);
-        self.in_baseline() && {
-            let findings = verdict::judge(&self.order.judge, &self.events).verdict.findings;
-            findings.iter().any(|finding| spoils(finding.reason_code))
-        }
-    }
-
-    /// Whether a probe is still to be heard of; asked in the baseline only.
-    fn is_unanswered(&self) -> bool {
-        let (probes, now) = (&self.order.experiment.probes, self.order.clock.now());
-        self.in_baseline() && self.since.is_none_or(|since| self.answers.are_missing(probes, since, now))
     }
 
     fn stop_cause(&self) -> Option<StopCause> {
@@ -155,15 +68,11 @@ impl RunWorld {
             return Some(StopCause::Journal { message });
         }
         let trouble = self.failed.clone().or_else(|| self.killer.as_ref().and_then(Killer::trouble));
-        self.refuted
-            .clone()
-            .or_else(|| self.watchfire.borrow().stop.clone())
-            .or_else(|| trouble.map(|message| StopCause::Killer { message }))
+        self.observer.stop_cause().or_else(|| trouble.map(|message| StopCause::Killer { message }))
     }
 
     fn start_probes(&mut self) {
         self.phase(Phase::Baseline);
-        self.since = Some(self.order.clock.now());
         let context = ProbeContext {
             recorder: self.order.recorder.clone(),
             clock: self.order.clock,
@@ -228,16 +137,14 @@ impl World<RunMachine> for RunWorld {
     }
 
     async fn view(&mut self) -> RunView {
-        self.catch_up();
-        let clock = self.order.clock;
-        let since = |(at, what): (RunTime, String)| (clock.timestamp(at), what);
+        let news = self.order.recorder.since(self.read);
+        self.read += news.len();
+        self.observer.take(news);
+        let in_baseline = matches!(*self.order.progress.borrow(), RunState::Baseline { .. });
         RunView {
-            unsteady: self.is_unsteady(),
-            unanswered: self.is_unanswered(),
             killer_done: self.killer.as_ref().is_some_and(Killer::is_done),
-            unrecovered: self.recovering.oldest().map(|(at, pod)| since((at, pod.to_owned()))),
-            blind: self.watchfire.borrow().blind.clone().map(since),
             stop: self.stop_cause(),
+            ..self.observer.view(in_baseline)
         }
     }
 

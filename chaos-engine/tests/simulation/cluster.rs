@@ -344,6 +344,7 @@ impl State {
                 terminating: false,
                 mirror: false,
                 priority_class: None,
+                template: None,
             },
             gone_at: None,
             ready_at,

@@ -37,9 +37,11 @@ async fn take_away(fixture: &Fixture, group: &str, resource: &str, verb: &str) {
         rules.map(|rules| rules.into_iter().flat_map(|rule| narrowed(rule, group, resource, verb)).collect())
     };
     let roles: Api<ClusterRole> = Api::all(fixture.admin.clone());
-    let mut role = roles.get("chaos-operator").await.unwrap();
-    role.rules = without(role.rules.take());
-    roles.replace("chaos-operator", &PostParams::default(), &role).await.unwrap();
+    for name in ["chaos-operator", "chaos-operator-runs"] {
+        let mut role = roles.get(name).await.unwrap();
+        role.rules = without(role.rules.take());
+        roles.replace(name, &PostParams::default(), &role).await.unwrap();
+    }
     let roles: Api<NamespacedRole> = Api::namespaced(fixture.admin.clone(), "chaos-system");
     let mut role = roles.get("chaos-operator").await.unwrap();
     role.rules = without(role.rules.take());

@@ -7,17 +7,19 @@ mod measures;
 
 pub(super) use answers::answer_claims;
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::ReasonCode;
 use super::spec::JudgeSpec;
 use crate::api::API_VERSION;
 use crate::evidence::{Evidence, Recorded};
-use crate::population::Population;
+use crate::population::{PodFacts, Population};
 use crate::record::{Event, Excluded, RunTime, Started};
 use crate::result::{
-    Claim, ExcludedPod, Fact, Finding, KillSummary, PhaseSpan, PlanFacts, PlannedPod, Recovery, RunInfo, RunResult,
-    SCHEMA_VERSION, Verdict,
+    Claim, ExcludedPod, Fact, Finding, ImageUsed, KillSummary, PhaseSpan, PlanFacts, PlannedPod, Recovery, RunInfo,
+    RunResult, SCHEMA_VERSION, Verdict,
 };
 
 /// What was decided.
@@ -59,6 +61,7 @@ pub(super) fn unreadable(spec: &JudgeSpec, events: &[Event], verdict: Verdict) -
         experiment: spec.name.clone(),
         started_at: Timestamp::UNIX_EPOCH,
         tool: String::new(),
+        tool_digest: None,
         manifest: String::new(),
         manifest_source: String::new(),
         manifest_digest: String::new(),
@@ -104,6 +107,7 @@ fn empty(spec: &JudgeSpec, started: &Started, last: RunTime, verdict: Verdict) -
         started_at: started.started_at,
         duration_us: last.micros(),
         tool: started.tool.clone(),
+        tool_digest: started.tool_digest.clone(),
         cluster: started.cluster.clone(),
         environment: started.environment.iter().map(fact).collect(),
         seed: started.seed,
@@ -169,7 +173,24 @@ fn plan(population: &Population, recorded: &Recorded<'_>) -> PlanFacts {
         node: pod.node.clone(),
         zone: pod.node.as_deref().and_then(|node| population.node(node)?.zone()).map(str::to_owned),
     });
-    PlanFacts { eligible: planned.collect(), excluded: excluded.iter().map(excluded_pod).collect() }
+    let might_be_killed = population.pods.iter().filter(|pod| eligible.contains(&pod.uid));
+    PlanFacts {
+        eligible: planned.collect(),
+        excluded: excluded.iter().map(excluded_pod).collect(),
+        images: might_be_killed.flat_map(images).collect::<BTreeSet<_>>().into_iter().collect(),
+    }
+}
+
+fn images(pod: &PodFacts) -> Vec<ImageUsed> {
+    let workload = pod.workload.as_ref().map_or_else(String::new, |key| format!("{}/{}", key.kind, key.name));
+    let containers = pod.template.iter().flat_map(|template| &template.containers);
+    containers
+        .map(|container| ImageUsed {
+            workload: workload.clone(),
+            image: container.image.clone(),
+            image_id: container.image_id.clone(),
+        })
+        .collect()
 }
 
 fn excluded_pod(excluded: &Excluded) -> ExcludedPod {

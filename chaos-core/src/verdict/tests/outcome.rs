@@ -29,6 +29,7 @@ const ORDER: [&[ReasonCode]; 10] = [
     &[ReasonCode::InvalidManifest],
     &[ReasonCode::NoVictim, ReasonCode::NoSample],
     &[
+        ReasonCode::ProberLost,
         ReasonCode::TooFewKills,
         ReasonCode::RecordInconsistent,
         ReasonCode::ClockUncertain,

@@ -13,6 +13,7 @@ fn slo(evidence: Evidence) -> Slo {
         confidence: "95%".parse().unwrap(),
         evidence,
         requests_per_30d: Some(10_000_000),
+        declared: None,
     }
 }
 
@@ -304,12 +305,27 @@ fn every_early_end_has_its_reason() {
         (StopCause::Blind { message: message() }, ReasonCode::BlindTooLong),
         (StopCause::Journal { message: message() }, ReasonCode::JournalFailed),
         (StopCause::Killer { message: message() }, ReasonCode::KillerGaveUp),
+        (StopCause::Probes { message: message() }, ReasonCode::ProberLost),
         (StopCause::SloRefuted { probe: "ride".into() }, ReasonCode::SloRefuted),
     ] {
         let mut story = Story::with_kills(61);
         story.stop(cause);
         decided(&judge(&spec(harmless()), &story.events()), reason);
     }
+}
+
+#[test]
+fn a_prober_that_was_lost_is_told_as_that_and_not_as_questions_that_were_not_asked() {
+    let spec = with_probe("ready", ready("0s"));
+    let mut story = Story::with_kills(61);
+    story.stop(StopCause::Probes { message: "silent for 20 s".into() });
+    let result = judge(&spec, &story.events());
+    decided(&result, ReasonCode::ProberLost);
+    assert_eq!(result.verdict.exit_code, ExitCode::Inconclusive);
+    assert!(result.verdict.reason_text.contains("silent for 20 s"));
+    // What was measured before still fails a run.
+    story.lose(20_000, 500, BadClass::Refused);
+    decided(&judge(&spec, &story.events()), ReasonCode::SloRefuted);
 }
 
 #[test]

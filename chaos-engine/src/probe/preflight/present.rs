@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tokio::net::TcpStream;
 
-use super::CONNECT;
+use super::service::CONNECT;
 
 /// Whether somebody accepts connections at a base URL; otherwise what came of it.
 pub(super) async fn listens(url: &str) -> Result<(), String> {

@@ -2,6 +2,9 @@
 
 use serde_json::json;
 
+use k8s_openapi::api::core::v1::Service;
+
+use super::service::{candidates, choose};
 use super::*;
 
 fn service(value: &serde_json::Value) -> Service {

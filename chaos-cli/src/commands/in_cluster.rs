@@ -1,0 +1,276 @@
+//! `chaos run --in-cluster`: submits experiments to the operator and follows them. The operator kills and a prober measures; what
+//! they recorded is fetched and judged here by the same function, so the end, its exit code and its reports are those of a run
+//! from this machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chaos_core::api::{self, ExperimentRun, ExperimentRunSpec, Mode, RunOverrides, RunVerdict};
+use chaos_core::model::Experiment;
+use chaos_core::operated::{Stage, merge, read_record};
+use chaos_core::record::Event;
+use chaos_core::result::RunResult;
+use chaos_core::run::RunState;
+use chaos_core::verdict::{JudgeSpec, judge};
+use chaos_engine::chunks::{ChunkReader, ReadError, Role, RunKey};
+use chaos_engine::clock::RunClock;
+use chaos_engine::journal::{JournalWriter, Redactor};
+use chaos_engine::kube::Caller;
+use chaos_engine::recorder::Recorder;
+use chaos_engine::run::operated::digest;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, ResourceExt as _};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::run::Job;
+use crate::exit::Failure;
+use crate::progress::Shown;
+use crate::{files, output};
+
+/// Time between two looks at a run.
+const LOOK: Duration = Duration::from_millis(500);
+/// An operator that has not noticed a run by then does not work.
+const NOTICE_WITHIN: Duration = Duration::from_secs(30);
+/// An API server that does not answer for this long ends the following, not the run.
+const BLIND_AT_MOST: Duration = Duration::from_secs(120);
+
+/// Runs one experiment by the operator, and says what it proved.
+pub(super) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
+    let runs: Api<ExperimentRun> = Api::namespaced(job.target.clients.write.clone(), &job.experiment.namespace);
+    let submitted = submit(&job, &runs).await?;
+    let key = RunKey {
+        namespace: job.experiment.namespace.clone(),
+        name: submitted.name_any(),
+        uid: submitted.uid().unwrap_or_default(),
+    };
+    output::headline(&job.experiment.hypothesis);
+    output::say(&format!("ExperimentRun {}/{}", key.namespace, key.name));
+    let mut follower = Follower::new(&job, runs, key);
+    let verdict = follower.follow_to_end().await?;
+    let (operator, prober) = follower.record().await?;
+    if operator.is_empty() {
+        return Err(unfit(&verdict));
+    }
+    finish(&job, &follower.key, &merge(&operator, &prober), &verdict).await
+}
+
+async fn submit(job: &Job<'_>, runs: &Api<ExperimentRun>) -> Result<ExperimentRun, Failure> {
+    let spec = ExperimentRunSpec {
+        experiment_ref: None,
+        experiment: Some(spec_of(job)?),
+        mode: Mode::Live,
+        overrides: job.seed.map(|seed| RunOverrides { seed: Some(seed), strikes: None }),
+        approval: None,
+        control: None,
+    };
+    let suffix = &uuid::Uuid::new_v4().simple().to_string()[..8];
+    let stem: String = job.experiment.name.chars().take(54).collect();
+    let name = format!("{}-{suffix}", stem.trim_end_matches('-'));
+    match runs.create(&PostParams::default(), &ExperimentRun::new(&name, spec)).await {
+        Ok(run) => Ok(run),
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            let error = anyhow::anyhow!("the cluster serves no ExperimentRuns; hint: `chaos install`");
+            Err(Failure::could_not_run(error))
+        }
+        // What the CRD's rules refuse is told by the server in full.
+        Err(kube::Error::Api(status)) if status.code == 422 => Err(Failure::invalid(anyhow::anyhow!(status.message))),
+        Err(kube::Error::Api(status)) if status.code == 403 => Err(Failure::refused(anyhow::anyhow!(status.message))),
+        Err(error) => {
+            Err(Failure::could_not_run(anyhow::Error::new(error).context("failed to create the ExperimentRun")))
+        }
+    }
+}
+
+/// The experiment as it is written in its file, which was found to be valid.
+fn spec_of(job: &Job<'_>) -> Result<api::ExperimentSpec, Failure> {
+    let written: Vec<api::Experiment> = serde_yaml::from_multiple(job.text)
+        .context("failed to read the experiment once more")
+        .map_err(Failure::invalid)?;
+    let found = written.into_iter().find(|experiment| experiment.name_any() == job.experiment.name);
+    found
+        .map(|experiment| experiment.spec)
+        .context("the experiment is not in its file any more")
+        .map_err(Failure::invalid)
+}
+
+/// A run that ended before anything was touched.
+fn unfit(verdict: &RunVerdict) -> Failure {
+    let error = anyhow::anyhow!("{}", verdict.reason_text);
+    match verdict.exit_code {
+        2 => Failure::invalid(error),
+        4 => Failure::refused(error),
+        5 => Failure::stopped(error),
+        8 => Failure::invalid_run(error),
+        _ => Failure::could_not_run(error),
+    }
+}
+
+/// Follows one run.
+struct Follower<'a> {
+    job: &'a Job<'a>,
+    runs: Api<ExperimentRun>,
+    key: RunKey,
+    operator: (ChunkReader, Vec<Event>),
+    prober: (ChunkReader, Vec<Event>),
+    /// What is shown meanwhile.
+    shown: Recorder,
+    state: watch::Sender<RunState>,
+}
+
+impl<'a> Follower<'a> {
+    fn new(job: &'a Job<'a>, runs: Api<ExperimentRun>, key: RunKey) -> Self {
+        let reader = |role| ChunkReader::new(Caller::new(job.target.clients.read.clone()), key.clone(), role);
+        let (operator, prober) = ((reader(Role::Operator), Vec::new()), (reader(Role::Prober), Vec::new()));
+        let shown = Recorder::in_memory(Redactor::default());
+        Self { job, runs, operator, prober, key, shown, state: watch::channel(RunState::New).0 }
+    }
+
+    /// Follows the run until it is over, and gives its verdict.
+    async fn follow_to_end(&mut self) -> Result<RunVerdict, Failure> {
+        let stop = CancellationToken::new();
+        let experiment: &Experiment = &self.job.experiment;
+        let shown = Shown::new(experiment, RunClock::start(), &self.shown, self.state.subscribe());
+        let showing = tokio::spawn(shown.until(stop.clone()));
+        let followed = self.follow().await;
+        stop.cancel();
+        if let Err(error) = showing.await {
+            tracing::warn!(%error, "the progress display ended badly");
+        }
+        followed
+    }
+
+    async fn follow(&mut self) -> Result<RunVerdict, Failure> {
+        let began = tokio::time::Instant::now();
+        let mut seen_at = began;
+        let (mut aborted, mut phase) = (false, None);
+        let mut asked = self.job.asked.clone();
+        loop {
+            match self.runs.get_opt(&self.key.name).await {
+                Ok(Some(run)) if run.uid().as_deref() == Some(&self.key.uid) => {
+                    seen_at = tokio::time::Instant::now();
+                    let status = run.status.clone().unwrap_or_default();
+                    if status.phase != phase {
+                        phase = status.phase;
+                        output::say(&format!(
+                            "operator: {}",
+                            phase.map_or("New".to_owned(), |phase| format!("{phase:?}"))
+                        ));
+                    }
+                    let record = read_record(&status);
+                    if let Stage::Running(state) = &record.stage {
+                        self.state.send_replace(state.clone());
+                    }
+                    if let (Stage::Completed, Some(verdict)) = (record.stage, record.verdict) {
+                        return Ok(verdict);
+                    }
+                    if phase.is_none() && began.elapsed() > NOTICE_WITHIN {
+                        return Err(self.withdraw().await);
+                    }
+                }
+                Ok(_) => return Err(Failure::stopped(anyhow::anyhow!("the run was deleted: that ended it"))),
+                Err(error) if seen_at.elapsed() > BLIND_AT_MOST => {
+                    let error = anyhow::Error::new(error).context("lost sight of the run, which goes on by itself");
+                    return Err(Failure::could_not_run(error));
+                }
+                Err(error) => tracing::debug!(%error, "the run could not be read"),
+            }
+            self.fetch().await?;
+            if asked.borrow_and_update().is_some() && !aborted {
+                aborted = self.abort().await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                Ok(()) = asked.changed() => {}
+            }
+        }
+    }
+
+    /// Asks the operator to wind down.
+    async fn abort(&self) -> bool {
+        let patch = serde_json::json!({"spec": {"control": {"abort": true}}});
+        let asked = self.runs.patch(&self.key.name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        match asked {
+            Ok(_) => output::say("the operator was asked to wind down"),
+            Err(error) => output::warn(&format!("failed to ask the operator to wind down, trying again: {error}")),
+        }
+        self.runs
+            .get_opt(&self.key.name)
+            .await
+            .ok()
+            .flatten()
+            .is_none_or(|run| run.spec.control.is_some_and(|control| control.abort))
+    }
+
+    /// A run that nobody has noticed must not begin when nobody expects it any more.
+    async fn withdraw(&self) -> Failure {
+        let ours = Preconditions { uid: Some(self.key.uid.clone()), resource_version: None };
+        let delete = DeleteParams { preconditions: Some(ours), ..DeleteParams::default() };
+        let left = match self.runs.delete(&self.key.name, &delete).await {
+            Ok(_) => "the run was withdrawn".to_owned(),
+            Err(error) => format!("delete ExperimentRun {}/{} by hand: {error}", self.key.namespace, self.key.name),
+        };
+        let within = NOTICE_WITHIN.as_secs();
+        Failure::could_not_run(anyhow::anyhow!(
+            "no operator took notice of the run within {within} s ({left}); hint: does it run? kubectl get pods -n chaos-system"
+        ))
+    }
+
+    /// Fetches what was recorded since the last time.
+    async fn fetch(&mut self) -> Result<(), Failure> {
+        for (reader, events) in [&mut self.operator, &mut self.prober] {
+            loop {
+                match reader.next().await {
+                    Ok(Some(chunk)) => {
+                        chunk.events.iter().cloned().for_each(|event| self.shown.record(event));
+                        events.extend(chunk.events);
+                    }
+                    Ok(None) => break,
+                    Err(ReadError::Call(error)) if !error.is_forbidden() => {
+                        tracing::debug!(%error, "evidence could not be read");
+                        break;
+                    }
+                    Err(error) => return Err(Failure::could_not_run(error)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole record of a run that is over, both halves.
+    async fn record(&mut self) -> Result<(Vec<Event>, Vec<Event>), Failure> {
+        self.fetch().await?;
+        Ok((std::mem::take(&mut self.operator.1), std::mem::take(&mut self.prober.1)))
+    }
+}
+
+/// Writes the journal and the reports of a run that is over, and says what it proved.
+async fn finish(job: &Job<'_>, key: &RunKey, events: &[Event], told: &RunVerdict) -> Result<RunResult, Failure> {
+    let folder = files::run_folder(&job.out.out, &job.experiment.name, &key.uid[..key.uid.len().min(12)])?;
+    let path = folder.join(files::JOURNAL);
+    let journal = JournalWriter::create(&path).context("failed to start the journal")?;
+    let mut redactor = Redactor::default();
+    redactor.hide_probes(&job.experiment.probes);
+    let recorder = Recorder::with_journal(journal, redactor);
+    for event in events {
+        recorder.record_durably(event.clone()).await.context("failed to write the journal")?;
+    }
+    recorder.close().await.context("failed to close the journal")?;
+    output::say(&format!("journal: {}", path.display()));
+    let spec = Arc::new(JudgeSpec::from(&job.experiment));
+    let result = judge(&spec, events);
+    let exit = result.verdict.exit_code.code();
+    if exit != told.exit_code {
+        output::warn(&format!(
+            "the operator says {} ({}), the evidence says {} by this version; digest of the evidence: {}",
+            told.outcome,
+            told.reason_text,
+            result.verdict.outcome,
+            digest(events)
+        ));
+    }
+    let written = files::write_reports(&folder, &result)?;
+    output::verdict(&result, &written);
+    Ok(result)
+}

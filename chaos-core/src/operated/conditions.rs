@@ -1,0 +1,46 @@
+//! The conditions of an ExperimentRun, from its record and what is known about it.
+
+use jiff::Timestamp;
+
+use super::{Record, Stage};
+use crate::api::ExperimentRunStatus;
+use crate::condition::{Say, set};
+use crate::verdict::ExitCode;
+
+/// What conditions are made of besides the record.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The generation of the spec.
+    pub generation: Option<i64>,
+    /// Why the operator cannot act on the run at present: a stable reason and the facts.
+    pub hindrance: Option<(&'static str, String)>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Brings the conditions up to date: `Ready` (it can be acted on), `Complete` (it is over, however it ended) and `Passed`
+/// (what it proved; Unknown until it is over, and where it proved nothing).
+pub fn update_conditions(record: &Record, status: &mut ExperimentRunStatus, facts: &Facts) {
+    let phase = status.phase.map_or_else(|| "New".to_owned(), |phase| format!("{phase:?}"));
+    let ready = match &facts.hindrance {
+        Some((reason, why)) => Say::of(false, *reason, why),
+        None => Say::of(true, "Ready", "it can be acted on"),
+    };
+    let over = record.verdict.as_ref().filter(|_| record.stage == Stage::Completed);
+    let (complete, passed) = match over {
+        None => (Say::of(false, &phase, "it is not over"), Say::unknown(&phase, "it is not over")),
+        Some(verdict) => {
+            let (reason, text) = (&verdict.reason_code, &verdict.reason_text);
+            let passed = match ExitCode::try_from(verdict.exit_code) {
+                Ok(ExitCode::Held) if verdict.outcome == "pass" => Say::of(true, reason, text),
+                Ok(ExitCode::Failed) => Say::of(false, reason, text),
+                _ => Say::unknown(reason, text),
+            };
+            (Say::of(true, reason, text), passed)
+        }
+    };
+    status.observed_generation = facts.generation;
+    for (kind, say) in [("Ready", ready), ("Complete", complete), ("Passed", passed)] {
+        set(&mut status.conditions, kind, say, facts.generation, facts.now);
+    }
+}

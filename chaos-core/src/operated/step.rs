@@ -1,0 +1,246 @@
+//! The step function of an operated run. Pure: the same state, view and instant give the same decision.
+
+use jiff::Timestamp;
+
+use super::{
+    OperatedAction, OperatedResponse, OperatedRun, OperatedState, OperatedView, ProberView, RecordLoss, Resuming,
+    Stage, Unfit, verdicts,
+};
+use crate::api::{ResolvedRun, RunVerdict};
+use crate::machine::{Machine as _, Next, Step};
+use crate::model::Mode;
+use crate::record::StopCause;
+use crate::run::{RunState, RunView};
+use crate::units::Duration;
+
+/// A cluster that cannot be read for this long is out of reach.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(30);
+/// A prober that is not ready by then will not be.
+const PREPARE_WITHIN: Duration = Duration::from_secs(60);
+/// Pause before what failed is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// A record that cannot be read for this long is lost.
+const TAKE_UP_WITHIN: Duration = Duration::from_secs(600);
+
+type OperatedStep = Step<OperatedState, OperatedAction>;
+
+pub(super) fn step(
+    machine: &OperatedRun,
+    state: &OperatedState,
+    view: &OperatedView,
+    response: Option<OperatedResponse>,
+    now: Timestamp,
+) -> OperatedStep {
+    let mut state = state.clone();
+    let asked = state.waiting.take();
+    match (asked, response) {
+        (Some(OperatedAction::Resolve), Some(OperatedResponse::Resolved(resolved))) => {
+            return resolved_as(machine, state, view, resolved, now);
+        }
+        (
+            Some(asked @ (OperatedAction::TakeUp | OperatedAction::Begin)),
+            Some(OperatedResponse::Recorded(recorded)),
+        ) => {
+            if let Some(step) = recorded_as(&mut state, &asked, recorded, now) {
+                return step;
+            }
+        }
+        (Some(OperatedAction::Judge), Some(OperatedResponse::Judged(verdict))) => return complete(state, verdict),
+        _ => {}
+    }
+    match state.record.stage.clone() {
+        Stage::New => {
+            state.record.stage = Stage::Resolving { until: after(now, RESOLVE_WITHIN) };
+            act(state, OperatedAction::Resolve)
+        }
+        Stage::Completed => Step { state, next: Next::Done },
+        Stage::Judging => resumed(state, OperatedAction::Judge),
+        Stage::Running(run) => running(machine, state, &run, view, now),
+        _ if view.abort.is_some() => {
+            let why = view.abort.as_deref().unwrap_or_default();
+            complete(state, verdicts::aborted_before_start(why))
+        }
+        Stage::Resolving { .. } => act(state, OperatedAction::Resolve),
+        Stage::AwaitingApproval { until } => awaiting(machine, state, view, until, now),
+        Stage::Preparing { until } => preparing(state, view, until, now),
+    }
+}
+
+/// The cluster was read, or could not be.
+fn resolved_as(
+    machine: &OperatedRun,
+    mut state: OperatedState,
+    view: &OperatedView,
+    resolved: Result<ResolvedRun, Unfit>,
+    now: Timestamp,
+) -> OperatedStep {
+    let resolved = match resolved {
+        Ok(resolved) => resolved,
+        Err(unfit) => {
+            let until = match state.record.stage {
+                Stage::Resolving { until } | Stage::AwaitingApproval { until } => until.min(after(now, RESOLVE_WITHIN)),
+                _ => now,
+            };
+            if unfit.may_pass() && now < until && view.abort.is_none() {
+                return wait(state, after(now, TRY_AGAIN).min(until));
+            }
+            return complete(state, unfit.verdict());
+        }
+    };
+    let is_approved = view.approved.as_deref() == Some(resolved.plan_digest.as_str());
+    let until = match (state.record.stage.clone(), machine.approval) {
+        (Stage::AwaitingApproval { until }, _) => Some(until),
+        (_, Some(within)) => Some(after(now, within)),
+        (_, None) => None,
+    };
+    if machine.mode == Mode::DryRun {
+        let verdict = verdicts::planned(resolved.strikes, resolved.candidates);
+        state.record.resolved = Some(resolved);
+        return complete(state, verdict);
+    }
+    state.record.resolved = Some(resolved);
+    state.record.stage = match until {
+        Some(until) if !is_approved => Stage::AwaitingApproval { until },
+        _ => Stage::Preparing { until: after(now, PREPARE_WITHIN) },
+    };
+    match state.record.stage {
+        Stage::AwaitingApproval { until } => awaiting(machine, state, view, until, now),
+        _ => wait(state, after(now, TRY_AGAIN)),
+    }
+}
+
+/// An approval counts for the plan as it is when it is looked at: so the cluster is read once more.
+fn awaiting(
+    machine: &OperatedRun,
+    state: OperatedState,
+    view: &OperatedView,
+    until: Timestamp,
+    now: Timestamp,
+) -> OperatedStep {
+    let within = machine.approval.unwrap_or_default();
+    // A clock that was set back must not give more time than was asked for.
+    let until = until.min(after(now, within));
+    let known = state.record.resolved.as_ref().map(|resolved| resolved.plan_digest.as_str());
+    match view.approved.as_deref() {
+        Some(approved) if Some(approved) == known => act(state, OperatedAction::Resolve),
+        _ if now >= until => complete(state, verdicts::not_approved(within)),
+        _ => {
+            let state = with_stage(state, Stage::AwaitingApproval { until });
+            wait(state, until)
+        }
+    }
+}
+
+fn preparing(state: OperatedState, view: &OperatedView, until: Timestamp, now: Timestamp) -> OperatedStep {
+    let until = until.min(after(now, PREPARE_WITHIN));
+    match &view.prober {
+        ProberView::Unfit(unfit) => complete(state, unfit.verdict()),
+        ProberView::Ready => act(with_stage(state, Stage::Running(RunState::New)), OperatedAction::Begin),
+        ProberView::Silent if now >= until => {
+            let message = format!(
+                "no prober took the run up within {PREPARE_WITHIN}; hint: does it run? kubectl get pods -n chaos-system"
+            );
+            complete(state, Unfit::out_of_reach(message).verdict())
+        }
+        ProberView::Preparing if now >= until => {
+            let message = format!("the prober was not ready within {PREPARE_WITHIN}; hint: see its log");
+            complete(state, Unfit::out_of_reach(message).verdict())
+        }
+        ProberView::Silent | ProberView::Preparing => {
+            wait(with_stage(state, Stage::Preparing { until }), until.min(after(now, TRY_AGAIN)))
+        }
+    }
+}
+
+/// The record was read or begun. A step, if that is what comes next.
+fn recorded_as(
+    state: &mut OperatedState,
+    asked: &OperatedAction,
+    recorded: Result<(), RecordLoss>,
+    now: Timestamp,
+) -> Option<OperatedStep> {
+    let lost = |state: &OperatedState, why: String| Some(complete(state.clone(), verdicts::evidence_lost(&why)));
+    match recorded {
+        Ok(()) => {
+            state.retry_since = None;
+            let taken_up = *asked == OperatedAction::TakeUp;
+            state.resuming = if taken_up { Resuming::Repeat } else { Resuming::No };
+            None
+        }
+        Err(RecordLoss::Lost(why)) => lost(state, why),
+        Err(RecordLoss::Unreached(why)) => {
+            let since = *state.retry_since.get_or_insert(now);
+            if now >= after(since, TAKE_UP_WITHIN) {
+                return lost(state, why);
+            }
+            if *asked == OperatedAction::Begin {
+                state.resuming = Resuming::Repeat;
+            }
+            Some(wait(state.clone(), after(now, TRY_AGAIN)))
+        }
+    }
+}
+
+fn running(
+    machine: &OperatedRun,
+    mut state: OperatedState,
+    run: &RunState,
+    view: &OperatedView,
+    now: Timestamp,
+) -> OperatedStep {
+    match state.resuming {
+        Resuming::TakeUp => return act(state, OperatedAction::TakeUp),
+        Resuming::Repeat => {
+            state.resuming = Resuming::No;
+            let action = run.pending().map_or(OperatedAction::Begin, OperatedAction::Run);
+            return act(state, action);
+        }
+        Resuming::No => {}
+    }
+    let stop = view.run.stop.clone().or_else(|| view.abort.clone().map(|name| StopCause::Signal { name }));
+    if *run == RunState::New
+        && let Some(cause) = &stop
+    {
+        return complete(state, verdicts::aborted_before_start(&super::status::stop_record(cause).message));
+    }
+    let run_view = RunView { stop, ..view.run.clone() };
+    let inner = machine.run.step(run, &run_view, Some(()), now);
+    match inner.next {
+        Next::Act(action) => act(with_stage(state, Stage::Running(inner.state)), OperatedAction::Run(action)),
+        Next::Wait(until) => {
+            let until = until.unwrap_or_else(|| after(now, TRY_AGAIN));
+            wait(with_stage(state, Stage::Running(inner.state)), until)
+        }
+        Next::Done => act(with_stage(state, Stage::Judging), OperatedAction::Judge),
+    }
+}
+
+/// After a crash the record has to be read back before anything is made of it.
+fn resumed(state: OperatedState, action: OperatedAction) -> OperatedStep {
+    let action = if state.resuming == Resuming::TakeUp { OperatedAction::TakeUp } else { action };
+    act(state, action)
+}
+
+fn complete(mut state: OperatedState, verdict: RunVerdict) -> OperatedStep {
+    state.record.stage = Stage::Completed;
+    state.record.verdict = Some(verdict);
+    Step { state, next: Next::Done }
+}
+
+fn with_stage(mut state: OperatedState, stage: Stage) -> OperatedState {
+    state.record.stage = stage;
+    state
+}
+
+fn act(mut state: OperatedState, action: OperatedAction) -> OperatedStep {
+    state.waiting = Some(action.clone());
+    Step { state, next: Next::Act(action) }
+}
+
+fn wait(state: OperatedState, until: Timestamp) -> OperatedStep {
+    Step { state, next: Next::Wait(Some(until)) }
+}
+
+fn after(now: Timestamp, span: Duration) -> Timestamp {
+    now.saturating_add(span.std()).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,356 @@
+//! Operated runs, played in a little world: an operator that crashes before and after everything it does, clocks that jump,
+//! probers that are late, lost or unfit. Whatever happens, a run ends, and ends with what happened.
+
+mod evidence;
+mod status;
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use super::*;
+use crate::api::ProberStage;
+use crate::machine::{Machine as _, Next};
+use crate::record::{Phase, StopCause};
+
+fn machine() -> OperatedRun {
+    let run = RunMachine {
+        baseline: Duration::from_secs(8),
+        fault_ceiling: Duration::from_secs(60),
+        recovery: Duration::from_secs(10),
+        recover_within: Duration::from_secs(30),
+        max_blind: Duration::from_secs(30),
+    };
+    OperatedRun { run, mode: Mode::Live, approval: None }
+}
+
+fn start() -> Timestamp {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
+fn resolved(digest: &str) -> ResolvedRun {
+    ResolvedRun { plan_digest: digest.into(), seed: 7, candidates: 3, strikes: 5, ..ResolvedRun::default() }
+}
+
+/// Where an operator crashes: before the n-th thing it does, counting saves and both sides of actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Crash {
+    at: usize,
+    /// What the next operator's clock says besides: it may run on another node.
+    jump: SignedDuration,
+}
+
+/// A world without faults, unless a test sets some.
+struct World {
+    now: Timestamp,
+    saved: Record,
+    points: usize,
+    crashes: Vec<Crash>,
+    /// Actions that were carried out, in order.
+    done: Vec<String>,
+    recorded: BTreeSet<Phase>,
+    stop: Option<StopCause>,
+    orders: Vec<ProberStage>,
+    killing: bool,
+    begun: bool,
+    plan: fn(&Self) -> Result<ResolvedRun, Unfit>,
+    view: fn(&Self) -> OperatedView,
+}
+
+struct Crashed;
+
+impl World {
+    fn new() -> Self {
+        Self {
+            now: start(),
+            saved: Record::default(),
+            points: 0,
+            crashes: Vec::new(),
+            done: Vec::new(),
+            recorded: BTreeSet::new(),
+            stop: None,
+            orders: Vec::new(),
+            killing: false,
+            begun: false,
+            plan: |_| Ok(resolved("p1")),
+            view: |_| OperatedView { prober: ProberView::Ready, ..OperatedView::default() },
+        }
+    }
+
+    fn elapsed(&self) -> i64 {
+        self.now.duration_since(start()).as_secs()
+    }
+
+    /// A point at which the operator may crash.
+    fn point(&mut self) -> Result<(), Crashed> {
+        let here = self.points;
+        self.points += 1;
+        match self.crashes.iter().find(|crash| crash.at == here) {
+            Some(crash) => {
+                self.now = self.now.checked_add(crash.jump).unwrap();
+                Err(Crashed)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn perform(&mut self, action: &OperatedAction) -> OperatedResponse {
+        self.done.push(format!("{action:?}").split([' ', '{']).next().unwrap_or_default().to_owned());
+        match action {
+            OperatedAction::Resolve => return OperatedResponse::Resolved((self.plan)(self)),
+            OperatedAction::Begin => self.begun = true,
+            OperatedAction::TakeUp => {}
+            OperatedAction::Judge => {
+                let verdict = match &self.stop {
+                    Some(cause) => aborted_before_start(&format!("{cause:?}")),
+                    None => of_phases(&self.recorded),
+                };
+                return OperatedResponse::Judged(verdict);
+            }
+            OperatedAction::Run(action) => {
+                assert!(self.begun, "nothing is done that the record does not tell");
+                match action {
+                    RunAction::StartProbes => _ = self.recorded.insert(Phase::Baseline),
+                    RunAction::StartKiller { .. } => {
+                        self.recorded.insert(Phase::Fault);
+                        self.killing = true;
+                    }
+                    RunAction::BeginRecovery => _ = self.recorded.insert(Phase::Recovery),
+                    RunAction::StopKiller => self.killing = false,
+                    RunAction::StopProbes => _ = self.recorded.insert(Phase::WindDown),
+                    RunAction::NoteStop(cause) => _ = self.stop.get_or_insert_with(|| cause.clone()),
+                    RunAction::AskBefore | RunAction::AskAfter | RunAction::CleanUp => {}
+                }
+                return OperatedResponse::Done;
+            }
+        }
+        OperatedResponse::Recorded(Ok(()))
+    }
+
+    /// The driver, with its points of failure.
+    fn drive(&mut self, machine: &OperatedRun) -> Result<Record, Crashed> {
+        let (mut state, mut response) = (machine.resume(self.saved.clone()), None);
+        loop {
+            let step = machine.step(&state, &(self.view)(self), response.take(), self.now);
+            if step.state.record != state.record {
+                self.point()?;
+                self.saved = step.state.record.clone();
+                if let Some(order) = order_of(&self.saved.stage) {
+                    self.orders.push(order);
+                }
+            }
+            state = step.state;
+            match step.next {
+                Next::Act(action) => {
+                    self.point()?;
+                    let answer = self.perform(&action);
+                    self.point()?;
+                    response = Some(answer);
+                }
+                Next::Wait(until) => {
+                    let until = until.expect("no state waits without a deadline");
+                    assert!(until > self.now, "no busy loop: {:?}", state.record.stage);
+                    self.now = until;
+                }
+                Next::Done => return Ok(state.record),
+            }
+            assert!(self.elapsed() < 8 * 86_400, "it never ends: {:?}", state.record.stage);
+        }
+    }
+
+    /// Runs to the end, over all crashes.
+    fn play(&mut self, machine: &OperatedRun) -> Record {
+        for _ in 0..=self.crashes.len() {
+            if let Ok(record) = self.drive(machine) {
+                assert!(self.orders.is_sorted(), "orders only ever go forwards: {:?}", self.orders);
+                assert_eq!(record.stage, Stage::Completed);
+                return record;
+            }
+            self.killing = false;
+        }
+        panic!("more crashes than there are");
+    }
+}
+
+/// Stands for the judge: all phases were recorded, or not.
+fn of_phases(recorded: &BTreeSet<Phase>) -> RunVerdict {
+    let outcome = if recorded.len() == 4 { "pass" } else { "inconclusive" };
+    RunVerdict { outcome: outcome.into(), exit_code: 0, reason_code: "X".into(), reason_text: format!("{recorded:?}") }
+}
+
+fn healthy(world: &World) -> OperatedView {
+    let run = RunView { killer_done: world.killing && world.elapsed() > 20, ..RunView::default() };
+    OperatedView { prober: ProberView::Ready, run, ..OperatedView::default() }
+}
+
+fn verdict(record: &Record) -> (&str, &str) {
+    let verdict = record.verdict.as_ref().expect("a completed run has a verdict");
+    (&verdict.outcome, &verdict.reason_code)
+}
+
+#[test]
+fn a_run_goes_through_all_phases_once() {
+    let mut world = World { view: healthy, ..World::new() };
+    let record = world.play(&machine());
+    assert_eq!(verdict(&record).0, "pass");
+    let run = |action: &str| format!("Run({action}");
+    let expected = [
+        "Resolve".to_owned(),
+        "Begin".into(),
+        run("StartProbes)"),
+        run("AskBefore)"),
+        run("StartKiller"),
+        run("StopKiller)"),
+        run("BeginRecovery)"),
+        run("StopKiller)"),
+        run("StopProbes)"),
+        run("AskAfter)"),
+        run("CleanUp)"),
+        "Judge".into(),
+    ];
+    assert_eq!(world.done, expected);
+    let mut orders = world.orders.clone();
+    orders.dedup();
+    let (load, stop, after) = (ProberStage::Load, ProberStage::Stop, ProberStage::AskAfter);
+    assert_eq!(orders, [ProberStage::Prepare, load, stop, after, ProberStage::Release]);
+}
+
+#[test]
+fn a_crash_anywhere_changes_nothing_about_the_end() {
+    let mut calm = World { view: healthy, ..World::new() };
+    let expected = calm.play(&machine());
+    let hour = SignedDuration::from_hours(1);
+    for at in 0..calm.points {
+        for jump in [SignedDuration::ZERO, hour, -hour] {
+            let mut world = World { view: healthy, crashes: vec![Crash { at, jump }], ..World::new() };
+            let record = world.play(&machine());
+            assert_eq!(verdict(&record), verdict(&expected), "crash {at} with a jump of {jump}: {:#?}", world.done);
+            let phases = world.done.iter().filter(|action| action.starts_with("Run(StartProbes")).count();
+            assert!(phases <= 2, "performed once more at most");
+        }
+    }
+}
+
+#[test]
+fn crashes_over_and_over_change_nothing_either() {
+    let mut seed = 1u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % below
+    };
+    for round in 0..2_000 {
+        let mut crashes = Vec::new();
+        let mut at = 0;
+        for _ in 0..8 {
+            at += 1 + random(8);
+            let seconds = i64::try_from(random(600)).unwrap() - 300;
+            crashes.push(Crash { at, jump: SignedDuration::from_secs(seconds) });
+        }
+        let mut world = World { view: healthy, crashes, ..World::new() };
+        let record = world.play(&machine());
+        assert_eq!(verdict(&record).0, "pass", "round {round}: {:#?}", world.done);
+    }
+}
+
+#[test]
+fn what_stops_a_run_survives_every_crash() {
+    let stopped = |world: &World| {
+        let stop = (15..16).contains(&world.elapsed()).then(|| StopCause::Switch { message: "off".into() });
+        OperatedView { run: RunView { stop, ..RunView::default() }, ..healthy(world) }
+    };
+    // Seen once, and gone again when the operator is back.
+    let mut calm = World { view: stopped, ..World::new() };
+    calm.play(&machine());
+    assert!(calm.stop.is_some());
+    for at in 0..calm.points {
+        let mut world =
+            World { view: stopped, crashes: vec![Crash { at, jump: SignedDuration::from_secs(0) }], ..World::new() };
+        world.play(&machine());
+        let seen = world.done.iter().any(|action| action.starts_with("Run(NoteStop"));
+        assert_eq!(seen, world.stop.is_some(), "crash {at}");
+    }
+}
+
+#[test]
+fn nothing_is_touched_by_a_dry_run_a_refusal_or_an_abort() {
+    let cases: [(&str, World, OperatedRun, &str); 6] = [
+        ("dry run", World::new(), OperatedRun { mode: Mode::DryRun, ..machine() }, "DryRun"),
+        ("refused", World { plan: |_| Err(Unfit::refused("the switch")), ..World::new() }, machine(), "Refused"),
+        ("blind", World { plan: |_| Err(Unfit::out_of_reach("no answer")), ..World::new() }, machine(), "OutOfReach"),
+        ("no prober", World { view: |_| OperatedView::default(), ..World::new() }, machine(), "OutOfReach"),
+        (
+            "unfit prober",
+            World {
+                view: |_| OperatedView {
+                    prober: ProberView::Unfit(Unfit::invalid("no such Service")),
+                    ..OperatedView::default()
+                },
+                ..World::new()
+            },
+            machine(),
+            "InvalidManifest",
+        ),
+        (
+            "aborted",
+            World {
+                view: |_| OperatedView { abort: Some("spec.control.abort".into()), ..OperatedView::default() },
+                ..World::new()
+            },
+            machine(),
+            "Interrupted",
+        ),
+    ];
+    for (name, mut world, machine, reason) in cases {
+        let record = world.play(&machine);
+        assert_eq!(verdict(&record).1, reason, "{name}");
+        assert!(world.done.iter().all(|action| action == "Resolve"), "{name}: {:?}", world.done);
+        assert!(!world.orders.contains(&ProberStage::Load), "{name}");
+        assert!(world.elapsed() <= 61, "{name}: {}", world.elapsed());
+    }
+}
+
+#[test]
+fn a_plan_has_to_be_approved_as_it_is() {
+    let machine = OperatedRun { approval: Some(Duration::from_secs(600)), ..machine() };
+    // Nobody.
+    let mut world = World { view: healthy, ..World::new() };
+    assert_eq!(verdict(&world.play(&machine)), ("invalid", "NotApproved"));
+    assert_eq!(world.elapsed(), 600);
+    // Another plan, or the plan of another run.
+    let wrong = |world: &World| -> OperatedView { OperatedView { approved: Some("p0".into()), ..healthy(world) } };
+    let mut world = World { view: wrong, ..World::new() };
+    assert_eq!(verdict(&world.play(&machine)).1, "NotApproved");
+    // The plan that was approved, and still is the plan.
+    let right = |world: &World| -> OperatedView {
+        OperatedView { approved: (world.elapsed() >= 100).then(|| "p1".into()), ..healthy(world) }
+    };
+    let mut world = World { view: right, ..World::new() };
+    assert!(!world.play(&machine).verdict.unwrap().reason_text.contains("approved"));
+    assert_eq!(world.done.iter().filter(|action| *action == "Resolve").count(), 2, "it is read once more");
+    // The workloads have changed since: the approval is void.
+    let changed =
+        |world: &World| -> Result<ResolvedRun, Unfit> { Ok(resolved(if world.elapsed() < 50 { "p1" } else { "p2" })) };
+    let mut world = World { view: right, plan: changed, ..World::new() };
+    let record = world.play(&machine);
+    assert_eq!(verdict(&record).1, "NotApproved");
+    assert_eq!(record.resolved.unwrap().plan_digest, "p2", "the plan to approve is told");
+}
+
+#[test]
+fn a_prober_that_falls_silent_ends_the_run() {
+    let silent = |world: &World| -> OperatedView {
+        let stop = (world.elapsed() > 15).then(|| StopCause::Probes { message: "silent".into() });
+        OperatedView { run: RunView { stop, ..RunView::default() }, ..healthy(world) }
+    };
+    let mut world = World { view: silent, ..World::new() };
+    world.play(&machine());
+    assert_eq!(world.stop, Some(StopCause::Probes { message: "silent".into() }));
+    // And one that does not tell what the baseline was like never sees a kill.
+    let mute = |world: &World| -> OperatedView {
+        OperatedView { run: RunView { unmeasured: true, ..RunView::default() }, ..healthy(world) }
+    };
+    let mut world = World { view: mute, ..World::new() };
+    world.play(&machine());
+    assert!(matches!(world.stop, Some(StopCause::Probes { .. })));
+    assert!(!world.done.iter().any(|action| action.contains("StartKiller")), "{:?}", world.done);
+}

@@ -1,0 +1,145 @@
+//! Writes one row of a run's evidence.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chaos_core::api::labels;
+use chaos_core::prober::Report;
+use chaos_core::record::Event;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{CHUNK_BYTES, CodecError, EVENTS, MORE, MOST_EVENTS, REPORT, Role, RunKey, WRITER, encode};
+use crate::kube::{CallError, Caller};
+
+/// How often a write is tried when its fate is not clear.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Writes one row of a run's evidence.
+pub struct ChunkWriter {
+    read: Caller,
+    write: Caller,
+    run: RunKey,
+    role: Role,
+    /// Who writes: another process is another writer.
+    writer: String,
+    next: u64,
+    events: usize,
+}
+
+/// Evidence could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Somebody else writes this row.
+    #[error("somebody else writes the evidence of this run")]
+    Taken,
+    /// The run or its namespace is gone.
+    #[error("the run is gone")]
+    Gone,
+    /// There is more of it than anybody needs.
+    #[error("the evidence is full: {MOST_EVENTS} events were written")]
+    Full,
+    /// The server does not answer, or refuses.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// An event cannot be written.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+impl ChunkWriter {
+    /// A writer that goes on at `next`, of a row that holds `events` already.
+    pub const fn new(
+        read: Caller,
+        write: Caller,
+        run: RunKey,
+        role: Role,
+        writer: String,
+        next: u64,
+        events: usize,
+    ) -> Self {
+        Self { read, write, run, role, writer, next, events }
+    }
+
+    /// How many ConfigMaps there are.
+    pub const fn written(&self) -> u64 {
+        self.next
+    }
+
+    /// Writes these events and this report. Nothing is written twice, however often it is tried.
+    pub async fn append(&mut self, events: &[Event], report: Option<&Report>) -> Result<(), WriteError> {
+        if self.events.saturating_add(events.len()) > MOST_EVENTS {
+            return Err(WriteError::Full);
+        }
+        let bytes = if events.is_empty() { Vec::new() } else { encode(events)? };
+        let mut parts: Vec<&[u8]> = bytes.chunks(CHUNK_BYTES).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        let last = parts.len() - 1;
+        for (index, part) in parts.into_iter().enumerate() {
+            let map = self.map(part, report.filter(|_| index == last), index < last);
+            self.create(&map).await?;
+            self.next += 1;
+        }
+        self.events += events.len();
+        Ok(())
+    }
+
+    fn map(&self, events: &[u8], report: Option<&Report>, more: bool) -> ConfigMap {
+        let mut data = BTreeMap::from([(WRITER.to_owned(), self.writer.clone())]);
+        if let Some(report) = report.and_then(|report| serde_json::to_string(report).ok()) {
+            data.insert(REPORT.to_owned(), report);
+        }
+        if more {
+            data.insert(MORE.to_owned(), "true".to_owned());
+        }
+        let events = (!events.is_empty()).then(|| BTreeMap::from([(EVENTS.to_owned(), ByteString(events.to_vec()))]));
+        let labels = BTreeMap::from([
+            (labels::RUN.to_owned(), self.run.uid.clone()),
+            (labels::EVIDENCE.to_owned(), self.role.as_str().to_owned()),
+        ]);
+        ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(self.run.chunk(self.role, self.next)),
+                namespace: Some(self.run.namespace.clone()),
+                labels: Some(labels),
+                owner_references: Some(vec![self.run.owner()]),
+                ..ObjectMeta::default()
+            },
+            data: Some(data),
+            binary_data: events,
+            immutable: Some(true),
+        }
+    }
+
+    async fn create(&self, map: &ConfigMap) -> Result<(), WriteError> {
+        let path = self.run.path();
+        let name = map.metadata.name.as_deref().unwrap_or_default();
+        let mut failed = None;
+        for attempt in 0..TRIES {
+            match self.write.create::<serde_json::Value>(&path, map).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_conflict() => {
+                    let there: ConfigMap = self.read.get(&format!("{path}/{name}")).await?;
+                    // An answer of ours that was lost.
+                    let is_ours = there.data == map.data && there.binary_data == map.binary_data;
+                    return if is_ours { Ok(()) } else { Err(WriteError::Taken) };
+                }
+                Err(error) if error.is_not_found() => return Err(WriteError::Gone),
+                // A namespace that is being deleted takes nothing new.
+                Err(error) if error.is_forbidden() && error.to_string().contains("being terminated") => {
+                    return Err(WriteError::Gone);
+                }
+                Err(error) if error.may_have_happened() || error.code().is_none() => {
+                    failed = Some(error);
+                    tokio::time::sleep(PAUSE * (attempt + 1)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(failed.map_or(WriteError::Gone, WriteError::Call))
+    }
+}

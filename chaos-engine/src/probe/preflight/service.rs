@@ -1,0 +1,93 @@
+//! Finds an address of a Service that this machine can connect to. Reads the cluster and opens connections; sends nothing.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Node, Service, ServicePort};
+use kube::api::{Api, ListParams};
+use tokio::net::TcpStream;
+
+use super::super::http::Origin;
+use super::{PreflightError, Services, inside};
+
+/// An address that takes longer to connect is out of reach.
+pub(super) const CONNECT: Duration = Duration::from_secs(1);
+/// Nodes whose ports are tried.
+const NODES: u32 = 10;
+
+/// The first address of a Service that accepts a connection from here.
+pub(super) async fn reachable(
+    client: kube::Client,
+    (namespace, name): (&str, &str),
+    port: Option<&str>,
+    services: Services,
+) -> Result<Origin, PreflightError> {
+    let label = format!("{namespace}/{name}");
+    let service = Api::<Service>::namespaced(client.clone(), namespace).get(name).await;
+    let failed = |source| PreflightError::Service { service: label.clone(), source: Box::new(source) };
+    let service = service.map_err(failed)?;
+    let port =
+        choose(&service, port).map_err(|(wanted, has)| PreflightError::Port { service: label.clone(), wanted, has })?;
+    let addresses = match services {
+        Services::Any => {
+            let nodes = if port.node_port.is_some() { node_addresses(client).await } else { Vec::new() };
+            candidates(&service, &port, &nodes)
+        }
+        Services::Inside { loopback } => {
+            let refused = |why: &'static str| PreflightError::Refused { service: label.clone(), why };
+            let (ip, port) = inside::address(&service, &port, loopback).map_err(refused)?;
+            vec![(ip.to_string(), port)]
+        }
+    };
+    let scheme = if port.app_protocol.as_deref() == Some("https") { "https" } else { "http" };
+    let mut tried = Vec::new();
+    for (host, port) in addresses {
+        match tokio::time::timeout(CONNECT, TcpStream::connect((host.as_str(), port))).await {
+            Ok(Ok(_)) => {
+                let host = if host.contains(':') { format!("[{host}]") } else { host };
+                return Ok(format!("{scheme}://{host}:{port}").parse()?);
+            }
+            Ok(Err(error)) => tried.push(format!("{host}:{port}: {error}")),
+            Err(_) => tried.push(format!("{host}:{port}: no connection in {} s", CONNECT.as_secs())),
+        }
+    }
+    let tried = if tried.is_empty() { "nothing: it has no address".to_owned() } else { tried.join("; ") };
+    Err(PreflightError::OutOfReach { service: label, tried })
+}
+
+/// The port that is meant; otherwise what was asked for and what there is.
+pub(super) fn choose(service: &Service, wanted: Option<&str>) -> Result<ServicePort, (String, String)> {
+    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let found = match (wanted, ports) {
+        (None, [only]) => Some(only),
+        (None, _) => None,
+        (Some(wanted), ports) => ports.iter().find(|port| port.name.as_deref() == Some(wanted)),
+    };
+    found.cloned().ok_or_else(|| {
+        let named = |port: &ServicePort| port.name.clone().unwrap_or_else(|| port.port.to_string());
+        let has: Vec<String> = ports.iter().map(named).collect();
+        (wanted.unwrap_or("without a name").to_owned(), if has.is_empty() { "none".to_owned() } else { has.join(", ") })
+    })
+}
+
+/// Addresses to try, the nearest first: the Service's own, its name elsewhere, ports of nodes, load balancers.
+pub(super) fn candidates(service: &Service, port: &ServicePort, nodes: &[String]) -> Vec<(String, u16)> {
+    let spec = service.spec.as_ref();
+    let own = spec.and_then(|spec| spec.cluster_ip.clone()).filter(|ip| !ip.is_empty() && ip != "None");
+    let elsewhere = spec.and_then(|spec| spec.external_name.clone());
+    let balancers = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let balancers = balancers.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+    let balancers = balancers.iter().filter_map(|ingress| ingress.ip.clone().or_else(|| ingress.hostname.clone()));
+    let service_port = u16::try_from(port.port).ok();
+    let node_port = port.node_port.and_then(|port| u16::try_from(port).ok());
+    let near = own.into_iter().chain(elsewhere).filter_map(|host| Some((host, service_port?)));
+    let on_nodes = nodes.iter().filter_map(|host| Some((host.clone(), node_port?)));
+    near.chain(on_nodes).chain(balancers.filter_map(|host| Some((host, service_port?)))).collect()
+}
+
+/// Addresses of nodes; none where they may not be read.
+async fn node_addresses(client: kube::Client) -> Vec<String> {
+    let nodes = Api::<Node>::all(client).list(&ListParams::default().limit(NODES)).await;
+    let addresses = nodes.into_iter().flatten().filter_map(|node| node.status?.addresses).flatten();
+    let ip = |kind: &str| matches!(kind, "InternalIP" | "ExternalIP");
+    addresses.filter(|address| ip(&address.type_)).map(|address| address.address).collect()
+}

@@ -1,0 +1,84 @@
+//! Which alerts fire, for guards. Asked as a query of the series `ALERTS`, which every Prometheus keeps for its rules; that
+//! nothing fires is an answer only where there is a rule that could.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chaos_core::model::AlertGuard;
+use chaos_core::promql::{firing, may_select};
+use prometheus_http_query::response::Data;
+use serde::Deserialize;
+
+use super::server::Server;
+use super::{labels, within};
+use crate::probe::look::NoAnswer;
+
+/// Alerts that a message names.
+const NAMED: usize = 3;
+
+/// Alerts to look for.
+#[derive(Debug, Clone)]
+pub struct AlertLook {
+    server: Server,
+    guard: AlertGuard,
+    query: String,
+}
+
+impl AlertLook {
+    /// The alerts of a validated guard, at the Prometheus of that base URL.
+    pub fn new(url: &str, guard: &AlertGuard) -> Result<Self, NoAnswer> {
+        let invalid = || NoAnswer::new("badQuery", "these are no matchers of alerts");
+        let (query, _) = firing(&guard.matchers).ok_or_else(invalid)?;
+        Ok(Self { server: Server::new(url, guard.timeout.std())?, guard: guard.clone(), query })
+    }
+
+    /// The alerts that fire, in words; `None`: none does.
+    pub async fn firing(&self) -> Result<Option<String>, NoAnswer> {
+        let answer = within(self.server.timeout(), self.server.instant(&self.query)).await?;
+        let Data::Vector(alerts) = answer else {
+            return Err(NoAnswer::new("unparsable", "the answer is no list of alerts"));
+        };
+        let named: Vec<String> = alerts.iter().take(NAMED).map(|alert| labels(alert.metric())).collect();
+        let more = alerts.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Ok((!named.is_empty()).then(|| format!("alert fires: {}{more}", named.join(", "))))
+    }
+
+    /// Whether some rule of the server may give alerts that are selected.
+    pub async fn has_rule(&self) -> Result<bool, NoAnswer> {
+        let (_, matchers) = firing(&self.guard.matchers).unwrap_or_default();
+        let rules: Rules = within(self.server.timeout(), self.server.api("/api/v1/rules?type=alert")).await?;
+        let mut all = rules.groups.iter().flat_map(|group| &group.rules).filter(|rule| rule.kind == "alerting");
+        Ok(all.any(|rule| {
+            may_select(&matchers, |label| match label {
+                "alertname" => Some(rule.name.clone()),
+                // A template is filled from the series only.
+                label => rule.labels.get(label).filter(|value| !value.contains("{{")).cloned(),
+            })
+        }))
+    }
+
+    /// How long one look may take.
+    pub fn timeout(&self) -> Duration {
+        self.server.timeout()
+    }
+}
+
+#[derive(Deserialize)]
+struct Rules {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    #[serde(rename = "type")]
+    kind: String,
+    name: String,
+    #[serde(default)]
+    labels: HashMap<String, String>,
+}

@@ -1,0 +1,40 @@
+//! The prober: measures for a run that an operator drives, with an identity that can read and create ConfigMaps, and nothing
+//! else. It carries out what `chaos_core::prober` decides. It connects to Services of namespaces that agreed and to the sources
+//! of its own configuration, to nothing that a manifest brings along.
+
+mod prepare;
+mod world;
+
+use std::sync::Arc;
+
+use chaos_core::api::ExperimentRun;
+use chaos_core::prober::Prober;
+use tokio::sync::watch;
+
+use crate::drive::drive;
+use crate::kube::Clients;
+use crate::sources::Sources;
+
+use world::ProberWorld;
+
+/// What a prober brings along.
+#[derive(Clone)]
+pub struct ProberDesk {
+    /// The cluster.
+    pub clients: Clients,
+    /// Who this is: another process is another prober.
+    pub instance: String,
+    /// What may be asked besides Services.
+    pub sources: Sources,
+    /// The whole cluster is on this machine, its Services too.
+    pub loopback: bool,
+}
+
+/// Measures for one run until it is over or gone (its sender dropped). A run of another prober is left alone.
+pub async fn probe(desk: ProberDesk, object: watch::Receiver<Arc<ExperimentRun>>) {
+    let mut world = ProberWorld::new(desk, object);
+    match drive(&Prober, &mut world, ()).await {
+        Ok(_) => (),
+        Err(never) => match never {},
+    }
+}

@@ -1,0 +1,68 @@
+//! Before anything is measured: what this run may ask, with the prober's own eyes. It believes nothing that the operator could
+//! have missed: the manifest is validated again, and every namespace is asked again.
+
+use chaos_core::api::{Experiment, ExperimentRun, labels};
+use chaos_core::model::{ProbeKind, PrometheusSource, Run};
+use chaos_core::operated::{Unfit, not_allowed};
+use chaos_core::validate::{self, Meta, probed_namespaces};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt as _};
+
+use super::ProberDesk;
+use crate::probe::ProbePlan;
+use crate::probe::preflight::{PreflightError, Reach, Services};
+
+/// The run as it is meant, as long as it is what the operator resolved.
+pub(super) async fn resolve(desk: &ProberDesk, object: &ExperimentRun) -> Result<Run, Unfit> {
+    let namespace = object.namespace().unwrap_or_default();
+    let named = match &object.spec.experiment_ref {
+        Some(reference) => {
+            let experiments: Api<Experiment> = Api::namespaced(desk.clients.read.clone(), &namespace);
+            let failed = |error: kube::Error| {
+                Unfit::out_of_reach(format!("failed to read Experiment {namespace}/{}: {error}", reference.name))
+            };
+            Some(experiments.get(&reference.name).await.map_err(failed)?.spec)
+        }
+        None => None,
+    };
+    let run = validate::run(&object.spec, named.as_ref(), &Meta::from(&object.metadata))
+        .map_err(|problems| Unfit::invalid(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    let resolved = object.status.as_ref().and_then(|status| status.resolved.as_ref());
+    if resolved.is_none_or(|resolved| resolved.experiment_digest != run.digest) {
+        return Err(Unfit::invalid("the experiment is not the one that was resolved; hint: create another run"));
+    }
+    Ok(run)
+}
+
+/// The plan of every probe, each with an address that may be asked.
+pub(super) async fn plans(desk: &ProberDesk, run: &Run) -> Result<Vec<ProbePlan>, Unfit> {
+    for namespace in probed_namespaces(&run.experiment) {
+        let namespaces: Api<Namespace> = Api::all(desk.clients.read.clone());
+        let failed = |error: kube::Error| Unfit::out_of_reach(format!("failed to read namespace {namespace}: {error}"));
+        let found = namespaces.get_opt(&namespace).await.map_err(failed)?;
+        let allowed = found.is_some_and(|found| found.labels().get(labels::ALLOW_FROM) == Some(&run.namespace));
+        if !allowed {
+            return Err(not_allowed(&namespace, &run.namespace));
+        }
+    }
+    for probe in &run.experiment.probes {
+        if let ProbeKind::Prometheus(query) = &probe.kind
+            && let PrometheusSource::Named(name) = &query.source
+            && desk.sources.prometheus(name, &run.namespace).is_none()
+        {
+            return Err(Unfit::refused(format!(
+                "probe {}: specs of {} may not ask a Prometheus source {name:?}; hint: the prober's configuration names those",
+                probe.name, run.namespace
+            )));
+        }
+    }
+    let reach = Reach {
+        client: Some(desk.clients.read.clone()),
+        prometheus: desk.sources.of_namespace(&run.namespace),
+        services: Services::Inside { loopback: desk.loopback },
+    };
+    reach.plans(&run.experiment.probes).await.map_err(|error| match error {
+        PreflightError::Refused { .. } => Unfit::refused(error.to_string()),
+        other => Unfit::out_of_reach(other.to_string()),
+    })
+}

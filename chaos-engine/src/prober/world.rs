@@ -1,0 +1,284 @@
+//! The world of a prober: what its step function sees, and what its actions mean.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+
+use chaos_core::api::ExperimentRun;
+use chaos_core::model::Run;
+use chaos_core::operated::Unfit;
+use chaos_core::prober::{
+    Heard, News, Prober, ProberAction, ProberResponse, ProberView, REPORT_EVERY, Reached, Report, ReportError,
+};
+use chaos_core::record::Event;
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use tokio::sync::watch;
+
+use super::{ProberDesk, prepare};
+use crate::chunks::{ChunkWriter, MOST_EVENTS, Role, RunKey, WriteError};
+use crate::clock::RunClock;
+use crate::drive::World;
+use crate::journal::Redactor;
+use crate::kube::Caller;
+use crate::probe::set::End;
+use crate::probe::{ProbeContext, ProbePlan, ProbeSet};
+use crate::recorder::Recorder;
+
+/// The world of one prober.
+pub(super) struct ProberWorld {
+    desk: ProberDesk,
+    object: watch::Receiver<Arc<ExperimentRun>>,
+    clock: RunClock,
+    recorder: Recorder,
+    row: Row,
+    plans: Vec<ProbePlan>,
+    probes: Option<ProbeSet>,
+    /// Events that were looked at for news.
+    scanned: usize,
+    news: News,
+    heard: Option<Heard>,
+    reached: Reached,
+}
+
+/// The prober's row of the evidence.
+struct Row {
+    writer: ChunkWriter,
+    told: usize,
+    /// The newest beat that was told.
+    told_beat: Option<Timestamp>,
+}
+
+impl ProberWorld {
+    pub(super) fn new(desk: ProberDesk, object: watch::Receiver<Arc<ExperimentRun>>) -> Self {
+        let run = {
+            let object = object.borrow();
+            RunKey {
+                namespace: object.namespace().unwrap_or_default(),
+                name: object.name_any(),
+                uid: object.uid().unwrap_or_default(),
+            }
+        };
+        let (read, write) = (Caller::new(desk.clients.read.clone()), Caller::new(desk.clients.write.clone()));
+        let writer = ChunkWriter::new(read, write, run, Role::Prober, desk.instance.clone(), 0, 0);
+        Self {
+            desk,
+            object,
+            clock: RunClock::start(),
+            recorder: Recorder::in_memory(Redactor::default()),
+            row: Row { writer, told: 0, told_beat: None },
+            plans: Vec::new(),
+            probes: None,
+            scanned: 0,
+            news: News::None,
+            heard: None,
+            reached: Reached::Claimed,
+        }
+    }
+
+    /// Notes a new beat, as soon as it is seen.
+    fn hear(&mut self) {
+        let object = self.object.borrow_and_update().clone();
+        let beat = object.status.as_ref().and_then(|status| status.probing.as_ref()).map(|probing| probing.beat.0);
+        if let Some(beat) = beat.filter(|beat| self.heard.is_none_or(|heard| heard.beat != *beat)) {
+            self.heard = Some(Heard { beat, read_at: self.now() });
+        }
+    }
+
+    fn scan(&mut self) {
+        let fresh = self.recorder.since(self.scanned);
+        self.scanned += fresh.len();
+        let bad = |event: &Event| match event {
+            Event::Bad(slot) => slot.class.is_failure(),
+            Event::Sample(sample) => sample.met != Some(true),
+            Event::Invariants { violations, .. } => !violations.is_empty(),
+            _ => false,
+        };
+        let found = match fresh.iter().any(bad) {
+            true => News::Bad,
+            false if fresh.is_empty() => News::None,
+            false => News::Good,
+        };
+        self.news = self.news.max(found);
+    }
+
+    async fn claim(&mut self) -> Result<bool, String> {
+        match self.report(&Reached::Claimed).await {
+            Ok(()) => Ok(true),
+            Err(WriteError::Taken | WriteError::Gone) => Ok(false),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn prepare(&mut self) -> Result<(), Unfit> {
+        let object = self.object.borrow().clone();
+        let run: Run = prepare::resolve(&self.desk, &object).await?;
+        self.plans = prepare::plans(&self.desk, &run).await?;
+        let mut redactor = Redactor::default();
+        redactor.hide_probes(&run.experiment.probes);
+        self.recorder = Recorder::in_memory(redactor);
+        Ok(())
+    }
+
+    fn start_load(&mut self) -> Result<Timestamp, String> {
+        let object = self.object.borrow().clone();
+        let status = object.status.clone().unwrap_or_default();
+        let (Some(probing), Some(resolved)) = (status.probing, status.resolved) else {
+            return Err("the run's status holds no order".to_owned());
+        };
+        let context = ProbeContext {
+            recorder: self.recorder.clone(),
+            clock: self.clock,
+            seed: resolved.seed.cast_unsigned(),
+            run: uuid::Uuid::new_v4().as_u128(),
+        };
+        let probes = ProbeSet::start(std::mem::take(&mut self.plans), context).map_err(|error| error.to_string())?;
+        self.probes = Some(probes);
+        Ok(self.now().saturating_add(probing.lasts.std()).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Tells all events so far.
+    async fn report(&mut self, reached: &Reached) -> Result<(), WriteError> {
+        let written_at = self.now();
+        let events = self.recorder.since(self.row.told);
+        let report = Report {
+            prober: self.desk.instance.clone(),
+            reached: reached.clone(),
+            started_at: self.clock.started_at(),
+            written_at,
+            heard: self.heard,
+        };
+        self.row.writer.append(&events, Some(&report)).await?;
+        self.row.told += events.len();
+        self.row.told_beat = self.heard.map(|heard| heard.beat);
+        self.reached = reached.clone();
+        self.news = News::None;
+        Ok(())
+    }
+
+    async fn told(&mut self, reached: &Reached) -> Result<(), ReportError> {
+        match self.report(reached).await {
+            Ok(()) => Ok(()),
+            Err(WriteError::Full) => {
+                // Whoever drives the run has to know why it hears no more.
+                let message = format!("more than {MOST_EVENTS} events were measured");
+                self.row.told = self.recorder.count();
+                let last = self.report(&Reached::Ended { message: message.clone() }).await;
+                Err(last
+                    .map_or_else(|error| ReportError::Refused(error.to_string()), |()| ReportError::Refused(message)))
+            }
+            Err(error @ (WriteError::Taken | WriteError::Gone | WriteError::Codec(_))) => {
+                Err(ReportError::Refused(error.to_string()))
+            }
+            Err(WriteError::Call(error)) if error.is_forbidden() => Err(ReportError::Refused(error.to_string())),
+            Err(WriteError::Call(error)) => Err(ReportError::Unreached(error.to_string())),
+        }
+    }
+
+    /// Waits for something that may take long, and gives signs of life meanwhile.
+    async fn alive<T>(&mut self, work: impl Future<Output = T> + Send) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(REPORT_EVERY) => {
+                    self.hear();
+                    let reached = self.reached.clone();
+                    if let Err(error) = self.report(&reached).await {
+                        tracing::warn!(%error, "a sign of life could not be given");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, end: End) {
+        if let Some(probes) = self.probes.take() {
+            self.alive(probes.once(end)).await;
+            self.probes = Some(probes);
+        }
+    }
+
+    async fn stop_load(&mut self) {
+        if let Some(mut probes) = self.probes.take() {
+            if let Err(error) = self.alive(probes.stop()).await {
+                self.recorder.record(Event::Note { at: self.clock.now(), text: error.to_string() });
+            }
+            self.probes = Some(probes);
+        }
+    }
+}
+
+impl World<Prober> for ProberWorld {
+    type Error = Infallible;
+
+    fn now(&self) -> Timestamp {
+        self.clock.timestamp(self.clock.now())
+    }
+
+    async fn view(&mut self) -> ProberView {
+        self.hear();
+        self.scan();
+        let object = self.object.borrow();
+        let probing = object.status.as_ref().and_then(|status| status.probing.as_ref());
+        ProberView {
+            order: probing.map(|probing| probing.order),
+            gone: self.object.has_changed().is_err() || object.metadata.deletion_timestamp.is_some(),
+            unheard: self.heard.map(|heard| heard.beat) != self.row.told_beat,
+            news: self.news,
+        }
+    }
+
+    async fn save(&mut self, (): &()) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn perform(&mut self, action: ProberAction) -> ProberResponse {
+        match action {
+            ProberAction::Claim => ProberResponse::Claimed(self.claim().await),
+            ProberAction::Prepare => ProberResponse::Prepared(self.prepare().await),
+            ProberAction::StartLoad => ProberResponse::Started(self.start_load()),
+            ProberAction::AskBefore => {
+                self.ask(End::Before).await;
+                ProberResponse::Done
+            }
+            ProberAction::StopLoad => {
+                self.stop_load().await;
+                ProberResponse::Done
+            }
+            ProberAction::AskAfter => {
+                self.ask(End::After).await;
+                ProberResponse::Done
+            }
+            ProberAction::Report(reached) => ProberResponse::Reported(self.told(&reached).await),
+        }
+    }
+
+    async fn wait(&mut self, until: Option<Timestamp>) {
+        let now = self.now();
+        let span = until.map(|until| std::time::Duration::try_from(until.duration_since(now)).unwrap_or_default());
+        let due = async {
+            match span {
+                Some(span) => tokio::time::sleep(span).await,
+                None => std::future::pending().await,
+            }
+        };
+        // What was measured is looked at now and then: a failure is news.
+        let news = async {
+            match self.probes {
+                Some(_) => tokio::time::sleep(std::time::Duration::from_millis(500)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = news => {}
+            changed = self.object.changed() => {
+                if changed.is_err() {
+                    // The run is gone; the view says so, and the machine ends.
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}

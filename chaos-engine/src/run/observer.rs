@@ -1,0 +1,167 @@
+//! What a run has seen so far, and what follows from it while it goes on: kills that are not made good, promises that are
+//! refuted, a cluster out of sight. It looks and counts; what is done about it is decided by the run's step function.
+
+use std::sync::Arc;
+
+use chaos_core::model::Experiment;
+use chaos_core::record::{Event, Phase, RunTime, StopCause};
+use chaos_core::run::{Recovering, RunView, guard};
+use chaos_core::verdict::{self, JudgeSpec, ReasonCode};
+use kube::Client;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::alerts::{Alarm, Guarding};
+use super::answers::Answers;
+use super::sight::{Known, Lookout};
+use super::vigil::{Vigil, Watchfire};
+use crate::clock::RunClock;
+use crate::probe::AlertLook;
+use crate::recorder::Recorder;
+
+/// What an observer needs.
+pub(super) struct Scene {
+    /// What is run.
+    pub experiment: Arc<Experiment>,
+    /// What it is judged by.
+    pub judge: Arc<JudgeSpec>,
+    /// For watching.
+    pub client: Client,
+    /// Namespaces whose pods are watched.
+    pub namespaces: Vec<String>,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// Where sightings are told.
+    pub recorder: Recorder,
+    /// Whether a switch that is missing stops the run, as it does for the operator.
+    pub strict: bool,
+    /// Pods that are known from an earlier look.
+    pub known: Known,
+    /// The alerts that guard the run.
+    pub guards: Vec<AlertLook>,
+}
+
+/// What a run has seen.
+pub(super) struct Observer {
+    experiment: Arc<Experiment>,
+    judge: Arc<JudgeSpec>,
+    clock: RunClock,
+    watchfire: watch::Receiver<Watchfire>,
+    alarms: Vec<watch::Receiver<Alarm>>,
+    events: Vec<Event>,
+    recovering: Recovering,
+    answers: Answers,
+    /// When the probes were started.
+    since: Option<RunTime>,
+    /// A promise was refuted while the run goes on.
+    refuted: Option<StopCause>,
+    watchers: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Observer {
+    /// Starts to watch.
+    pub(super) fn start(scene: Scene) -> Self {
+        let stop = CancellationToken::new();
+        let mut watchers = JoinSet::new();
+        let Scene { experiment, judge, client, namespaces, clock, recorder, strict, known, guards } = scene;
+        let lookout = Lookout { client: client.clone(), clock, recorder: recorder.clone(), stop: stop.clone() };
+        for namespace in &namespaces {
+            watchers.spawn(lookout.clone().watch_pods(namespace.clone(), known.pods_of(namespace)));
+            watchers.spawn(lookout.clone().watch_endpoints(namespace.clone()));
+        }
+        let (tell, watchfire) = watch::channel(Watchfire::default());
+        let vigil = Vigil { client, namespaces, clock, recorder: recorder.clone(), tell, strict };
+        watchers.spawn(vigil.keep(stop.clone()));
+        let mut alarms = Vec::new();
+        for look in guards {
+            let (tell, alarm) = watch::channel(Alarm::default());
+            watchers.spawn(Guarding { look, clock, recorder: recorder.clone(), tell }.keep(stop.clone()));
+            alarms.push(alarm);
+        }
+        Self {
+            experiment,
+            judge,
+            clock,
+            watchfire,
+            alarms,
+            events: Vec::new(),
+            recovering: Recovering::default(),
+            answers: Answers::default(),
+            since: None,
+            refuted: None,
+            watchers,
+            stop,
+        }
+    }
+
+    /// Takes notice of what happened since the last look.
+    pub(super) fn take(&mut self, news: Vec<Event>) {
+        let mut killed = false;
+        for event in &news {
+            self.recovering.take(event);
+            self.answers.take(event);
+            if let Event::Phase { at, phase: Phase::Baseline } = event {
+                self.since = Some(*at);
+            }
+            killed |= matches!(event, Event::Kill(_));
+        }
+        self.events.extend(news);
+        // The betting test may be asked as often as one likes; only a kill brings news.
+        if killed && self.refuted.is_none() {
+            let refuted = verdict::refuted_live(&self.judge, &self.events);
+            self.refuted = refuted.map(|refutation| StopCause::SloRefuted { probe: refutation.probe });
+        }
+        if self.refuted.is_none() {
+            let tripped = guard::tripped(&self.experiment, &self.events, self.clock.now());
+            self.refuted = tripped.map(|message| StopCause::Guard { message });
+        }
+    }
+
+    /// Whether what was measured so far refutes that the system is steady, or a probe could not answer, which spoils the run
+    /// whatever is killed.
+    fn is_unsteady(&self) -> bool {
+        let spoils = |reason| matches!(reason, ReasonCode::NotSteady | ReasonCode::ProbeUnanswered);
+        let findings = verdict::judge(&self.judge, &self.events).verdict.findings;
+        findings.iter().any(|finding| spoils(finding.reason_code))
+    }
+
+    /// Whether a probe is still to be heard of.
+    fn is_unanswered(&self) -> bool {
+        let (probes, now) = (&self.experiment.probes, self.clock.now());
+        self.since.is_none_or(|since| self.answers.are_missing(probes, since, now))
+    }
+
+    /// Why the run must end, by what was seen.
+    pub(super) fn stop_cause(&self) -> Option<StopCause> {
+        let firing = self.alarms.iter().find_map(|alarm| alarm.borrow().firing.clone());
+        let firing = firing.map(|message| StopCause::Guard { message });
+        self.refuted.clone().or(firing).or_else(|| self.watchfire.borrow().stop.clone())
+    }
+
+    /// What the step function looks at, as far as it was seen.
+    pub(super) fn view(&self, in_baseline: bool) -> RunView {
+        let since = |(at, what): (RunTime, String)| (self.clock.timestamp(at), what);
+        RunView {
+            unsteady: in_baseline && self.is_unsteady(),
+            unanswered: in_baseline && self.is_unanswered(),
+            unrecovered: self.recovering.oldest().map(|(at, pod)| since((at, pod.to_owned()))),
+            unguarded: self.alarms.iter().filter_map(|alarm| alarm.borrow().silent.clone()).min().map(since),
+            blind: self.watchfire.borrow().blind.clone().map(since),
+            stop: self.stop_cause(),
+            ..RunView::default()
+        }
+    }
+
+    /// Everything that was seen.
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Ends the watches.
+    pub(super) async fn end(mut self) {
+        self.stop.cancel();
+        while self.watchers.join_next().await.is_some() {}
+    }
+}

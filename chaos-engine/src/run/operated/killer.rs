@@ -1,0 +1,247 @@
+//! A run's own killer (`fault.podKill`): the same strike machine as everywhere, its memory in the run's status. Nothing is
+//! killed whose intent was not written there before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chaos_core::api::{ExperimentRun, IntentRecord};
+use chaos_core::killer::{Killer, KillerSpec, KillerView, Ledger, RunIdentity};
+use chaos_core::model::{Fault, Policy, Run};
+use chaos_core::operated::{fit, read_killer, write_killer};
+use chaos_core::record::Event;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::super::told::Told;
+use super::{Backing, Hold};
+use crate::clock::RunClock;
+use crate::drive::drive;
+use crate::kill::{ClusterAccess, Keeper, KillWorld};
+use crate::kube::{Environment, StatusDesk, StoreError};
+use crate::recorder::Recorder;
+
+/// Pause before a killer whose memory could not be written goes on from what was.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// The longest time for which an unknown outcome is looked for.
+const REST_WITHIN: Duration = Duration::from_secs(100);
+/// The longest wait of a killer: what holds it is looked at again then.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// A killer at work.
+pub(in crate::run) struct KeptKiller {
+    ledger: watch::Receiver<Ledger>,
+    orders: watch::Sender<Orders>,
+    /// A killer that nobody holds any more ends as in a crash.
+    task: AbortOnDropHandle<()>,
+    fenced: watch::Receiver<bool>,
+}
+
+/// What the run tells its killer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Orders {
+    /// Start no strike any more, but see what became of those that were sent.
+    rest: bool,
+    /// Leave when nothing is in hand.
+    leave: bool,
+}
+
+/// What a killer is made of.
+pub(super) struct KillerParts {
+    pub backing: Backing,
+    pub run: Arc<Run>,
+    pub seed: i64,
+    /// No kill from then on.
+    pub until: Timestamp,
+    pub desk: StatusDesk<ExperimentRun>,
+    pub clock: RunClock,
+    pub recorder: Recorder,
+    /// How well the instants of kills are known by the clock of the record.
+    pub slack: Arc<AtomicU64>,
+    /// Only see what became of what was sent before.
+    pub resting: bool,
+}
+
+impl KeptKiller {
+    /// Puts it to work, from what the status remembers. `None`: the operator kills for this run through a monkey.
+    pub(super) async fn start(parts: KillerParts) -> Option<Self> {
+        let Fault::PodKill(pod_kill) = &parts.run.experiment.fault else { return None };
+        let identity = RunIdentity {
+            run: parts.run.uid.clone(),
+            policy: Policy::operator(&parts.run.namespace, &parts.backing.operator_namespace),
+            seed: parts.seed,
+            until: parts.until,
+        };
+        let killer = Killer::new(KillerSpec::of_pod_kill(&parts.run.experiment, pod_kill, identity));
+        let saved = read_killer(&parts.desk.status().await);
+        let (publish, ledger) = watch::channel(saved);
+        let (orders, obeyed) = watch::channel(Orders { rest: parts.resting, leave: false });
+        let (fence, fenced) = watch::channel(false);
+        let task = AbortOnDropHandle::new(tokio::spawn(work(parts, killer, publish, obeyed, fence)));
+        Some(Self { ledger, orders, task, fenced })
+    }
+
+    /// It has nothing left to do.
+    pub(in crate::run) fn is_done(&self) -> bool {
+        self.ledger.borrow().ended.is_some()
+    }
+
+    /// Somebody else drives the run, or it is gone.
+    pub(in crate::run) fn is_fenced(&self) -> bool {
+        *self.fenced.borrow()
+    }
+
+    /// Starts no strike any more, and waits until it is known what became of those that were sent.
+    pub(in crate::run) async fn rest(&self) {
+        self.orders.send_modify(|orders| orders.rest = true);
+        let mut ledger = self.ledger.clone();
+        let quiet = ledger.wait_for(|ledger| ledger.intents.is_empty());
+        if tokio::time::timeout(REST_WITHIN, quiet).await.is_err() {
+            tracing::warn!("the outcome of a kill is not known");
+        }
+    }
+
+    /// Finishes the strike in hand and leaves. What is left for a person to look at is given.
+    pub(in crate::run) async fn leave(self) -> Vec<String> {
+        self.orders.send_modify(|orders| orders.leave = true);
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "the killer of a run ended badly");
+        }
+        let look = |intent: &IntentRecord| {
+            let (namespace, pod) = (&intent.victim.namespace, &intent.victim.pod);
+            format!("see whether pod {namespace}/{pod} was killed: its kill has no known outcome")
+        };
+        self.ledger.borrow().intents.iter().map(look).collect()
+    }
+}
+
+/// Drives the machine from what was last written until it is through; a status that cannot be written for a while only
+/// makes it start over from there.
+async fn work(
+    parts: KillerParts,
+    killer: Killer,
+    publish: watch::Sender<Ledger>,
+    orders: watch::Receiver<Orders>,
+    fence: watch::Sender<bool>,
+) {
+    let object = Arc::new(parts.desk.object().await);
+    let environment = Environment::LabelOf(parts.backing.operator_namespace.clone());
+    let target = &parts.run.experiment.target;
+    let access = ClusterAccess::new(&parts.backing.clients, target, environment, &parts.backing.identity);
+    let mut told = Told::knowing(&parts.recorder.events());
+    let before = read_killer(&parts.desk.status().await);
+    parts.backing.announcer.again(&object, &before.history, &before.skipped);
+    loop {
+        let saved = read_killer(&parts.desk.status().await);
+        publish.send_replace(saved.clone());
+        let keeper = RunKeeper {
+            object: object.clone(),
+            desk: parts.desk.clone(),
+            clock: parts.clock,
+            recorder: parts.recorder.clone(),
+            slack: parts.slack.clone(),
+            hold: parts.backing.hold.clone(),
+            orders: orders.clone(),
+            publish: publish.clone(),
+            backing: parts.backing.clone(),
+            told: std::mem::take(&mut told),
+        };
+        let mut world = KillWorld::new(access.clone(), keeper);
+        // What an earlier process did not get round to telling.
+        world.keeper_mut().tell(&saved);
+        let driven = drive(&killer, &mut world, saved).await;
+        told = world.into_keeper().told;
+        match driven {
+            Ok(_) => return,
+            Err(StoreError::Gone | StoreError::Fenced) => {
+                fence.send_replace(true);
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "a run's killer starts over"),
+        }
+        tokio::time::sleep(TRY_AGAIN).await;
+        if orders.borrow().leave {
+            return;
+        }
+    }
+}
+
+/// Keeps the memory of a run's killer in the run's status.
+struct RunKeeper {
+    object: Arc<ExperimentRun>,
+    desk: StatusDesk<ExperimentRun>,
+    clock: RunClock,
+    recorder: Recorder,
+    slack: Arc<AtomicU64>,
+    hold: watch::Receiver<Option<Hold>>,
+    orders: watch::Receiver<Orders>,
+    publish: watch::Sender<Ledger>,
+    backing: Backing,
+    told: Told,
+}
+
+impl RunKeeper {
+    /// Tells what is new: to the record, and to people.
+    fn tell(&mut self, ledger: &Ledger) {
+        let at = self.clock.now();
+        let slack = self.slack.load(Ordering::Relaxed);
+        for event in self.told.intents(&ledger.intents, at) {
+            self.recorder.record(event);
+        }
+        for event in self.told.kills(&ledger.history, |kill| (self.clock.from_timestamp(kill.at.0), slack)) {
+            if let Event::Kill(told) = &event
+                && let Some(kill) = ledger.history.iter().find(|kill| kill.nonce == told.nonce)
+            {
+                self.backing.announcer.killed(&self.object, kill);
+            }
+            self.recorder.record(event);
+        }
+        for event in self.told.put_off(&ledger.upcoming, at) {
+            self.recorder.record(event);
+        }
+        for event in self.told.skips(&ledger.skipped, at) {
+            if let Event::Skipped { skip, .. } = &event {
+                self.backing.announcer.skipped(&self.object, skip);
+            }
+            self.recorder.record(event);
+        }
+    }
+}
+
+impl Keeper for RunKeeper {
+    type Error = StoreError;
+
+    fn now(&self) -> Timestamp {
+        self.clock.timestamp(self.clock.now())
+    }
+
+    async fn view(&mut self) -> KillerView {
+        let orders = *self.orders.borrow_and_update();
+        let resting = orders.rest.then(|| "the run is winding down".to_owned());
+        let hold = self.hold.borrow_and_update().as_ref().map(|hold| hold.message.clone());
+        KillerView { hold: resting.or(hold), leave: orders.leave, ..KillerView::default() }
+    }
+
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), StoreError> {
+        let saved = self.desk.update(|status| {
+            write_killer(ledger, status);
+            fit(status);
+        });
+        saved.await?;
+        self.tell(ledger);
+        self.publish.send_replace(ledger.clone());
+        Ok(())
+    }
+
+    async fn wait(&mut self, until: Option<Timestamp>) {
+        let span = until.map_or(LONGEST_WAIT, |until| {
+            Duration::try_from(until.duration_since(self.now())).unwrap_or_default().min(LONGEST_WAIT)
+        });
+        tokio::select! {
+            () = tokio::time::sleep(span) => {}
+            _ = self.orders.changed() => {}
+            _ = self.hold.changed() => {}
+        }
+    }
+}

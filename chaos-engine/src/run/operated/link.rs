@@ -1,0 +1,464 @@
+//! What is known of the prober: its reports, read one by one as they come, and how far its clock is from ours. Its clock is the
+//! clock of the record, because a prober that is lost ends the run, while operators may come and go.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chaos_core::api::ExperimentRun;
+use chaos_core::model::Experiment;
+use chaos_core::operated::{ProberView, Unfit, admit};
+use chaos_core::prober::{Reached, Report, SILENT_AFTER};
+use chaos_core::record::{Event, StopCause};
+use chaos_core::verdict::ExitCode;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::super::offset::Offset;
+use crate::chunks::{ChunkReader, ReadError, Role, RunKey};
+use crate::clock::RunClock;
+use crate::kube::{Caller, StatusDesk, StoreError};
+
+/// Time between two looks while the clocks are compared, while an answer is waited for, and while none is.
+const LOOK: (Duration, Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(500));
+/// An offset of the clocks that is known this well is good, and one that is known this well is good enough, in nanoseconds: a
+/// verdict takes 50 ms.
+const PRECISE: (u64, u64) = (20_000_000, 45_000_000);
+/// After so many reports the offset only has to be good enough, and after so many it will not become better: the verdict says so.
+const ROUNDS: (u32, u32) = (25, 80);
+/// A prober that does not answer for this long will not.
+const FIND_CLOCK_WITHIN: Duration = Duration::from_secs(15);
+/// Time between two beats once the clock is known: clocks drift.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// The prober as it is known.
+pub(super) struct Link {
+    shared: Arc<Shared>,
+    changed: watch::Receiver<u64>,
+    stop: CancellationToken,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// How well the instants of kills are known by the clock of the record, in nanoseconds.
+    slack: Arc<AtomicU64>,
+    /// An answer is waited for.
+    eager: watch::Sender<bool>,
+    tell: watch::Sender<u64>,
+}
+
+struct State {
+    experiment: Arc<Experiment>,
+    /// Events that were not taken out yet.
+    events: Vec<Event>,
+    report: Option<Report>,
+    /// When the newest report was seen.
+    seen_at: Instant,
+    reports: u32,
+    chunks: u64,
+    /// The prober's clock minus ours.
+    offset: Offset,
+    /// The offset that the run's clock was set with.
+    anchor: Option<i64>,
+    /// Its row of the evidence is not what it should be.
+    damaged: Option<String>,
+    /// Somebody else drives the run, or it is gone.
+    fenced: bool,
+}
+
+impl Link {
+    /// Begins to listen. Beats are written to the run's status while there is an order in it.
+    pub(super) fn open(
+        reads: Caller,
+        run: RunKey,
+        experiment: Arc<Experiment>,
+        desk: StatusDesk<ExperimentRun>,
+    ) -> Self {
+        let state = State {
+            experiment,
+            events: Vec::new(),
+            report: None,
+            seen_at: Instant::now(),
+            reports: 0,
+            chunks: 0,
+            offset: Offset::UNKNOWN,
+            anchor: None,
+            damaged: None,
+            fenced: false,
+        };
+        let (tell, changed) = watch::channel(0);
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            slack: Arc::new(AtomicU64::new(u64::MAX)),
+            eager: watch::channel(true).0,
+            tell,
+        });
+        let stop = CancellationToken::new();
+        let reader = ChunkReader::new(reads, run, Role::Prober);
+        tokio::spawn(listen(shared.clone(), reader, desk, stop.clone()));
+        Self { shared, changed, stop }
+    }
+
+    /// How far it has come before the run.
+    pub(super) fn view(&self) -> ProberView {
+        let state = self.shared.state();
+        if let Some(why) = &state.damaged {
+            return ProberView::Unfit(Unfit::out_of_reach(why));
+        }
+        match state.report.as_ref().map(|report| &report.reached) {
+            None => ProberView::Silent,
+            Some(Reached::Unfit { exit_code, message }) => ProberView::Unfit(unfit(*exit_code, message)),
+            Some(Reached::Ended { message }) => ProberView::Unfit(Unfit::out_of_reach(message)),
+            Some(Reached::Claimed) => ProberView::Preparing,
+            Some(_) if state.clock_is_known() => ProberView::Ready,
+            Some(_) => ProberView::Preparing,
+        }
+    }
+
+    /// Why nothing that it measures counts any more, if that is so.
+    pub(super) fn lost(&self) -> Option<StopCause> {
+        let state = self.shared.state();
+        let silent = state.seen_at.elapsed();
+        let message = if let Some(why) = &state.damaged {
+            why.clone()
+        } else if let Some(Report { reached: Reached::Ended { message }, .. }) = &state.report {
+            format!("it ended by itself: {message}")
+        } else if silent > SILENT_AFTER {
+            format!("the prober has been silent for {} s", silent.as_secs())
+        } else {
+            return None;
+        };
+        Some(StopCause::Probes { message })
+    }
+
+    /// Whether everything that had ended at `until` (by our clock) is known.
+    pub(super) fn covers(&self, until: Timestamp) -> bool {
+        let state = self.shared.state();
+        let told = state.report.as_ref().and_then(|report| state.offset.ours(report.written_at));
+        told.is_some_and(|told| told >= until)
+    }
+
+    /// Sets the clock of the record: UTC of this machine at its zero. Then its events count.
+    pub(super) fn clock(&self) -> Option<RunClock> {
+        let mut state = self.shared.state();
+        let zero = state.offset.ours(state.report.as_ref()?.started_at)?;
+        state.anchor = Some(state.offset.nanos());
+        self.shared.slack.store(state.slack(), Ordering::Relaxed);
+        Some(RunClock::since(zero))
+    }
+
+    /// The clock of a record that was begun by another process. Where the prober does not tell any more, its instants are
+    /// taken for ours, and nothing that is killed then counts: the clock is not known.
+    pub(super) async fn find_clock(&self, events: &[Event]) -> RunClock {
+        let deadline = tokio::time::Instant::now() + FIND_CLOCK_WITHIN;
+        let mut changed = self.changed.clone();
+        while !self.shared.state().clock_is_known()
+            && let Ok(Ok(())) = tokio::time::timeout_at(deadline, changed.changed()).await
+        {}
+        // What is known badly is still better than nothing: the verdict says how badly.
+        let is_bounded = self.shared.state().offset.uncertainty() < u64::MAX;
+        let found = if is_bounded { self.clock() } else { None };
+        let recorded = events.iter().find_map(|event| match event {
+            Event::Started(started) => Some(started.started_at),
+            _ => None,
+        });
+        found.unwrap_or_else(|| RunClock::since(recorded.unwrap_or_else(Timestamp::now)))
+    }
+
+    /// UTC of the prober at the zero of the record.
+    pub(super) fn started_at(&self) -> Option<Timestamp> {
+        self.shared.state().report.as_ref().map(|report| report.started_at)
+    }
+
+    /// How well the instants of kills are known, in nanoseconds.
+    pub(super) fn slack(&self) -> Arc<AtomicU64> {
+        self.shared.slack.clone()
+    }
+
+    /// Events that were told since the last time.
+    pub(super) fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.shared.state().events)
+    }
+
+    /// ConfigMaps of it that were read.
+    pub(super) fn chunks(&self) -> u64 {
+        self.shared.state().chunks
+    }
+
+    /// Somebody else drives the run, or it is gone.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.shared.state().fenced
+    }
+
+    /// Waits until it has gone so far, at most that long.
+    pub(super) async fn wait_for(&self, stage: &Reached, patience: Duration) -> Result<(), String> {
+        let mut changed = self.changed.clone();
+        self.shared.eager.send_replace(true);
+        let arrived = async {
+            loop {
+                changed.borrow_and_update();
+                if let Some(StopCause::Probes { message }) = self.lost() {
+                    return Err(message);
+                }
+                let reached = self.shared.state().report.as_ref().map(|report| rank(&report.reached));
+                if reached >= Some(rank(stage)) {
+                    return Ok(());
+                }
+                // Silence is no change, and has to be noticed too.
+                let _ = tokio::time::timeout(Duration::from_secs(1), changed.changed()).await;
+            }
+        };
+        let outcome = tokio::time::timeout(patience, arrived).await;
+        self.shared.eager.send_replace(false);
+        outcome
+            .unwrap_or_else(|_| Err(format!("the prober did not do what it was told within {} s", patience.as_secs())))
+    }
+
+    /// Waits for something new.
+    pub(super) async fn changed(&mut self) {
+        if self.changed.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Looks often, or as often as is enough.
+    pub(super) fn look_often(&self, often: bool) {
+        self.shared.eager.send_if_modified(|eager| std::mem::replace(eager, often) != often);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic of another holder cannot leave it half changed in a way that matters: the run would end as torn.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn clock_is_known(&self) -> bool {
+        let known = self.offset.uncertainty();
+        known <= PRECISE.0 || (self.reports >= ROUNDS.0 && known <= PRECISE.1) || self.reports >= ROUNDS.1
+    }
+
+    /// The clock of the record was set once; what was learned since adds to what is not known.
+    fn slack(&self) -> u64 {
+        let Some(anchor) = self.anchor else { return u64::MAX };
+        self.offset.uncertainty().saturating_add(self.offset.nanos().abs_diff(anchor))
+    }
+
+    fn take(&mut self, events: Vec<Event>, report: Option<Report>) -> Result<(), String> {
+        for event in events {
+            admit(&self.experiment, &event).map_err(|error| error.to_string())?;
+            self.events.push(event);
+        }
+        let report = report.ok_or_else(|| "a report is missing".to_owned())?;
+        if let Some(before) = &self.report
+            && (before.prober != report.prober || before.started_at != report.started_at)
+        {
+            return Err("another prober went on with the report".to_owned());
+        }
+        if let Some(heard) = report.heard {
+            self.offset.heard(heard.beat, heard.read_at);
+        }
+        self.offset.told(report.written_at, Timestamp::now());
+        (self.report, self.seen_at, self.reports) = (Some(report), Instant::now(), self.reports + 1);
+        Ok(())
+    }
+}
+
+/// Reads what comes, and beats.
+async fn listen(
+    shared: Arc<Shared>,
+    mut reader: ChunkReader,
+    desk: StatusDesk<ExperimentRun>,
+    stop: CancellationToken,
+) {
+    let mut eager = shared.eager.subscribe();
+    let mut beat: Option<Timestamp> = None;
+    let mut beat_at = Instant::now();
+    loop {
+        look(&shared, &mut reader).await;
+        let due = {
+            let state = shared.state();
+            let heard = state.report.as_ref().and_then(|report| report.heard.map(|heard| heard.beat));
+            let known = state.clock_is_known();
+            state.report.is_some() && if known { beat_at.elapsed() >= BEAT } else { beat.is_none() || heard == beat }
+        };
+        if due {
+            match write_beat(&desk).await {
+                Ok(written) => (beat, beat_at) = (written, Instant::now()),
+                Err(StoreError::Gone | StoreError::Fenced) => {
+                    shared.state().fenced = true;
+                    shared.tell.send_modify(|changes| *changes += 1);
+                    return;
+                }
+                Err(error) => tracing::debug!(%error, "a beat could not be written"),
+            }
+        }
+        let comparing = {
+            let state = shared.state();
+            state.report.is_some() && !state.clock_is_known()
+        };
+        let eager_now = *eager.borrow_and_update();
+        let pause = if comparing {
+            LOOK.0
+        } else if eager_now {
+            LOOK.1
+        } else {
+            LOOK.2
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+            _ = eager.changed() => {}
+        }
+    }
+}
+
+async fn look(shared: &Shared, reader: &mut ChunkReader) {
+    if shared.state().damaged.is_some() {
+        return;
+    }
+    loop {
+        let news = match reader.next().await {
+            Ok(None) => return,
+            Ok(Some(chunk)) => {
+                let mut state = shared.state();
+                state.chunks = reader.read_so_far();
+                let taken = state.take(chunk.events, chunk.report);
+                if state.anchor.is_some() {
+                    shared.slack.store(state.slack(), Ordering::Relaxed);
+                }
+                taken
+            }
+            Err(ReadError::Call(error)) => {
+                tracing::debug!(%error, "the prober's report could not be read");
+                return;
+            }
+            Err(error @ ReadError::Damaged { .. }) => Err(error.to_string()),
+        };
+        if let Err(why) = news {
+            shared.state().damaged.get_or_insert(why);
+        }
+        shared.tell.send_modify(|changes| *changes += 1);
+        if shared.state().damaged.is_some() {
+            return;
+        }
+    }
+}
+
+/// Writes a beat, if there is an order for a prober.
+async fn write_beat(desk: &StatusDesk<ExperimentRun>) -> Result<Option<Timestamp>, StoreError> {
+    let (_, status) = desk
+        .update(|status| {
+            if let Some(probing) = &mut status.probing {
+                probing.beat = MicroTime(whole_micros(Timestamp::now()));
+            }
+        })
+        .await?;
+    Ok(status.probing.map(|probing| probing.beat.0))
+}
+
+/// An instant as the API stores it.
+pub(super) fn whole_micros(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
+fn unfit(exit_code: ExitCode, message: &str) -> Unfit {
+    match exit_code {
+        ExitCode::Refused => Unfit::refused(message),
+        ExitCode::InvalidManifest => Unfit::invalid(message),
+        _ => Unfit::out_of_reach(message),
+    }
+}
+
+/// How far a stage is.
+const fn rank(reached: &Reached) -> u8 {
+    match reached {
+        Reached::Claimed => 0,
+        Reached::Ready | Reached::Unfit { .. } => 1,
+        Reached::Loading => 2,
+        Reached::BeforeAsked => 3,
+        Reached::Stopped => 4,
+        Reached::AfterAsked => 5,
+        Reached::Ended { .. } => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chaos_core::validate::experiment_file;
+
+    fn state() -> State {
+        let text = include_str!("../../../../experiments/riders-can-request-while-pods-die.yaml");
+        let experiment = Arc::new(experiment_file("x.yaml", text).unwrap().remove(0));
+        State {
+            experiment,
+            events: Vec::new(),
+            report: None,
+            seen_at: Instant::now(),
+            reports: 0,
+            chunks: 0,
+            offset: Offset::UNKNOWN,
+            anchor: None,
+            damaged: None,
+            fenced: false,
+        }
+    }
+
+    fn report(prober: &str, reached: Reached) -> Option<Report> {
+        let started_at = Timestamp::UNIX_EPOCH;
+        Some(Report { prober: prober.into(), reached, started_at, written_at: Timestamp::now(), heard: None })
+    }
+
+    #[test]
+    fn a_row_that_somebody_else_goes_on_with_is_damaged() {
+        let mut state = state();
+        state.take(Vec::new(), report("a", Reached::Claimed)).unwrap();
+        state.take(Vec::new(), report("a", Reached::Ready)).unwrap();
+        assert!(state.take(Vec::new(), report("b", Reached::Loading)).unwrap_err().contains("another prober"));
+        assert!(state.take(Vec::new(), None).is_err());
+        let kill = Event::WoundDown { at: chaos_core::record::RunTime(1), left: Vec::new() };
+        assert!(state.take(vec![kill], report("a", Reached::Ready)).unwrap_err().contains("not its to tell"));
+    }
+
+    #[test]
+    fn what_is_learned_of_the_clock_later_adds_to_what_is_not_known() {
+        let mut state = state();
+        let at = |millis: i64| Timestamp::from_millisecond(1_800_000_000_000 + millis).unwrap();
+        assert_eq!(state.slack(), u64::MAX);
+        state.offset.heard(at(0), at(1_010));
+        state.offset.told(at(1_020), at(30));
+        assert!(state.clock_is_known(), "known to {} ns", state.offset.uncertainty());
+        state.anchor = Some(state.offset.nanos());
+        let at_first = state.slack();
+        // The clocks drift: later messages show an offset that is 30 ms less.
+        state.offset = Offset::UNKNOWN;
+        state.offset.heard(at(60_000), at(60_980));
+        state.offset.told(at(60_985), at(60_025));
+        assert!(state.slack() >= at_first + 20_000_000, "{} {at_first}", state.slack());
+    }
+
+    #[tokio::test]
+    async fn a_prober_that_is_not_heard_of_is_lost() {
+        let mut state = state();
+        state.take(Vec::new(), report("a", Reached::Loading)).unwrap();
+        let (tell, changed) = watch::channel(0);
+        let slack = Arc::new(AtomicU64::new(0));
+        let shared = Arc::new(Shared { state: Mutex::new(state), slack, eager: watch::channel(false).0, tell });
+        let link = Link { shared: shared.clone(), changed, stop: CancellationToken::new() };
+        assert_eq!(link.lost(), None);
+        shared.state().seen_at = Instant::now().checked_sub(SILENT_AFTER + Duration::from_secs(1)).unwrap();
+        assert!(matches!(link.lost(), Some(StopCause::Probes { message }) if message.contains("silent for 21 s")));
+    }
+}

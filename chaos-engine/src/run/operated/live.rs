@@ -1,0 +1,328 @@
+//! The part of an operated run that is under way: the actions of its phases. Each may have been carried out before by a process
+//! that is gone, so each takes it well to be carried out once more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos_core::api::{ExperimentRun, Outcome};
+use chaos_core::digest::sha256_hex;
+use chaos_core::model::{Fault, Run};
+use chaos_core::operated::merge;
+use chaos_core::prober::Reached;
+use chaos_core::record::{Event, Phase, StopCause};
+use chaos_core::run::{RunAction, RunView};
+use chaos_core::verdict::{JudgeSpec, judge};
+use jiff::Timestamp;
+
+use super::super::killer::Killer;
+use super::super::monkey::MonkeyOrder;
+use super::super::observer::{Observer, Scene};
+use super::super::prepare::namespaces_of;
+use super::super::sight::Known;
+use super::super::told::Told;
+use super::killer::{KeptKiller, KillerParts};
+use super::ledger::OwnRow;
+use super::link::Link;
+use super::{Backing, patience};
+use crate::chunks::WriteError;
+use crate::clock::RunClock;
+use crate::kube::StatusDesk;
+
+/// A prober that is ready starts its load within this.
+const START_WITHIN: Duration = Duration::from_secs(30);
+/// Time between two heartbeats of the run's monkey: two missed ones stop it, and an operator may be replaced in less.
+const BEAT: Duration = Duration::from_secs(20);
+/// How often the end of the record is tried to be written, a second apart.
+const LAST_TRIES: u32 = 30;
+
+/// A run that is under way.
+pub(super) struct Live {
+    backing: Backing,
+    run: Arc<Run>,
+    seed: i64,
+    desk: StatusDesk<ExperimentRun>,
+    clock: RunClock,
+    slack: Arc<std::sync::atomic::AtomicU64>,
+    row: OwnRow,
+    /// Number of our own events that were looked at.
+    read: usize,
+    /// What the prober told.
+    measured: Vec<Event>,
+    observer: Observer,
+    killer: Option<Killer>,
+    /// Something could not be done.
+    failed: Option<StopCause>,
+    fenced: bool,
+}
+
+impl Live {
+    /// Begins to watch, from what is recorded. An error if the record does not tell what was planned.
+    pub(super) fn start(
+        backing: &Backing,
+        run: &Arc<Run>,
+        seed: i64,
+        row: OwnRow,
+        clock: RunClock,
+        link: &Link,
+        desk: &StatusDesk<ExperimentRun>,
+    ) -> Result<Self, String> {
+        let events = row.recorder().events();
+        let planned = events.iter().find_map(|event| match event {
+            Event::Planned { eligible, population, .. } => Some(namespaces_of(eligible, population)),
+            _ => None,
+        });
+        let namespaces = planned.ok_or_else(|| "it does not tell what was planned".to_owned())?;
+        let observer = Observer::start(Scene {
+            experiment: Arc::new(run.experiment.clone()),
+            judge: Arc::new(JudgeSpec::from(&run.experiment)),
+            client: backing.clients.read.clone(),
+            namespaces,
+            clock,
+            recorder: row.recorder().clone(),
+            strict: true,
+            known: Known::of(&events),
+            guards: Vec::new(),
+        });
+        Ok(Self {
+            backing: backing.clone(),
+            run: run.clone(),
+            seed,
+            desk: desk.clone(),
+            clock,
+            slack: link.slack(),
+            row,
+            read: 0,
+            measured: Vec::new(),
+            observer,
+            killer: None,
+            failed: None,
+            fenced: false,
+        })
+    }
+
+    /// The time by the run's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.timestamp(self.clock.now())
+    }
+
+    /// Somebody else drives the run, or it is gone.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.fenced || self.killer.as_ref().is_some_and(Killer::is_fenced)
+    }
+
+    /// ConfigMaps of its own row.
+    pub(super) const fn chunks(&self) -> u64 {
+        self.row.chunks()
+    }
+
+    /// Kills and skips so far.
+    pub(super) fn kills(&self) -> (u64, u64) {
+        let count = |wanted: fn(&Event) -> bool| self.observer.events().iter().filter(|event| wanted(event)).count();
+        let kills = count(
+            |event| matches!(event, Event::Kill(kill) if matches!(kill.outcome, Outcome::Killed | Outcome::Unknown)),
+        );
+        (kills as u64, count(|event| matches!(event, Event::Skipped { .. })) as u64)
+    }
+
+    /// Takes notice of what happened since the last look.
+    pub(super) fn take_news(&mut self, link: &Link) {
+        let mut news = self.row.recorder().since(self.read);
+        self.read += news.len();
+        let told = link.take();
+        self.measured.extend(told.iter().cloned());
+        news.extend(told);
+        self.observer.take(news);
+    }
+
+    /// What the step function looks at.
+    pub(super) fn view(&self, in_baseline: bool) -> RunView {
+        RunView { killer_done: self.killer.as_ref().is_some_and(Killer::is_done), ..self.observer.view(in_baseline) }
+    }
+
+    /// Why the run must end.
+    pub(super) fn stop_cause(&self) -> Option<StopCause> {
+        let trouble = self.killer.as_ref().and_then(Killer::trouble);
+        let trouble = trouble.map(|message| StopCause::Killer { message });
+        self.observer.stop_cause().or_else(|| self.failed.clone()).or(trouble)
+    }
+
+    /// Carries an action of the phases out.
+    pub(super) async fn perform(&mut self, action: RunAction, link: &Link) {
+        match action {
+            RunAction::StartProbes => {
+                self.row.phase(self.clock.now(), Phase::Baseline);
+                self.await_prober(link, Reached::Loading, START_WITHIN).await;
+            }
+            RunAction::AskBefore => {
+                let patience = patience::of_looks(&self.run.experiment);
+                self.await_prober(link, Reached::BeforeAsked, patience).await;
+            }
+            RunAction::StartKiller { until } => self.start_killer(until).await,
+            RunAction::StopKiller => self.rest_killer().await,
+            RunAction::BeginRecovery => self.row.phase(self.clock.now(), Phase::Recovery),
+            RunAction::NoteStop(cause) => {
+                let alike = |event: &Event| matches!(event, Event::Stop { .. });
+                self.row.record_once(Event::Stop { at: self.clock.now(), cause }, alike);
+            }
+            RunAction::StopProbes => {
+                self.row.phase(self.clock.now(), Phase::WindDown);
+                self.await_prober(link, Reached::Stopped, patience::of_load(&self.run.experiment)).await;
+            }
+            RunAction::AskAfter => {
+                let patience = patience::of_looks(&self.run.experiment);
+                self.await_prober(link, Reached::AfterAsked, patience).await;
+                self.take_news(link);
+            }
+            RunAction::CleanUp => self.clean_up().await,
+        }
+        if let Err(error) = self.write().await {
+            tracing::warn!(%error, "the record of a run could not be written, and is tried again");
+        }
+    }
+
+    async fn await_prober(&mut self, link: &Link, stage: Reached, patience: Duration) {
+        if let Err(message) = link.wait_for(&stage, patience).await {
+            let cause = StopCause::Probes { message };
+            self.failed.get_or_insert_with(|| cause.clone());
+            // A run that is winding down is not stopped any more, but what it measured ends here all the same.
+            if matches!(stage, Reached::Stopped | Reached::AfterAsked) {
+                let alike = |event: &Event| matches!(event, Event::Stop { .. });
+                self.row.record_once(Event::Stop { at: self.clock.now(), cause }, alike);
+            }
+        }
+    }
+
+    /// The beginning of the fault phase is on the cluster before anything is killed.
+    async fn start_killer(&mut self, until: Timestamp) {
+        self.row.phase(self.clock.now(), Phase::Fault);
+        if let Err(error) = self.write().await {
+            self.failed.get_or_insert(StopCause::Journal { message: error.to_string() });
+            return;
+        }
+        if self.killer.is_none() {
+            self.employ(until, false).await;
+        }
+    }
+
+    async fn employ(&mut self, until: Timestamp, resting: bool) {
+        let parts = KillerParts {
+            backing: self.backing.clone(),
+            run: self.run.clone(),
+            seed: self.seed,
+            until,
+            desk: self.desk.clone(),
+            clock: self.clock,
+            recorder: self.row.recorder().clone(),
+            slack: self.slack.clone(),
+            resting,
+        };
+        if let Some(kept) = KeptKiller::start(parts).await {
+            self.killer = Some(Killer::Kept(kept));
+            return;
+        }
+        let Fault::Monkey(plan) = &self.run.experiment.fault else { return };
+        let order = MonkeyOrder {
+            run_id: self.run.uid.clone(),
+            namespace: self.run.namespace.clone(),
+            plan: plan.clone(),
+            limits: self.run.experiment.limits,
+            seed: self.seed,
+            until,
+            owner: Some(super::key(&self.run).owner()),
+            beat: BEAT,
+            may_create: !resting,
+            slack: self.slack.clone(),
+            instance: Some(self.backing.instance.clone()),
+        };
+        let told = Told::knowing(&self.row.recorder().events());
+        let (clock, recorder) = (self.clock, self.row.recorder().clone());
+        match Killer::of_monkey(&self.backing.clients, &order, clock, recorder, told).await {
+            Ok(killer) => self.killer = killer,
+            Err(error) => _ = self.failed.get_or_insert(StopCause::Killer { message: error.to_string() }),
+        }
+    }
+
+    /// No more kills once this returns. A killer of a process that is gone may have left something open.
+    async fn rest_killer(&mut self) {
+        let begun =
+            self.row.recorder().events().iter().any(|event| matches!(event, Event::Phase { phase: Phase::Fault, .. }));
+        if self.killer.is_none() && begun {
+            self.employ(self.now(), true).await;
+        }
+        let rested = match &self.killer {
+            Some(killer) => killer.rest().await,
+            None => Ok(()),
+        };
+        if let Err(error) = rested {
+            self.note(error.to_string());
+        }
+    }
+
+    async fn clean_up(&mut self) {
+        let left = match self.killer.take() {
+            Some(killer) => killer.clean_up().await,
+            None => Vec::new(),
+        };
+        let alike = |event: &Event| matches!(event, Event::WoundDown { .. });
+        self.row.record_once(Event::WoundDown { at: self.clock.now(), left }, alike);
+    }
+
+    /// Lets the killer finish what it has in hand, and writes what was recorded.
+    pub(super) async fn leave(&mut self) {
+        match self.killer.take() {
+            Some(Killer::Kept(kept)) => _ = kept.leave().await,
+            // A monkey goes on by itself; whoever takes the run up finds it.
+            other => drop(other),
+        }
+        if let Err(error) = self.write().await {
+            tracing::warn!(%error, "the record of a run could not be written when it was left");
+        }
+    }
+
+    /// The whole record, ended by the exit code of what it proves, and its digest.
+    pub(super) async fn finish(&mut self, spec: &JudgeSpec) -> (Vec<Event>, String) {
+        let exit_code = judge(spec, &merge(&self.row.recorder().events(), &self.measured)).verdict.exit_code.code();
+        let alike = |event: &Event| matches!(event, Event::Finished { .. });
+        self.row.record_once(Event::Finished { at: self.clock.now(), exit_code }, alike);
+        for _ in 0..LAST_TRIES {
+            match self.write().await {
+                Ok(()) => break,
+                Err(WriteError::Taken | WriteError::Gone) => break,
+                Err(error) => tracing::warn!(%error, "the end of a record could not be written, and is tried again"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let merged = merge(&self.row.recorder().events(), &self.measured);
+        let digest = digest(&merged);
+        (merged, digest)
+    }
+
+    /// Writes what was recorded.
+    pub(super) async fn write(&mut self) -> Result<(), WriteError> {
+        let written = self.row.write().await;
+        self.fenced |= matches!(written, Err(WriteError::Taken | WriteError::Gone));
+        written
+    }
+
+    /// Writes if it is time to.
+    pub(super) async fn write_in_time(&mut self) -> Result<(), WriteError> {
+        let written = self.row.write_in_time().await;
+        self.fenced |= matches!(written, Err(WriteError::Taken | WriteError::Gone));
+        written
+    }
+
+    fn note(&self, text: String) {
+        self.row.recorder().record(Event::Note { at: self.clock.now(), text });
+    }
+}
+
+/// SHA-256 over a whole record, in hex: whoever has the same digest has judged the same.
+pub fn digest(events: &[Event]) -> String {
+    let mut lines = Vec::new();
+    for event in events {
+        // Events are made of texts and numbers: they always serialise.
+        lines.extend(serde_json::to_vec(event).unwrap_or_default());
+        lines.push(b'\n');
+    }
+    sha256_hex(&lines)
+}

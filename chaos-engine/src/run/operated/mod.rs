@@ -1,0 +1,110 @@
+//! A run on behalf of the operator: carries out what `chaos_core::operated` decides. Its memory is the status of the
+//! ExperimentRun and the evidence that the run owns, so another process can go on where this one was lost. It kills and judges;
+//! what is measured comes from a prober, through ConfigMaps, and it never fetches an address that a manifest names.
+//!
+//! ```text
+//! world ── OperatedRun's world: status writes, and what each action means
+//!   ├ survey ── who may be killed, on fresh reads
+//!   ├ live ── what the actions of the phases mean
+//!   ├ link ── the prober's reports and the offset of its clock, which is the clock of the record
+//!   ├ ledger ── the operator's own row of the evidence
+//!   └ killer ── the run's own killer (podKill) or its ChaosMonkey
+//! ```
+
+mod killer;
+mod ledger;
+mod link;
+mod live;
+mod patience;
+mod survey;
+mod world;
+
+use std::sync::Arc;
+
+use chaos_core::api::{ExperimentRun, KillRecord, SkipRecord};
+use chaos_core::digest::sha256_hex;
+use chaos_core::model::Run;
+use chaos_core::record::{Event, Started};
+use chaos_core::validate::{Meta, recorded_run};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::chunks::{ChunkReader, ReadError, Role, RunKey};
+use crate::kube::{Caller, Clients};
+
+pub(super) use killer::KeptKiller;
+pub use live::digest;
+pub use world::OperatedWorld;
+
+/// What an operator brings along for its runs.
+#[derive(Clone)]
+pub struct Backing {
+    /// The cluster.
+    pub clients: Clients,
+    /// The operator's own namespace: never a target, and it carries the environment label.
+    pub operator_namespace: String,
+    /// Who this is, for people.
+    pub identity: String,
+    /// Which process this is.
+    pub instance: String,
+    /// Why nothing may be killed at present, if so.
+    pub hold: watch::Receiver<Option<Hold>>,
+    /// Where kills are told besides the record.
+    pub announcer: Arc<dyn Announcer>,
+}
+
+/// Why nothing may be killed at present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// It is not known yet whether it really is so.
+    pub may_pass: bool,
+    /// The facts, for people.
+    pub message: String,
+}
+
+/// Tells people what happens to pods.
+pub trait Announcer: Send + Sync {
+    /// A kill call was answered.
+    fn killed(&self, run: &ExperimentRun, kill: &KillRecord);
+    /// A strike did not happen.
+    fn skipped(&self, run: &ExperimentRun, skip: &SkipRecord);
+    /// What an earlier process did, and may not have got round to telling. It may have been told.
+    fn again(&self, run: &ExperimentRun, kills: &[KillRecord], skips: &[SkipRecord]);
+}
+
+/// The run that is under way, as its evidence tells it: its objects may have been changed or deleted since it began.
+pub async fn recorded(read: Caller, object: &ExperimentRun) -> Result<Option<Run>, ReadError> {
+    let meta = Meta::from(&object.metadata);
+    let mut reader = ChunkReader::new(read, key_of(&meta), Role::Operator);
+    let Some(chunk) = reader.next().await? else { return Ok(None) };
+    let Some(Event::Started(started)) = chunk.events.first() else { return Ok(None) };
+    let digest = object.status.as_ref().and_then(|status| status.resolved.as_ref());
+    let digest = digest.map_or("", |resolved| resolved.experiment_digest.as_str());
+    Ok(recorded_run(&started.manifest, &object.spec, &meta, digest))
+}
+
+/// How a record of this run begins.
+fn started(backing: &Backing, run: &Run, seed: i64, started_at: Timestamp) -> Started {
+    Started {
+        run_id: run.uid.clone(),
+        started_at,
+        tool_digest: None,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        manifest: run.manifest.clone(),
+        experiment: run.experiment.name.clone(),
+        manifest_source: format!("ExperimentRun {}/{}", run.namespace, run.name),
+        manifest_digest: sha256_hex(run.manifest.as_bytes()),
+        seed,
+        attempt: 1,
+        cluster: "in-cluster".to_owned(),
+        environment: vec![("driven by".to_owned(), backing.identity.clone())],
+    }
+}
+
+fn key(run: &Run) -> RunKey {
+    RunKey { namespace: run.namespace.clone(), name: run.name.clone(), uid: run.uid.clone() }
+}
+
+fn key_of(meta: &Meta) -> RunKey {
+    RunKey { namespace: meta.namespace.clone(), name: meta.name.clone(), uid: meta.uid.clone() }
+}

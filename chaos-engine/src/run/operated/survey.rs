@@ -1,0 +1,82 @@
+//! Who may be killed by a run of the operator, on fresh reads and with what its namespace may see. Reads only.
+
+use chaos_core::api::ResolvedRun;
+use chaos_core::model::{Mode, Policy, Run};
+use chaos_core::operated::{Unfit, not_allowed, permitted, resolve};
+use chaos_core::plan::{PlanRequest, plan};
+use chaos_core::population::{Population, SwitchState};
+use chaos_core::record::{Event, Excluded, RunTime};
+use chaos_core::validate::{allows, probed_namespaces};
+
+use super::super::prepare::{self, candidates};
+use super::Backing;
+use crate::kube::{Caller, Environment, PopulationReader};
+
+/// Who may be killed.
+#[derive(Debug, Clone)]
+pub(super) struct Survey {
+    population: Population,
+    eligible: Vec<String>,
+    excluded: Vec<Excluded>,
+}
+
+impl Survey {
+    /// The event that tells it.
+    pub(super) fn planned(&self) -> Event {
+        let (eligible, excluded) = (self.eligible.clone(), self.excluded.clone());
+        Event::Planned { at: RunTime(0), population: Box::new(self.population.clone()), eligible, excluded }
+    }
+}
+
+/// Reads the cluster and works out who may be killed, or why nothing can be run.
+pub(super) async fn survey(backing: &Backing, run: &Run, seed: i64) -> Result<(Survey, ResolvedRun), Unfit> {
+    if let Some(hold) = backing.hold.borrow().clone() {
+        return Err(if hold.may_pass { Unfit::out_of_reach(hold.message) } else { Unfit::refused(hold.message) });
+    }
+    let reads = Caller::new(backing.clients.read.clone());
+    let environment = Environment::LabelOf(backing.operator_namespace.clone());
+    let reader = PopulationReader::new(reads, &run.experiment.target, environment);
+    let unread = |error: crate::kube::CallError| Unfit::out_of_reach(format!("failed to read the cluster: {error}"));
+    let population = reader.read().await.map_err(unread)?;
+    match population.switch {
+        SwitchState::Running => {}
+        SwitchState::Unreadable => return Err(Unfit::out_of_reach("the stop switch of the cluster cannot be read")),
+        SwitchState::Stopped => return Err(Unfit::refused("the stop switch of the cluster says stop")),
+        SwitchState::Missing => return Err(Unfit::refused("the stop switch of the cluster is missing")),
+    }
+    for namespace in probed_namespaces(&run.experiment) {
+        let facts = reader.facts(&namespace).await.map_err(unread)?;
+        if !facts.is_some_and(|facts| allows(&facts, &run.namespace)) {
+            return Err(not_allowed(&namespace, &run.namespace));
+        }
+    }
+    let population = permitted(&run.experiment, population)?;
+    let policy = Policy::operator(&run.namespace, &backing.operator_namespace);
+    let (eligible, excluded) = candidates(&run.experiment, &policy, &population).map_err(unfit)?;
+    let now = population.taken_at;
+    let request = PlanRequest { experiment: &run.experiment, policy: &policy, population: &population, seed, now };
+    let plan = plan(&request);
+    let forbidding: Vec<&str> = plan
+        .objections
+        .iter()
+        .filter(|objection| objection.forbids)
+        .map(|objection| objection.message.as_str())
+        .collect();
+    if !forbidding.is_empty() {
+        return Err(Unfit::invalid(forbidding.join("; ")));
+    }
+    let mut resolved = resolve(&run.uid, &run.digest, run.mode, &plan);
+    if run.mode == Mode::DryRun {
+        resolved.power.extend(plan.objections.iter().map(|objection| format!("objection: {}", objection.message)));
+    }
+    Ok((Survey { population, eligible, excluded }, resolved))
+}
+
+fn unfit(unfit: prepare::Unfit) -> Unfit {
+    match unfit {
+        prepare::Unfit::OutOfReach(message) => Unfit::out_of_reach(message),
+        prepare::Unfit::Refused(message) => Unfit::refused(message),
+        prepare::Unfit::Invalid(message) => Unfit::invalid(message),
+        prepare::Unfit::NoVictim(message) => Unfit::no_victim(message),
+    }
+}

@@ -1,0 +1,336 @@
+//! The world of an operated run: what its step function sees, and what its actions mean. Decides nothing.
+
+use std::sync::Arc;
+
+use chaos_core::api::{ExperimentRun, ProbingOrder, ResolvedRun, RunVerdict};
+use chaos_core::model::{Fault, Run};
+use chaos_core::operated::{
+    Facts, OperatedAction, OperatedResponse, OperatedRun, OperatedView, Record, RecordLoss, Stage, Unfit, fit,
+    of_result, order_of, summarise, update_conditions, write_record,
+};
+use chaos_core::record::{Event, StopCause};
+use chaos_core::run::RunState;
+use chaos_core::verdict::{JudgeSpec, judge};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Backing;
+use super::ledger::OwnRow;
+use super::link::{Link, whole_micros};
+use super::live::Live;
+use super::survey::{Survey, survey};
+use crate::chunks::WriteError;
+use crate::drive::World;
+use crate::journal::Redactor;
+use crate::kube::{Caller, StatusDesk, StoreError};
+use crate::recorder::Recorder;
+
+/// How much longer than its phases may take load stays on if nobody ends it, in seconds.
+const CEILING_SLACK: u64 = 300;
+
+/// The world of one operated run.
+pub struct OperatedWorld {
+    backing: Backing,
+    run: Arc<Run>,
+    seed: i64,
+    desk: StatusDesk<ExperimentRun>,
+    /// The newest version of the object that the watch has brought.
+    object: watch::Receiver<Arc<ExperimentRun>>,
+    link: Link,
+    survey: Option<Survey>,
+    live: Option<Live>,
+    stage: Stage,
+    /// Cancelled when this process does not drive the run any more.
+    fenced: CancellationToken,
+}
+
+impl OperatedWorld {
+    /// The world of this run. `seed` is the one in force unless the run was resolved with another before.
+    pub fn new(
+        backing: Backing,
+        run: Run,
+        seed: i64,
+        desk: StatusDesk<ExperimentRun>,
+        object: watch::Receiver<Arc<ExperimentRun>>,
+    ) -> Self {
+        let run = Arc::new(run);
+        let reads = Caller::new(backing.clients.read.clone());
+        let key = super::key(&run);
+        let link = Link::open(reads, key, Arc::new(run.experiment.clone()), desk.clone());
+        Self {
+            backing,
+            run,
+            seed,
+            desk,
+            object,
+            link,
+            survey: None,
+            live: None,
+            stage: Stage::New,
+            fenced: CancellationToken::new(),
+        }
+    }
+
+    /// Cancelled when somebody else drives the run, or it is gone: then there is nothing to be done here any more.
+    pub fn fenced(&self) -> CancellationToken {
+        self.fenced.clone()
+    }
+
+    /// Lets a killer finish what it has in hand, and writes what was recorded: another process goes on from there.
+    pub async fn leave(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.leave().await;
+        }
+    }
+
+    async fn resolve(&mut self) -> Result<ResolvedRun, Unfit> {
+        let (survey, resolved) = survey(&self.backing, &self.run, self.seed).await?;
+        self.survey = Some(survey);
+        Ok(resolved)
+    }
+
+    fn recorder(&self) -> Recorder {
+        let mut redactor = Redactor::default();
+        redactor.hide_probes(&self.run.experiment.probes);
+        Recorder::in_memory(redactor)
+    }
+
+    /// Begins the record, or finds that it was begun before.
+    async fn begin(&mut self) -> Result<(), RecordLoss> {
+        if self.live.is_some() {
+            return Ok(());
+        }
+        let Some(survey) = self.survey_again().await? else {
+            return Err(RecordLoss::Unreached("who may be killed could not be read once more".into()));
+        };
+        let (Some(clock), Some(started_at)) = (self.link.clock(), self.link.started_at()) else {
+            return Err(RecordLoss::Unreached("the prober's clock is not known".into()));
+        };
+        let row = self.open_row().await?;
+        if row.is_empty() {
+            let started = super::started(&self.backing, &self.run, self.seed, started_at);
+            row.recorder().record(Event::Started(Box::new(started)));
+            row.recorder().record(survey.planned());
+        }
+        let live = Live::start(&self.backing, &self.run, self.seed, row, clock, &self.link, &self.desk);
+        let live = live.map_err(RecordLoss::Lost)?;
+        self.live.insert(live).write().await.map_err(|error| self.lost(error))
+    }
+
+    /// A run that is taken up between its resolution and its beginning is read once more.
+    async fn survey_again(&mut self) -> Result<Option<Survey>, RecordLoss> {
+        if self.survey.is_none()
+            && let Err(unfit) = self.resolve().await
+        {
+            let unreached = unfit.may_pass();
+            return Err(if unreached { RecordLoss::Unreached(unfit.message) } else { RecordLoss::Lost(unfit.message) });
+        }
+        Ok(self.survey.clone())
+    }
+
+    async fn open_row(&self) -> Result<OwnRow, RecordLoss> {
+        let key = super::key(&self.run);
+        let row = OwnRow::open(&self.backing.clients, key, &self.backing.instance, self.recorder()).await;
+        row.map_err(|error| match error {
+            crate::chunks::ReadError::Call(error) => RecordLoss::Unreached(error.to_string()),
+            damaged @ crate::chunks::ReadError::Damaged { .. } => RecordLoss::Lost(damaged.to_string()),
+        })
+    }
+
+    /// Takes up a run that another process drove before.
+    async fn take_up(&mut self) -> Result<(), RecordLoss> {
+        if self.live.is_some() || self.stage == Stage::Running(RunState::New) {
+            return Ok(());
+        }
+        let row = self.open_row().await?;
+        if row.is_empty() {
+            return Err(RecordLoss::Lost("there is none, though the run was under way".into()));
+        }
+        let clock = self.link.find_clock(&row.recorder().events()).await;
+        let live = Live::start(&self.backing, &self.run, self.seed, row, clock, &self.link, &self.desk);
+        self.live = Some(live.map_err(RecordLoss::Lost)?);
+        Ok(())
+    }
+
+    async fn judge(&mut self) -> RunVerdict {
+        let Some(live) = &mut self.live else {
+            return chaos_core::operated::evidence_lost("nothing of it is there");
+        };
+        live.take_news(&self.link);
+        let (events, digest) = live.finish(&JudgeSpec::from(&self.run.experiment)).await;
+        let result = judge(&JudgeSpec::from(&self.run.experiment), &events);
+        let summed = self.desk.update(|status| {
+            summarise(&result, status);
+            let evidence = status.evidence.get_or_insert_default();
+            evidence.digest = Some(digest);
+            fit(status);
+        });
+        if let Err(error) = summed.await {
+            self.note_store(error);
+        }
+        of_result(&result.verdict)
+    }
+
+    /// Why evidence could not be written, as the machine needs it. A row that somebody else writes means that we do not drive.
+    fn lost(&mut self, error: WriteError) -> RecordLoss {
+        match error {
+            WriteError::Taken => {
+                self.fenced.cancel();
+                RecordLoss::Unreached("somebody else writes it".into())
+            }
+            WriteError::Call(error) if !error.is_forbidden() => RecordLoss::Unreached(error.to_string()),
+            other => RecordLoss::Lost(other.to_string()),
+        }
+    }
+
+    fn note_store(&mut self, error: StoreError) {
+        match error {
+            StoreError::Gone | StoreError::Fenced => self.fenced.cancel(),
+            other => tracing::warn!(error = %other, "the status of a run could not be written"),
+        }
+    }
+
+    /// Whether somebody else drives the run by now, or it is gone.
+    fn check_fence(&mut self) {
+        let fenced = self.link.is_fenced() || self.live.as_ref().is_some_and(Live::is_fenced);
+        if fenced {
+            self.fenced.cancel();
+        }
+    }
+
+    fn stop_cause(&self) -> Option<StopCause> {
+        let running = matches!(&self.stage, Stage::Running(run) if *run != RunState::New);
+        let lost = self.link.lost().filter(|_| running && self.load_is_on());
+        let live = self.live.as_ref().and_then(Live::stop_cause);
+        live.or(lost)
+    }
+
+    /// Whether the prober should be measuring.
+    fn load_is_on(&self) -> bool {
+        order_of(&self.stage) == Some(chaos_core::api::ProberStage::Load)
+    }
+
+    fn order(&self, stage: &Stage, before: Option<&ProbingOrder>) -> Option<ProbingOrder> {
+        let order = order_of(stage)?;
+        if let Some(before) = before.filter(|before| before.order >= order) {
+            return Some(before.clone());
+        }
+        let phases = &self.run.experiment.phases;
+        let span = phases.baseline.std() + phases.fault.std() + phases.recovery.std();
+        let span =
+            span + self.run.experiment.limits.recover_within.std() + std::time::Duration::from_secs(CEILING_SLACK);
+        let lasts = chaos_core::units::Duration::from(span);
+        Some(ProbingOrder { order, beat: MicroTime(whole_micros(Timestamp::now())), lasts })
+    }
+}
+
+impl World<OperatedRun> for OperatedWorld {
+    type Error = StoreError;
+
+    fn now(&self) -> Timestamp {
+        self.live.as_ref().map_or_else(Timestamp::now, Live::now)
+    }
+
+    async fn view(&mut self) -> OperatedView {
+        let object = self.object.borrow_and_update().clone();
+        let control = object.spec.control.as_ref();
+        let approve = control.and_then(|control| control.approve.as_ref());
+        let ours = |uid: &str| Some(uid) == object.metadata.uid.as_deref();
+        let mut view = OperatedView {
+            abort: control.filter(|control| control.abort).map(|_| "spec.control.abort".to_owned()),
+            approved: approve.filter(|approve| ours(&approve.run_uid)).map(|approve| approve.plan_digest.clone()),
+            prober: self.link.view(),
+            ..OperatedView::default()
+        };
+        if let Some(live) = &mut self.live {
+            live.take_news(&self.link);
+            let until = match &self.stage {
+                Stage::Running(RunState::Baseline { until }) => Some(*until),
+                _ => None,
+            };
+            view.run = live.view(until.is_some());
+            view.run.unmeasured = until.is_some_and(|until| !self.link.covers(until));
+        }
+        view.run.stop = self.stop_cause();
+        view
+    }
+
+    async fn save(&mut self, record: &Record) -> Result<(), StoreError> {
+        self.check_fence();
+        if self.fenced.is_cancelled() {
+            return Err(StoreError::Fenced);
+        }
+        let object = self.object.borrow().clone();
+        let hold = self.backing.hold.borrow().clone();
+        let chunks = (self.live.as_ref().map(Live::chunks), self.link.chunks());
+        let monkey_kills = self.live.as_ref().filter(|_| matches!(self.run.experiment.fault, Fault::Monkey(_)));
+        let monkey_kills = monkey_kills.map(Live::kills);
+        let now = Timestamp::now();
+        let saved = self.desk.update(|status| {
+            write_record(record, status, now);
+            status.probing = self.order(&record.stage, status.probing.as_ref());
+            if let Some((kills, skips)) = monkey_kills.filter(|_| record.stage != Stage::Completed) {
+                (status.kills, status.skips) = (kills, skips);
+            }
+            if let Some(operator) = chunks.0 {
+                let evidence = status.evidence.get_or_insert_default();
+                (evidence.operator, evidence.prober) = (operator, chunks.1);
+            }
+            let hindrance = hold.as_ref().filter(|_| record.stage != Stage::Completed);
+            let hindrance = hindrance.map(|hold| ("Stopped", hold.message.clone()));
+            let facts = Facts { generation: object.metadata.generation, hindrance, now };
+            update_conditions(record, status, &facts);
+            fit(status);
+        });
+        saved.await?;
+        self.stage = record.stage.clone();
+        Ok(())
+    }
+
+    async fn perform(&mut self, action: OperatedAction) -> OperatedResponse {
+        match action {
+            OperatedAction::Resolve => OperatedResponse::Resolved(self.resolve().await),
+            OperatedAction::Begin => OperatedResponse::Recorded(self.begin().await),
+            OperatedAction::TakeUp => OperatedResponse::Recorded(self.take_up().await),
+            OperatedAction::Run(action) => {
+                if let Some(live) = &mut self.live {
+                    live.perform(action, &self.link).await;
+                }
+                OperatedResponse::Done
+            }
+            OperatedAction::Judge => OperatedResponse::Judged(self.judge().await),
+        }
+    }
+
+    async fn wait(&mut self, until: Option<Timestamp>) {
+        self.check_fence();
+        if let Some(live) = &mut self.live
+            && let Err(error) = live.write_in_time().await
+        {
+            let _ = self.lost(error);
+        }
+        if self.fenced.is_cancelled() {
+            // Whoever tends the run listens to that, and drops this.
+            std::future::pending::<()>().await;
+        }
+        let now = self.now();
+        let span = until.map_or(std::time::Duration::from_secs(1), |until| {
+            std::time::Duration::try_from(until.duration_since(now)).unwrap_or_default()
+        });
+        self.link.look_often(matches!(self.stage, Stage::Preparing { .. }));
+        let ours = self.object.borrow().metadata.generation;
+        let edited = async {
+            // An error means that the object is gone: whoever tends it notices, and drops this.
+            if self.object.wait_for(|now| now.metadata.generation != ours).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(span) => {}
+            () = edited => {}
+            () = self.link.changed() => {}
+        }
+    }
+}

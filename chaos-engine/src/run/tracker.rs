@@ -1,0 +1,83 @@
+//! What the status of a run-owned `ChaosMonkey` says, as events of the run, on the run's clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chaos_core::api::{self, ChaosMonkeyStatus};
+use chaos_core::record::{Event, RunTime};
+
+use super::offset::Offset;
+use super::told::Told;
+use crate::clock::RunClock;
+
+/// An offset of the clocks that is known this well is good enough, in nanoseconds: the verdict's own bound.
+const PRECISE: u64 = 50_000_000;
+
+/// How long a kill may wait to be recorded for a good reading of the clocks, in nanoseconds.
+const READING_WAIT: u64 = 5_000_000_000;
+
+/// Turns the status of a monkey into events, each once.
+pub(super) struct Tracker {
+    clock: RunClock,
+    told: Told,
+    offset: Offset,
+    /// When the first kill was learned of.
+    first_kill: Option<RunTime>,
+    /// How well `clock` is known by the clock of the record, in nanoseconds.
+    slack: Arc<AtomicU64>,
+    /// Which process this is.
+    instance: Option<String>,
+}
+
+impl Tracker {
+    /// A tracker that tells what `told` does not know yet.
+    pub(super) const fn new(clock: RunClock, told: Told, slack: Arc<AtomicU64>, instance: Option<String>) -> Self {
+        Self { clock, told, offset: Offset::UNKNOWN, first_kill: None, slack, instance }
+    }
+
+    /// What is new in a status.
+    pub(super) fn take(&mut self, status: Option<&ChaosMonkeyStatus>, now: RunTime) -> Vec<Event> {
+        let Some(status) = status else { return Vec::new() };
+        let mut events: Vec<_> = self.measure(status, now).into_iter().collect();
+        events.extend(self.told.intents(&status.intents, now));
+        events.extend(self.told.skips(&status.skipped, now));
+        events.extend(self.told.put_off(&status.upcoming, now));
+        if status.history.is_empty() {
+            return events;
+        }
+        // A better reading of the operator's clock is worth a short wait: the instant of a kill decides which requests it
+        // stands for, and is recorded once.
+        let first = *self.first_kill.get_or_insert(now);
+        if self.offset.uncertainty() > PRECISE && now.0.saturating_sub(first.0) < READING_WAIT {
+            return events;
+        }
+        let (clock, offset, slack) = (self.clock, self.offset, self.slack.load(Ordering::Relaxed));
+        let instant = |kill: &api::KillRecord| {
+            let at = offset.ours(kill.at.0).map_or(now, |at| clock.from_timestamp(at));
+            // A kill cannot have been sent after we learned of it.
+            (at.min(now), offset.uncertainty().saturating_add(slack))
+        };
+        events.extend(self.told.kills(&status.history, instant));
+        events
+    }
+
+    /// Learns of the operator's clock what this status tells, and says so if it is known better now.
+    fn measure(&mut self, status: &ChaosMonkeyStatus, now: RunTime) -> Option<Event> {
+        let before = self.offset.uncertainty();
+        if self.instance.is_some() && self.instance == status.driver {
+            self.offset = Offset::NONE;
+            return (before > 0).then_some(Event::Clock { at: now, offset: 0, uncertainty: 0 });
+        }
+        if let Some(reading) = &status.clock {
+            self.offset.heard(reading.heartbeat.0, reading.read_at.0);
+        }
+        let read = status.clock.iter().map(|reading| reading.read_at.0);
+        let decided = status.intents.iter().map(|intent| intent.decided_at.0);
+        let sent = status.history.iter().map(|kill| kill.at.0);
+        if let Some(written) = read.chain(decided).chain(sent).max() {
+            self.offset.told(written, self.clock.timestamp(now));
+        }
+        let uncertainty = self.offset.uncertainty();
+        (uncertainty < before).then(|| Event::Clock { at: now, offset: self.offset.nanos(), uncertainty })
+    }
+}

@@ -1,0 +1,104 @@
+//! Metrics sources that an operator or a prober may ask, from its own configuration file: by name, and each for the namespaces
+//! that it was given to. A manifest can only name one; it cannot bring an address.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// What the configuration file holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sources {
+    /// Prometheus servers, by name.
+    #[serde(default)]
+    pub prometheus: BTreeMap<String, Source>,
+}
+
+/// One server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Source {
+    /// Its base URL.
+    pub url: String,
+    /// Namespaces whose specs may ask it; `"*"` is all of them.
+    pub namespaces: Vec<String>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SourcesError {
+    /// The file cannot be read.
+    #[error("failed to read the configuration {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not what it should be.
+    #[error(
+        "the configuration {path} is not valid: {message}; hint: prometheus: {{NAME: {{url: http://…, namespaces: [NS]}}}}"
+    )]
+    Invalid {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Sources {
+    /// Reads a configuration file.
+    pub fn read(path: &Path) -> Result<Self, SourcesError> {
+        let failed = |source| SourcesError::Read { path: path.to_owned(), source };
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let invalid = |message: String| SourcesError::Invalid { path: path.to_owned(), message };
+        let sources: Self = serde_yaml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        for (name, source) in &sources.prometheus {
+            if !(source.url.starts_with("http://") || source.url.starts_with("https://")) {
+                return Err(invalid(format!("source {name}: {:?} is no http URL", source.url)));
+            }
+        }
+        Ok(sources)
+    }
+
+    /// The base URL of a source, if specs of that namespace may ask it. Whether there is one that they may not is not told.
+    pub fn prometheus(&self, name: &str, namespace: &str) -> Option<&str> {
+        let source = self.prometheus.get(name)?;
+        source.namespaces.iter().any(|given| given == "*" || given == namespace).then_some(source.url.as_str())
+    }
+
+    /// The base URLs of all sources that specs of that namespace may ask, by name.
+    pub fn of_namespace(&self, namespace: &str) -> BTreeMap<String, String> {
+        let given = self.prometheus.keys().filter_map(|name| Some((name.clone(), self.prometheus(name, namespace)?)));
+        given.map(|(name, url)| (name, url.to_owned())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_given_to_namespaces() {
+        let text = "prometheus:\n  platform: {url: http://prometheus.monitoring:9090, namespaces: [dispatch]}\n  \
+                    public: {url: https://p.example, namespaces: ['*']}\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.yaml");
+        std::fs::write(&path, text).unwrap();
+        let sources = Sources::read(&path).unwrap();
+        assert_eq!(sources.prometheus("platform", "dispatch"), Some("http://prometheus.monitoring:9090"));
+        assert_eq!(sources.prometheus("platform", "billing"), None);
+        assert_eq!(sources.of_namespace("billing").keys().collect::<Vec<_>>(), ["public"]);
+        for (text, said) in [
+            ("prometheus: {p: {url: http://x}}", "namespaces"),
+            ("prometheus: {p: {url: 'file:///etc', namespaces: []}}", "no http URL"),
+            ("promethius: {}", "promethius"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Sources::read(&path).unwrap_err().to_string();
+            assert!(error.contains(said) && error.contains("hint: "), "{error}");
+        }
+    }
+}

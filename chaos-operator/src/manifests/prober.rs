@@ -1,0 +1,165 @@
+//! What `chaos install` puts on a cluster for the prober: an identity that can read and create evidence and nothing else, its
+//! configuration, its process, and what it may connect to.
+
+use chaos_core::api::{GROUP, labels, switch};
+use serde_json::{Value, json};
+
+use super::{NAME as OPERATOR, PORT};
+
+/// Name of the prober's Deployment, `ServiceAccount` and roles.
+pub const NAME: &str = "chaos-prober";
+/// Name of the ConfigMap with the sources that it may ask.
+const CONFIG: &str = "chaos-prober-config";
+
+fn metadata(name: &str) -> Value {
+    json!({"name": name, "namespace": switch::NAMESPACE, "labels": {"app.kubernetes.io/name": NAME}})
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
+    json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
+}
+
+/// Exactly the verbs that the prober uses. It can neither kill nor write a status, nor change what it has told.
+pub(super) fn rbac() -> Vec<Value> {
+    const GET: &[&str] = &["get"];
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": NAME},
+        "rules": [
+            rule(GROUP, &["experimentruns"], &["list", "watch"]),
+            rule(GROUP, &["experiments"], GET),
+            rule("", &["configmaps"], &["create", "get"]),
+            rule("", &["namespaces", "services"], GET),
+            rule("", &["pods"], GET),
+            rule("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], GET),
+            rule("batch", &["jobs"], GET),
+            rule("policy", &["poddisruptionbudgets"], GET),
+        ],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": NAME},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": switch::NAMESPACE}],
+    });
+    vec![json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(NAME)}), role, binding]
+}
+
+/// The process and its configuration, which names no source until its owner does.
+pub(super) fn objects(image: &str) -> Vec<Value> {
+    let config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(CONFIG),
+        "data": {"config.yaml": "prometheus: {}\n"},
+    });
+    vec![config, deployment(image)]
+}
+
+fn deployment(image: &str) -> Value {
+    let selector = json!({"app.kubernetes.io/name": NAME});
+    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+    let probe = |path: &str, period: u32| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period});
+    let container = json!({
+        "name": "prober", "image": image, "imagePullPolicy": "IfNotPresent",
+        "args": ["prober", "--config", "/etc/chaos/config.yaml"],
+        "env": [field("POD_IP", "status.podIP"), field("POD_NAME", "metadata.name")],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "livenessProbe": probe("/livez", 10),
+        "readinessProbe": probe("/readyz", 2),
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "config", "mountPath": "/etc/chaos", "readOnly": true}],
+    });
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(NAME),
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": selector},
+            "template": {
+                "metadata": {"labels": selector},
+                "spec": {
+                    "serviceAccountName": NAME,
+                    "terminationGracePeriodSeconds": 15,
+                    "securityContext": {
+                        "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [container],
+                    "volumes": [{"name": "config", "configMap": {"name": CONFIG}}],
+                },
+            },
+        },
+    })
+}
+
+/// Nothing but health and metrics may come in. It may connect to pods of namespaces that are opted in, to the API server and to
+/// DNS; whoever names a metrics source adds a way to it.
+pub(super) fn network_policy() -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(NAME),
+        "spec": {
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"ports": [{"protocol": "TCP", "port": PORT}]}],
+            "egress": [
+                {"to": [{"namespaceSelector": {"matchLabels": {labels::ENABLED: "true"}}}]},
+                {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]},
+                {"ports": [{"protocol": "TCP", "port": 53}, {"protocol": "UDP", "port": 53}]},
+            ],
+        },
+    })
+}
+
+/// The second lock on evidence: nobody else may make it up. Everybody may delete it, as it goes with its run.
+pub(super) fn admission() -> Vec<Value> {
+    let name = "chaos-evidence";
+    let user = |account: &str| format!("system:serviceaccount:{}:{account}", switch::NAMESPACE);
+    let label = |role: &str| format!("object.metadata.labels['{}'] == '{role}'", labels::EVIDENCE);
+    let by = |role: &str, account: &str| {
+        format!("{} ? request.userInfo.username == '{}' : true", label(role), user(account))
+    };
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "resourceRules": [{
+                    "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+                    "resources": ["configmaps"],
+                }],
+                "objectSelector": {"matchExpressions": [{"key": labels::EVIDENCE, "operator": "Exists"}]},
+            },
+            "validations": [
+                {"expression": by("operator", OPERATOR), "message": "only the operator writes its evidence"},
+                {"expression": by("prober", NAME), "message": "only the prober writes its evidence"},
+                {
+                    "expression": format!("{} || {}", label("operator"), label("prober")),
+                    "message": "evidence is the operator's or the prober's",
+                },
+            ],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]},
+    });
+    vec![policy, binding]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_can_create_evidence_and_change_nothing() {
+        let rules: Vec<Value> =
+            rbac().iter().flat_map(|object| object["rules"].as_array().cloned().unwrap_or_default()).collect();
+        assert!(!rules.is_empty());
+        for rule in rules {
+            for verb in rule["verbs"].as_array().unwrap() {
+                let writes = !["get", "list", "watch"].contains(&verb.as_str().unwrap());
+                assert!(!writes || (verb == "create" && rule["resources"] == json!(["configmaps"])), "{rule}");
+            }
+            let text = rule.to_string();
+            assert!(!text.contains("eviction") && !text.contains("secrets") && !text.contains('*'), "{text}");
+        }
+    }
+}

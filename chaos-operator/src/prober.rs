@@ -1,0 +1,266 @@
+//! The prober's process: watches `ExperimentRuns` and measures for those whose operator asks for it, with an identity that cannot
+//! kill. Several may work beside each other: a run is measured by the one that wrote the first report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::routing::get;
+use chaos_core::api::{ExperimentRun, ProberStage};
+use chaos_engine::kube::Clients;
+use chaos_engine::prober::{ProberDesk, probe};
+use chaos_engine::sources::Sources;
+use futures::StreamExt as _;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, ResourceExt as _};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::args::ProberArgs;
+
+/// What the API server's audit log calls us.
+const AGENT: &str = concat!("chaos-prober/", env!("CARGO_PKG_VERSION"));
+/// How often the loop shows that it is not stuck, and looks for runs that had to wait.
+const BEAT: Duration = Duration::from_secs(2);
+/// A loop that was silent for longer is stuck.
+const STUCK_AFTER_SECONDS: u64 = 60;
+/// How long probers may take to end their load when this process ends.
+const REST_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs the prober until `shutdown` resolves. Runs that it measures then are lost to it, and end as inconclusive.
+///
+/// # Errors
+/// No cluster is configured, the configuration is not valid, or the address to serve on is taken.
+pub async fn run(args: ProberArgs, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    args.common().init_logs();
+    let config = kube::Config::infer().await.context("failed to find the cluster to measure on")?;
+    // A cluster whose API server is on this machine has its Services there too.
+    let loopback = config.cluster_url.host().is_some_and(is_loopback);
+    let clients = Clients::new(config, AGENT)?;
+    run_on(clients, loopback, args, shutdown).await
+}
+
+/// Runs the prober on a cluster that is reached through these clients. `loopback`: the whole cluster is on this machine.
+///
+/// # Errors
+/// The configuration is not valid, or the address to serve on is taken.
+pub async fn run_on(
+    clients: Clients,
+    loopback: bool,
+    args: ProberArgs,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let sources = args.config().map(Sources::read).transpose()?.unwrap_or_default();
+    let address = args.common().listen_address();
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("failed to listen on {address}; hint: choose another with --listen"))?;
+    let instance = format!("{}/{}", args.identity(), uuid::Uuid::new_v4().simple());
+    tracing::info!(address = %listener.local_addr()?, instance, "prober starts");
+    let health = Arc::new(Health::new());
+    let served = tokio::spawn(serve(listener, health.clone()));
+    let desk = ProberDesk { clients, instance, sources, loopback };
+    let mut bench = Bench { desk, health, most: args.runs(), runs: BTreeMap::new(), listed: BTreeSet::new() };
+    bench.work(args.common().watched_namespace(), shutdown).await;
+    bench.end().await;
+    served.abort();
+    tracing::info!("prober ends");
+    Ok(())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The runs that are known.
+struct Bench {
+    desk: ProberDesk,
+    health: Arc<Health>,
+    most: usize,
+    runs: BTreeMap<String, Known>,
+    /// Objects of the list that is just being read: what is not among them is gone.
+    listed: BTreeSet<String>,
+}
+
+/// A run that is there.
+struct Known {
+    object: watch::Sender<Arc<ExperimentRun>>,
+    /// Whoever measures for it, once somebody was asked for. It is not done twice.
+    task: Option<JoinHandle<()>>,
+}
+
+impl Bench {
+    async fn work(&mut self, namespace: Option<&str>, shutdown: impl Future<Output = ()> + Send) {
+        let client = self.desk.clients.read.clone();
+        let api: Api<ExperimentRun> = match namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        let mut events = watcher::watcher(api, watcher::Config::default()).default_backoff().boxed();
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut tick = tokio::time::interval(BEAT);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                _ = tick.tick() => {
+                    self.health.beat();
+                    self.employ();
+                }
+                event = events.next() => self.take(event),
+            }
+        }
+    }
+
+    fn take(&mut self, event: Option<Result<Event<ExperimentRun>, watcher::Error>>) {
+        match event {
+            Some(Ok(Event::Init)) => self.listed.clear(),
+            Some(Ok(Event::InitApply(object))) => {
+                self.listed.insert(object.uid().unwrap_or_default());
+                self.apply(object);
+            }
+            Some(Ok(Event::InitDone)) => {
+                self.health.sees.store(1, Ordering::Relaxed);
+                let listed = std::mem::take(&mut self.listed);
+                self.runs.retain(|uid, _| listed.contains(uid));
+            }
+            Some(Ok(Event::Apply(object))) => self.apply(object),
+            // Dropping the sender tells whoever measures that the run is gone.
+            Some(Ok(Event::Delete(object))) => _ = self.runs.remove(&object.uid().unwrap_or_default()),
+            Some(Err(error)) => {
+                self.health.failures.inc();
+                tracing::warn!(%error, "the watch of ExperimentRuns broke; it is taken up again");
+            }
+            None => {}
+        }
+        self.employ();
+    }
+
+    fn apply(&mut self, object: ExperimentRun) {
+        let uid = object.uid().unwrap_or_default();
+        let object = Arc::new(object);
+        match self.runs.get(&uid) {
+            Some(known) => _ = known.object.send_replace(object),
+            None => _ = self.runs.insert(uid, Known { object: watch::channel(object).0, task: None }),
+        }
+    }
+
+    /// Measures for the runs that ask for it, as many as may be at once.
+    fn employ(&mut self) {
+        let mut busy = self.busy();
+        for known in self.runs.values_mut().filter(|known| known.task.is_none()) {
+            let object = known.object.borrow().clone();
+            let order = object.status.as_ref().and_then(|status| status.probing.as_ref());
+            if busy >= self.most || order.is_none_or(|probing| probing.order == ProberStage::Release) {
+                continue;
+            }
+            tracing::info!(namespace = object.namespace(), run = object.name_any(), "asked to measure");
+            known.task = Some(tokio::spawn(probe(self.desk.clone(), known.object.subscribe())));
+            busy += 1;
+        }
+        self.health.runs.set(i64::try_from(busy).unwrap_or(i64::MAX));
+    }
+
+    fn busy(&self) -> usize {
+        self.runs.values().filter(|known| known.task.as_ref().is_some_and(|task| !task.is_finished())).count()
+    }
+
+    /// Lets load go off; what takes too long is dropped.
+    async fn end(self) {
+        let deadline = tokio::time::Instant::now() + REST_WITHIN;
+        let tasks: Vec<_> = self.runs.into_values().filter_map(|known| known.task).collect();
+        for mut task in tasks {
+            if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+}
+
+/// Health and metrics.
+struct Health {
+    registry: Registry,
+    runs: Gauge,
+    failures: Counter,
+    started: Instant,
+    alive_at: AtomicU64,
+    /// 1 once the runs were listed.
+    sees: AtomicU64,
+}
+
+impl Health {
+    fn new() -> Self {
+        let (mut registry, runs, failures) = (Registry::default(), Gauge::default(), Counter::default());
+        registry.register("chaos_prober_runs", "Runs that are measured at present", runs.clone());
+        registry.register("chaos_prober_watch_errors", "Times that the watch of runs broke", failures.clone());
+        let (started, alive_at, sees) = (Instant::now(), AtomicU64::new(0), AtomicU64::new(0));
+        Self { registry, runs, failures, started, alive_at, sees }
+    }
+
+    fn beat(&self) {
+        self.alive_at.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
+    }
+
+    fn silent_for(&self) -> u64 {
+        self.started.elapsed().as_secs().saturating_sub(self.alive_at.load(Ordering::Relaxed))
+    }
+}
+
+async fn serve(listener: tokio::net::TcpListener, health: Arc<Health>) {
+    let router = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(health);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "health and metrics are no longer served");
+    }
+}
+
+/// Fails only when stuck: a restart is what helps then, and nothing else does.
+async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    match health.silent_for() {
+        silent if silent > STUCK_AFTER_SECONDS => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("the prober has been silent for {silent} s\n"))
+        }
+        _ => (StatusCode::OK, "ok\n".to_owned()),
+    }
+}
+
+/// Fails when it would not notice a run.
+async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, &'static str) {
+    match health.sees.load(Ordering::Relaxed) {
+        0 => (StatusCode::SERVICE_UNAVAILABLE, "the runs were not listed yet\n"),
+        _ => (StatusCode::OK, "ok\n"),
+    }
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> ([(header::HeaderName, &'static str); 1], String) {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = encode(&mut text, &health.registry);
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_cluster_on_this_machine_is_known_by_its_address() {
+        for (host, here) in
+            [("127.0.0.1", true), ("[::1]", true), ("localhost", true), ("10.0.0.1", false), ("api", false)]
+        {
+            assert_eq!(super::is_loopback(host), here, "{host}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! One `ExperimentRun` from its first sight to its end: read it afresh, claim it, validate it, drive it. Its deletion is an
+//! abort; a process that is told to rest leaves it to the next one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chaos_core::api::{Experiment, ExperimentRun, ExperimentRunStatus};
+use chaos_core::model::Run;
+use chaos_core::operated::{Facts, OperatedRun, Record, Stage, Unfit, read_record, update_conditions, write_record};
+use chaos_core::run::{RunMachine, RunState};
+use chaos_core::validate::{self, Meta};
+use chaos_engine::drive::drive;
+use chaos_engine::kube::{StatusDesk, StatusStore, StoreError};
+use chaos_engine::run::operated::{Backing, OperatedWorld, recorded};
+use jiff::Timestamp;
+use kube::{Api, ResourceExt as _};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::shared::Shared;
+
+/// Pause before starting over after a failure: doubled up to the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// Work that went well for this long was no failure.
+const WENT_WELL: Duration = Duration::from_secs(60);
+
+/// How a stint with a run ended.
+enum Stint {
+    /// It is over.
+    Over,
+    /// It is gone, or somebody else's.
+    Left,
+}
+
+/// Looks after one run until it is over, gone, or `rest` is cancelled.
+pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<ExperimentRun>>, rest: CancellationToken) {
+    let mut pause = BACKOFF.0;
+    while !rest.is_cancelled() && object.has_changed().is_ok() {
+        let seen = object.borrow().clone();
+        let (namespace, run) = (seen.namespace().unwrap_or_default(), seen.name_any());
+        let began = Instant::now();
+        match stint(&shared, &object, &seen, &rest).await {
+            Ok(Stint::Over | Stint::Left) => return,
+            Err(StoreError::Gone) => return,
+            Err(error) => {
+                tracing::warn!(%error, namespace, run, "starting over");
+                shared.metrics.failed(error.as_str());
+                pause = if began.elapsed() > WENT_WELL { BACKOFF.0 } else { pause };
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = rest.cancelled() => {}
+                }
+                pause = (pause * 2).min(BACKOFF.1);
+            }
+        }
+    }
+}
+
+async fn stint(
+    shared: &Arc<Shared>,
+    object: &watch::Receiver<Arc<ExperimentRun>>,
+    seen: &ExperimentRun,
+    rest: &CancellationToken,
+) -> Result<Stint, StoreError> {
+    let began = Instant::now();
+    let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
+    let store: StatusStore<ExperimentRun> =
+        StatusStore::open(shared.reads(), shared.writes(), &namespace, &name).await?;
+    let fresh = store.object().clone();
+    if fresh.metadata.deletion_timestamp.is_some() || fresh.metadata.uid != seen.metadata.uid {
+        return Ok(Stint::Left);
+    }
+    let status = fresh.status.clone().unwrap_or_default();
+    let record = read_record(&status);
+    if record.stage == Stage::Completed {
+        return Ok(Stint::Over);
+    }
+    let desk = StatusDesk::new(store);
+    desk.update(|status| status.driver = Some(shared.instance.clone())).await?;
+    let run = match understood(shared, &fresh, &record).await? {
+        Ok(run) => run,
+        Err(unfit) => {
+            conclude(&desk, &fresh, &unfit).await?;
+            tracing::warn!(namespace, run = name, why = unfit.message, "not run");
+            shared.metrics.judged("invalid");
+            return Ok(Stint::Over);
+        }
+    };
+    let seed = seed(&status, &run);
+    let machine = OperatedRun { run: RunMachine::new(&run.experiment), mode: run.mode, approval: run.approval };
+    let mut world = OperatedWorld::new(shared.backing(), run, seed, desk.clone(), object.clone());
+    shared.metrics.taken_up(began.elapsed().as_secs_f64());
+    tracing::info!(namespace, run = name, stage = ?record.stage, "taken up");
+    drive_on(&machine, &mut world, record, object, rest).await?.map_or(Ok(Stint::Left), |ended| {
+        if let Some(verdict) = &ended.verdict {
+            let (outcome, reason) = (&verdict.outcome, &verdict.reason_code);
+            tracing::info!(namespace, run = name, outcome, reason, text = verdict.reason_text, "run ended");
+            shared.metrics.judged(outcome);
+        }
+        Ok(Stint::Over)
+    })
+}
+
+/// Drives the run to its end. `None`: it was left before, because it is gone, somebody else's, or this process rests.
+async fn drive_on(
+    machine: &OperatedRun,
+    world: &mut OperatedWorld,
+    record: Record,
+    object: &watch::Receiver<Arc<ExperimentRun>>,
+    rest: &CancellationToken,
+) -> Result<Option<Record>, StoreError> {
+    let fenced = world.fenced();
+    let mut watched = object.clone();
+    let gone = async {
+        // An error means that the object is gone.
+        let _ = watched.wait_for(|object| object.metadata.deletion_timestamp.is_some()).await;
+    };
+    let driven = tokio::select! {
+        driven = drive(machine, world, record) => Some(driven),
+        () = gone => None,
+        () = fenced.cancelled() => None,
+        () = rest.cancelled() => None,
+    };
+    if let Some(driven) = driven {
+        return driven.map(|state| Some(state.record));
+    }
+    world.leave().await;
+    Ok(None)
+}
+
+/// The run as it is meant: by its record once it is under way, by its objects before.
+async fn understood(
+    shared: &Shared,
+    object: &ExperimentRun,
+    record: &Record,
+) -> Result<Result<Run, Unfit>, StoreError> {
+    let begun = matches!(record.stage, Stage::Running(_) | Stage::Judging);
+    if begun {
+        match recorded(shared.reads(), object).await {
+            Ok(Some(run)) => return Ok(Ok(run)),
+            Ok(None) if record.stage == Stage::Running(RunState::New) => {}
+            Ok(None) => return Ok(Err(Unfit::out_of_reach("the record of the run is gone"))),
+            Err(chaos_engine::chunks::ReadError::Call(error)) => return Err(error.into()),
+            Err(damaged) => return Ok(Err(Unfit::out_of_reach(damaged.to_string()))),
+        }
+    }
+    let named = match &object.spec.experiment_ref {
+        None => None,
+        Some(reference) => {
+            let namespace = object.namespace().unwrap_or_default();
+            let experiments: Api<Experiment> = Api::namespaced(shared.clients.read.clone(), &namespace);
+            match experiments.get_opt(&reference.name).await {
+                Ok(Some(experiment)) => Some(experiment.spec),
+                Ok(None) => {
+                    let message = format!("there is no Experiment {namespace}/{}", reference.name);
+                    return Ok(Err(Unfit::invalid(message)));
+                }
+                Err(error) => return Ok(Err(Unfit::out_of_reach(format!("failed to read the Experiment: {error}")))),
+            }
+        }
+    };
+    let run = validate::run(&object.spec, named.as_ref(), &Meta::from(&object.metadata))
+        .map_err(|problems| Unfit::invalid(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")));
+    let changed = |run: &Run| record.resolved.as_ref().is_some_and(|resolved| resolved.experiment_digest != run.digest);
+    Ok(match run {
+        Ok(run) if changed(&run) && !matches!(record.stage, Stage::AwaitingApproval { .. }) => {
+            Err(Unfit::invalid("the experiment was changed after it was resolved; hint: create another run"))
+        }
+        other => other,
+    })
+}
+
+/// Ends a run that cannot be run.
+async fn conclude(desk: &StatusDesk<ExperimentRun>, object: &ExperimentRun, unfit: &Unfit) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    desk.update(|status| {
+        let verdict = Some(unfit.verdict());
+        let record = Record { stage: Stage::Completed, verdict, resolved: status.resolved.clone() };
+        write_record(&record, status, now);
+        let facts = Facts { generation: object.metadata.generation, hindrance: None, now };
+        update_conditions(&record, status, &facts);
+    })
+    .await
+    .map(|_| ())
+}
+
+/// The seed in force: the one that was resolved, the one that was given, or one that follows from the run's UID, so that it is
+/// the same however often it is asked for.
+fn seed(status: &ExperimentRunStatus, run: &Run) -> i64 {
+    let resolved = status.resolved.as_ref().map(|resolved| resolved.seed);
+    resolved.or(run.experiment.seed).unwrap_or_else(|| validate::seed_of(&run.uid))
+}
+
+impl Shared {
+    /// What runs need of this process.
+    fn backing(self: &Arc<Self>) -> Backing {
+        Backing {
+            clients: self.clients.clone(),
+            operator_namespace: self.namespace.clone(),
+            identity: self.identity.clone(),
+            instance: self.instance.clone(),
+            hold: self.hold.subscribe(),
+            announcer: self.clone(),
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! Runs of experiments: the operator kills and judges, the prober measures, each with its own rights. Everything waits for a
+//! condition, and every kill is accounted for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chaos_core::api::ExperimentRun;
+use chaos_core::operated::merge;
+use chaos_core::record::Event as Recorded;
+use chaos_core::verdict::{JudgeSpec, judge};
+use chaos_engine::chunks::{ChunkReader, Role, RunKey};
+use chaos_engine::kube::Caller;
+use chaos_operator::ProberArgs;
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use super::*;
+
+#[derive(Parser)]
+struct ProberCli {
+    #[command(flatten)]
+    prober: ProberArgs,
+}
+
+/// The application under test: answers every request, and counts them.
+struct Stack {
+    address: SocketAddr,
+    requests: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Stack {
+    /// Listens, and is a Service of the cluster.
+    async fn start(admin: &Client, namespace: &str, name: &str) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(AtomicU64::new(0));
+        let counted = requests.clone();
+        let answer = move |uri: axum::http::Uri| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async move {
+                match uri.path() {
+                    "/elsewhere" => (axum::http::StatusCode::FOUND, [("location", "/secret")]),
+                    _ => (axum::http::StatusCode::OK, [("x-served-by", "trips")]),
+                }
+            }
+        };
+        let router = axum::Router::new().fallback(answer);
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        create(
+            admin,
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
+                "spec": {"clusterIP": "127.0.0.1", "selector": {"app": name},
+                    "ports": [{"name": "http", "port": address.port()}]}}),
+        )
+        .await;
+        Self { address, requests, task }
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+impl Fixture {
+    /// A prober with the rights of its `ServiceAccount`, and nothing more.
+    fn prober(&self) -> Operator {
+        let client = self.server.client(Identity::service_account("chaos-system", "chaos-prober"));
+        let args = ProberCli::parse_from(["test", "--listen", "127.0.0.1:0", "--pod-name", "prober"]).prober;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            chaos_operator::prober::run_on(Clients::same(client), true, args, stopped.cancelled_owned()).await
+        });
+        Operator { stop, task }
+    }
+
+    fn runs(&self) -> Api<ExperimentRun> {
+        Api::namespaced(self.admin.clone(), NS)
+    }
+
+    async fn run(&self, change: impl FnOnce(&mut Value)) -> ExperimentRun {
+        self.try_run(change).await.unwrap()
+    }
+
+    async fn try_run(&self, change: impl FnOnce(&mut Value)) -> kube::Result<ExperimentRun> {
+        let mut spec = json!({"mode": "Live", "experiment": experiment()});
+        change(&mut spec);
+        let run = json!({"apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
+            "metadata": {"name": "r", "namespace": NS}, "spec": spec});
+        self.runs().create(&PostParams::default(), &serde_json::from_value(run).unwrap()).await
+    }
+
+    async fn until_run(&self, what: &str, holds: impl Fn(&ExperimentRun) -> bool) -> ExperimentRun {
+        let runs = self.runs();
+        eventually(what, || async {
+            let run = runs.get("r").await.unwrap();
+            if holds(&run) { Ok(run) } else { Err(format!("{:#?}", run.status)) }
+        })
+        .await
+    }
+
+    async fn completed(&self) -> ExperimentRun {
+        self.until_run("complete", |run| says(run, "Complete").0 == "True").await
+    }
+
+    /// Everything that was recorded of the run.
+    async fn record(&self, run: &ExperimentRun) -> (Vec<Recorded>, Vec<Recorded>) {
+        let key = RunKey { namespace: NS.into(), name: "r".into(), uid: run.uid().unwrap() };
+        let mut rows = Vec::new();
+        for role in [Role::Operator, Role::Prober] {
+            let mut reader = ChunkReader::new(Caller::new(self.admin.clone()), key.clone(), role);
+            rows.push(reader.rest().await.unwrap().into_iter().flat_map(|chunk| chunk.events).collect::<Vec<_>>());
+        }
+        let prober = rows.pop().unwrap();
+        (rows.pop().unwrap(), prober)
+    }
+}
+
+fn experiment() -> Value {
+    json!({
+        "hypothesis": "The gateway answers while trips pods die.",
+        "target": {"environment": "demo", "workloads": [{"kind": "Deployment", "name": "trips"}]},
+        "fault": {"podKill": {"strikes": {"target": 4, "min": 2}, "every": {"mean": "300ms", "distribution": "Fixed"}}},
+        "phases": {"baseline": "1s", "fault": "40s", "recovery": "1s"},
+        "probes": [{"name": "ask", "http": {"service": "gateway", "rate": "50/s", "timeout": "1s", "maxLag": "5s"},
+            "slo": {"availability": "90%", "confidence": "95%", "evidence": {"observed": {}}}}],
+        "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 10, "minInterval": "0s", "recoverWithin": "30s",
+            "maxBlind": "30s", "allowForce": false},
+        "abort": [], "seed": 7,
+    })
+}
+
+fn says<'a>(run: &'a ExperimentRun, kind: &str) -> (&'a str, &'a str) {
+    let conditions = run.status.iter().flat_map(|status| &status.conditions);
+    let found = conditions.into_iter().find(|condition| condition.type_ == kind);
+    found.map_or(("", ""), |condition| (condition.status.as_str(), condition.reason.as_str()))
+}
+
+fn verdict(run: &ExperimentRun) -> (&str, &str) {
+    let verdict = run.status.as_ref().and_then(|status| status.verdict.as_ref()).expect("a verdict");
+    (&verdict.outcome, &verdict.reason_code)
+}
+
+fn text(run: &ExperimentRun) -> &str {
+    run.status.as_ref().and_then(|status| status.verdict.as_ref()).map_or("", |verdict| &verdict.reason_text)
+}
+
+fn killed(run: &ExperimentRun) -> u64 {
+    run.status.as_ref().map_or(0, |status| status.kills)
+}
+
+fn assert_held(run: &ExperimentRun) {
+    assert_eq!(verdict(run), ("pass", "HypothesisHeld"), "{}", text(run));
+}
+
+/// Every kill of the record hit another pod, and is told by an Event; the status judges what is recorded.
+async fn assert_judged(fixture: &Fixture, run: &ExperimentRun) {
+    let (operator, prober) = fixture.record(run).await;
+    let kills: Vec<_> = operator
+        .iter()
+        .filter_map(|event| match event {
+            Recorded::Kill(kill) if kill.outcome == Outcome::Killed => Some(kill),
+            _ => None,
+        })
+        .collect();
+    let uids: BTreeSet<_> = kills.iter().map(|kill| kill.victim.uid.clone()).collect();
+    assert_eq!(uids.len(), kills.len(), "no pod is killed twice");
+    assert_eq!(kills.len() as u64, killed(run), "the status counts what is recorded");
+    let events: Api<Event> = Api::namespaced(fixture.admin.clone(), NS);
+    eventually("an Event for every kill", || async {
+        let events = events.list(&ListParams::default()).await.unwrap();
+        let told = events.items.iter().filter(|event| event.reason.as_deref() == Some("Killed"));
+        let told: BTreeSet<_> = told.filter_map(|event| event.regarding.as_ref()?.uid.clone()).collect();
+        if told == uids { Ok(()) } else { Err(format!("{told:?} of {uids:?}")) }
+    })
+    .await;
+    let Some(Recorded::Started(started)) = operator.first() else { panic!("a record begins with its start") };
+    let experiment = chaos_core::validate::experiment_file("record", &started.manifest).unwrap().remove(0);
+    let merged = merge(&operator, &prober);
+    let judged = judge(&JudgeSpec::from(&experiment), &merged).verdict;
+    let verdict = run.status.as_ref().unwrap().verdict.clone().unwrap();
+    assert_eq!((judged.exit_code.code(), judged.reason_text), (verdict.exit_code, verdict.reason_text));
+    let digest = run.status.as_ref().unwrap().evidence.clone().unwrap().digest;
+    assert_eq!(digest.as_deref(), Some(chaos_engine::run::operated::digest(&merged).as_str()));
+    assert!(serde_json::to_vec(&run.status).unwrap().len() <= 64 * 1024);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_measured_killed_for_and_judged() {
+    let fixture = Fixture::alone().await;
+    let stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    let (operator, prober) = (fixture.operator("a"), fixture.prober());
+    fixture.run(|_| ()).await;
+    let run = fixture.completed().await;
+    assert_held(&run);
+    assert_eq!((says(&run, "Complete").1, says(&run, "Passed")), ("HypothesisHeld", ("True", "HypothesisHeld")));
+    assert_eq!(killed(&run), 4);
+    assert!(stack.requests() > 50, "{}", stack.requests());
+    assert_judged(&fixture, &run).await;
+    let maps: Api<ConfigMap> = Api::namespaced(fixture.admin.clone(), NS);
+    let evidence = maps.list(&ListParams::default().labels("chaos.dispatch.dev/evidence")).await.unwrap();
+    assert!(evidence.items.len() >= 5);
+    for map in evidence {
+        assert_eq!(map.owner_references()[0].uid, run.uid().unwrap(), "it goes with the run");
+        assert_eq!(map.immutable, Some(true));
+    }
+    assert!(run.finalizers().is_empty());
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_fault_is_a_monkey_makes_one_and_removes_it() {
+    let fixture = Fixture::alone().await;
+    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    let (operator, prober) = (fixture.operator("a"), fixture.prober());
+    fixture
+        .run(|spec| {
+            spec["experiment"]["fault"] = json!({"monkey": {"meanTimeBetweenKills": "300ms",
+                "minTimeBetweenKills": "200ms", "strikes": {"target": 3, "min": 2}}});
+        })
+        .await;
+    let run = fixture.completed().await;
+    assert_held(&run);
+    assert_judged(&fixture, &run).await;
+    assert!(fixture.monkeys().list(&ListParams::default()).await.unwrap().items.is_empty());
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_that_crashes_in_mid_run_repeats_no_kill_and_still_judges() {
+    let fixture = Fixture::alone().await;
+    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    let prober = fixture.prober();
+    fixture
+        .run(|spec| {
+            spec["experiment"]["fault"]["podKill"]["strikes"] = json!({"target": 8, "min": 8});
+            // Time goes by while nobody drives the run.
+            spec["experiment"]["phases"]["fault"] = json!("180s");
+        })
+        .await;
+    for round in 1..=3 {
+        let operator = fixture.operator("same-pod");
+        fixture.until_run("two more kills", |run| killed(run) >= round * 2).await;
+        operator.crash().await;
+    }
+    let operator = fixture.operator("same-pod");
+    let run = fixture.completed().await;
+    assert_held(&run);
+    assert_eq!(killed(&run), 8);
+    assert_judged(&fixture, &run).await;
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prober_that_is_lost_ends_the_run_as_inconclusive() {
+    let fixture = Fixture::start().await;
+    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    let (operator, prober) = (fixture.operator("a"), fixture.prober());
+    fixture.run(|spec| spec["experiment"]["fault"]["podKill"]["strikes"] = json!({"target": 10, "min": 1})).await;
+    fixture.until_run("a kill", |run| killed(run) > 0).await;
+    prober.crash().await;
+    // Another one comes, and does not go on for it.
+    let prober = fixture.prober();
+    let run = fixture.completed().await;
+    assert_eq!(verdict(&run), ("inconclusive", "ProberLost"), "{}", text(&run));
+    assert_eq!(says(&run, "Passed").0, "Unknown");
+    assert!(text(&run).contains("silent"), "{}", text(&run));
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_and_a_deletion_end_the_kills() {
+    let fixture = Fixture::start().await;
+    let stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    let (operator, prober) = (fixture.operator("a"), fixture.prober());
+    let long = |spec: &mut Value| spec["experiment"]["fault"]["podKill"]["strikes"] = json!({"target": 10, "min": 1});
+    fixture.run(long).await;
+    fixture.until_run("a kill", |run| killed(run) > 0).await;
+    let patch = |value: Value| Patch::Merge(json!({"spec": value}));
+    let runs = fixture.runs();
+    let changed = runs.patch("r", &PatchParams::default(), &patch(json!({"experiment": {"seed": 8}}))).await;
+    assert!(changed.unwrap_err().to_string().contains("cannot be changed"));
+    runs.patch("r", &PatchParams::default(), &patch(json!({"control": {"abort": true}}))).await.unwrap();
+    let run = fixture.completed().await;
+    assert_eq!(verdict(&run), ("aborted", "Interrupted"));
+    assert!(killed(&run) < 10);
+    assert_judged(&fixture, &run).await;
+    runs.delete("r", &DeleteParams::default()).await.unwrap();
+    eventually("gone", || async { runs.get_opt("r").await.unwrap().map_or(Ok(()), |_| Err(String::new())) }).await;
+    fixture.run(long).await;
+    fixture.until_run("a kill", |run| killed(run) > 0).await;
+    runs.delete("r", &DeleteParams::default()).await.unwrap();
+    // Load goes off, so both have noticed that the run is gone.
+    eventually("no more requests", || async {
+        let before = stack.requests();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if stack.requests() == before { Ok(()) } else { Err(format!("{before}")) }
+    })
+    .await;
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_plans_and_a_plan_can_be_approved() {
+    let fixture = Fixture::alone().await;
+    let stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    let operator = fixture.operator("a");
+    fixture.run(|spec| spec["mode"] = json!("DryRun")).await;
+    let run = fixture.completed().await;
+    assert_eq!(verdict(&run), ("planned", "DryRun"));
+    let planned = run.status.clone().unwrap().resolved.unwrap();
+    assert_eq!((planned.candidates, planned.strikes, planned.seed), (3, 4, 7));
+    assert_eq!((stack.requests(), killed(&run)), (0, 0));
+    fixture.runs().delete("r", &DeleteParams::default()).await.unwrap();
+    // The plan waits for somebody, and an approval of another plan is none.
+    let prober = fixture.prober();
+    fixture.run(|spec| spec["approval"] = json!({"within": "1h"})).await;
+    let waiting = fixture.until_run("waiting", |run| says(run, "Complete") == ("False", "AwaitingApproval")).await;
+    let (uid, digest) = (waiting.uid().unwrap(), waiting.status.unwrap().resolved.unwrap().plan_digest);
+    let approve = async |uid: &str, digest: &str| {
+        let control = json!({"approve": {"runUid": uid, "planDigest": digest}});
+        let patch = Patch::Merge(json!({"spec": {"control": control}}));
+        fixture.runs().patch("r", &PatchParams::default(), &patch).await.unwrap()
+    };
+    let generation = approve("another-run", &digest).await.metadata.generation;
+    fixture.until_run("noticed", |run| run.metadata.generation == generation).await;
+    assert_eq!(stack.requests(), 0);
+    approve(&uid, &digest).await;
+    let run = fixture.completed().await;
+    assert_held(&run);
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_talked_into_what_the_namespace_may_not() {
+    let fixture = Fixture::start().await;
+    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    create(&fixture.admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "billing"}})).await;
+    let other = Stack::start(&fixture.admin, "billing", "secrets").await;
+    create(
+        &fixture.admin,
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "metadata", "namespace": NS},
+            "spec": {"type": "ExternalName", "externalName": "127.0.0.1",
+                "ports": [{"name": "http", "port": other.address.port()}]}}),
+    )
+    .await;
+    create(
+        &fixture.admin,
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "anywhere", "namespace": NS},
+            "spec": {"clusterIP": "127.0.0.1", "ports": [{"name": "http", "port": other.address.port()}]}}),
+    )
+    .await;
+    let (operator, prober) = (fixture.operator("a"), fixture.prober());
+    // What the API server refuses by the CRD's rules.
+    let http = |value: Value| json!([{"name": "ask", "http": value, "slo": experiment()["probes"][0]["slo"]}]);
+    let expect = json!({"min": 1});
+    for (what, probes) in [
+        ("a url", http(json!({"url": "http://169.254.169.254/", "rate": "1/s", "timeout": "1s"}))),
+        (
+            "a program",
+            json!([{"name": "c", "when": "After", "expect": {"exitCode": 0},
+            "command": {"argv": ["/bin/sh"], "timeout": "1s"}}]),
+        ),
+        ("a connection", json!([{"name": "t", "tcp": {"address": "169.254.169.254:80", "timeout": "1s"}}])),
+        ("a health check", json!([{"name": "g", "grpc": {"address": "169.254.169.254:80", "timeout": "1s"}}])),
+        (
+            "a source's url",
+            json!([{"name": "p", "expect": expect,
+            "prometheus": {"url": "http://127.0.0.1/", "query": "up", "every": "1s"}}]),
+        ),
+    ] {
+        let refused = fixture.try_run(|spec| spec["experiment"]["probes"] = probes.clone()).await;
+        assert!(refused.unwrap_err().to_string().contains("inside a cluster"), "{what}");
+    }
+    // What operator and prober refuse, with a condition.
+    let cases = [
+        (
+            "another namespace's Service",
+            "billing does not allow",
+            http(json!({"service": "secrets", "namespace": "billing",
+            "rate": "1/s", "timeout": "1s"})),
+        ),
+        (
+            "another namespace's object",
+            "billing does not allow",
+            json!([{"name": "k", "expect": expect,
+            "kubernetes": {"resource": "v1/Pod", "name": "x", "namespace": "billing", "jsonPath": "$.status.phase"}}]),
+        ),
+        (
+            "a name outside",
+            "outside of the cluster",
+            http(json!({"service": "metadata", "rate": "1/s", "timeout": "1s"})),
+        ),
+        ("anybody's endpoints", "no selector", http(json!({"service": "anywhere", "rate": "1/s", "timeout": "1s"}))),
+        (
+            "a secret",
+            "may not look at a Secret",
+            json!([{"name": "k", "expect": expect,
+            "kubernetes": {"resource": "v1/Secret", "name": "x", "jsonPath": "$.data"}}]),
+        ),
+        (
+            "a source of others",
+            "may not ask",
+            json!([{"name": "p", "expect": expect,
+            "prometheus": {"source": "platform", "query": "up", "every": "1s"}}]),
+        ),
+    ];
+    for (what, said, probes) in cases {
+        fixture.run(|spec| spec["experiment"]["probes"] = probes).await;
+        let run = fixture.completed().await;
+        assert_eq!((verdict(&run).0, killed(&run)), ("invalid", 0), "{what}");
+        assert!(text(&run).contains(said), "{what}: {}", text(&run));
+        fixture.runs().delete("r", &DeleteParams::default()).await.unwrap();
+    }
+    fixture.run(|spec| spec["experiment"]["target"]["namespaces"] = json!({"names": ["billing"]})).await;
+    let run = fixture.completed().await;
+    assert!(text(&run).contains("billing does not allow"), "{}", text(&run));
+    assert_eq!(other.requests(), 0, "nothing was fetched");
+    operator.end().await;
+    prober.end().await;
+}
