@@ -1,10 +1,10 @@
 //! A cluster that stays, and runs on it: every record of a kill tells the same, and a tool that is killed stops its monkey.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chaos_core::api::ChaosMonkey;
+use chaos_tests::kills::{Kills, disagreements};
 use chaos_tests::{Chaos, Ended};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
@@ -55,25 +55,16 @@ impl Standing {
         self.runtime.block_on(async { monkeys.list(&ListParams::default()).await.unwrap().items.into_iter().next() })
     }
 
-    /// Names of the pods that Events say were killed.
-    fn told_by_events(&self) -> BTreeSet<String> {
+    fn told_by_events(&self) -> Kills {
         let events: Api<Event> = Api::namespaced(self.client.clone(), "dispatch");
         let events = self.runtime.block_on(async { events.list(&ListParams::default()).await.unwrap() });
-        let killed = events.items.into_iter().filter(|event| event.reason.as_deref() == Some("Killed"));
-        killed.map(|event| event.regarding.unwrap().name.unwrap()).collect()
+        Kills::of_events(&serde_json::to_value(events).unwrap())
     }
 
-    /// Names of the pods whose eviction by the operator the API server accepted.
-    fn told_by_audit(&self) -> BTreeSet<String> {
+    fn told_by_audit(&self) -> Kills {
         let log = std::fs::read_to_string(self.folder.join("audit.jsonl")).unwrap();
-        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let evicted = lines.filter(|line| {
-            line["objectRef"]["subresource"] == "eviction"
-                && line["verb"] == "create"
-                && line["responseStatus"]["code"] == 201
-                && line["user"]["username"] == "system:serviceaccount:chaos-system:chaos-operator"
-        });
-        evicted.map(|line| line["objectRef"]["name"].as_str().unwrap().to_owned()).collect()
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        Kills::of_audit(&lines, &["system:serviceaccount:chaos-system:chaos-operator"])
     }
 
     fn down(self) {
@@ -90,11 +81,10 @@ fn status_events_journal_and_audit_log_tell_the_same_kills() {
     let chaos = &standing.chaos;
     let mut running = chaos.start(["run", "--local", &manifest(chaos, SHORT)]);
     // The monkey goes with its run: its status is read for as long as it is there.
-    let mut status = BTreeSet::new();
+    let mut histories = Vec::new();
     let end = loop {
-        let history = standing.monkey().and_then(|monkey| monkey.status).map(|status| status.history);
-        let pods = history.into_iter().flatten().map(|kill| (kill.victim.pod, kill.outcome));
-        status.extend(pods.filter(|(_, outcome)| *outcome == chaos_core::api::Outcome::Killed).map(|(pod, _)| pod));
+        let status = standing.monkey().and_then(|monkey| monkey.status);
+        histories.extend(status.map(|status| serde_json::to_value(status.history).unwrap()));
         if let Some(end) = running.end() {
             break end;
         }
@@ -102,17 +92,12 @@ fn status_events_journal_and_audit_log_tell_the_same_kills() {
     };
     // A busy machine may cost the evidence for a pass, even the pass itself, but no record.
     assert!(matches!(end, Some(0 | 1 | 7)), "{}", running.output());
-    let journal: BTreeSet<String> = crate::verdicts::result(chaos)["killRows"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|row| row["outcome"] == "Killed")
-        .map(|row| row["victim"]["pod"].as_str().unwrap().to_owned())
-        .collect();
-    assert!(journal.len() >= 3, "{journal:?}");
-    assert_eq!(status, journal, "status and journal");
-    assert_eq!(standing.told_by_events(), journal, "Events and journal");
-    assert_eq!(standing.told_by_audit(), journal, "audit log and journal");
+    let journal = Kills::of_result(&crate::verdicts::result(chaos));
+    assert!(journal.pods.len() >= 3, "{journal:?}");
+    let status = Kills::of_histories(&histories);
+    let (events, audit) = (standing.told_by_events(), standing.told_by_audit());
+    let told = [("status", &status), ("journal", &journal), ("Events", &events), ("audit log", &audit)];
+    assert_eq!(disagreements(&told), Vec::<String>::new());
     assert!(standing.monkey().is_none(), "the run removes its monkey");
     standing.down();
 }
@@ -140,7 +125,7 @@ fn the_monkey_of_a_killed_tool_stops_within_two_heartbeats() {
     }
     // Half a beat for the way of the last one, and what a busy machine takes to look.
     assert!(killed_at.elapsed() < BEAT * 3 + Duration::from_secs(5), "{:?}", killed_at.elapsed());
-    let sent = standing.told_by_audit().len();
+    let sent = standing.told_by_audit().pods.len();
     assert_eq!(sent, status.history.len(), "{} has kills that it does not tell", monkey.name_any());
     // The next start finds both the journal without an end and the monkey; that it has no victim changes nothing about that.
     let nobody = SHORT

@@ -10,6 +10,8 @@
     reason = "a test fails by panicking, and knows the names of its files"
 )]
 
+pub mod kills;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -129,6 +129,20 @@ pub(crate) fn rows() -> Vec<Row> {
     [metrics(), requests(), answers(), cluster(), broken_cluster(), machine(), input()].into_iter().flatten().collect()
 }
 
+/// A run does not differ from itself, whichever of its files is read; what is no run is said so.
+fn compares_with_itself(play: &Play<'_>) {
+    let journal = play.journals().remove(0);
+    let result = journal.with_file_name("result.json");
+    let [journal, result] = [journal, result].map(|path| path.to_string_lossy().into_owned());
+    let same = play.chaos.run(["diff", &journal, &result, "-o", "json"]);
+    assert_eq!(same.code, Some(0), "{}{}", same.stdout, same.stderr);
+    let comparison: serde_json::Value = serde_json::from_str(&same.stdout).expect("JSON");
+    assert_eq!(comparison["standing"], "noDifference");
+    assert!(comparison["figures"].as_array().is_some_and(|figures| figures.len() >= 3), "{comparison:#}");
+    let manifest = play.chaos.path("experiment-0.yaml").to_string_lossy().into_owned();
+    assert_eq!(play.chaos.run(["diff", &journal, &manifest]).code, Some(2));
+}
+
 /// A Prometheus that lies, or is not there.
 fn metrics() -> Vec<Row> {
     fn asks(draft: Draft) -> Vec<String> {
@@ -140,13 +154,16 @@ fn metrics() -> Vec<Row> {
     let turns = |name, code, reason, turn: fn(&mut Play<'_>)| Row::new(name, code, reason).files(asks).meanwhile(turn);
     vec![
         Row::new("nothing evil: everything answers as it should", 0, "HypothesisHeld")
-            .files(|draft| vec![draft.asks_prometheus().asks_rules().yaml()]),
+            .files(|draft| vec![draft.kills(6, 2).asks_prometheus().asks_rules().yaml()])
+            .after(compares_with_itself),
         lies("no data: a metric that is misspelt", |scene| scene.metric = Metric::Empty, "noData"),
         lies("NaN", |scene| scene.metric = Metric::Value("NaN"), "nan"),
         lies("+Inf", |scene| scene.metric = Metric::Value("+Inf"), "infinite"),
         lies("two series where one is meant", |scene| scene.metric = Metric::Two, "severalSeries"),
         lies("a stale series", |scene| scene.metric = Metric::Stale, "stale"),
-        lies("a proxy's login page instead of Prometheus", |scene| scene.metric = Metric::Login, "could not answer"),
+        Row::refused("a proxy's login page instead of Prometheus", 3, "gives no answer")
+            .files(asks)
+            .scene(|scene| scene.metric = Metric::Login),
         turns("a metric that is renamed in mid-run", 7, "ProbeUnanswered", |play| {
             play.until("kill 1/");
             play.scene(|scene| scene.metric = Metric::Empty);
@@ -500,6 +517,12 @@ fn input() -> Vec<Row> {
                 draft.promise = "availability: 50%";
             };
             vec![draft.with(declares).yaml()]
+        }),
+        Row::refused("a promise that a killed pod breaks by design", 2, "fail by design").files(|draft| {
+            let by_design = |draft: &mut Draft| {
+                draft.promise = "availability: 99%, declared: {detection: 500ms, rescued: 0%}";
+            };
+            vec![draft.with(by_design).yaml()]
         }),
         Row {
             flags: &["--out", "HOME/chaos"],

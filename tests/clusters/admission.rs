@@ -1,0 +1,171 @@
+//! The second lock: what the API server refuses to the operator's identity, whatever the operator asks for. Every request is a
+//! dry run: the same is refused, and nothing dies.
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config, ResourceExt as _};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::workload::Workload;
+
+const OPTED_IN: (&str, &str) = ("chaos.dispatch.dev/enabled", "true");
+const EXCLUDED: (&str, &str) = ("chaos.dispatch.dev/exclude", "true");
+
+/// What the operator asks for.
+#[derive(Debug, Clone, Copy)]
+enum Ask {
+    /// Delete the pod, with its UID or without.
+    Delete { uid: bool },
+    /// Evict it.
+    Evict { uid: bool },
+    /// Delete all pods of the namespace.
+    DeleteAll,
+}
+
+/// A case: what is asked, labels of the pod, labels of its namespace, and the words of the refusal (`None`: accepted).
+type Case =
+    (Ask, &'static [(&'static str, &'static str)], &'static [(&'static str, &'static str)], Option<&'static str>);
+
+const CASES: &[Case] = &[
+    (Ask::Delete { uid: true }, &[OPTED_IN], &[OPTED_IN], None),
+    (Ask::Delete { uid: false }, &[OPTED_IN], &[OPTED_IN], Some("the delete names no UID")),
+    (Ask::Delete { uid: true }, &[], &[OPTED_IN], Some("the pod is not opted in to chaos")),
+    (Ask::Delete { uid: true }, &[(OPTED_IN.0, "yes")], &[OPTED_IN], Some("the pod is not opted in to chaos")),
+    (Ask::Delete { uid: true }, &[OPTED_IN, EXCLUDED], &[OPTED_IN], Some("the pod is excluded from chaos")),
+    (Ask::Delete { uid: true }, &[OPTED_IN], &[], Some("the namespace is not opted in to chaos")),
+    (Ask::Delete { uid: true }, &[OPTED_IN], &[OPTED_IN, EXCLUDED], Some("the namespace is excluded from chaos")),
+    (Ask::DeleteAll, &[OPTED_IN], &[OPTED_IN], Some("denied request")),
+    (Ask::Evict { uid: true }, &[OPTED_IN], &[OPTED_IN], None),
+    (Ask::Evict { uid: false }, &[OPTED_IN], &[OPTED_IN], Some("the eviction names no UID")),
+    (Ask::Evict { uid: true }, &[OPTED_IN], &[], Some("the namespace is not opted in to chaos")),
+    (Ask::Evict { uid: true }, &[OPTED_IN], &[OPTED_IN, EXCLUDED], Some("the namespace is excluded from chaos")),
+    // What the lock does not cover: admission sees an Eviction, never the pod.
+    (Ask::Evict { uid: true }, &[], &[OPTED_IN], None),
+    (Ask::Evict { uid: true }, &[OPTED_IN, EXCLUDED], &[OPTED_IN], None),
+];
+
+/// A client that is the operator to the API server. It may delete pods too, so that only the policies refuse.
+fn operator(cluster: &Cluster) -> Client {
+    cluster.apply(include_str!("../../deploy/overlays/delete-mode/rbac.yaml"));
+    cluster.apply(
+        r#"{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: chaos-clusters-delete},
+            rules: [{apiGroups: [""], resources: [pods], verbs: [deletecollection]}]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: chaos-clusters-delete},
+ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: chaos-clusters-delete},
+ subjects: [{kind: ServiceAccount, name: chaos-operator, namespace: chaos-system}]}"#,
+    );
+    cluster.block(async {
+        let read = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
+        let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
+        config.auth_info.impersonate = Some(chaos_operator::manifests::user());
+        config.default_retry = false;
+        Client::try_from(config).unwrap()
+    })
+}
+
+fn end(cluster: &Cluster) {
+    cluster.delete(include_str!("../../deploy/overlays/delete-mode/rbac.yaml"));
+    cluster.delete(
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: chaos-clusters-delete}}\n---\n\
+         {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: chaos-clusters-delete}}",
+    );
+}
+
+/// Sets the labels of ours on a namespace, and no other.
+async fn label(client: &Client, namespace: &str, labels: &[(&str, &str)]) {
+    let value = |name: &str| labels.iter().find(|(label, _)| *label == name).map(|(_, value)| *value);
+    let patch = json!({"metadata": {"labels": {OPTED_IN.0: value(OPTED_IN.0), EXCLUDED.0: value(EXCLUDED.0)}}});
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.patch(namespace, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+}
+
+/// A pod that never runs: it names a node that there is not.
+async fn pod(admin: &Client, namespace: &str, labels: &[(&str, &str)]) -> Pod {
+    let labels: std::collections::BTreeMap<_, _> = labels.iter().copied().collect();
+    let restricted = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "p-", "labels": labels},
+        "spec": {
+            "nodeName": "no-such-node",
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{"name": "c", "image": "chaos.dispatch.dev/none:1", "securityContext": restricted}],
+        },
+    });
+    let pods: Api<Pod> = Api::namespaced(admin.clone(), namespace);
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap()
+}
+
+async fn ask(client: &Client, ask: Ask, pod: &Pod) -> Result<(), kube::Error> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap());
+    let preconditions = Some(Preconditions { uid: pod.uid(), resource_version: None });
+    let with = |uid: bool| DeleteParams {
+        preconditions: preconditions.clone().filter(|_| uid),
+        dry_run: true,
+        ..DeleteParams::default()
+    };
+    match ask {
+        Ask::Delete { uid } => pods.delete(&pod.name_any(), &with(uid)).await.map(drop),
+        Ask::DeleteAll => pods.delete_collection(&with(false), &ListParams::default()).await.map(drop),
+        Ask::Evict { uid } => {
+            // `Api::evict` leaves the options of the delete out.
+            let options = uid.then(|| json!({"preconditions": {"uid": pod.uid()}}));
+            let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod.name_any()},
+                "deleteOptions": options});
+            let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+            let created = pods.create_subresource("eviction", &pod.name_any(), &dry_run, &eviction).await;
+            created.map(|_: Value| ())
+        }
+    }
+}
+
+#[test]
+fn the_api_server_refuses_what_is_not_opted_in_or_names_no_uid() {
+    let cluster = Cluster::start();
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let workload = Workload::deploy(&cluster);
+    let (namespace, client) = (workload.namespace.as_str(), operator(&cluster));
+    for (request, on_pod, on_namespace, refusal) in CASES {
+        let name = format!("{request:?}, pod {on_pod:?}, namespace {on_namespace:?}");
+        let pod = cluster.block(async {
+            label(&cluster.client, namespace, on_namespace).await;
+            pod(&cluster.client, namespace, on_pod).await
+        });
+        // The API server takes a moment to notice permissions, policies and labels.
+        cluster.eventually(&name, || async {
+            match (ask(&client, *request, &pod).await, refusal) {
+                (Ok(()), None) => Ok(()),
+                (Err(kube::Error::Api(status)), Some(words))
+                    if status.code == 422 && status.message.contains(words) =>
+                {
+                    Ok(())
+                }
+                (answer, _) => Err(format!("{answer:?}")),
+            }
+        });
+        assert!(cluster.block(ask(&cluster.client, *request, &pod)).is_ok(), "the policy is about the operator alone");
+    }
+    end(&cluster);
+}
+
+#[test]
+fn the_namespace_of_the_operator_is_never_a_target() {
+    let cluster = Cluster::start();
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let client = operator(&cluster);
+    let pod = cluster.block(async {
+        label(&cluster.client, "chaos-system", &[OPTED_IN]).await;
+        pod(&cluster.client, "chaos-system", &[OPTED_IN]).await
+    });
+    for request in [Ask::Delete { uid: true }, Ask::Evict { uid: true }] {
+        cluster.eventually(&format!("{request:?} is refused"), || async {
+            match ask(&client, request, &pod).await {
+                Err(kube::Error::Api(status)) if status.message.contains("the namespace is never a target") => Ok(()),
+                answer => Err(format!("{answer:?}")),
+            }
+        });
+    }
+    end(&cluster);
+}

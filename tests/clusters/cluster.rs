@@ -1,0 +1,248 @@
+//! A cluster to test on, its administrator, and the program that acts on it.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chaos_tests::{Chaos, Ended};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
+use kube::discovery::Scope;
+use kube::{Client, Config, ResourceExt as _};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// Whatever takes longer on a busy machine hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A cluster, with everything to act on it as its administrator.
+pub(crate) struct Cluster {
+    chaos: Chaos,
+    runtime: Runtime,
+    pub(crate) client: Client,
+    kubeconfig: PathBuf,
+    context: String,
+    audit: Option<PathBuf>,
+    embedded: bool,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// Who may use the named cluster now, or the machine: embedded ones beside each other are too slow for what must be quick.
+static TURN: Mutex<()> = Mutex::new(());
+
+impl Cluster {
+    /// The named cluster, or a new embedded one. Nothing of this toolkit is installed on it.
+    pub(crate) fn start() -> Self {
+        let named = std::env::var_os("CHAOS_TEST_KUBECONFIG").map(PathBuf::from);
+        let program =
+            std::env::var("CHAOS_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_chaos-under-test").into());
+        let chaos = Chaos::new(&program);
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let embedded = named.is_none();
+        let kubeconfig = named.unwrap_or_else(|| {
+            let up = chaos.run_within(["cluster", "up"], PATIENCE);
+            assert_eq!(up.code, Some(0), "{}", up.stderr);
+            PathBuf::from(up.stdout.trim().strip_prefix("export KUBECONFIG=").expect("a line to eval"))
+        });
+        let audit = if embedded {
+            kubeconfig.parent().map(|folder| folder.join("audit.jsonl"))
+        } else {
+            std::env::var_os("CHAOS_TEST_AUDIT").map(PathBuf::from)
+        };
+        let read = Kubeconfig::read_from(&kubeconfig).unwrap();
+        let context = read.current_context.clone().expect("a current context");
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = Runtime::new().unwrap();
+        let client = runtime.block_on(async {
+            Client::try_from(Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap())
+                .unwrap()
+        });
+        let cluster = Self { chaos, runtime, client, kubeconfig, context, audit, embedded, _turn: turn };
+        cluster.clean();
+        cluster
+    }
+
+    pub(crate) const fn is_embedded(&self) -> bool {
+        self.embedded
+    }
+
+    /// A folder that belongs to this test.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.chaos.path(name)
+    }
+
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The program on this cluster, which it is allowed to break.
+    pub(crate) fn command(&self, args: &[&str]) -> std::process::Command {
+        let mut command = self.chaos.command(args);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["--context", &self.context, "--yes"]);
+        command
+    }
+
+    /// Runs the program on this cluster.
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
+        let output = self.command(args).output().expect("the program starts");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Runs the program on this cluster; it must succeed.
+    pub(crate) fn chaos(&self, args: &[&str]) -> Ended {
+        let end = self.run(args);
+        assert_eq!(end.code, Some(0), "chaos {args:?}:\n{}", end.stderr);
+        end
+    }
+
+    /// Runs kubectl on this cluster; it must succeed.
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
+        let mut command = std::process::Command::new("kubectl");
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(args);
+        let output = command.current_dir(root()).output().expect("kubectl is installed");
+        let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "kubectl {args:?}:\n{out}{errors}");
+        out.into_owned()
+    }
+
+    /// Runs this to its end.
+    pub(crate) fn block<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The lines of the audit log.
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        let path = self.audit.as_ref().expect("CHAOS_TEST_AUDIT names the audit log");
+        let text = std::fs::read_to_string(path).unwrap();
+        // The last line may be half written.
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        complete.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Looks until it holds; tells what was last found if it never does.
+    pub(crate) fn eventually<T, F: Future<Output = Result<T, String>>>(&self, what: &str, check: impl Fn() -> F) -> T {
+        self.within(PATIENCE, what, check)
+    }
+
+    /// The same with a deadline of its own.
+    pub(crate) fn within<T, F: Future<Output = Result<T, String>>>(
+        &self,
+        span: Duration,
+        what: &str,
+        check: impl Fn() -> F,
+    ) -> T {
+        let deadline = Instant::now() + span;
+        self.block(async {
+            loop {
+                match check().await {
+                    Ok(found) => return found,
+                    Err(found) if Instant::now() > deadline => panic!("{what} within {span:?}: never; last: {found}"),
+                    Err(_) => tokio::time::sleep(LOOK).await,
+                }
+            }
+        })
+    }
+
+    /// Applies objects of any kind, in their order.
+    pub(crate) fn apply(&self, yaml: &str) {
+        for object in documents(yaml) {
+            let api = self.api(&object).unwrap_or_else(|| panic!("{:?} is served", object.types));
+            let params = PatchParams::apply("chaos-tests").force();
+            let applied = self.block(api.patch(&object.name_any(), &params, &Patch::Apply(&object)));
+            applied.unwrap_or_else(|error| panic!("{:?} {}: {error}", object.types, object.name_any()));
+        }
+    }
+
+    /// Deletes objects of any kind, in their order; what is not there is fine, be it only the kind.
+    pub(crate) fn delete(&self, yaml: &str) {
+        for object in documents(yaml) {
+            let Some(api) = self.block(self.api_now(&object)) else { continue };
+            match self.block(api.delete(&object.name_any(), &DeleteParams::background())) {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                deleted => drop(deleted.unwrap()),
+            }
+        }
+    }
+
+    /// Whether none of these objects is there.
+    pub(crate) async fn are_gone(&self, yaml: &str) -> Result<(), String> {
+        for object in documents(yaml) {
+            if let Some(api) = self.api_now(&object).await
+                && api.get_opt(&object.name_any()).await.map_err(|error| error.to_string())?.is_some()
+            {
+                let name = object.name_any();
+                return Err(format!("{:?} {name} is still there", object.types.map(|types| types.kind)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The kind may have been registered a moment ago.
+    fn api(&self, object: &DynamicObject) -> Option<Api<DynamicObject>> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        self.block(async {
+            loop {
+                match self.api_now(object).await {
+                    None if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
+                    found => return found,
+                }
+            }
+        })
+    }
+
+    async fn api_now(&self, object: &DynamicObject) -> Option<Api<DynamicObject>> {
+        let kind = GroupVersionKind::try_from(object.types.as_ref().expect("a kind")).unwrap();
+        let (resource, abilities) = kube::discovery::pinned_kind(&self.client, &kind).await.ok()?;
+        Some(match abilities.scope {
+            Scope::Cluster => Api::all_with(self.client.clone(), &resource),
+            Scope::Namespaced => {
+                Api::namespaced_with(self.client.clone(), &object.namespace().unwrap_or_default(), &resource)
+            }
+        })
+    }
+
+    /// Removes what an earlier test may have left.
+    fn clean(&self) {
+        if !self.embedded {
+            self.chaos(&["uninstall"]);
+            let installed = [chaos_core::schema::crds_yaml(), manifests()].join("---\n");
+            self.eventually("nothing is installed", || self.are_gone(&installed));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.embedded {
+            let down = self.chaos.run_within(["cluster", "down"], PATIENCE);
+            if !std::thread::panicking() {
+                assert_eq!(down.code, Some(0), "{}", down.stderr);
+                self.chaos.expect_nothing_left(Duration::from_secs(5));
+            }
+        } else if !std::thread::panicking() {
+            self.clean();
+        }
+    }
+}
+
+/// What `chaos install` puts on a cluster besides the CRDs.
+pub(crate) fn manifests() -> String {
+    let files = chaos_operator::manifests::for_cluster(&chaos_operator::manifests::Installation::default());
+    files.into_iter().map(|(_, yaml)| yaml).collect::<Vec<_>>().join("---\n")
+}
+
+pub(crate) fn documents(yaml: &str) -> Vec<DynamicObject> {
+    let options = serde_yaml::options! { legacy_octal_numbers: true };
+    let documents: Vec<Value> = serde_yaml::from_multiple_with_options(yaml, options).unwrap();
+    documents.into_iter().filter(|document| !document.is_null()).map(|d| serde_json::from_value(d).unwrap()).collect()
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}

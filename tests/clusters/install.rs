@@ -1,0 +1,123 @@
+//! Installing, bringing up to date, and removing in any order.
+
+use std::time::{Duration, Instant};
+
+use chaos_core::api::{labels, switch};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{Api, ResourceExt as _};
+
+use crate::cluster::{Cluster, manifests, root};
+use crate::workload::{Workload, kills};
+
+/// What belongs to us must be gone by then, whatever was removed first.
+const GONE: Duration = Duration::from_secs(5);
+
+fn crds() -> String {
+    chaos_core::schema::crds_yaml()
+}
+
+/// The CRDs as the commit before the last change of theirs had them; those of this commit where there is no history.
+fn earlier_crds() -> String {
+    let git = |args: &[&str]| {
+        let output = std::process::Command::new("git").arg("-C").arg(root()).args(args).output().ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+            .filter(|text| !text.is_empty())
+    };
+    let earlier = || {
+        let changed = git(&["log", "-1", "--format=%H", "--", "deploy/crds"])?;
+        let names = git(&["ls-tree", "--name-only", &format!("{changed}~1"), "deploy/crds/"])?;
+        names.lines().map(|name| git(&["show", &format!("{changed}~1:{name}")])).collect::<Option<Vec<_>>>()
+    };
+    earlier().map_or_else(crds, |files| files.join("\n---\n"))
+}
+
+fn switch_state(cluster: &Cluster) -> Option<String> {
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), switch::NAMESPACE);
+    cluster.block(maps.get(switch::NAME)).unwrap().data?.remove(switch::KEY)
+}
+
+#[test]
+fn bringing_an_installation_up_to_date_keeps_objects_environment_and_a_stopped_switch() {
+    let cluster = Cluster::start();
+    cluster.apply(&earlier_crds());
+    let workload = Workload::deploy(&cluster);
+    let before = workload.monkey("kept", |spec| spec["suspend"] = true.into());
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    cluster.chaos(&["stop", "--all"]);
+    let again = cluster.chaos(&["install", "--replicas", "1"]);
+    assert!(again.stderr.contains("chaos resume --all"), "{}", again.stderr);
+    assert_eq!(switch_state(&cluster).as_deref(), Some(switch::STOPPED));
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let namespace = cluster.block(namespaces.get(switch::NAMESPACE)).unwrap();
+    assert_eq!(namespace.labels().get(labels::ENVIRONMENT).map(String::as_str), Some("test"));
+    let after = cluster.block(workload.monkeys().get("kept")).unwrap();
+    assert_eq!((after.uid(), &after.spec), (before.uid(), &before.spec));
+    cluster.chaos(&["resume", "--all"]);
+    let patch = kube::api::Patch::Merge(serde_json::json!({"spec": {"suspend": false}}));
+    cluster.block(workload.monkeys().patch("kept", &kube::api::PatchParams::default(), &patch)).unwrap();
+    workload.until("kept", "it kills", |monkey| kills(monkey) > 0);
+}
+
+#[test]
+fn whatever_is_removed_first_nothing_of_ours_is_stuck() {
+    let cluster = Cluster::start();
+    let workload = Workload::deploy(&cluster);
+    let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", switch::NAMESPACE);
+    let own = format!(
+        "apiVersion: chaos.dispatch.dev/v1alpha1\nkind: ChaosMonkey\nmetadata: {{name: m, namespace: {}}}\n",
+        workload.namespace
+    );
+    let (crds, manifests) = (crds(), manifests());
+    let orders: [(&str, &[&str]); 4] = [
+        ("the CRDs first", &[&crds, &manifests]),
+        ("the operator first", &[&namespace, &manifests, &own, &crds]),
+        ("the objects first", &[&own, &crds, &manifests]),
+        ("the permissions first", &[&manifests, &crds]),
+    ];
+    for (order, parts) in orders {
+        cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+        workload.monkey("m", |_| ());
+        workload.until("m", "it kills", |monkey| kills(monkey) > 0);
+        let began = Instant::now();
+        parts.iter().for_each(|part| cluster.delete(part));
+        let ours = [own.as_str(), crds.as_str()].join("---\n");
+        cluster.within(GONE, &format!("removed with {order}"), || cluster.are_gone(&ours));
+        assert!(began.elapsed() < GONE * 2, "{order}: {:?}", began.elapsed());
+        // A namespace takes what its pods take to end, and what the namespace controller takes to look again.
+        cluster.eventually("the rest is gone", || cluster.are_gone(&manifests));
+    }
+}
+
+#[test]
+fn uninstall_removes_all_that_install_made() {
+    let (cluster, ours) = (Cluster::start(), [crds(), manifests()].join("---\n"));
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    cluster.chaos(&["uninstall"]);
+    cluster.eventually("nothing is left", || cluster.are_gone(&ours));
+    // Again, where nothing is installed.
+    cluster.chaos(&["uninstall"]);
+}
+
+#[test]
+#[ignore = "takes kubectl, which a machine for `cargo test` need not have; CI runs it"]
+fn kubectl_applies_the_same_and_never_touches_the_switch() {
+    let (cluster, ours) = (Cluster::start(), [crds(), manifests()].join("---\n"));
+    let overlay = if cluster.is_embedded() { "deploy/overlays/demo" } else { "deploy/overlays/real" };
+    for how in [&["apply", "-k"][..], &["apply", "--server-side", "--force-conflicts", "-k"][..]] {
+        cluster.kubectl(&[how, &[overlay]].concat());
+        if !cluster.is_embedded() {
+            cluster.kubectl(&["create", "-k", "deploy/switch"]);
+        }
+        cluster.kubectl(&["-n", switch::NAMESPACE, "rollout", "status", "deployment/chaos-operator", "--timeout=120s"]);
+        cluster.chaos(&["stop", "--all"]);
+        if !cluster.is_embedded() {
+            cluster.kubectl(&[how, &[overlay]].concat());
+            assert_eq!(switch_state(&cluster).as_deref(), Some(switch::STOPPED));
+        }
+        cluster.kubectl(&["delete", "--wait=false", "-k", overlay]);
+        cluster.eventually("nothing is left", || cluster.are_gone(&ours));
+    }
+}

@@ -1,0 +1,148 @@
+//! Machines of the cluster that break under the operator: API server, etcd, a node, the token of an account. On a cluster of
+//! `tests/real-kubernetes/up` alone, as root.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use crate::cluster::{Cluster, root};
+use crate::workload::{Workload, condition, kills};
+
+/// The folder of the machines.
+fn machines() -> PathBuf {
+    std::env::var_os("CHAOS_TEST_MACHINES").expect("CHAOS_TEST_MACHINES names the folder given to `up --dir`").into()
+}
+
+/// Process of a program on a machine, as `up` noted it.
+fn program(machine: &str, name: &str) -> Pid {
+    let file = machines().join("pids").join(machine).join(name);
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    Pid::from_raw(text.trim().parse().unwrap())
+}
+
+/// Starts again what has ended.
+fn up() {
+    let dir = machines();
+    let identity = std::fs::read_to_string(dir.join("chaos-toolkit-cluster")).unwrap();
+    let mut command = Command::new(root().join("tests/real-kubernetes/up"));
+    command.arg("--dir").arg(&dir);
+    for word in identity.split_whitespace() {
+        let (flag, value) = word.split_once('=').unwrap();
+        command.arg(format!("--{flag}")).arg(value);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn is_gone(pid: Pid) -> bool {
+    kill(pid, None).is_err()
+}
+
+/// Kills a program of the control plane in mid-run and starts it again: kills go on, and every one is accounted for.
+fn restart(name: &str, signal: Signal) {
+    let cluster = Cluster::start();
+    cluster.chaos(&["install", "--environment", "test"]);
+    let workload = Workload::deploy(&cluster);
+    workload.monkey("m", |_| ());
+    workload.until("m", "three kills", |monkey| kills(monkey) >= 3);
+    let pid = program("control-plane", name);
+    kill(pid, signal).unwrap();
+    assert!(chaos_tests::wait(Duration::from_secs(90), || is_gone(pid)), "{name} does not end");
+    let away = Instant::now();
+    // Longer than any call waits for an answer, so that every kind of call meets the outage.
+    while away.elapsed() < Duration::from_secs(6) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    up();
+    let before = kills(&workload.until("m", "it is readable", |_| true));
+    workload.until("m", "three more kills", |monkey| kills(monkey) >= before + 3);
+    workload.assert_accounted("m");
+}
+
+#[test]
+#[ignore = "breaks the machines of a cluster of tests/real-kubernetes/up"]
+fn the_api_server_is_killed_and_comes_back() {
+    restart("apiserver", Signal::SIGKILL);
+}
+
+#[test]
+#[ignore = "breaks the machines of a cluster of tests/real-kubernetes/up"]
+fn etcd_is_killed_and_comes_back() {
+    restart("etcd", Signal::SIGKILL);
+}
+
+#[test]
+#[ignore = "breaks the machines of a cluster of tests/real-kubernetes/up"]
+fn a_frozen_kubelet_holds_the_kills_until_its_pods_serve_again() {
+    let cluster = Cluster::start();
+    cluster.chaos(&["install", "--environment", "test"]);
+    let workload = Workload::deploy(&cluster);
+    workload.monkey("m", |_| ());
+    workload.until("m", "three kills", |monkey| kills(monkey) >= 3);
+    let kubelet = program("node1", "kubelet");
+    kill(kubelet, Signal::SIGSTOP).unwrap();
+    let frozen = Instant::now();
+    // A killed pod cannot go on a frozen node: the limits hold the next kill, and say so.
+    let held = workload.until("m", "a strike is held", |monkey| {
+        let status = monkey.status.as_ref().unwrap();
+        let skipped = status.skipped.iter().any(|skip| skip.reason != "MinInterval");
+        skipped || status.upcoming.iter().any(|strike| strike.waiting_for.is_some())
+    });
+    while frozen.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let during = kills(&workload.until("m", "it is readable", |_| true));
+    kill(kubelet, Signal::SIGCONT).unwrap();
+    assert!(during <= kills(&held) + 1, "{during} kills while the node was frozen, {} before", kills(&held));
+    workload.until("m", "two more kills", |monkey| kills(monkey) >= during + 2);
+    workload.assert_accounted("m");
+}
+
+#[test]
+#[ignore = "breaks the machines of a cluster of tests/real-kubernetes/up"]
+fn a_token_that_is_no_longer_valid_holds_the_kills_until_there_is_a_new_one() {
+    let cluster = Cluster::start();
+    cluster.chaos(&["install", "--environment", "test"]);
+    cluster.kubectl(&["-n", "chaos-system", "scale", "deployment/chaos-operator", "--replicas=0"]);
+    let workload = Workload::deploy(&cluster);
+    let token = cluster.path("token");
+    let renew = |secret: &str| {
+        cluster.kubectl(&["-n", "chaos-system", "create", "secret", "generic", secret]);
+        let bound = ["--bound-object-kind=Secret", &format!("--bound-object-name={secret}")];
+        let text =
+            cluster.kubectl(&[&["-n", "chaos-system", "create", "token", "chaos-operator"][..], &bound].concat());
+        std::fs::write(&token, text.trim()).unwrap();
+    };
+    renew("token-1");
+    let kubeconfig = cluster.path("operator.kubeconfig");
+    std::fs::write(&kubeconfig, with_token_file(&cluster, &token)).unwrap();
+    let mut operator = cluster.command(&["operator", "--listen", "127.0.0.1:0"]);
+    operator.env("KUBECONFIG", &kubeconfig).env("POD_NAME", "outside");
+    let log = std::fs::File::create(cluster.path("operator.log")).unwrap();
+    let mut operator = operator.stderr(log).spawn().unwrap();
+    workload.monkey("m", |_| ());
+    workload.until("m", "two kills", |monkey| kills(monkey) >= 2);
+    // A token that is bound to an object ends with it: as one that has expired, without the ten minutes that it lasts at least.
+    cluster.kubectl(&["-n", "chaos-system", "delete", "secret", "token-1"]);
+    let told = || std::fs::read_to_string(cluster.path("operator.log")).unwrap_or_default();
+    assert!(chaos_tests::wait(Duration::from_secs(60), || told().contains("Unauthorized")), "{}", told());
+    let during = kills(&workload.until("m", "it is readable", |_| true));
+    renew("token-2");
+    workload.until("m", "two more kills", |monkey| kills(monkey) >= during + 2);
+    assert_eq!(condition(&workload.until("m", "it is readable", |_| true), "Ready").0, "True");
+    workload.assert_accounted("m");
+    kill(Pid::from_raw(operator.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert!(operator.wait().unwrap().success());
+}
+
+/// The administrator's kubeconfig with the token of a file in place of its own.
+fn with_token_file(cluster: &Cluster, token: &std::path::Path) -> String {
+    let text = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
+    let mut kubeconfig: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+    kubeconfig["users"][0]["user"] = json!({"tokenFile": token});
+    serde_json::to_string(&kubeconfig).unwrap()
+}

@@ -1,0 +1,25 @@
+//! The toolkit as it is installed and run on a cluster: on the one that `CHAOS_TEST_KUBECONFIG` names, else on an embedded one.
+//! Tests run one at a time, as they change what there is once in a cluster.
+//!
+//! - `CHAOS_TEST_KUBECONFIG`: the cluster; its nodes must have the images of `chaos image`
+//! - `CHAOS_TEST_PROGRAM`: the `chaos` binary that these images were made of
+//! - `CHAOS_TEST_AUDIT`: its audit log
+//! - `CHAOS_TEST_MACHINES`: the folder that `tests/real-kubernetes/up` was given, for tests that break the machines of the
+//!   cluster; these are ignored unless asked for
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "a test fails by panicking, and knows the names of its files"
+)]
+
+mod admission;
+mod cluster;
+mod install;
+mod leader;
+mod machines;
+mod outside;
+mod workload;

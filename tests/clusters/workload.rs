@@ -1,0 +1,114 @@
+//! A namespace with a Deployment that may be killed, and a monkey for it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chaos_core::api::ChaosMonkey;
+use chaos_tests::kills::{Kills, disagreements};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+
+/// Three `eta` pods of the dispatch stack: they need nobody, and say when they are ready.
+pub(crate) struct Workload<'a> {
+    cluster: &'a Cluster,
+    pub(crate) namespace: String,
+}
+
+impl<'a> Workload<'a> {
+    /// In a namespace of its own that is opted in; all pods are ready.
+    pub(crate) fn deploy(cluster: &'a Cluster) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let namespace = format!("chaos-clusters-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let workload = Self { cluster, namespace };
+        let name = &workload.namespace;
+        cluster.apply(&include_str!("workload.yaml").replace("NAMESPACE", name));
+        let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), name);
+        cluster.eventually("three pods are ready", || async {
+            let status = deployments.get("eta").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+            if status.ready_replicas == Some(3) { Ok(()) } else { Err(format!("{status:?}")) }
+        });
+        workload
+    }
+
+    pub(crate) fn monkeys(&self) -> Api<ChaosMonkey> {
+        Api::namespaced(self.cluster.client.clone(), &self.namespace)
+    }
+
+    /// A standing monkey, about one kill in two seconds, changed by `change`.
+    pub(crate) fn monkey(&self, name: &str, change: impl FnOnce(&mut Value)) -> ChaosMonkey {
+        let mut monkey = json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ChaosMonkey",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "target": {"environment": "test", "workloads": [{"kind": "Deployment", "name": "eta"}]},
+                "fault": {"podKill": {"mode": "Evict", "group": "Workload"}},
+                "mode": "Live", "meanTimeBetweenKills": "2s", "minTimeBetweenKills": "1s", "schedule": {}, "guards": [],
+                "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 1000, "minInterval": "1s", "recoverWithin": "2m",
+                    "maxBlind": "5m", "allowForce": false},
+            },
+        });
+        change(&mut monkey["spec"]);
+        let monkey = serde_json::from_value(monkey).unwrap();
+        self.cluster.block(self.monkeys().create(&PostParams::default(), &monkey)).unwrap()
+    }
+
+    /// Waits until the monkey is as wanted.
+    pub(crate) fn until(&self, name: &str, what: &str, holds: impl Fn(&ChaosMonkey) -> bool) -> ChaosMonkey {
+        let monkeys = self.monkeys();
+        self.cluster.eventually(what, || async {
+            // The server may be the very thing that a test has broken.
+            let monkey = monkeys.get(name).await.map_err(|error| error.to_string())?;
+            if holds(&monkey) { Ok(monkey) } else { Err(format!("{:#?}", monkey.status)) }
+        })
+    }
+
+    /// Suspends the monkey and waits until no kill is open; then its status, Events and the audit log must tell the same kills.
+    pub(crate) fn assert_accounted(&self, name: &str) -> Kills {
+        let patch = kube::api::Patch::Merge(json!({"spec": {"suspend": true}}));
+        let patched =
+            self.cluster.block(self.monkeys().patch(name, &kube::api::PatchParams::default(), &patch)).unwrap();
+        let generation = patched.metadata.generation;
+        let monkey = self.until(name, "the monkey is at rest", |monkey| {
+            let status = monkey.status.as_ref().unwrap();
+            status.observed_generation == generation && status.intents.is_empty() && status.upcoming.is_empty()
+        });
+        let history = serde_json::to_value(&monkey.status.as_ref().unwrap().history).unwrap();
+        let status = Kills::of_histories([&history]);
+        assert_eq!(status.pods.len() as u64, monkey.status.as_ref().unwrap().kills, "the history is whole");
+        let events: Api<Event> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        self.cluster.eventually("status, Events and audit log tell the same kills", || async {
+            let list = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let told = Kills::of_events(&serde_json::to_value(list).unwrap());
+            let lines = self.cluster.audit();
+            let here = lines.iter().filter(|line| line["objectRef"]["namespace"] == self.namespace.as_str());
+            let audit = Kills::of_audit(here, &[&chaos_operator::manifests::user()]);
+            let found = disagreements(&[("status", &status), ("Events", &told), ("audit log", &audit)]);
+            if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
+        });
+        status
+    }
+}
+
+impl Drop for Workload<'_> {
+    fn drop(&mut self) {
+        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
+        // Best effort: the namespace is labelled, and a test that failed must not hide why.
+        let _ = self.cluster.block(namespaces.delete(&self.namespace, &DeleteParams::background()));
+    }
+}
+
+/// Status and reason of a condition.
+pub(crate) fn condition<'a>(monkey: &'a ChaosMonkey, kind: &str) -> (&'a str, &'a str) {
+    let conditions = monkey.status.iter().flat_map(|status| &status.conditions);
+    let found = conditions.into_iter().find(|condition| condition.type_ == kind);
+    found.map_or(("", ""), |condition| (condition.status.as_str(), condition.reason.as_str()))
+}
+
+pub(crate) fn kills(monkey: &ChaosMonkey) -> u64 {
+    monkey.status.as_ref().map_or(0, |status| status.kills)
+}
