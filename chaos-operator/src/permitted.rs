@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::api::{ChaosMonkeySpec, GroupBy, KillMode};
+use chaos_core::model::Experiment;
 use chaos_engine::kube::{CallError, Caller};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use tokio::time::{sleep, timeout};
@@ -73,6 +74,19 @@ impl Permissions {
     pub(crate) fn lacks_for_runs(&self) -> Option<Lack> {
         self.tell(|grant| {
             grant.role == Role::Runs || (grant.to_kill && !matches!(grant.role, Role::Nodes | Role::Delete))
+        })
+    }
+
+    /// What a run of this experiment cannot do without, beyond what every run takes.
+    pub(crate) fn lacks_for(&self, experiment: &Experiment) -> Option<Lack> {
+        let kill = experiment.fault.kill();
+        let target = &experiment.target;
+        let on_nodes =
+            matches!(kill.group, GroupBy::Zone | GroupBy::Node) || target.nodes.is_some() || !target.zones.is_empty();
+        self.tell(|grant| match grant.role {
+            Role::Delete => kill.mode == KillMode::Delete,
+            Role::Nodes => on_nodes,
+            _ => false,
         })
     }
 

@@ -200,6 +200,10 @@ impl Shared {
             identity: self.identity.clone(),
             instance: self.instance.clone(),
             hold: self.hold.subscribe(),
+            lacks: {
+                let permissions = self.permissions.subscribe();
+                Arc::new(move |experiment| permissions.borrow().lacks_for(experiment).map(|(_, why)| why))
+            },
             announcer: self.clone(),
         }
     }

@@ -102,7 +102,7 @@ fn uninstall_removes_all_that_install_made() {
 }
 
 #[test]
-#[ignore = "takes kubectl, which a machine for `cargo test` need not have; CI runs it"]
+#[ignore = "takes kubectl, which a machine for `cargo test` need not have"]
 fn kubectl_applies_the_same_and_never_touches_the_switch() {
     let (cluster, ours) = (Cluster::start(), [crds(), manifests()].join("---\n"));
     let overlay = if cluster.is_embedded() { "deploy/overlays/demo" } else { "deploy/overlays/real" };

@@ -313,6 +313,20 @@ async fn an_abort_and_a_deletion_end_the_kills() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_takes_a_right_that_is_not_there_is_refused_by_name() {
+    let fixture = Fixture::start().await;
+    let stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    let (operator, prober) = (fixture.operator("a"), fixture.prober());
+    fixture.run(|spec| spec["experiment"]["fault"]["podKill"]["mode"] = json!("Delete")).await;
+    let run = fixture.completed().await;
+    assert_eq!(verdict(&run), ("invalid", "Refused"), "{}", text(&run));
+    assert!(text(&run).contains("the operator may not delete pods"), "{}", text(&run));
+    assert_eq!((stack.requests(), killed(&run)), (0, 0));
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_plans_and_a_plan_can_be_approved() {
     let fixture = Fixture::alone().await;
     let stack = Stack::start(&fixture.admin, NS, "gateway").await;

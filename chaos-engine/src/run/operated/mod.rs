@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use chaos_core::api::{ExperimentRun, KillRecord, SkipRecord};
 use chaos_core::digest::sha256_hex;
-use chaos_core::model::Run;
+use chaos_core::model::{Experiment, Run};
 use chaos_core::record::{Event, Started};
 use chaos_core::validate::{Meta, recorded_run};
 use jiff::Timestamp;
@@ -35,6 +35,9 @@ use crate::kube::{Caller, Clients};
 pub(super) use killer::KeptKiller;
 pub use live::digest;
 pub use world::OperatedWorld;
+
+/// Why a process may not do what an experiment takes, if so.
+pub type Lacks = Arc<dyn Fn(&Experiment) -> Option<String> + Send + Sync>;
 
 /// What an operator brings along for its runs.
 #[derive(Clone)]
@@ -49,6 +52,8 @@ pub struct Backing {
     pub instance: String,
     /// Why nothing may be killed at present, if so.
     pub hold: watch::Receiver<Option<Hold>>,
+    /// Why this process may not do what an experiment takes, beyond what every run takes.
+    pub lacks: Lacks,
     /// Where kills are told besides the record.
     pub announcer: Arc<dyn Announcer>,
 }

@@ -33,6 +33,9 @@ pub(super) async fn survey(backing: &Backing, run: &Run, seed: i64) -> Result<(S
     if let Some(hold) = backing.hold.borrow().clone() {
         return Err(if hold.may_pass { Unfit::out_of_reach(hold.message) } else { Unfit::refused(hold.message) });
     }
+    if let Some(lack) = (backing.lacks)(&run.experiment) {
+        return Err(Unfit::refused(lack));
+    }
     let reads = Caller::new(backing.clients.read.clone());
     let environment = Environment::LabelOf(backing.operator_namespace.clone());
     let reader = PopulationReader::new(reads, &run.experiment.target, environment);
