@@ -1,0 +1,79 @@
+//! The composite action under `ci/`: its script, run as a runner would, passes the exit code on and tells where the reports are.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use chaos_tests::Chaos;
+use serde_json::Value;
+
+use crate::{SHORT, chaos, manifest};
+
+/// What a step of the action left behind.
+struct Step {
+    code: Option<i32>,
+    log: String,
+    outputs: String,
+    summary: String,
+}
+
+/// Runs the action with these inputs, the others as they are by default.
+fn run(chaos: &Chaos, inputs: &[(&str, &str)]) -> Step {
+    let action: Value = serde_yaml::from_str(include_str!("../../ci/action.yml")).unwrap();
+    let own: BTreeMap<&str, &str> = inputs.iter().copied().collect();
+    let input = |name: &str| {
+        let default = &action["inputs"][name];
+        assert!(default.is_object(), "no input {name}");
+        own.get(name).copied().or(default["default"].as_str()).unwrap_or_default()
+    };
+    let step = &action["runs"]["steps"][0];
+    let script = step["run"].as_str().unwrap();
+    assert!(!script.contains("${{"), "an input in the script would be read as a script");
+    let (outputs, summary) = (chaos.path("outputs"), chaos.path("summary"));
+    let program = chaos.command(["run"]).get_program().to_owned();
+    let mut command = Command::new("bash");
+    command
+        .arg("-c")
+        .arg(script)
+        .env_clear()
+        .envs(chaos.command(["run"]).get_envs().filter_map(|(k, v)| Some((k, v?))));
+    for (name, value) in step["env"].as_object().unwrap() {
+        let name_of_input = value.as_str().unwrap().trim_start_matches("${{ inputs.").trim_end_matches(" }}");
+        command.env(name, input(name_of_input));
+    }
+    command.env("PROGRAM", program).env("GITHUB_OUTPUT", &outputs).env("GITHUB_STEP_SUMMARY", &summary);
+    let ended = command.current_dir(chaos.path("")).output().unwrap();
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let log = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    Step { code: ended.status.code(), log, outputs: read(outputs), summary: read(summary) }
+}
+
+#[test]
+fn the_exit_code_decides_and_the_reports_are_named() {
+    let chaos = chaos();
+    let (file, nowhere) = (manifest(&chaos, SHORT), chaos.path("nowhere.yaml"));
+    let reachable = "{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], \
+        users: [], contexts: [{name: c, context: {cluster: c, user: ''}}]}";
+    std::fs::write(&nowhere, reachable).unwrap();
+    let nowhere = nowhere.to_string_lossy();
+    let step = run(&chaos, &[("files", &file), ("context", "c"), ("kubeconfig", &nowhere)]);
+    assert_eq!(step.code, Some(3), "{}", step.log);
+    assert!(step.outputs.contains("exit-code=3\n"), "{}", step.outputs);
+    assert!(step.log.contains("::error"), "annotated: {}", step.log);
+    assert!(step.summary.contains("OutOfReach"), "{}", step.summary);
+    let junit = std::fs::read_to_string(chaos.path("chaos-out/junit.xml")).unwrap();
+    assert!(junit.contains("<error") && !junit.contains("<skipped"), "{junit}");
+    chaos.expect_nothing_left(std::time::Duration::ZERO);
+}
+
+#[test]
+fn what_is_missing_or_hostile_breaks_nothing() {
+    let chaos = chaos();
+    let file = manifest(&chaos, SHORT);
+    let unnamed = run(&chaos, &[("files", &file)]);
+    assert_eq!((unnamed.code, unnamed.log.contains("::error::context is missing")), (Some(2), true), "{}", unnamed.log);
+    let elsewhere = run(&chaos, &[("files", &file), ("cluster", "moon")]);
+    assert_eq!(elsewhere.code, Some(2), "{}", elsewhere.log);
+    let hostile = run(&chaos, &[("files", "$(touch pwned) `touch pwned` ;touch pwned"), ("context", "$(touch pwned)")]);
+    assert_eq!(hostile.code, Some(2), "{}", hostile.log);
+    assert!(!chaos.path("pwned").exists());
+}
