@@ -54,13 +54,13 @@ impl Server {
 
     /// The value for now.
     pub(super) async fn instant(&self, query: &str) -> Result<Data, NoAnswer> {
-        let request = self.client.query(query).timeout(self.seconds());
+        let request = self.client.query(query).timeout(self.millis());
         self.unwrapped(request.get_raw().await).await
     }
 
     /// The values at `start`, `start + step`, … up to `end`, in seconds since 1970.
     pub(super) async fn range(&self, query: &str, (start, end): (i64, i64), step: f64) -> Result<Data, NoAnswer> {
-        let request = self.client.query_range(query, start, end, step).timeout(self.seconds());
+        let request = self.client.query_range(query, start, end, step).timeout(self.millis());
         self.unwrapped(request.get_raw().await).await
     }
 
@@ -71,8 +71,9 @@ impl Server {
         read(response.map_err(|error| client::no_answer(&error))?).await
     }
 
-    fn seconds(&self) -> i64 {
-        i64::try_from(self.timeout.as_secs().max(1)).unwrap_or(i64::MAX)
+    /// What the server is told: to go on for longer than anybody waits would only load it.
+    fn millis(&self) -> i64 {
+        i64::try_from(self.timeout.as_millis().max(1)).unwrap_or(i64::MAX)
     }
 
     async fn unwrapped(&self, response: Result<reqwest::Response, Error>) -> Result<Data, NoAnswer> {
