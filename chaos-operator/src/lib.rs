@@ -14,6 +14,7 @@
 
 mod admission;
 mod args;
+mod backoff;
 mod conditions;
 pub mod grants;
 mod keeper;

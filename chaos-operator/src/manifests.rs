@@ -174,10 +174,28 @@ fn stop_switch() -> Value {
     })
 }
 
+/// An environment variable with a field of the pod.
+fn field(name: &str, path: &str) -> Value {
+    json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}})
+}
+
+/// A probe of the kubelet, this many seconds apart.
+fn health(path: &str, period: u32) -> Value {
+    json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period})
+}
+
+/// What Pod Security's `restricted` asks of a container, and a root file system that nobody writes.
+fn container_security() -> Value {
+    json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
+}
+
+/// What Pod Security's `restricted` asks of a pod.
+fn pod_security() -> Value {
+    json!({"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}})
+}
+
 fn deployment(installation: &Installation<'_>) -> Value {
     let selector = json!({"app.kubernetes.io/name": NAME});
-    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
-    let probe = |path: &str, period: u32| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period});
     let container = json!({
         "name": "operator", "image": installation.image, "imagePullPolicy": "IfNotPresent",
         "args": ["operator"],
@@ -187,12 +205,10 @@ fn deployment(installation: &Installation<'_>) -> Value {
             field("POD_NAMESPACE", "metadata.namespace"),
         ],
         "ports": [{"name": "http", "containerPort": PORT}],
-        "livenessProbe": probe("/livez", 10),
-        "readinessProbe": probe("/readyz", 2),
+        "livenessProbe": health("/livez", 10),
+        "readinessProbe": health("/readyz", 2),
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
     });
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(NAME),
@@ -204,9 +220,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
                 "spec": {
                     "serviceAccountName": NAME,
                     "terminationGracePeriodSeconds": 15,
-                    "securityContext": {
-                        "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"},
-                    },
+                    "securityContext": pod_security(),
                     "containers": [container],
                 },
             },

@@ -2,7 +2,7 @@
 //! when its spec changes or when something failed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
 use chaos_core::killer::{Killer, KillerSpec, Ledger};
@@ -15,15 +15,11 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::conditions::{self, Facts};
 use crate::keeper::{Parts, StatusKeeper, basis, names, reference};
 use crate::shared::Shared;
 use crate::signals::Pulse;
-
-/// Pause before starting over after a failure: doubled up to the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
-/// Work that went well for this long was no failure.
-const WENT_WELL: Duration = Duration::from_secs(60);
 
 /// How a stint with a monkey ended.
 enum Stint {
@@ -35,14 +31,14 @@ enum Stint {
 
 /// Looks after one monkey until it is gone or `rest` is cancelled.
 pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<ChaosMonkey>>, rest: CancellationToken) {
-    let mut pause = BACKOFF.0;
+    let mut backoff = Backoff::new();
     while !rest.is_cancelled() && object.has_changed().is_ok() {
         let seen = object.borrow_and_update().clone();
         let began = Instant::now();
         match stint(&shared, &object, &seen, &rest).await {
-            Ok(Stint::Changed) => pause = BACKOFF.0,
+            Ok(Stint::Changed) => backoff.reset(),
             Ok(Stint::Idle) => {
-                pause = BACKOFF.0;
+                backoff.reset();
                 let is_news = |now: &Arc<ChaosMonkey>| now.metadata.generation != seen.metadata.generation;
                 tokio::select! {
                     // An error means that the object is gone.
@@ -62,12 +58,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<Ch
                     shared.tell(Happening::of_refusal(&reference(&seen), refused));
                 }
                 shared.metrics.failed(error.as_str());
-                pause = if began.elapsed() > WENT_WELL { BACKOFF.0 } else { pause };
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = rest.cancelled() => {}
-                }
-                pause = (pause * 2).min(BACKOFF.1);
+                backoff.wait(began, &rest).await;
             }
         }
     }

@@ -2,7 +2,7 @@
 //! abort; a process that is told to rest leaves it to the next one.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chaos_core::api::{Experiment, ExperimentRun, ExperimentRunStatus};
 use chaos_core::model::Run;
@@ -17,12 +17,8 @@ use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::shared::Shared;
-
-/// Pause before starting over after a failure: doubled up to the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
-/// Work that went well for this long was no failure.
-const WENT_WELL: Duration = Duration::from_secs(60);
 
 /// How a stint with a run ended.
 enum Stint {
@@ -34,7 +30,7 @@ enum Stint {
 
 /// Looks after one run until it is over, gone, or `rest` is cancelled.
 pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<ExperimentRun>>, rest: CancellationToken) {
-    let mut pause = BACKOFF.0;
+    let mut backoff = Backoff::new();
     while !rest.is_cancelled() && object.has_changed().is_ok() {
         let seen = object.borrow().clone();
         let (namespace, run) = (seen.namespace().unwrap_or_default(), seen.name_any());
@@ -45,12 +41,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<Experi
             Err(error) => {
                 tracing::warn!(%error, namespace, run, "starting over");
                 shared.metrics.failed(error.as_str());
-                pause = if began.elapsed() > WENT_WELL { BACKOFF.0 } else { pause };
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = rest.cancelled() => {}
-                }
-                pause = (pause * 2).min(BACKOFF.1);
+                backoff.wait(began, &rest).await;
             }
         }
     }

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+
 /// Time between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -233,4 +235,10 @@ fn scratch() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/e2e");
     std::fs::create_dir_all(&folder).expect("a scratch folder");
     folder.canonicalize().expect("a real path")
+}
+
+/// A file of JSON.
+pub fn json(path: &str) -> anyhow::Result<serde_json::Value> {
+    let bytes = std::fs::read(path).with_context(|| format!("failed to read {path}"))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("failed to parse {path}"))
 }

@@ -27,34 +27,25 @@ fn deploy_and_schemas_are_what_the_code_generates() {
 
 #[test]
 fn the_page_of_results_names_every_reason() {
-    let path = "docs/results.md";
-    let page = read(path.to_owned()).text;
-    let wanted = chaos_core::schema::reason_table();
-    let start = page.find(wanted.lines().next().expect("a head")).expect("the table of reasons");
-    let end = start + page[start..].find("\n\n").expect("an end of the table") + 1;
-    if std::env::var_os("CHAOS_WRITE").is_some() {
-        let text = format!("{}{wanted}{}", &page[..start], &page[end..]);
-        std::fs::write(root().join(path), text).expect("a file of the checkout");
-    } else {
-        let hint = "hint: CHAOS_WRITE=1 cargo test --workspace --test tidy";
-        assert!(page[start..end] == wanted, "{path} is not what the code says; {hint}");
-    }
+    holds_table("docs/results.md", &chaos_core::schema::reason_table());
 }
 
-/// The table of grants stands between its head and the next empty line.
 #[test]
 fn the_permissions_page_is_what_the_code_grants() {
-    let path = "docs/permissions.md";
+    holds_table("docs/permissions.md", &chaos_operator::grants::markdown());
+}
+
+/// A generated table stands in a page between its head and the next empty line.
+fn holds_table(path: &str, wanted: &str) {
     let page = read(path.to_owned()).text;
-    let wanted = chaos_operator::grants::markdown();
-    let start = page.find(wanted.lines().next().expect("a head")).expect("the table of grants");
+    let start = page.find(wanted.lines().next().expect("a head")).expect("the generated table");
     let end = start + page[start..].find("\n\n").expect("an end of the table") + 1;
     if std::env::var_os("CHAOS_WRITE").is_some() {
         let text = format!("{}{wanted}{}", &page[..start], &page[end..]);
         std::fs::write(root().join(path), text).expect("a file of the checkout");
     } else {
         let hint = "hint: CHAOS_WRITE=1 cargo test --workspace --test tidy";
-        assert!(page[start..end] == wanted, "{path} is not what the code grants; {hint}");
+        assert!(&page[start..end] == wanted, "{path} is not what the code says; {hint}");
     }
 }
 

@@ -179,8 +179,7 @@ impl Machine for OperatedRun {
 
     fn resume(&self, record: Record) -> OperatedState {
         let resuming = match record.stage {
-            Stage::Running(RunState::New) | Stage::Judging => Resuming::TakeUp,
-            Stage::Running(_) => Resuming::TakeUp,
+            Stage::Running(_) | Stage::Judging => Resuming::TakeUp,
             _ => Resuming::No,
         };
         OperatedState { record, resuming, waiting: None, retry_since: None }

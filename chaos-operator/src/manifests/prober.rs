@@ -4,7 +4,7 @@
 use chaos_core::api::{GROUP, labels, switch};
 use serde_json::{Value, json};
 
-use super::{NAME as OPERATOR, PORT};
+use super::{NAME as OPERATOR, PORT, container_security, field, health, pod_security};
 
 /// Name of the prober's Deployment, `ServiceAccount` and roles.
 pub const NAME: &str = "chaos-prober";
@@ -54,19 +54,15 @@ pub(super) fn objects(image: &str) -> Vec<Value> {
 
 fn deployment(image: &str) -> Value {
     let selector = json!({"app.kubernetes.io/name": NAME});
-    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
-    let probe = |path: &str, period: u32| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period});
     let container = json!({
         "name": "prober", "image": image, "imagePullPolicy": "IfNotPresent",
         "args": ["prober", "--config", "/etc/chaos/config.yaml"],
         "env": [field("POD_IP", "status.podIP"), field("POD_NAME", "metadata.name")],
         "ports": [{"name": "http", "containerPort": PORT}],
-        "livenessProbe": probe("/livez", 10),
-        "readinessProbe": probe("/readyz", 2),
+        "livenessProbe": health("/livez", 10),
+        "readinessProbe": health("/readyz", 2),
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
         "volumeMounts": [{"name": "config", "mountPath": "/etc/chaos", "readOnly": true}],
     });
     json!({
@@ -79,9 +75,7 @@ fn deployment(image: &str) -> Value {
                 "spec": {
                     "serviceAccountName": NAME,
                     "terminationGracePeriodSeconds": 15,
-                    "securityContext": {
-                        "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"},
-                    },
+                    "securityContext": pod_security(),
                     "containers": [container],
                     "volumes": [{"name": "config", "configMap": {"name": CONFIG}}],
                 },

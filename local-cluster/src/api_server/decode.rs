@@ -16,12 +16,17 @@ pub(crate) struct Decoded {
     pub(crate) warnings: Vec<String>,
 }
 
+/// A content type without its parameters.
+pub(crate) fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
 /// Reads JSON, or YAML or Kubernetes' protobuf where the content type says so.
 pub(crate) fn parse_body(content_type: &str, body: &[u8]) -> ApiResult<Value> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Null);
     }
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let media_type = media_type(content_type);
     if media_type == protobuf::MEDIA_TYPE {
         let why = |error| ApiError::bad_request(format!("failed to read the protobuf body: {error}"));
         return protobuf::decode(body).map_err(why);
@@ -45,7 +50,7 @@ pub(crate) fn parse_body(content_type: &str, body: &[u8]) -> ApiResult<Value> {
 
 /// Objects of custom resources have no messages, hence no protobuf.
 pub(crate) fn check_encoding(ty: &ResourceType, content_type: &str) -> ApiResult<()> {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let media_type = media_type(content_type);
     if media_type == protobuf::MEDIA_TYPE && !matches!(ty.origin, Origin::Builtin(_)) {
         return Err(ApiError::unsupported_media_type(media_type, &["application/json", "application/yaml"]));
     }

@@ -129,8 +129,7 @@ const fn told(agree: bool) -> &'static str {
 }
 
 fn read_run(path: &str, probe: &str) -> anyhow::Result<Run> {
-    let bytes = std::fs::read(path).with_context(|| format!("failed to read {path}"))?;
-    let result: Value = serde_json::from_slice(&bytes).with_context(|| format!("failed to parse {path}"))?;
+    let result = chaos_tests::json(path)?;
     let started: Timestamp = result["run"]["startedAt"].as_str().context("no run.startedAt")?.parse()?;
     let probes = result["probes"].as_array().into_iter().flatten();
     let measured =

@@ -13,6 +13,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use chaos_tests::json;
 use chaos_tests::kills::{Kills, disagreements, histories_in_audit};
 use serde_json::Value;
 
@@ -82,11 +83,6 @@ impl Records {
         found.iter().for_each(|difference| eprintln!("{difference}"));
         Ok(found.is_empty())
     }
-}
-
-fn json(path: &str) -> anyhow::Result<Value> {
-    let bytes = std::fs::read(path).with_context(|| format!("failed to read {path}"))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("failed to parse {path}"))
 }
 
 /// A line that is just being written is left out; only the last one can be.

@@ -77,21 +77,9 @@ impl Link {
         experiment: Arc<Experiment>,
         desk: StatusDesk<ExperimentRun>,
     ) -> Self {
-        let state = State {
-            experiment,
-            events: Vec::new(),
-            report: None,
-            seen_at: Instant::now(),
-            reports: 0,
-            chunks: 0,
-            offset: Offset::UNKNOWN,
-            anchor: None,
-            damaged: None,
-            fenced: false,
-        };
         let (tell, changed) = watch::channel(0);
         let shared = Arc::new(Shared {
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(experiment)),
             slack: Arc::new(AtomicU64::new(u64::MAX)),
             eager: watch::channel(true).0,
             tell,
@@ -244,6 +232,22 @@ impl Shared {
 }
 
 impl State {
+    /// Nothing is known of the prober.
+    fn new(experiment: Arc<Experiment>) -> Self {
+        Self {
+            experiment,
+            events: Vec::new(),
+            report: None,
+            seen_at: Instant::now(),
+            reports: 0,
+            chunks: 0,
+            offset: Offset::UNKNOWN,
+            anchor: None,
+            damaged: None,
+            fenced: false,
+        }
+    }
+
     fn clock_is_known(&self) -> bool {
         let known = self.offset.uncertainty();
         known <= PRECISE.0 || (self.reports >= ROUNDS.0 && known <= PRECISE.1) || self.reports >= ROUNDS.1
@@ -402,18 +406,7 @@ mod tests {
     fn state() -> State {
         let text = include_str!("../../../../experiments/riders-can-request-while-pods-die.yaml");
         let experiment = Arc::new(experiment_file("x.yaml", text).unwrap().remove(0));
-        State {
-            experiment,
-            events: Vec::new(),
-            report: None,
-            seen_at: Instant::now(),
-            reports: 0,
-            chunks: 0,
-            offset: Offset::UNKNOWN,
-            anchor: None,
-            damaged: None,
-            fenced: false,
-        }
+        State::new(experiment)
     }
 
     fn report(prober: &str, reached: Reached) -> Option<Report> {

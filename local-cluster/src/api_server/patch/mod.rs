@@ -10,6 +10,7 @@ pub(crate) mod strategic;
 #[cfg(test)]
 mod tests;
 
+use super::decode::media_type;
 use super::error::{ApiError, ApiResult};
 use super::registry::{Origin, ResourceType};
 
@@ -25,8 +26,7 @@ pub(crate) enum PatchKind {
 impl PatchKind {
     /// Reads the content type. Custom resources take no strategic patches: they have no merge keys in Go.
     pub(crate) fn from_content_type(content_type: &str, ty: &ResourceType) -> ApiResult<Self> {
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        match media_type {
+        match media_type(content_type) {
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" if matches!(ty.origin, Origin::Builtin(_)) => Ok(Self::Strategic),

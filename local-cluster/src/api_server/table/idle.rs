@@ -14,10 +14,6 @@ pub(super) fn of_cron_job() -> View {
     View { headings: CRON_JOB, cells: cron_job }
 }
 
-pub(super) fn of_replication_controller() -> View {
-    View { headings: REPLICATION_CONTROLLER, cells: replication_controller }
-}
-
 const CONTAINERS: (&str, &str, i64) = ("Containers", "string", 1);
 const IMAGES: (&str, &str, i64) = ("Images", "string", 1);
 const SELECTOR: (&str, &str, i64) = ("Selector", "string", 1);
@@ -47,17 +43,6 @@ const CRON_JOB: &[(&str, &str, i64)] = &[
     IMAGES,
     SELECTOR,
 ];
-const REPLICATION_CONTROLLER: &[(&str, &str, i64)] = &[
-    NAME,
-    ("Desired", "integer", 0),
-    ("Current", "integer", 0),
-    ("Ready", "integer", 0),
-    AGE,
-    CONTAINERS,
-    IMAGES,
-    SELECTOR,
-];
-
 fn daemon_set(o: &Value, now: Timestamp) -> Vec<Value> {
     let [names, images] = containers(o);
     vec![
@@ -90,19 +75,5 @@ fn cron_job(o: &Value, now: Timestamp) -> Vec<Value> {
         names,
         images,
         selector(&o["spec"]["jobTemplate"]["spec"]["selector"]),
-    ]
-}
-
-fn replication_controller(o: &Value, now: Timestamp) -> Vec<Value> {
-    let [names, images] = containers(o);
-    vec![
-        name(o),
-        number(o, "spec.replicas").into(),
-        number(o, "status.replicas").into(),
-        number(o, "status.readyReplicas").into(),
-        age::of(o, now),
-        names,
-        images,
-        selector(&o["spec"]["selector"]),
     ]
 }
