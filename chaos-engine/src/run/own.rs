@@ -114,18 +114,15 @@ impl Keeper for JournalKeeper {
     }
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), JournalError> {
-        let at = self.clock.now();
-        let mut events = self.told.intents(&ledger.intents, at);
-        events.extend(self.told.kills(&ledger.history, |kill| (self.clock.from_timestamp(kill.at.0), 0)));
-        for event in events {
-            self.recorder.record_durably(event).await?;
+        let written = self.write(ledger).await;
+        let mut known = ledger.clone();
+        if written.is_err() {
+            // What became of a kill is known even when it cannot be written. New intents are none: nothing is sent for them.
+            let sent = self.publish.borrow();
+            known.intents.retain(|intent| sent.intents.contains(intent));
         }
-        let less_urgent = [self.told.skips(&ledger.skipped, at), self.told.put_off(&ledger.upcoming, at)];
-        for event in less_urgent.into_iter().flatten() {
-            self.recorder.record(event);
-        }
-        self.publish.send_replace(ledger.clone());
-        Ok(())
+        self.publish.send_replace(known);
+        written
     }
 
     async fn wait(&mut self, until: Option<Timestamp>) {
@@ -137,3 +134,24 @@ impl Keeper for JournalKeeper {
         }
     }
 }
+
+impl JournalKeeper {
+    async fn write(&mut self, ledger: &Ledger) -> Result<(), JournalError> {
+        let at = self.clock.now();
+        let mut events = self.told.intents(&ledger.intents, at);
+        events.extend(self.told.kills(&ledger.history, |kill| (self.clock.from_timestamp(kill.at.0), 0)));
+        let mut written = Ok(());
+        for event in events {
+            // The verdict of this process sees all of them, whatever the disk says.
+            written = written.and(self.recorder.record_durably(event).await);
+        }
+        let less_urgent = [self.told.skips(&ledger.skipped, at), self.told.put_off(&ledger.upcoming, at)];
+        for event in less_urgent.into_iter().flatten() {
+            self.recorder.record(event);
+        }
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests;
