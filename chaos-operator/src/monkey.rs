@@ -10,7 +10,7 @@ use chaos_core::model::{Heartbeat, Monkey, Tenure};
 use chaos_core::validate::{self, Meta};
 use chaos_engine::drive::drive;
 use chaos_engine::kill::{ClusterAccess, KillWorld};
-use chaos_engine::kube::{Environment, Happening, StatusStore, StoreError};
+use chaos_engine::kube::{Environment, StatusStore, StoreError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -50,13 +50,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<Ch
             Err(error) => {
                 let (namespace, monkey) = names(&seen);
                 tracing::warn!(%error, namespace, monkey, "starting over");
-                if let StoreError::Call(refused) = &error
-                    && refused.is_forbidden()
-                {
-                    shared.refused.notify_one();
-                    // Its status cannot say so.
-                    shared.tell(Happening::of_refusal(&reference(&seen), refused));
-                }
+                shared.tell_refusal(&reference(&seen), &error);
                 shared.metrics.failed(error.as_str());
                 backoff.wait(began, &rest).await;
             }

@@ -13,7 +13,7 @@ use chaos_engine::drive::drive;
 use chaos_engine::kube::{StatusDesk, StatusStore, StoreError};
 use chaos_engine::run::operated::{Backing, OperatedWorld, recorded};
 use jiff::Timestamp;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<Experi
             Err(StoreError::Gone) => return,
             Err(error) => {
                 tracing::warn!(%error, namespace, run, "starting over");
+                shared.tell_refusal(&seen.object_ref(&()), &error);
                 shared.metrics.failed(error.as_str());
                 backoff.wait(began, &rest).await;
             }

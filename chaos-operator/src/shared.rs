@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use chaos_core::api::{ExperimentRun, KillRecord, SkipRecord};
 use chaos_core::population::SwitchState;
-use chaos_engine::kube::{Caller, Clients, EventSink, Happening};
+use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError};
 use chaos_engine::run::operated::{Announcer, Hold};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -88,6 +89,16 @@ impl Shared {
 
     pub(crate) fn writes(&self) -> Caller {
         Caller::new(self.clients.write.clone())
+    }
+
+    /// Tells by an Event what the object's status cannot say where writing it is forbidden, and asks anew what we may do.
+    pub(crate) fn tell_refusal(&self, object: &ObjectReference, error: &StoreError) {
+        if let StoreError::Call(refused) = error
+            && refused.is_forbidden()
+        {
+            self.refused.notify_one();
+            self.tell(Happening::of_refusal(object, refused));
+        }
     }
 
     /// Tells an Event some time soon. Status and metrics have it anyway, so a full queue drops it.

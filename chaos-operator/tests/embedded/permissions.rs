@@ -8,9 +8,10 @@ use k8s_openapi::api::rbac::v1::Role as NamespacedRole;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, PostParams};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Fixture, NS, condition, eventually, kills};
+use super::{Fixture, NS, condition, create, eventually, kills};
 
 /// Where a missing verb can be told.
 #[derive(Debug, PartialEq)]
@@ -97,17 +98,7 @@ async fn without(group: &str, resource: &str, verb: &str, to_kill: bool) {
                 })
                 .await;
         }
-        Told::Event => {
-            let events: Api<Event> = Api::namespaced(fixture.admin.clone(), NS);
-            eventually(&format!("an Event that names {name:?}"), || async {
-                let events = events.list(&ListParams::default()).await.unwrap();
-                let refused = events.items.iter().filter(|event| event.reason.as_deref() == Some("PermissionMissing"));
-                let notes: Vec<_> = refused.filter_map(|event| event.note.clone()).collect();
-                let words = format!("cannot {verb} resource \"{resource}\"");
-                if notes.iter().any(|note| note.contains(&words)) { Ok(()) } else { Err(format!("{notes:?}")) }
-            })
-            .await;
-        }
+        Told::Event => until_told(&fixture, "ChaosMonkey", resource, verb).await,
         Told::Health => {
             eventually(&format!("a /readyz that names {name:?}"), || async {
                 let answer = get(address, "/readyz").await;
@@ -118,6 +109,39 @@ async fn without(group: &str, resource: &str, verb: &str, to_kill: bool) {
     }
     let monkey = fixture.monkeys().get("m").await.unwrap();
     assert!(!to_kill || kills(&monkey) == 0, "{name}: {}", monkey.name_any());
+    operator.end().await;
+}
+
+/// Waits for an Event about an object of that kind which names the verb.
+async fn until_told(fixture: &Fixture, kind: &str, resource: &str, verb: &str) {
+    let events: Api<Event> = Api::namespaced(fixture.admin.clone(), NS);
+    let words = format!("cannot {verb} resource \"{resource}\"");
+    eventually(&format!("an Event of a {kind} that says {words:?}"), || async {
+        let events = events.list(&ListParams::default()).await.unwrap();
+        let refused = events.items.iter().filter(|event| event.reason.as_deref() == Some("PermissionMissing"));
+        let told = refused.map(|event| {
+            let regarding = event.regarding.clone().unwrap_or_default();
+            (regarding.kind.unwrap_or_default(), event.note.clone().unwrap_or_default())
+        });
+        let told: Vec<_> = told.collect();
+        let is_told = told.iter().any(|(of, note)| of == kind && note.contains(&words));
+        if is_told { Ok(()) } else { Err(format!("{told:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_status_may_not_be_written_is_told_by_an_event() {
+    let fixture = Fixture::start().await;
+    let (resource, verb) = ("experimentruns/status", "update");
+    take_away(&fixture, "chaos.dispatch.dev", resource, verb).await;
+    let operator = fixture.operator("a");
+    let run = json!({
+        "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun", "metadata": {"name": "r", "namespace": NS},
+        "spec": {"mode": "Live", "experimentRef": {"name": "none"}},
+    });
+    create(&fixture.admin, run).await;
+    until_told(&fixture, "ExperimentRun", resource, verb).await;
     operator.end().await;
 }
 
