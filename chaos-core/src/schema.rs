@@ -130,7 +130,7 @@ fn close(schema: &mut Value) {
     }
 }
 
-/// The CRDs as files under `deploy/`: name from there, and content.
+/// The CRDs as files: name from the folder of an installation, and content.
 pub fn crd_files() -> Vec<(String, String)> {
     let file = |crd: CustomResourceDefinition| {
         let name = format!("crds/{}.yaml", crd.spec.names.plural);

@@ -66,14 +66,18 @@ impl Default for Installation<'_> {
 /// Operators on a cluster of several machines.
 pub const REPLICAS: u32 = 2;
 
-/// All generated files below `deploy/`, the overlays included: name and content.
+/// All generated files below `deploy/`, the overlays included: name and content. An overlay must not stand below what it
+/// builds on (kustomize refuses such a cycle), so the base has a folder of its own.
 pub fn files() -> Vec<(String, String)> {
-    let mut files = all();
-    let resources = base(&Installation::default()).into_iter().map(|(name, _)| name).filter(|name| name != SWITCH_FILE);
-    let crds = chaos_core::schema::crd_files().into_iter().map(|(name, _)| name);
-    let names: Vec<_> = crds.chain(resources).collect();
+    let in_base =
+        |(name, text): (String, String)| (if name == SWITCH_FILE { name } else { format!("base/{name}") }, text);
+    let crds = chaos_core::schema::crd_files();
+    let base = base(&Installation::default()).into_iter().map(|(name, _)| name).filter(|name| name != SWITCH_FILE);
+    let resources: Vec<_> = crds.iter().map(|(name, _)| name.clone()).chain(base).collect();
+    let mut files: Vec<_> = all().into_iter().chain(crds).map(in_base).collect();
     files.extend(render(vec![
-        ("kustomization.yaml".to_owned(), vec![kustomization(json!({"resources": names}))]),
+        ("kustomization.yaml".to_owned(), vec![kustomization(json!({"resources": ["base"]}))]),
+        ("base/kustomization.yaml".to_owned(), vec![kustomization(json!({"resources": resources}))]),
         ("switch/kustomization.yaml".to_owned(), vec![kustomization(json!({"resources": ["switch.yaml"]}))]),
         ("overlays/demo/kustomization.yaml".to_owned(), vec![demo()]),
         ("overlays/real/kustomization.yaml".to_owned(), vec![real()]),
@@ -246,7 +250,7 @@ fn kustomization(body: Value) -> Value {
 fn demo() -> Value {
     let label = format!("/metadata/labels/{}", labels::ENVIRONMENT.replace('/', "~1"));
     kustomization(json!({
-        "resources": ["../..", "../../switch"],
+        "resources": ["../../base", "../../switch"],
         "patches": [{
             "target": {"kind": "Namespace", "name": switch::NAMESPACE},
             "patch": format!("- op: add\n  path: {label}\n  value: demo\n"),
@@ -256,7 +260,7 @@ fn demo() -> Value {
 
 fn real() -> Value {
     kustomization(json!({
-        "resources": ["../..", "network-policy.yaml"],
+        "resources": ["../../base", "network-policy.yaml"],
         "replicas": [{"name": NAME, "count": REPLICAS}],
     }))
 }

@@ -27,8 +27,10 @@ fn earlier_crds() -> String {
             .filter(|text| !text.is_empty())
     };
     let earlier = || {
-        let changed = git(&["log", "-1", "--format=%H", "--", "deploy/crds"])?;
-        let names = git(&["ls-tree", "--name-only", &format!("{changed}~1"), "deploy/crds/"])?;
+        let changed = git(&["log", "-1", "--format=%H", "--", "deploy/base/crds"])?;
+        // Where they stood before they had this folder counts too.
+        let folders = ["deploy/base/crds/", "deploy/crds/"];
+        let names = git(&[&["ls-tree", "--name-only", &format!("{changed}~1")][..], &folders].concat())?;
         names.lines().map(|name| git(&["show", &format!("{changed}~1:{name}")])).collect::<Option<Vec<_>>>()
     };
     earlier().map_or_else(crds, |files| files.join("\n---\n"))
