@@ -1,12 +1,14 @@
 //! The command line: clap types only. What each command does stands in `commands/`.
 
 mod load;
+mod operate;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use load::{ArrivalArg, LoadArgs, LoadFormat, RequestArgs};
+pub(crate) use operate::{MonkeyArgs, MonkeyCommand, StatusArgs};
 
 /// Kills parts of a platform on purpose and says, with evidence, whether it kept its promise.
 #[derive(Debug, Parser)]
@@ -75,6 +77,10 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Say whether a platform has become better or worse at being killed; exit code 1 if worse, 7 if that cannot be told
     Diff(DiffArgs),
+    /// Say whether chaos may happen on the cluster, who does it, and what became of it
+    Status(StatusArgs),
+    /// Look at what monkeys plan, and call it off
+    Monkey(MonkeyArgs),
     /// Stop all chaos on the cluster, or in one namespace
     Stop(StopArgs),
     /// Let chaos happen again
@@ -98,6 +104,13 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+impl Command {
+    /// Runs for as long as its cluster wants it, and logs for those who operate that.
+    pub(crate) const fn is_service(&self) -> bool {
+        matches!(self, Self::Operator(_) | Self::Prober(_))
+    }
 }
 
 #[cfg(feature = "bundled")]

@@ -30,6 +30,9 @@ pub fn main() -> ExitCode {
     }
     let cli = cli::Cli::parse();
     output::init(&cli.global);
+    if !cli.command.is_service() {
+        output::init_logs();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

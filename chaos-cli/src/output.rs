@@ -15,7 +15,7 @@ const BOLD: Style = Style::new().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 
-/// Applies `--quiet`, `--color` and the log filter (`CHAOS_LOG`) to the whole process.
+/// Applies `--quiet` and `--color` to the whole process.
 pub(crate) fn init(global: &Global) {
     QUIET.store(global.quiet, Ordering::Relaxed);
     let choice = match global.color {
@@ -24,6 +24,10 @@ pub(crate) fn init(global: &Global) {
         Color::Never => anstream::ColorChoice::Never,
     };
     choice.write_global();
+}
+
+/// Starts logging for a person's command: errors only, unless `CHAOS_LOG` says otherwise. Services log as they see fit.
+pub(crate) fn init_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CHAOS_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     let logs = tracing_subscriber::fmt()

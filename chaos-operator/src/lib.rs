@@ -44,7 +44,7 @@ pub use args::{LogFormat, OperatorArgs, ProberArgs};
 use shared::Shared;
 
 /// Name of the Lease by which replicas agree on who works.
-const LEASE: &str = "chaos-operator";
+pub const LEASE: &str = "chaos-operator";
 /// What the API server's audit log calls us.
 const AGENT: &str = concat!("chaos-operator/", env!("CARGO_PKG_VERSION"));
 

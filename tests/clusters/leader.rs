@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
+use kube::api::LogParams;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -53,4 +55,9 @@ fn a_leader_that_is_killed_in_mid_run_is_followed_by_the_other_and_nothing_is_ki
     assert!(monkey.status.unwrap().driver.is_some());
     let killed = workload.assert_accounted("m");
     assert!(killed.pods.len() >= 9 && killed.twice.is_empty(), "{killed:?}");
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), "chaos-system");
+    let log = cluster.block(pods.logs(&leader(&cluster), &LogParams::default())).unwrap();
+    let names = killed.pods.values().filter_map(|pod| Some(pod.split_once('/')?.1));
+    let told = names.filter(|name| log.contains(name)).count();
+    assert!(log.contains("operator starts") && told > 0, "the operator logs every kill:\n{log}");
 }

@@ -21,5 +21,6 @@ mod cluster;
 mod install;
 mod leader;
 mod machines;
+mod operate;
 mod outside;
 mod workload;

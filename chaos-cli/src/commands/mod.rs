@@ -13,6 +13,7 @@ mod image;
 mod in_cluster;
 mod install;
 mod load;
+mod monkey;
 mod operator;
 mod orphans;
 mod plan;
@@ -20,6 +21,7 @@ mod recorded;
 mod replay;
 mod report;
 mod run;
+mod status;
 mod switch;
 mod validate;
 
@@ -42,6 +44,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Report(args) => report::report(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Diff(args) => diff::diff(&args),
+        Command::Status(args) => status::status(global, &args).await,
+        Command::Monkey(args) => monkey::monkey(global, args.command).await,
         Command::Stop(args) => switch::set(global, &args, switch::Wanted::Stopped).await,
         Command::Resume(args) => switch::set(global, &args, switch::Wanted::Running).await,
         Command::Install(args) => install::install(global, &args).await,

@@ -1,0 +1,55 @@
+//! Arguments of the commands by which people look at what an operator does, and hold it.
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// Go on, and print again whatever changes
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MonkeyArgs {
+    #[command(subcommand)]
+    pub(crate) command: MonkeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MonkeyCommand {
+    /// List them: what they did, and when they strike next
+    List {
+        /// All namespaces
+        #[arg(short = 'A', long)]
+        all_namespaces: bool,
+    },
+    /// List the strikes that are planned, with their ids
+    Upcoming {
+        /// One monkey; absent: all of the namespace
+        name: Option<String>,
+        /// All namespaces
+        #[arg(short = 'A', long, conflicts_with = "name")]
+        all_namespaces: bool,
+    },
+    /// Call strikes off, and wait until the operator has done so
+    Cancel {
+        /// The monkey
+        name: String,
+        /// Ids of strikes, as `upcoming` lists them
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Plan and kill nothing, until resumed
+    Suspend {
+        /// The monkey
+        name: String,
+    },
+    /// Plan and kill again
+    Resume {
+        /// The monkey
+        name: String,
+    },
+}

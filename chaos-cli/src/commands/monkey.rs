@@ -1,0 +1,203 @@
+//! `chaos monkey`: what is planned, and calling it off. Changes nothing but what people may want of a plan.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
+use comfy_table::{Table, presets};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
+use serde_json::json;
+
+use crate::cli::{Global, MonkeyCommand};
+use crate::context::Target;
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// An operator that works has seen a change by then.
+const TAKEN_UP: Duration = Duration::from_secs(15);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+/// Others may change the same monkey at the same time.
+const ATTEMPTS: usize = 5;
+
+pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Exit, Failure> {
+    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    let one = || Api::<ChaosMonkey>::namespaced(target.client.clone(), &namespace(global, &target));
+    match command {
+        MonkeyCommand::List { all_namespaces } => {
+            output::data(&table(&list(global, &target, all_namespaces).await?));
+            Ok(Exit::OK)
+        }
+        MonkeyCommand::Upcoming { name: Some(name), .. } => {
+            output::data(&upcoming(&[get(&one(), &name).await?]));
+            Ok(Exit::OK)
+        }
+        MonkeyCommand::Upcoming { name: None, all_namespaces } => {
+            output::data(&upcoming(&list(global, &target, all_namespaces).await?));
+            Ok(Exit::OK)
+        }
+        MonkeyCommand::Cancel { name, ids } => cancel(&one(), &name, &ids).await,
+        MonkeyCommand::Suspend { name } => suspend(&one(), &name, true).await,
+        MonkeyCommand::Resume { name } => {
+            target.confirm(global, &format!("let monkey {name} kill again"))?;
+            suspend(&one(), &name, false).await
+        }
+    }
+}
+
+/// The namespace that is meant: the flag's, else the context's.
+pub(super) fn namespace(global: &Global, target: &Target) -> String {
+    global.namespace.clone().unwrap_or_else(|| target.config.default_namespace.clone())
+}
+
+/// The monkeys that are meant.
+pub(super) async fn list(global: &Global, target: &Target, all: bool) -> anyhow::Result<Vec<ChaosMonkey>> {
+    let api: Api<ChaosMonkey> = if all {
+        Api::all(target.client.clone())
+    } else {
+        Api::namespaced(target.client.clone(), &namespace(global, target))
+    };
+    let list = api.list(&ListParams::default()).await.context("failed to list monkeys; hint: chaos install")?;
+    Ok(list.items)
+}
+
+async fn get(api: &Api<ChaosMonkey>, name: &str) -> Result<ChaosMonkey, Failure> {
+    let found = api.get_opt(name).await.with_context(|| format!("failed to read monkey {name}"))?;
+    found.ok_or_else(|| {
+        Failure::invalid(anyhow::anyhow!("there is no monkey {name} here; hint: chaos monkey list --all-namespaces"))
+    })
+}
+
+/// All monkeys as a table.
+pub(super) fn table(monkeys: &[ChaosMonkey]) -> String {
+    if monkeys.is_empty() {
+        return "no monkeys\n".to_owned();
+    }
+    let mut rows = columns(&["MONKEY", "MODE", "STATE", "KILLS", "TODAY", "SKIPS", "NEXT"]);
+    for monkey in monkeys {
+        let status = monkey.status.clone().unwrap_or_default();
+        rows.add_row([
+            full_name(monkey),
+            format!("{:?}", monkey.spec.mode),
+            state(monkey, &status),
+            status.kills.to_string(),
+            status.kills_today.to_string(),
+            status.skips.to_string(),
+            status.next_at.as_ref().map(|next| next.0.to_string()).unwrap_or_default(),
+        ]);
+    }
+    format!("{}\n", rows.trim_fmt())
+}
+
+/// In a word what a monkey does, and the reason where that is nothing.
+fn state(monkey: &ChaosMonkey, status: &ChaosMonkeyStatus) -> String {
+    if let Some(end) = &status.ended {
+        return format!("ended: {}", end.reason);
+    }
+    if monkey.spec.suspend {
+        return "suspended".to_owned();
+    }
+    let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+    match (condition("Ready"), condition("Active")) {
+        (None, _) => "not taken up by an operator".to_owned(),
+        (Some(ready), _) if ready.status != "True" => ready.reason.clone(),
+        (_, Some(active)) if active.status != "True" => active.reason.clone(),
+        _ => "active".to_owned(),
+    }
+}
+
+fn upcoming(monkeys: &[ChaosMonkey]) -> String {
+    let mut rows = columns(&["MONKEY", "ID", "AT", "GROUP", "WAITS FOR"]);
+    let mut any = false;
+    for monkey in monkeys {
+        for strike in monkey.status.iter().flat_map(|status| &status.upcoming) {
+            any = true;
+            let waits = strike.waiting_for.clone().unwrap_or_default();
+            rows.add_row([full_name(monkey), strike.id.clone(), strike.at.0.to_string(), strike.group.clone(), waits]);
+        }
+    }
+    if any { format!("{}\n", rows.trim_fmt()) } else { "nothing is planned\n".to_owned() }
+}
+
+async fn cancel(api: &Api<ChaosMonkey>, name: &str, ids: &[String]) -> Result<Exit, Failure> {
+    let mut attempt = 0;
+    let changed = loop {
+        let monkey = get(api, name).await?;
+        let planned: BTreeSet<_> =
+            monkey.status.iter().flat_map(|status| &status.upcoming).map(|strike| strike.id.clone()).collect();
+        if let Some(unknown) = ids.iter().find(|id| !planned.contains(*id)) {
+            return Err(Failure::invalid(anyhow::anyhow!(
+                "{unknown} is not planned; hint: planned are {}",
+                if planned.is_empty() { "none".to_owned() } else { planned.into_iter().collect::<Vec<_>>().join(", ") }
+            )));
+        }
+        // What is no longer planned need not be named any more: the list is bounded.
+        let before = monkey.spec.control.iter().flat_map(|control| &control.cancel).filter(|id| planned.contains(*id));
+        let wanted: BTreeSet<_> = before.chain(ids).collect();
+        let patch = json!({
+            "metadata": {"resourceVersion": monkey.resource_version()}, "spec": {"control": {"cancel": wanted}},
+        });
+        attempt += 1;
+        match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(changed) => break changed,
+            Err(kube::Error::Api(refused)) if refused.is_conflict() && attempt < ATTEMPTS => (),
+            Err(error) => return Err(anyhow::Error::new(error).context(format!("failed to change {name}")).into()),
+        }
+    };
+    let after = taken_up(api, &changed).await?;
+    let status = after.status.unwrap_or_default();
+    let struck: Vec<_> = ids
+        .iter()
+        .filter(|id| status.history.iter().any(|kill| format!("s{}", kill.strike) == **id))
+        .cloned()
+        .collect();
+    if !struck.is_empty() {
+        return Err(Failure::could_not_run(anyhow::anyhow!("too late: {} has struck", struck.join(", "))));
+    }
+    output::say(&format!("{} will not strike", ids.join(", ")));
+    Ok(Exit::OK)
+}
+
+async fn suspend(api: &Api<ChaosMonkey>, name: &str, suspended: bool) -> Result<Exit, Failure> {
+    get(api, name).await?;
+    let patch = Patch::Merge(json!({"spec": {"suspend": suspended}}));
+    let changed = api.patch(name, &PatchParams::default(), &patch).await;
+    let changed = changed.with_context(|| format!("failed to change monkey {name}"))?;
+    taken_up(api, &changed).await?;
+    output::say(&format!("monkey {name} is {}", if suspended { "suspended" } else { "at work again" }));
+    Ok(Exit::OK)
+}
+
+/// The monkey once its operator has seen this generation of it. Somebody who holds chaos must know whether it is held.
+async fn taken_up(api: &Api<ChaosMonkey>, changed: &ChaosMonkey) -> Result<ChaosMonkey, Failure> {
+    let name = changed.name_any();
+    let seen = async {
+        loop {
+            let monkey = get(api, &name).await?;
+            let observed = monkey.status.as_ref().and_then(|status| status.observed_generation);
+            if observed >= changed.metadata.generation {
+                return Ok(monkey);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(TAKEN_UP, seen).await.unwrap_or_else(|_| {
+        Err(Failure::could_not_run(anyhow::anyhow!(
+            "it is written, but no operator has taken it up within {}; hint: chaos status",
+            humantime::format_duration(TAKEN_UP)
+        )))
+    })
+}
+
+fn full_name(monkey: &ChaosMonkey) -> String {
+    format!("{}/{}", monkey.namespace().unwrap_or_default(), monkey.name_any())
+}
+
+/// A table without lines.
+pub(super) fn columns(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
+}

@@ -1,0 +1,133 @@
+//! `chaos status`: in one page whether chaos may happen on a cluster, who does it, and what became of it. Reads only.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chaos_core::api::{ChaosMonkey, ExperimentRun, labels, switch};
+use chaos_core::population::SwitchState;
+use chaos_engine::kube::{Caller, read_switch};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
+
+use super::monkey;
+use crate::cli::{Global, StatusArgs};
+use crate::context::Target;
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the page says.
+struct Facts {
+    switch: SwitchState,
+    operator: Option<Workload>,
+    leader: Option<String>,
+    prober: Option<Workload>,
+    stopped: Vec<String>,
+    monkeys: Vec<ChaosMonkey>,
+    runs: Vec<ExperimentRun>,
+}
+
+/// Pods of a Deployment that are ready, and how many there shall be.
+struct Workload {
+    ready: i32,
+    wanted: i32,
+}
+
+pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<Exit, Failure> {
+    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    let mut shown = String::new();
+    loop {
+        let text = page(&read(global, &target, args.all_namespaces).await.map_err(Failure::could_not_run)?);
+        if text != shown {
+            if !shown.is_empty() {
+                output::data(&format!("\n{}\n", jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default()));
+            }
+            output::data(&text);
+            shown = text;
+        }
+        if !args.watch {
+            return Ok(Exit::OK);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn read(global: &Global, target: &Target, all: bool) -> anyhow::Result<Facts> {
+    let client = &target.client;
+    let caller = Caller::new(target.clients.read.clone());
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), switch::NAMESPACE);
+    let leases: Api<Lease> = Api::namespaced(client.clone(), switch::NAMESPACE);
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let workload = async |name: &str| {
+        let found = deployments.get_opt(name).await.with_context(|| format!("failed to read Deployment {name}"))?;
+        anyhow::Ok(found.map(|found| Workload {
+            ready: found.status.and_then(|status| status.ready_replicas).unwrap_or_default(),
+            wanted: found.spec.and_then(|spec| spec.replicas).unwrap_or(1),
+        }))
+    };
+    let runs: Api<ExperimentRun> = if all {
+        Api::all(client.clone())
+    } else {
+        Api::namespaced(client.clone(), &monkey::namespace(global, target))
+    };
+    let stopped = namespaces.list(&ListParams::default()).await.context("failed to list namespaces")?;
+    let stopped = stopped.into_iter().filter(|one| one.annotations().contains_key(labels::STOP));
+    let lease = leases.get_opt(chaos_operator::LEASE).await.context("failed to read the operators' Lease")?;
+    Ok(Facts {
+        switch: read_switch(&caller).await,
+        operator: workload("chaos-operator").await?,
+        leader: lease.and_then(|lease| lease.spec?.holder_identity).filter(|holder| !holder.is_empty()),
+        prober: workload("chaos-prober").await?,
+        stopped: stopped.map(|namespace| namespace.name_any()).collect(),
+        monkeys: monkey::list(global, target, all).await?,
+        runs: runs.list(&ListParams::default()).await.context("failed to list runs; hint: chaos install")?.items,
+    })
+}
+
+fn page(facts: &Facts) -> String {
+    let switch = match facts.switch {
+        SwitchState::Running => "chaos may happen",
+        SwitchState::Stopped => "STOPPED: nothing is killed; `chaos resume --all` lets it go on",
+        SwitchState::Missing => "missing: counts as stopped; `chaos resume --all` writes it",
+        SwitchState::Unreadable => "cannot be read: counts as stopped",
+    };
+    let mut head = vec![format!("Switch    {switch}")];
+    if !facts.stopped.is_empty() {
+        head.push(format!("Stopped   in {}", facts.stopped.join(", ")));
+    }
+    let leads = facts.leader.as_ref().map_or_else(|| "nobody leads".to_owned(), |leader| format!("{leader} leads"));
+    head.push(format!("Operator  {}; {leads}", ready(facts.operator.as_ref())));
+    head.push(format!("Prober    {}", ready(facts.prober.as_ref())));
+    format!("{}\n\n{}\n{}", head.join("\n"), monkey::table(&facts.monkeys), runs(&facts.runs))
+}
+
+fn ready(workload: Option<&Workload>) -> String {
+    workload
+        .map_or_else(|| "not installed".to_owned(), |Workload { ready, wanted }| format!("{ready} of {wanted} ready"))
+}
+
+fn runs(runs: &[ExperimentRun]) -> String {
+    if runs.is_empty() {
+        return "no runs\n".to_owned();
+    }
+    let mut rows = monkey::columns(&["RUN", "MODE", "PHASE", "KILLS", "VERDICT", "REASON"]);
+    for run in runs {
+        let status = run.status.clone().unwrap_or_default();
+        let (outcome, reason) =
+            status.verdict.map(|verdict| (verdict.outcome, verdict.reason_code)).unwrap_or_default();
+        rows.add_row([
+            format!("{}/{}", run.namespace().unwrap_or_default(), run.name_any()),
+            format!("{:?}", run.spec.mode),
+            status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default(),
+            status.kills.to_string(),
+            outcome,
+            reason,
+        ]);
+    }
+    format!("{}\n", rows.trim_fmt())
+}
