@@ -86,6 +86,13 @@ impl Cluster {
         command
     }
 
+    /// An operator of this name outside of the cluster, with the rights that a kubeconfig gives it.
+    pub(crate) fn operator(&self, kubeconfig: &Path, name: &str) -> std::process::Command {
+        let mut command = self.chaos.command(["operator", "--listen", "127.0.0.1:0"]);
+        command.env("KUBECONFIG", kubeconfig).env("POD_NAME", name);
+        command
+    }
+
     /// Runs the program on this cluster.
     pub(crate) fn run(&self, args: &[&str]) -> Ended {
         let output = self.command(args).output().expect("the program starts");

@@ -120,8 +120,7 @@ fn a_token_that_is_no_longer_valid_holds_the_kills_until_there_is_a_new_one() {
     renew("token-1");
     let kubeconfig = cluster.path("operator.kubeconfig");
     std::fs::write(&kubeconfig, with_token_file(&cluster, &token)).unwrap();
-    let mut operator = cluster.command(&["operator", "--listen", "127.0.0.1:0"]);
-    operator.env("KUBECONFIG", &kubeconfig).env("POD_NAME", "outside");
+    let mut operator = cluster.operator(&kubeconfig, "outside");
     let log = std::fs::File::create(cluster.path("operator.log")).unwrap();
     let mut operator = operator.stderr(log).spawn().unwrap();
     workload.monkey("m", |_| ());

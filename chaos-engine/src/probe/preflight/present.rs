@@ -3,20 +3,14 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use tokio::net::TcpStream;
-
-use super::service::CONNECT;
+use super::service::connect;
 
 /// Whether somebody accepts connections at a base URL; otherwise what came of it.
 pub(super) async fn listens(url: &str) -> Result<(), String> {
     let parsed = reqwest::Url::parse(url).map_err(|error| error.to_string())?;
     let host = parsed.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = parsed.port_or_known_default().unwrap_or_default();
-    match tokio::time::timeout(CONNECT, TcpStream::connect((host.as_str(), port))).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no connection in {} s", CONNECT.as_secs())),
-    }
+    connect((host, port)).await.2
 }
 
 /// Whether a program of that name (on PATH) or path can be started.

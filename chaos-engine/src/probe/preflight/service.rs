@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Service, ServicePort};
 use kube::api::{Api, ListParams};
 use tokio::net::TcpStream;
@@ -9,8 +10,10 @@ use tokio::net::TcpStream;
 use super::super::http::Origin;
 use super::{PreflightError, Services, inside};
 
-/// An address that takes longer to connect is out of reach.
-pub(super) const CONNECT: Duration = Duration::from_secs(1);
+/// An address that takes longer to connect is out of reach. The first packet may get lost once: it is sent again after a second.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Addresses that are tried at a time.
+const AT_A_TIME: usize = 16;
 /// Nodes whose ports are tried.
 const NODES: u32 = 10;
 
@@ -40,18 +43,26 @@ pub(super) async fn reachable(
     };
     let scheme = if port.app_protocol.as_deref() == Some("https") { "https" } else { "http" };
     let mut tried = Vec::new();
-    for (host, port) in addresses {
-        match tokio::time::timeout(CONNECT, TcpStream::connect((host.as_str(), port))).await {
-            Ok(Ok(_)) => {
-                let host = if host.contains(':') { format!("[{host}]") } else { host };
-                return Ok(format!("{scheme}://{host}:{port}").parse()?);
-            }
-            Ok(Err(error)) => tried.push(format!("{host}:{port}: {error}")),
-            Err(_) => tried.push(format!("{host}:{port}: no connection in {} s", CONNECT.as_secs())),
-        }
+    let mut attempts = futures::stream::iter(addresses).map(connect).buffered(AT_A_TIME);
+    while let Some((host, port, outcome)) = attempts.next().await {
+        let Err(why) = outcome else {
+            let host = if host.contains(':') { format!("[{host}]") } else { host };
+            return Ok(format!("{scheme}://{host}:{port}").parse()?);
+        };
+        tried.push(format!("{host}:{port}: {why}"));
     }
     let tried = if tried.is_empty() { "nothing: it has no address".to_owned() } else { tried.join("; ") };
     Err(PreflightError::OutOfReach { service: label, tried })
+}
+
+/// Whether somebody accepts a connection there; otherwise what came of it.
+pub(super) async fn connect((host, port): (String, u16)) -> (String, u16, Result<(), String>) {
+    let outcome = match tokio::time::timeout(CONNECT, TcpStream::connect((host.as_str(), port))).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no connection in {} s", CONNECT.as_secs())),
+    };
+    (host, port, outcome)
 }
 
 /// The port that is meant; otherwise what was asked for and what there is.

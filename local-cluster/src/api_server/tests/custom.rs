@@ -128,6 +128,8 @@ async fn transition_rules_see_the_old_object_and_status_stands_apart() {
     assert_eq!((&changed["spec"]["count"], &changed["metadata"]["generation"]), (&json!(4), &json!(2)));
     let (code, status) = patch(&server, &path, "strategic-merge-patch+json", &json!({})).await;
     assert_eq!((code, &status["reason"]), (415, &json!("UnsupportedMediaType")));
+    let (code, status) = send(&server, "PUT", &path, "application/vnd.kubernetes.protobuf", &json!({})).await;
+    assert_eq!((code, &status["reason"]), (415, &json!("UnsupportedMediaType")));
     let things = dynamic(&server, "example.com", "v1", "Thing", "things");
     let typed: DynamicObject = things.get("t").await.unwrap();
     assert_eq!(typed.data["status"]["phase"], "Done");
