@@ -1,6 +1,7 @@
 //! What `chaos install` puts on a cluster, besides the CRDs: namespace, permissions, stop switch, operator. The files under
 //! `deploy/` are written from here, and a test holds them equal. Pure: whoever calls writes files or applies.
 
+mod helm;
 mod prober;
 
 use chaos_core::api::{labels, switch};
@@ -66,7 +67,12 @@ impl Default for Installation<'_> {
 /// Operators on a cluster of several machines.
 pub const REPLICAS: u32 = 2;
 
-/// All generated files below `deploy/`, the overlays included: name and content. An overlay must not stand below what it
+/// The Helm chart, as files below `deploy/`: name and content.
+pub fn chart() -> Vec<(String, String)> {
+    helm::files().into_iter().map(|(name, text)| (format!("helm/{name}"), text)).collect()
+}
+
+/// All generated files below `deploy/` but for the Helm chart, the overlays included: name and content. An overlay must not stand below what it
 /// builds on (kustomize refuses such a cycle), so the base has a folder of its own.
 pub fn files() -> Vec<(String, String)> {
     let in_base =

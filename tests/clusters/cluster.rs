@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chaos_operator::manifests::Installation;
 use chaos_tests::{Chaos, Ended};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -239,7 +240,12 @@ impl Drop for Cluster {
 
 /// What `chaos install` puts on a cluster besides the CRDs.
 pub(crate) fn manifests() -> String {
-    let files = chaos_operator::manifests::for_cluster(&chaos_operator::manifests::Installation::default());
+    whole(&Installation::default())
+}
+
+/// The same for an installation made to measure.
+pub(crate) fn whole(installation: &Installation<'_>) -> String {
+    let files = chaos_operator::manifests::for_cluster(installation);
     files.into_iter().map(|(_, yaml)| yaml).collect::<Vec<_>>().join("---\n")
 }
 

@@ -1,12 +1,16 @@
 //! Installing, bringing up to date, and removing in any order.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chaos_core::api::{labels, switch};
+use chaos_operator::manifests::Installation;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::api::DynamicObject;
 use kube::{Api, ResourceExt as _};
+use serde_json::Value;
 
-use crate::cluster::{Cluster, manifests, root};
+use crate::cluster::{Cluster, documents, manifests, root, whole};
 use crate::workload::{Workload, kills};
 
 /// What belongs to us must be gone by then, whatever was removed first.
@@ -122,4 +126,73 @@ fn kubectl_applies_the_same_and_never_touches_the_switch() {
         cluster.kubectl(&["delete", "--wait=false", "-k", overlay]);
         cluster.eventually("nothing is left", || cluster.are_gone(&ours));
     }
+}
+
+/// Runs Helm; it must succeed.
+fn helm(args: &[&str]) -> String {
+    let mut command = std::process::Command::new("helm");
+    let output = command.args(args).current_dir(root()).output().expect("helm is installed");
+    assert!(output.status.success(), "helm {args:?}:\n{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What Helm adds for itself is no difference.
+fn plain(yaml: &str) -> BTreeMap<String, Value> {
+    let object = |object: DynamicObject| {
+        let mut value = serde_json::to_value(object).unwrap();
+        let metadata = value["metadata"].as_object_mut().unwrap();
+        metadata.remove("annotations");
+        (format!("{} {}", value["kind"], value["metadata"]["name"]), value)
+    };
+    documents(yaml).into_iter().map(object).collect()
+}
+
+#[test]
+#[ignore = "takes helm, which a machine for `cargo test` need not have"]
+fn the_chart_is_what_install_prints() {
+    let installation = Installation { environment: Some("demo"), image: "registry.example/chaos:1", replicas: 3 };
+    let ours = [crds(), whole(&installation)].join("---\n");
+    let set = "environment=demo,image=registry.example/chaos:1,replicas=3";
+    let theirs = helm(&["template", "chaos", "deploy/helm", "--kube-version", "1.36.3", "--set", set]);
+    assert_eq!(plain(&theirs), plain(&ours));
+    let without = plain(&helm(&[
+        "template",
+        "chaos",
+        "deploy/helm",
+        "--kube-version",
+        "1.36.3",
+        "--set",
+        "networkPolicy=false,deleteMode=true",
+    ]));
+    assert!(without.keys().all(|key| !key.contains("NetworkPolicy")), "{:?}", without.keys());
+    assert!(without.contains_key("\"ClusterRole\" \"chaos-operator-delete\""), "{:?}", without.keys());
+    helm(&["lint", "--strict", "deploy/helm"]);
+}
+
+#[test]
+#[ignore = "takes helm, which a machine for `cargo test` need not have"]
+fn helm_installs_upgrades_and_uninstalls_and_keeps_switch_and_objects() {
+    let (cluster, ours, definitions) = (Cluster::start(), manifests(), crds());
+    let here = cluster.kubeconfig().to_str().unwrap();
+    let flags = ["--kubeconfig", here, "--namespace", "default", "--wait", "--timeout", "3m"];
+    let run = |args: &[&str]| helm(&[args, &flags].concat());
+    let mut chart = vec!["chaos", "deploy/helm", "--set", "environment=test"];
+    if cluster.is_embedded() {
+        // It serves neither: see local-cluster/SURFACE.md.
+        chart.extend(["--set", "networkPolicy=false", "--disable-openapi-validation"]);
+    }
+    run(&[&["install"][..], &chart].concat());
+    assert_eq!(switch_state(&cluster).as_deref(), Some(switch::RUNNING));
+    let workload = Workload::deploy(&cluster);
+    workload.monkey("m", |_| ());
+    workload.until("m", "a kill", |monkey| kills(monkey) >= 1);
+    workload.assert_accounted("m");
+    cluster.chaos(&["stop", "--all"]);
+    run(&[&["upgrade"][..], &chart, &["--set", "replicas=1"]].concat());
+    assert_eq!(switch_state(&cluster).as_deref(), Some(switch::STOPPED), "an upgrade resumes nothing");
+    run(&["uninstall", "chaos"]);
+    cluster.eventually("nothing but the definitions is left", || cluster.are_gone(&ours));
+    workload.until("m", "it is kept", |monkey| kills(monkey) >= 1);
+    cluster.delete(&definitions);
+    cluster.eventually("nothing is left", || cluster.are_gone(&definitions));
 }

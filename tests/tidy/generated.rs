@@ -6,10 +6,9 @@ use crate::tree::{files, read, root};
 
 #[test]
 fn deploy_and_schemas_are_what_the_code_generates() {
-    let deploy = chaos_operator::manifests::files();
+    let deploy = chaos_operator::manifests::files().into_iter().chain(chaos_operator::manifests::chart());
     let schemas = chaos_core::schema::schema_files();
     let wanted = deploy
-        .into_iter()
         .map(|(file, text)| (format!("deploy/{file}"), text))
         .chain(schemas.into_iter().map(|(file, text)| (format!("schemas/{file}"), text)));
     let write = std::env::var_os("CHAOS_WRITE").is_some();

@@ -1,0 +1,154 @@
+//! The Helm chart: the very objects of an installation as templates, with the few values that an owner of a cluster sets.
+//! Pure: whoever calls writes files. What `helm template` makes of it is held equal to `chaos install --print` by a test.
+
+use chaos_core::api::{labels, switch};
+use serde_json::{Value, json};
+
+use super::{IMAGE, Installation, REPLICAS, base, delete_role, network_policy, prober, yaml};
+
+/// Stand-ins for values in an installation, before its text becomes a template.
+const ENVIRONMENT: &str = "THE-ENVIRONMENT";
+const IMAGE_NAME: &str = "THE-IMAGE";
+const REPLICA_COUNT: u32 = 123_456_789;
+
+/// Objects that an uninstall leaves: removing a definition would remove every object of that kind.
+const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
+
+/// The files of the chart: name below its folder, and content.
+pub(super) fn files() -> Vec<(String, String)> {
+    let installation = Installation { environment: Some(ENVIRONMENT), image: IMAGE_NAME, replicas: REPLICA_COUNT };
+    let mut files = vec![
+        ("Chart.yaml".to_owned(), generated(&yaml(&chart()))),
+        ("values.yaml".to_owned(), values()),
+        ("values.schema.json".to_owned(), format!("{:#}\n", schema())),
+        ("templates/NOTES.txt".to_owned(), NOTES.to_owned()),
+        ("templates/crds.yaml".to_owned(), generated(&documents(&crds()))),
+    ];
+    for (name, objects) in base(&installation) {
+        if name == super::SWITCH_FILE {
+            files.push(("templates/switch.yaml".to_owned(), generated(&once(&objects))));
+        } else {
+            files.push((format!("templates/{name}"), generated(&documents(&objects))));
+        }
+    }
+    let policies = [network_policy(), prober::network_policy()];
+    files.push((
+        "templates/network-policy.yaml".to_owned(),
+        generated(&only_if("networkPolicy", &documents(&policies))),
+    ));
+    files
+        .push(("templates/delete-mode.yaml".to_owned(), generated(&only_if("deleteMode", &documents(&delete_role())))));
+    files
+}
+
+const NOTES: &str = "\
+Nothing may be killed yet. Opt in a namespace and the pod templates in it: chaos.dispatch.dev/enabled=true
+Then: chaos status, chaos plan FILE, chaos run FILE
+";
+
+/// Where the chart is refused: the namespace is part of it, so a release cannot be kept in it.
+const GUARD: &str = "{{- if eq .Release.Namespace \"chaos-system\" }}
+{{- fail \"the chart makes namespace chaos-system itself; hint: keep the release elsewhere, --namespace default\" }}
+{{- end }}
+";
+
+fn chart() -> Value {
+    json!({
+        "apiVersion": "v2", "name": "chaos", "type": "application",
+        "version": env!("CARGO_PKG_VERSION"), "appVersion": env!("CARGO_PKG_VERSION"),
+        "description": "Kills pods on purpose, and says with evidence whether the platform kept its promise.",
+        // Admission policies, the second lock, are part of Kubernetes from then on.
+        "kubeVersion": ">=1.30.0-0",
+    })
+}
+
+fn values() -> String {
+    generated(&format!(
+        "# The environment that this cluster is; manifests may ask for it (target.environment).\n\
+         environment: \"\"\n\
+         # The operator's and the prober's image.\n\
+         image: {IMAGE}\n\
+         # Operators, one of which works; at most 5.\n\
+         replicas: {REPLICAS}\n\
+         # What may be reached from the operator and the prober, and from where they may be.\n\
+         networkPolicy: true\n\
+         # Whether pods may be deleted past their disruption budgets, by manifests that ask for it (killMode: Delete).\n\
+         deleteMode: false\n"
+    ))
+}
+
+fn schema() -> Value {
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object", "additionalProperties": false,
+        "required": ["environment", "image", "replicas", "networkPolicy", "deleteMode"],
+        "properties": {
+            "environment": {"type": "string", "pattern": "^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"},
+            "image": {"type": "string", "minLength": 1},
+            "replicas": {"type": "integer", "minimum": 1, "maximum": 5},
+            "networkPolicy": {"type": "boolean"},
+            "deleteMode": {"type": "boolean"},
+            "global": {"type": "object"},
+        },
+    })
+}
+
+fn crds() -> Vec<Value> {
+    let mut crds: Vec<_> = chaos_core::schema::crds().into_iter().map(|crd| json!(crd)).collect();
+    crds.iter_mut().for_each(|crd| crd["metadata"]["annotations"] = json!({(KEEP.0): KEEP.1}));
+    crds
+}
+
+/// The stop switch is made by the first installation alone: neither an upgrade nor another release may turn it back on.
+fn once(objects: &[Value]) -> String {
+    let mut objects = objects.to_vec();
+    for object in &mut objects {
+        object["metadata"]["annotations"] =
+            json!({"helm.sh/hook": "post-install", "helm.sh/hook-delete-policy": "hook-failed"});
+    }
+    let (namespace, name) = (switch::NAMESPACE, switch::NAME);
+    format!(
+        "{{{{- if not (lookup \"v1\" \"ConfigMap\" \"{namespace}\" \"{name}\") }}}}\n{}{{{{- end }}}}\n",
+        documents(&objects)
+    )
+}
+
+fn only_if(value: &str, text: &str) -> String {
+    format!("{{{{- if .Values.{value} }}}}\n{text}{{{{- end }}}}\n")
+}
+
+fn generated(text: &str) -> String {
+    format!("# Generated by chaos-operator/src/manifests/helm.rs; do not edit.\n{text}")
+}
+
+/// Objects as a template: what looks like one is escaped, and values stand where the stand-ins were.
+fn documents(objects: &[Value]) -> String {
+    let text = objects.iter().map(yaml).collect::<Vec<_>>().join("---\n");
+    let label = labels::ENVIRONMENT;
+    let guard = if text.contains(ENVIRONMENT) { GUARD } else { "" };
+    let text = text
+        .replace("{{", "{{ \"{{\" }}")
+        .replace(&format!("image: {IMAGE_NAME}\n"), "image: {{ .Values.image | quote }}\n")
+        .replace(&format!("replicas: {REPLICA_COUNT}\n"), "replicas: {{ int .Values.replicas }}\n")
+        .replace(
+            &format!("    {label}: {ENVIRONMENT}\n"),
+            &format!("    {{{{- with .Values.environment }}}}\n    {label}: {{{{ . | quote }}}}\n    {{{{- end }}}}\n"),
+        );
+    format!("{guard}{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stand_in_has_become_a_value() {
+        let text: String = files().into_iter().map(|(_, text)| text).collect();
+        for stand_in in [ENVIRONMENT, IMAGE_NAME, &REPLICA_COUNT.to_string()] {
+            assert!(!text.contains(stand_in), "{stand_in}");
+        }
+        for value in [".Values.environment", ".Values.image", ".Values.replicas"] {
+            assert!(text.contains(value), "{value}");
+        }
+    }
+}
