@@ -4,9 +4,9 @@
 //! Reading order: [`api`] (manifests as written) → [`validate`] (every error at once) → [`model`] (manifests as meant) →
 //! [`population`] (facts about the cluster) → [`eligible`] and [`limits`] (who may be killed, and when) → [`victims`]
 //! (who is) → [`killer`] (the strike state machine) → [`run`] (the phases of an experiment) → [`operated`] and [`prober`] (the
-//! same, driven by the operator and measured by a prober) → [`record`] (the evidence) → [`verdict`] (what it proves) →
-//! [`result`](mod@result) (what is told); [`replay`] plans a recorded run again. Load without faults goes from [`record`] to
-//! [`load`].
+//! same, driven by the operator and measured by a prober) → [`gameday`] (such runs on a calendar) → [`record`] (the evidence)
+//! → [`verdict`] (what it proves) → [`result`](mod@result) (what is told); [`replay`] plans a recorded run again. Load without
+//! faults goes from [`record`] to [`load`].
 
 pub mod api;
 pub mod check;
@@ -15,6 +15,7 @@ pub mod condition;
 pub mod digest;
 pub mod eligible;
 pub mod evidence;
+pub mod gameday;
 pub mod killer;
 pub mod limits;
 pub mod load;

@@ -9,13 +9,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use crate::api::{API_VERSION, ChaosMonkey, Experiment, ExperimentRun, LoadTest};
+use crate::api::{API_VERSION, ChaosMonkey, Experiment, ExperimentRun, GameDay, LoadTest};
 use crate::digest::sha256_hex;
 pub use result::{reason_table, result_json_schema};
 
 /// All kinds that are installed, by name.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd()].into_iter().map(installable).collect()
+    let all = [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd(), GameDay::crd()];
+    all.into_iter().map(installable).collect()
 }
 
 /// A CRD in the words of API servers: formats that they do not know become bounds or go (each would be a warning at every
@@ -155,6 +156,7 @@ pub fn schema_files() -> Vec<(String, String)> {
         ("experiment.json".to_owned(), experiment_json_schema()),
         ("chaosmonkey.json".to_owned(), format!("{:#}\n", editor_schema::<ChaosMonkey>())),
         ("experimentrun.json".to_owned(), format!("{:#}\n", editor_schema::<ExperimentRun>())),
+        ("gameday.json".to_owned(), format!("{:#}\n", editor_schema::<GameDay>())),
         ("loadtest.json".to_owned(), format!("{:#}\n", editor_schema::<LoadTest>())),
         ("result.json".to_owned(), result_json_schema()),
     ]

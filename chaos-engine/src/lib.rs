@@ -4,6 +4,7 @@
 pub mod chunks;
 pub mod clock;
 pub mod drive;
+pub mod gameday;
 pub mod journal;
 pub mod kill;
 pub mod kube;

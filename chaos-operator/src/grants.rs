@@ -11,6 +11,8 @@ pub enum Role {
     Cluster,
     /// The optional ClusterRole for ExperimentRuns; with `--watch-namespace` a Role of that namespace will do.
     Runs,
+    /// The optional ClusterRole for GameDays; with `--watch-namespace` a Role of that namespace will do.
+    GameDays,
     /// The Role in the operator's own namespace.
     Own,
     /// The optional ClusterRole for nodes and zones.
@@ -73,6 +75,14 @@ pub const GRANTS: &[Grant] = &[
     of_runs("", "configmaps", &["create", "get"], "the evidence of runs"),
     of_runs("", "pods", &["watch"], "what became of the pods that a run killed"),
     of_runs("discovery.k8s.io", "endpointslices", &["list", "watch"], "when a killed pod got no more traffic"),
+    of_days(GROUP, "gamedays", READ, "game days"),
+    of_days(GROUP, "gamedays/status", &["update"], "the durable state of game days"),
+    of_days(
+        GROUP,
+        "experimentruns",
+        &["create", "delete", "get", "patch"],
+        "the runs of a game day: made, ended, tidied away",
+    ),
     Grant { name: Some(switch::NAME), ..grant(Role::Own, "", "configmaps", &["get"], "the stop switch") },
     grant(Role::Own, "coordination.k8s.io", "leases", LEASE, "leader election"),
     grant(Role::Nodes, "", "nodes", LIST, "zones, nodes, readiness of nodes"),
@@ -86,6 +96,15 @@ const fn of_runs(
     purpose: &'static str,
 ) -> Grant {
     Grant { to_kill: false, ..grant(Role::Runs, group, resource, verbs, purpose) }
+}
+
+const fn of_days(
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+    purpose: &'static str,
+) -> Grant {
+    Grant { to_kill: false, ..grant(Role::GameDays, group, resource, verbs, purpose) }
 }
 
 const fn grant(
@@ -129,6 +148,7 @@ pub fn markdown() -> String {
         let place = match role {
             Role::Cluster => "cluster",
             Role::Runs => "ClusterRole `chaos-operator-runs`",
+            Role::GameDays => "ClusterRole `chaos-operator-gamedays`",
             Role::Own => "chaos-system",
             Role::Nodes => "optional ClusterRole `chaos-operator-nodes`",
             Role::Delete => "not shipped but in `overlays/delete-mode`",

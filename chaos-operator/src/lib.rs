@@ -1,9 +1,10 @@
-//! The operator: keeps every `ChaosMonkey`'s strike machine and every `ExperimentRun` going, writes their status, tells Events,
-//! and serves health and metrics. It is a thin shell: `chaos-core` decides and `chaos-engine` acts; what is here only knows how
+//! The operator: keeps every `ChaosMonkey`'s strike machine, every `ExperimentRun` and every `GameDay` going, writes their status,
+//! tells Events, and serves health and metrics. It is a thin shell: `chaos-core` decides and `chaos-engine` acts; what is here only knows how
 //! a machine's memory lives in a status, and who may drive it. The prober is another process with another identity.
 //!
 //! ```text
 //! supervisor ── watches our objects, one task each while this process leads
+//!   ├ gameday ── a GameDay: claims it, validates it, drives it over its calendar
 //!   ├ run ── an ExperimentRun: claims it, validates it, drives it to its verdict
 //!   └ monkey ── reads the object afresh, claims it, validates it, runs drive() on it, and starts over when the spec changes
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
@@ -16,6 +17,7 @@ mod admission;
 mod args;
 mod backoff;
 mod conditions;
+mod gameday;
 pub mod grants;
 mod keeper;
 pub mod manifests;

@@ -150,6 +150,8 @@ fn rbac() -> Vec<Value> {
         bind("ClusterRoleBinding", "ClusterRole", &format!("{NAME}-nodes")),
         role("ClusterRole", &format!("{NAME}-runs"), Role::Runs),
         bind("ClusterRoleBinding", "ClusterRole", &format!("{NAME}-runs")),
+        role("ClusterRole", &format!("{NAME}-gamedays"), Role::GameDays),
+        bind("ClusterRoleBinding", "ClusterRole", &format!("{NAME}-gamedays")),
         role("Role", NAME, Role::Own),
         bind("RoleBinding", "Role", NAME),
     ]

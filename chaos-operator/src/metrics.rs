@@ -22,6 +22,8 @@ pub(crate) struct Metrics {
     leader: Gauge,
     objects: Family<KindLabel, Gauge>,
     verdicts: Family<VerdictLabel, Counter>,
+    days: Family<VerdictLabel, Counter>,
+    day_skips: Family<ReasonLabel, Counter>,
     switch_running: Gauge,
     permissions_missing: Gauge,
     recovery: Histogram,
@@ -67,6 +69,8 @@ impl Metrics {
             leader: Gauge::default(),
             objects: Family::default(),
             verdicts: Family::default(),
+            days: Family::default(),
+            day_skips: Family::default(),
             switch_running: Gauge::default(),
             permissions_missing: Gauge::default(),
             recovery: Histogram::new(exponential_buckets(0.05, 2.0, 14)),
@@ -95,6 +99,12 @@ impl Metrics {
         r.register("chaos_leader", "1 while this process is the one that works", self.leader.clone());
         r.register("chaos_objects", "Objects that this process works on, by kind", self.objects.clone());
         r.register("chaos_runs", "ExperimentRuns that ended, by what came out", self.verdicts.clone());
+        r.register("chaos_game_days", "Executions of GameDays that ended, by what came out", self.days.clone());
+        r.register(
+            "chaos_game_day_skips",
+            "Slots of GameDays that were not started, by reason",
+            self.day_skips.clone(),
+        );
         r.register(
             "chaos_switch_running",
             "1 while the stop switch of the cluster says Running",
@@ -174,6 +184,16 @@ impl Metrics {
     /// A run ended. Outcomes are those of verdicts.
     pub(crate) fn judged(&self, outcome: &str) {
         self.verdicts.get_or_create(&VerdictLabel { outcome: outcome.to_owned() }).inc();
+    }
+
+    /// An execution of a game day ended. Outcomes are those of verdicts.
+    pub(crate) fn day_ended(&self, outcome: &str) {
+        self.days.get_or_create(&VerdictLabel { outcome: outcome.to_owned() }).inc();
+    }
+
+    /// Slots of a game day were not started.
+    pub(crate) fn day_skipped(&self, reason: &str, slots: u64) {
+        self.day_skips.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc_by(slots);
     }
 
     pub(crate) fn switch_is_running(&self, running: bool) {

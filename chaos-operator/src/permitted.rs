@@ -90,6 +90,11 @@ impl Permissions {
         })
     }
 
+    /// What no game day can do without, besides what its runs cannot.
+    pub(crate) fn lacks_for_days(&self) -> Option<Lack> {
+        self.tell(|grant| grant.role == Role::GameDays)
+    }
+
     fn tell(&self, is_meant: impl Fn(&Grant) -> bool) -> Option<Lack> {
         let missing = match self {
             Self::Unknown(why) => return Some(("PermissionsUnknown", why.clone())),
@@ -106,7 +111,7 @@ impl Permissions {
 fn concerns(grant: &Grant, spec: &ChaosMonkeySpec) -> bool {
     let kill = &spec.fault.pod_kill;
     match (grant.role, grant.resource) {
-        (Role::Runs, _) => false,
+        (Role::Runs | Role::GameDays, _) => false,
         (Role::Delete, _) => kill.mode == KillMode::Delete,
         (Role::Nodes, _) => {
             let groups = matches!(kill.group, GroupBy::Zone | GroupBy::Node);
@@ -172,7 +177,7 @@ async fn is_allowed(caller: &Caller, shared: &Shared, grant: &Grant, verb: &str)
     let namespace = match grant.role {
         Role::Own => Some(shared.namespace.clone()),
         Role::Nodes => None,
-        Role::Cluster | Role::Runs | Role::Delete => shared.watched.clone(),
+        Role::Cluster | Role::Runs | Role::GameDays | Role::Delete => shared.watched.clone(),
     };
     let attributes = ResourceAttributes {
         namespace,

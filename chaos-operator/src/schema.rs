@@ -1,7 +1,7 @@
 //! Whether the schemas that the cluster serves for our kinds are the ones this operator was built with. A server prunes the
 //! fields that its schema does not know, so with another schema a missing field may be one that was meant to keep pods alive.
 
-use chaos_core::api::{ChaosMonkey, Experiment, ExperimentRun, GROUP, VERSION};
+use chaos_core::api::{ChaosMonkey, Experiment, ExperimentRun, GROUP, GameDay, VERSION};
 use chaos_core::schema::structural;
 use chaos_engine::kube::{CallError, Caller};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -26,7 +26,7 @@ fn unknown(error: &CallError) -> SchemaState {
 
 /// The first kind that differs decides.
 fn compare(document: &Value) -> SchemaState {
-    let kinds = [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd()];
+    let kinds = [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd(), GameDay::crd()];
     let states = kinds.iter().map(|crd| compare_kind(document, crd));
     states.into_iter().find(|state| *state != SchemaState::Same).unwrap_or(SchemaState::Same)
 }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn document(change: impl Fn(&mut Value)) -> Value {
-        let schemas = [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd()].map(|crd| {
+        let schemas = [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd(), GameDay::crd()].map(|crd| {
             let kind = crd.spec.names.kind.clone();
             let mut schema = structural(&crd);
             schema["x-kubernetes-group-version-kind"] = json!([{"group": GROUP, "version": VERSION, "kind": kind}]);

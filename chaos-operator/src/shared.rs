@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub refused: Notify,
     /// Why nothing may be killed at present, made of the two above.
     pub hold: watch::Sender<Option<Hold>>,
+    /// Why no game day may start anything at present: what holds runs, and what it lacks itself.
+    pub day_hold: watch::Sender<Option<Hold>>,
     events: mpsc::Sender<Happening>,
     started: Instant,
     alive_at: AtomicU64,
@@ -76,6 +78,7 @@ impl Shared {
                 .0,
             refused: Notify::new(),
             hold: watch::channel(Some(Hold { may_pass: true, message: "nothing has been read yet".to_owned() })).0,
+            day_hold: watch::channel(Some(Hold { may_pass: true, message: "nothing has been read yet".to_owned() })).0,
             events,
             started: Instant::now(),
             alive_at: AtomicU64::new(0),

@@ -64,12 +64,12 @@ pub(crate) async fn follow_schema(shared: Arc<Shared>) {
     }
 }
 
-/// Makes of switch, schema and permissions whether a run may kill.
+/// Makes of switch, schema and permissions whether a run may kill, and whether a game day may start one.
 pub(crate) async fn follow_hold(shared: Arc<Shared>) {
     let (mut switch, mut schema) = (shared.switch.subscribe(), shared.schema.subscribe());
     let mut permissions = shared.permissions.subscribe();
     loop {
-        let hold = {
+        let (hold, for_days) = {
             let (schema, switch) = (schema.borrow_and_update(), *switch.borrow_and_update());
             let permissions = permissions.borrow_and_update();
             let unknown = matches!(*schema, SchemaState::Unknown(_))
@@ -77,13 +77,17 @@ pub(crate) async fn follow_hold(shared: Arc<Shared>) {
                 || matches!(*permissions, Permissions::Unknown(_));
             let why =
                 conditions::hold_all(&schema, switch).or_else(|| permissions.lacks_for_runs().map(|(_, why)| why));
-            why.map(|message| Hold { may_pass: unknown, message })
+            let for_days = why.clone().or_else(|| permissions.lacks_for_days().map(|(_, why)| why));
+            let hold = |message| Hold { may_pass: unknown, message };
+            (why.map(hold), for_days.map(hold))
         };
-        shared.hold.send_if_modified(|known| {
-            let changed = *known != hold;
-            known.clone_from(&hold);
-            changed
-        });
+        for (sender, hold) in [(&shared.hold, hold), (&shared.day_hold, for_days)] {
+            sender.send_if_modified(|known| {
+                let changed = *known != hold;
+                known.clone_from(&hold);
+                changed
+            });
+        }
         tokio::select! {
             () = shared.stop.cancelled() => return,
             _ = switch.changed() => {}

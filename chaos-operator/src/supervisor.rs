@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos_core::api::{ChaosMonkey, ExperimentRun};
+use chaos_core::api::{ChaosMonkey, ExperimentRun, GameDay};
 use chaos_engine::kube::Tended;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
-use crate::{monkey, run};
+use crate::{gameday, monkey, run};
 
 /// How often the supervisor shows that it is not stuck.
 const BEAT: Duration = Duration::from_secs(5);
@@ -72,6 +72,7 @@ pub(crate) async fn supervise(
 struct AllWork {
     monkeys: Work<ChaosMonkey>,
     runs: Work<ExperimentRun>,
+    days: Work<GameDay>,
 }
 
 impl AllWork {
@@ -81,6 +82,7 @@ impl AllWork {
                 Box::pin(monkey::tend(shared, object, rest))
             }),
             runs: Work::begin(shared, namespace, |shared, object, rest| Box::pin(run::tend(shared, object, rest))),
+            days: Work::begin(shared, namespace, |shared, object, rest| Box::pin(gameday::tend(shared, object, rest))),
         }
     }
 
@@ -89,10 +91,13 @@ impl AllWork {
         tokio::select! {
             event = self.monkeys.watch.next() => self.monkeys.take(event),
             event = self.runs.watch.next() => self.runs.take(event),
+            event = self.days.watch.next() => self.days.take(event),
         }
     }
 
     async fn end(self) {
+        // Whoever makes runs rests first.
+        self.days.end().await;
         tokio::join!(self.monkeys.end(), self.runs.end());
     }
 }

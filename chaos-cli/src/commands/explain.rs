@@ -123,6 +123,10 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
             let error = anyhow::anyhow!("this run only names an Experiment; hint: give the file of that one");
             return Err(Failure::invalid(error));
         }
+        Manifest::GameDay(_) => {
+            let error = anyhow::anyhow!("a game day only names Experiments; hint: give the file of one of them");
+            return Err(Failure::invalid(error));
+        }
         Manifest::Load(_) => {
             let message =
                 format!("{source} holds a LoadTest, which kills nobody; hint: give an Experiment or a ChaosMonkey");

@@ -5,6 +5,8 @@
 
 mod experiment;
 mod fault;
+mod gameday;
+mod gameday_status;
 mod http;
 mod load;
 mod monkey;
@@ -20,6 +22,13 @@ pub use experiment::{
 pub use fault::{
     Distribution, Every, Fault, GroupBy, KillMode, Limits, MonkeyFault, PodKill, StandingFault, StandingPodKill,
     Strikes,
+};
+pub use gameday::{
+    ApprovalStep, ConcurrencyPolicy, ExperimentStep, GameDay, GameDayControl, GameDaySpec, GameDayStep, HistoryLimits,
+    OnFailure, StartOrder, StepApproval,
+};
+pub use gameday_status::{
+    EndingRecord, ExecutionRecord, ExecutionResult, GameDayStatus, RunReference, SlotSkip, StepPhase, StepRecord,
 };
 pub use http::{
     Arrival, BodyCheck, Exposure, Extract, HeaderCheck, HttpProbe, HttpStep, HttpSuccess, HttpVersion, Latency, Stage,
@@ -62,6 +71,10 @@ pub mod labels {
     pub const RUN: &str = "chaos.dispatch.dev/run";
     /// On ConfigMaps with the evidence of a run: who wrote it, `operator` or `prober`.
     pub const EVIDENCE: &str = "chaos.dispatch.dev/evidence";
+    /// On runs that a game day made: the id of the execution.
+    pub const EXECUTION: &str = "chaos.dispatch.dev/execution";
+    /// On runs that a game day made: its name.
+    pub const GAME_DAY: &str = "chaos.dispatch.dev/game-day";
     /// Annotation on a namespace, value `"true"`: chaos stops in this namespace.
     pub const STOP: &str = "chaos.dispatch.dev/stop";
 }

@@ -3,6 +3,7 @@
 //! Nothing here may read the wire types again or know a clock.
 
 mod experiment;
+mod gameday;
 mod http;
 mod load;
 mod monkey;
@@ -13,12 +14,14 @@ mod selector;
 mod target;
 
 pub use crate::api::{
-    Arrival, Distribution, GroupBy, HttpVersion, KillMode, Limits, Mode, Phases, QueryRange, Strikes, WorkloadRef,
+    Arrival, ConcurrencyPolicy, Distribution, GroupBy, HistoryLimits, HttpVersion, KillMode, Limits, Mode, OnFailure,
+    Phases, QueryRange, RunOverrides, Strikes, WorkloadRef,
 };
 pub use experiment::{
     AlertGuard, BurnRate, ClaimSpec, DeclaredOutage, Every, Evidence, Experiment, Fault, Guard, MonkeyPlan, PodKill,
     Slo,
 };
+pub use gameday::{Cron, CronError, GameDay, Step, StepKind};
 pub use http::{BodyCheck, Endpoint, Extract, HeaderCheck, HttpLoad, HttpProbe, HttpStep, Source, Success};
 pub use load::{Flow, LoadTest};
 pub use monkey::{Blackout, DayOfWeek, Heartbeat, Kill, Minute, Monkey, Schedule, Tenure, Window};

@@ -94,7 +94,7 @@ fn every_kind_has_its_files_under_its_name() {
     let wanted: Vec<String> = crds().iter().map(|crd| format!("crds/{}.yaml", crd.spec.names.plural)).collect();
     assert_eq!(crd_names, wanted);
     let schemas: Vec<String> = schema_files().into_iter().map(|(name, _)| name).collect();
-    for kind in ["experiment.json", "chaosmonkey.json", "experimentrun.json", "loadtest.json"] {
+    for kind in ["experiment.json", "chaosmonkey.json", "experimentrun.json", "gameday.json", "loadtest.json"] {
         assert!(schemas.iter().any(|name| name == kind), "{kind} is missing of {schemas:?}");
     }
 }

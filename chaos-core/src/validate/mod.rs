@@ -7,6 +7,7 @@ mod document;
 mod experiment;
 mod fault;
 mod feasibility;
+mod gameday;
 mod http;
 mod in_cluster;
 mod load;
@@ -40,7 +41,7 @@ pub use path::Path;
 pub use problem::Problem;
 
 use crate::api;
-use crate::model::{Experiment, LoadTest, Monkey, Run};
+use crate::model::{Experiment, GameDay, LoadTest, Monkey, Run};
 use crate::schema;
 use document::{Data, Node};
 use problem::Problems;
@@ -56,6 +57,8 @@ pub enum Manifest {
     Load(Box<LoadTest>),
     /// `kind: ExperimentRun`; without its content where it names an Experiment, which a file cannot look up.
     Run(Option<Box<Run>>),
+    /// `kind: GameDay`; the Experiments that it names are not looked up.
+    GameDay(Box<GameDay>),
 }
 
 impl Manifest {
@@ -66,13 +69,14 @@ impl Manifest {
             Self::Monkey(_) => Kind::Monkey.name(),
             Self::Load(_) => Kind::Load.name(),
             Self::Run(_) => Kind::Run.name(),
+            Self::GameDay(_) => Kind::GameDay.name(),
         }
     }
 }
 
 /// Reads a file of one or more documents of any of our kinds.
 pub fn file(source_name: &str, text: &str) -> Result<Vec<Manifest>, Diagnostics> {
-    read(source_name, text, &[Kind::Experiment, Kind::Monkey, Kind::Run, Kind::Load])
+    read(source_name, text, &[Kind::Experiment, Kind::Monkey, Kind::Run, Kind::GameDay, Kind::Load])
 }
 
 /// Reads a file of one or more Experiments.
@@ -80,7 +84,7 @@ pub fn experiment_file(source_name: &str, text: &str) -> Result<Vec<Experiment>,
     let manifests = read(source_name, text, &[Kind::Experiment])?;
     let experiments = manifests.into_iter().filter_map(|manifest| match manifest {
         Manifest::Experiment(experiment) => Some(*experiment),
-        Manifest::Monkey(_) | Manifest::Run(_) | Manifest::Load(_) => None,
+        Manifest::Monkey(_) | Manifest::Run(_) | Manifest::GameDay(_) | Manifest::Load(_) => None,
     });
     Ok(experiments.collect())
 }
@@ -90,7 +94,7 @@ pub fn load_file(source_name: &str, text: &str) -> Result<Vec<LoadTest>, Diagnos
     let manifests = read(source_name, text, &[Kind::Load])?;
     let tests = manifests.into_iter().filter_map(|manifest| match manifest {
         Manifest::Load(test) => Some(*test),
-        Manifest::Experiment(_) | Manifest::Monkey(_) | Manifest::Run(_) => None,
+        Manifest::Experiment(_) | Manifest::Monkey(_) | Manifest::Run(_) | Manifest::GameDay(_) => None,
     });
     Ok(tests.collect())
 }
@@ -135,6 +139,15 @@ pub fn run(
     }
 }
 
+/// Validates a GameDay of the API server. The Experiments that it names are not looked up.
+pub fn gameday(spec: &api::GameDaySpec, meta: &Meta) -> Result<GameDay, Vec<Problem>> {
+    let mut problems = Problems::default();
+    match gameday::gameday(spec, meta, &mut problems) {
+        Some(day) if problems.is_empty() => Ok(day),
+        _ => Err(problems.into_vec()),
+    }
+}
+
 /// The run that a record tells of, if its manifest can be read: what it was when it began, whatever has become of the objects
 /// that it was made from.
 pub fn recorded_run(manifest: &str, spec: &api::ExperimentRunSpec, meta: &Meta, digest: &str) -> Option<Run> {
@@ -153,6 +166,7 @@ enum Kind {
     Monkey,
     Load,
     Run,
+    GameDay,
 }
 
 impl Kind {
@@ -162,6 +176,7 @@ impl Kind {
             Self::Monkey => "ChaosMonkey",
             Self::Load => "LoadTest",
             Self::Run => "ExperimentRun",
+            Self::GameDay => "GameDay",
         }
     }
 
@@ -169,11 +184,13 @@ impl Kind {
         static EXPERIMENT: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::Experiment>);
         static MONKEY: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::ChaosMonkey>);
         static RUN: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::ExperimentRun>);
+        static DAY: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::GameDay>);
         static LOAD: LazyLock<Value> = LazyLock::new(schema::spec_of::<api::LoadTest>);
         match self {
             Self::Experiment => &EXPERIMENT,
             Self::Monkey => &MONKEY,
             Self::Run => &RUN,
+            Self::GameDay => &DAY,
             Self::Load => &LOAD,
         }
     }
@@ -236,6 +253,10 @@ fn manifest(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<
             let spec = parse::<api::ExperimentRunSpec>(spec, &at, problems)?;
             Some(Manifest::Run(run::run(&spec, None, &meta, problems).map(Box::new)))
         }
+        Kind::GameDay => {
+            let spec = parse::<api::GameDaySpec>(spec, &at, problems)?;
+            gameday::gameday(&spec, &meta, problems).map(|found| Manifest::GameDay(Box::new(found)))
+        }
         Kind::Load => {
             let spec = parse::<api::LoadTestSpec>(spec, &at, problems)?;
             load::load(&spec, &meta, problems).map(|found| Manifest::Load(Box::new(found)))
@@ -281,7 +302,7 @@ fn header(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<Ki
             None if name == Kind::Monkey.name() => problem.hint("the operator runs those: kubectl apply -f FILE"),
             None if name == Kind::Load.name() => problem.hint("chaos load FILE"),
             None if name == Kind::Experiment.name() => problem.hint("chaos run FILE"),
-            None if [Kind::Monkey.name(), Kind::Run.name()].contains(&name) => {
+            None if [Kind::Monkey.name(), Kind::Run.name(), Kind::GameDay.name()].contains(&name) => {
                 problem.hint("the operator runs those: kubectl apply -f FILE");
             }
             None => {}

@@ -98,7 +98,7 @@ fn schedule(raw: &api::Schedule, at: &Path, problems: &mut Problems) -> Option<S
 }
 
 /// From the zones that are built in: the same on every machine, and without reading a file.
-fn time_zone(zone: &str, at: &Path, problems: &mut Problems) -> Option<TimeZone> {
+pub(super) fn time_zone(zone: &str, at: &Path, problems: &mut Problems) -> Option<TimeZone> {
     let database = TimeZoneDatabase::bundled();
     let found = database.get(zone).ok();
     if found.is_none() {
@@ -141,7 +141,7 @@ fn windows(raw: &[api::Hours], at: &Path, problems: &mut Problems) -> Vec<Window
     if windows.is_empty() { vec![Window::ALL_DAY] } else { windows }
 }
 
-fn blackout(raw: &api::Blackout, at: &Path, problems: &mut Problems) -> Option<Blackout> {
+pub(super) fn blackout(raw: &api::Blackout, at: &Path, problems: &mut Problems) -> Option<Blackout> {
     let reason = raw.reason.clone();
     match (&raw.date, &raw.from, &raw.to) {
         (Some(date), None, None) => {

@@ -123,7 +123,7 @@ impl Fixture {
     }
 }
 
-fn experiment() -> Value {
+pub(super) fn experiment() -> Value {
     json!({
         "hypothesis": "The gateway answers while trips pods die.",
         "target": {"environment": "demo", "workloads": [{"kind": "Deployment", "name": "trips"}]},

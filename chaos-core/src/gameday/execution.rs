@@ -1,0 +1,294 @@
+//! How one execution goes on: its steps begin, end, time out and are aborted. Every step that is under way has an end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+
+use super::due::{after, blackout};
+use super::names::run_name;
+use super::{NotCreated, RunFact, RunOutcome};
+use crate::api::{EndingRecord, ExecutionRecord, StepPhase, StepRecord};
+use crate::model::{GameDay, OnFailure, Step, StepKind};
+
+/// A run that could not be created by then will not be.
+const START_WITHIN: Duration = Duration::from_secs(300);
+/// A run that has not ended by then, although it was asked to, is deleted.
+const ABORT_WITHIN: Duration = Duration::from_secs(900);
+/// A run whose creation was not answered is believed not to exist only if it cannot be seen for so long.
+const UNSEEN_FOR: Duration = Duration::from_secs(30);
+/// Longest text that is kept of a reason, in bytes of JSON.
+const LONGEST: usize = 300;
+
+/// A new execution of a game day.
+pub(super) fn new(day: &GameDay, id: String, slot: Option<Timestamp>, now: Timestamp) -> ExecutionRecord {
+    let step = |step: &Step| StepRecord {
+        name: step.name.clone(),
+        phase: StepPhase::Pending,
+        until: None,
+        run: None,
+        run_uid: None,
+        outcome: None,
+        reason: None,
+        message: None,
+    };
+    ExecutionRecord {
+        id,
+        slot: slot.map(Time),
+        started_at: micros(now),
+        finished_at: None,
+        plan: day.plan.clone(),
+        ending: None,
+        outcome: None,
+        steps: day.steps.iter().map(step).collect(),
+    }
+}
+
+/// Ends an execution before its steps are through. The first reason stays.
+pub(super) fn end(execution: &mut ExecutionRecord, reason: &str, message: String) {
+    execution.ending.get_or_insert_with(|| EndingRecord { reason: reason.to_owned(), message: short(&message) });
+}
+
+pub(super) fn is_over(step: &StepRecord) -> bool {
+    matches!(step.phase, StepPhase::Passed | StepPhase::Failed | StepPhase::NotRun)
+}
+
+/// Moves an execution on as far as it goes by itself. `may_begin`: no older execution stands in its way.
+pub(super) fn advance(execution: &mut ExecutionRecord, day: Option<&GameDay>, may_begin: bool, now: Timestamp) {
+    let day = day.filter(|day| day.plan == execution.plan);
+    match day {
+        None => end(execution, "SpecChanged", "its steps are not those of the spec any more".to_owned()),
+        Some(day) if day.abort.contains(&execution.id) => {
+            end(execution, "Aborted", "spec.control.abort".to_owned());
+        }
+        Some(_) => {}
+    }
+    for index in 0..execution.steps.len() {
+        let (ending, id) = (execution.ending.clone(), execution.id.clone());
+        under_way(&mut execution.steps[index], day, &id, ending.as_ref(), now);
+    }
+    // A step that is over at once lets others begin.
+    for _ in 0..=execution.steps.len() {
+        if !begin_some(execution, day, may_begin, now) {
+            break;
+        }
+    }
+}
+
+/// A step that is under way: whether its time is over, it was approved, or it has to end.
+fn under_way(
+    step: &mut StepRecord,
+    day: Option<&GameDay>,
+    execution: &str,
+    ending: Option<&EndingRecord>,
+    now: Timestamp,
+) {
+    if !matches!(step.phase, StepPhase::Starting | StepPhase::Running | StepPhase::Aborting) {
+        return;
+    }
+    let kind = day.and_then(|day| day.steps.iter().find(|known| known.name == step.name)).map(|step| &step.kind);
+    // A clock that was set back must not give more time than was asked for.
+    let longest = match (step.phase, kind) {
+        (StepPhase::Starting, _) => START_WITHIN,
+        (StepPhase::Aborting, _) => ABORT_WITHIN,
+        (_, Some(StepKind::Experiment { within, .. } | StepKind::Approval { within, .. })) => within.std(),
+        (_, Some(StepKind::Wait(span))) => span.std(),
+        (_, None) => Duration::ZERO,
+    };
+    let until = step.until.as_ref().map_or(now, |until| until.0).min(after(now, longest));
+    step.until = Some(micros(until));
+    let is_late = now >= until;
+    match (step.phase, step.run.is_some(), ending) {
+        (StepPhase::Aborting, ..) => {}
+        (_, true, Some(ending)) => abort(step, &ending.reason, &ending.message, now),
+        (_, false, Some(ending)) => over(step, StepPhase::NotRun, "aborted", &ending.reason, &ending.message),
+        (StepPhase::Starting, ..) if is_late => {
+            let known = step.message.clone().unwrap_or_default();
+            abort(step, "NotCreated", &format!("the run could not be created: {known}"), now);
+        }
+        (_, true, None) if is_late => abort(step, "TimedOut", "the run was not over in time", now),
+        (_, false, None) => match kind {
+            Some(StepKind::Approval { .. })
+                if day.is_some_and(|day| day.approved.contains(&(execution.to_owned(), step.name.clone()))) =>
+            {
+                over(step, StepPhase::Passed, "pass", "Approved", "it was approved");
+            }
+            Some(StepKind::Approval { within, .. }) if is_late => {
+                let message = format!("nobody approved within {within}");
+                over(step, StepPhase::Failed, "aborted", "NotApproved", &message);
+            }
+            Some(StepKind::Wait(_)) if is_late => over(step, StepPhase::Passed, "pass", "Waited", ""),
+            _ => {}
+        },
+        (_, true, None) => {}
+    }
+}
+
+/// Begins what can begin, and rules out what cannot any more. Whether anything changed.
+fn begin_some(execution: &mut ExecutionRecord, day: Option<&GameDay>, may_begin: bool, now: Timestamp) -> bool {
+    let phases: BTreeMap<String, StepPhase> =
+        execution.steps.iter().map(|step| (step.name.clone(), step.phase)).collect();
+    let on_failure = day.map_or(OnFailure::Stop, |day| day.on_failure);
+    let failed = |step: &&StepRecord| step.phase == StepPhase::Failed;
+    let not_approved = |step: &&StepRecord| failed(step) && step.reason.as_deref() == Some("NotApproved");
+    let stopper = match on_failure {
+        OnFailure::Stop => execution.steps.iter().find(failed),
+        OnFailure::Continue => execution.steps.iter().find(not_approved),
+    };
+    let stopper = stopper.map(|step| format!("step {} did not pass", step.name));
+    let (id, ending) = (execution.id.clone(), execution.ending.clone());
+    let mut changed = false;
+    for record in execution.steps.iter_mut().filter(|step| step.phase == StepPhase::Pending) {
+        if let Some(ending) = &ending {
+            over(record, StepPhase::NotRun, "aborted", &ending.reason, &ending.message);
+            changed = true;
+            continue;
+        }
+        if let Some(stopper) = &stopper {
+            record.phase = StepPhase::NotRun;
+            (record.reason, record.message) = (Some("Stopped".to_owned()), Some(stopper.clone()));
+            changed = true;
+            continue;
+        }
+        let Some(day) = day.filter(|_| may_begin) else { continue };
+        let Some(step) = day.steps.iter().find(|step| step.name == record.name) else { continue };
+        let is_done = |name: &String| {
+            phases
+                .get(name)
+                .is_some_and(|phase| matches!(phase, StepPhase::Passed | StepPhase::Failed | StepPhase::NotRun))
+        };
+        if step.depends_on.iter().all(is_done) {
+            begin(record, step, day, &id, now);
+            changed = true;
+        }
+    }
+    changed
+}
+
+fn begin(record: &mut StepRecord, step: &Step, day: &GameDay, execution: &str, now: Timestamp) {
+    let span = match &step.kind {
+        StepKind::Wait(span) => span.std(),
+        StepKind::Approval { prompt, within } => {
+            record.message = Some(short(prompt));
+            within.std()
+        }
+        StepKind::Experiment { .. } => {
+            if let Some(why) = blackout(day, now) {
+                return over(record, StepPhase::Failed, "aborted", "Blackout", &why);
+            }
+            record.phase = StepPhase::Starting;
+            record.run = Some(run_name(&day.name, &day.uid, execution, &record.name));
+            record.until = Some(micros(after(now, START_WITHIN)));
+            return;
+        }
+    };
+    record.phase = StepPhase::Running;
+    record.until = Some(micros(after(now, span)));
+}
+
+/// What came of creating the run of a step.
+pub(super) fn created(
+    step: &mut StepRecord,
+    result: Result<String, NotCreated>,
+    day: Option<&GameDay>,
+    now: Timestamp,
+) {
+    if step.phase != StepPhase::Starting {
+        // It has to end meanwhile: the UID makes sure that it is this run that ends.
+        step.run_uid = step.run_uid.take().or(result.ok());
+        return;
+    }
+    match result {
+        Ok(uid) => {
+            let kind =
+                day.and_then(|day| day.steps.iter().find(|known| known.name == step.name)).map(|step| &step.kind);
+            let within = match kind {
+                Some(StepKind::Experiment { within, .. }) => within.std(),
+                _ => Duration::ZERO,
+            };
+            step.phase = StepPhase::Running;
+            step.run_uid = Some(uid);
+            step.message = None;
+            step.until = Some(micros(after(now, within)));
+        }
+        // An earlier try may have been carried out, although nobody heard of it.
+        Err(NotCreated::Refused(why)) if step.message.is_some() => abort(step, "NotCreated", &why, now),
+        Err(NotCreated::Refused(why)) => {
+            step.run = None;
+            over(step, StepPhase::Failed, "invalid", "NotCreated", &why);
+        }
+        Err(NotCreated::Unclear(why)) => step.message = Some(short(&why)),
+    }
+}
+
+/// What is known of the run of a step that is under way. `None`: it is not there.
+pub(super) fn seen(step: &mut StepRecord, fact: Option<&RunFact>, now: Timestamp) {
+    let fact = fact.filter(|fact| step.run_uid.as_ref().is_none_or(|uid| *uid == fact.uid));
+    match (step.phase, fact) {
+        (StepPhase::Running | StepPhase::Aborting, Some(RunFact { uid, over: Some(outcome) })) => {
+            step.run_uid = Some(uid.clone());
+            let is_aborting = step.phase == StepPhase::Aborting;
+            finished(step, outcome, is_aborting);
+        }
+        (StepPhase::Running | StepPhase::Aborting, Some(RunFact { uid, over: None })) => {
+            step.run_uid = Some(uid.clone());
+        }
+        (StepPhase::Running, None) => {
+            over(step, StepPhase::Failed, "aborted", "RunDeleted", "the run was deleted, which ends it");
+        }
+        (StepPhase::Aborting, None) => {
+            let until = step.until.as_ref().map_or(now, |until| until.0);
+            let waited_since = until.saturating_sub(ABORT_WITHIN).unwrap_or(now);
+            if step.run_uid.is_some() || now >= after(waited_since, UNSEEN_FOR) {
+                let (reason, message) = (step.reason.clone(), step.message.clone());
+                let reason = reason.unwrap_or_else(|| "RunDeleted".to_owned());
+                over(step, StepPhase::Failed, "aborted", &reason, &message.unwrap_or_default());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn finished(step: &mut StepRecord, outcome: &RunOutcome, is_aborting: bool) {
+    let RunOutcome { outcome, reason, message } = outcome;
+    let has_passed = matches!(outcome.as_str(), "pass" | "planned");
+    match (has_passed, is_aborting) {
+        (true, false) => over(step, StepPhase::Passed, outcome, reason, message),
+        // What had to end and came to its end all the same: the run has its verdict, the step has not.
+        (true, true) => {
+            let (reason, message) = (step.reason.clone().unwrap_or_default(), step.message.clone().unwrap_or_default());
+            over(step, StepPhase::Failed, "aborted", &reason, &message);
+        }
+        (false, _) => over(step, StepPhase::Failed, outcome, reason, message),
+    }
+}
+
+fn abort(step: &mut StepRecord, reason: &str, message: &str, now: Timestamp) {
+    step.phase = StepPhase::Aborting;
+    step.until = Some(micros(after(now, ABORT_WITHIN)));
+    (step.reason, step.message) = (Some(reason.to_owned()), Some(short(message)));
+}
+
+pub(super) fn over(step: &mut StepRecord, phase: StepPhase, outcome: &str, reason: &str, message: &str) {
+    step.phase = phase;
+    step.until = None;
+    step.outcome = Some(outcome.to_owned());
+    step.reason = Some(reason.to_owned());
+    step.message = Some(short(message)).filter(|message| !message.is_empty());
+}
+
+/// A text of which not more is kept than a status has room for. What JSON would spell out becomes a space.
+pub(super) fn short(text: &str) -> String {
+    let mut left = LONGEST;
+    let text = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let fits = |c: &char| {
+        let bytes = c.len_utf8() + usize::from(matches!(c, '"' | '\\'));
+        left.checked_sub(bytes).inspect(|rest| left = *rest).is_some()
+    };
+    text.take_while(fits).collect()
+}
+
+pub(super) fn micros(at: Timestamp) -> MicroTime {
+    MicroTime(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
+}

@@ -1,0 +1,147 @@
+//! The step function of a game day. Pure: the same state, view and instant give the same decision.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::due::{after, take_due};
+use super::{
+    GameDayAction, GameDayMachine, GameDayResponse, GameDayState, GameDayView, Ledger, RunOrder, execution, outcome,
+};
+use crate::api::{StepPhase, StepRecord};
+use crate::machine::{Next, Step};
+use crate::model::{ConcurrencyPolicy, GameDay, StepKind};
+
+/// Runs are looked at so often, and what failed is tried again.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// However far away the next instant is: clocks jump.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+type GameDayStep = Step<GameDayState, GameDayAction>;
+
+pub(super) fn step(
+    machine: &GameDayMachine,
+    state: &GameDayState,
+    view: &GameDayView,
+    response: Option<GameDayResponse>,
+    now: Timestamp,
+) -> GameDayStep {
+    let mut state = state.clone();
+    let day = machine.day.as_ref();
+    match (state.waiting.take(), response) {
+        (Some(asked), Some(response)) => take_in(&mut state.ledger, day, &asked, response, now),
+        // It has waited, or was just resumed.
+        _ => state.tried.clear(),
+    }
+    let is_held = take_due(machine, &mut state.ledger, view, now);
+    let side_by_side = day.is_some_and(|day| day.concurrency == ConcurrencyPolicy::Allow);
+    loop {
+        for (index, execution) in state.ledger.active.iter_mut().enumerate() {
+            // Otherwise the older ones are to be over before: never two beside each other.
+            execution::advance(execution, day, side_by_side || index == 0, now);
+        }
+        let before = state.ledger.active.len();
+        outcome::conclude(&mut state.ledger, now);
+        // A successor may have waited for what is over now.
+        if state.ledger.active.len() == before {
+            break;
+        }
+    }
+    let action = next_action(&mut state, day, now);
+    state.waiting.clone_from(&action);
+    let next = match action {
+        Some(action) => Next::Act(action),
+        None => Next::Wait(Some(wake_at(&state.ledger, is_held, now))),
+    };
+    Step { state, next }
+}
+
+fn take_in(
+    ledger: &mut Ledger,
+    day: Option<&GameDay>,
+    asked: &GameDayAction,
+    response: GameDayResponse,
+    now: Timestamp,
+) {
+    let steps = |ledger: &mut Ledger, run: &str, change: &mut dyn FnMut(&mut StepRecord)| {
+        let all = ledger.active.iter_mut().flat_map(|execution| &mut execution.steps);
+        all.filter(|step| step.run.as_deref() == Some(run)).for_each(change);
+    };
+    match (asked, response) {
+        (GameDayAction::Look(runs), GameDayResponse::Seen(Ok(facts))) => {
+            for run in runs {
+                steps(ledger, run, &mut |step| execution::seen(step, facts.get(run), now));
+            }
+        }
+        (GameDayAction::Create(order), GameDayResponse::Created(result)) => {
+            steps(ledger, &order.name, &mut |step| execution::created(step, result.clone(), day, now));
+        }
+        (GameDayAction::Delete { run, .. }, GameDayResponse::Done(Ok(()))) => outcome::forget(ledger, run),
+        // What could not be read or done is tried again after a pause.
+        _ => {}
+    }
+}
+
+/// The next thing to do that was not tried since the machine last waited.
+fn next_action(state: &mut GameDayState, day: Option<&GameDay>, now: Timestamp) -> Option<GameDayAction> {
+    let GameDayState { ledger, tried, .. } = state;
+    let mut looked_at = BTreeSet::new();
+    for execution in &ledger.active {
+        for step in &execution.steps {
+            let Some(run) = &step.run else { continue };
+            match step.phase {
+                StepPhase::Starting => {
+                    if let Some(order) = order(day, &execution.id, step, run)
+                        && tried.insert(format!("create {run}"))
+                    {
+                        return Some(GameDayAction::Create(Box::new(order)));
+                    }
+                }
+                StepPhase::Aborting => {
+                    if tried.insert(format!("abort {run}")) {
+                        // Deletion is an abort too, and needs nobody who listens.
+                        let is_late = step.until.as_ref().is_none_or(|until| until.0 <= now);
+                        let delete = GameDayAction::Delete { run: run.clone(), uid: step.run_uid.clone() };
+                        return Some(if is_late { delete } else { GameDayAction::Abort(run.clone()) });
+                    }
+                    looked_at.insert(run.clone());
+                }
+                StepPhase::Running => _ = looked_at.insert(run.clone()),
+                StepPhase::Pending | StepPhase::Passed | StepPhase::Failed | StepPhase::NotRun => {}
+            }
+        }
+    }
+    if !looked_at.is_empty() && tried.insert("look".to_owned()) {
+        return Some(GameDayAction::Look(looked_at));
+    }
+    let surplus = day.and_then(|day| outcome::clean_up(ledger, day.history))?;
+    let is_new = tried.insert(format!("delete {}", surplus.name));
+    is_new.then_some(GameDayAction::Delete { run: surplus.name, uid: Some(surplus.uid) })
+}
+
+fn order(day: Option<&GameDay>, id: &str, record: &StepRecord, run: &str) -> Option<RunOrder> {
+    let day = day?;
+    let step = day.steps.iter().find(|step| step.name == record.name)?;
+    let StepKind::Experiment { experiment, overrides, .. } = &step.kind else { return None };
+    Some(RunOrder {
+        name: run.to_owned(),
+        experiment: experiment.clone(),
+        overrides: overrides.clone(),
+        mode: day.mode,
+        execution: id.to_owned(),
+    })
+}
+
+/// When to step again at the latest: always some time.
+fn wake_at(ledger: &Ledger, is_held: bool, now: Timestamp) -> Timestamp {
+    let steps = || ledger.active.iter().flat_map(|execution| &execution.steps);
+    let has_runs = steps().any(|step| step.run.is_some() && !execution::is_over(step));
+    let soon = (has_runs || is_held).then(|| after(now, LOOK_EVERY));
+    let slot = ledger.next_at.filter(|next| *next > now);
+    let ends = steps().filter(|step| !execution::is_over(step)).filter_map(|step| step.until.as_ref());
+    // What is due now was decided above; a run that does not end although it is late is looked at soon.
+    let ends = ends.map(|until| until.0).filter(|until| *until > now);
+    let longest = after(now, LONGEST_WAIT);
+    ends.chain(slot).chain(soon).min().map_or(longest, |at| at.min(longest))
+}

@@ -1,0 +1,7 @@
+//! Game days in a simulated cluster, with crashes at every point, and every rule of their calendar.
+
+mod calendar;
+mod simulation;
+mod size;
+mod steps;
+mod world;

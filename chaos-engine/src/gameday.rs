@@ -1,0 +1,247 @@
+//! The world of a GameDay: carries out what `chaos_core::gameday` decides. It makes ExperimentRuns, looks at them, asks them to
+//! end and deletes them; it never touches a pod. Decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chaos_core::api::{ExperimentRef, ExperimentRun, ExperimentRunSpec, GameDay, GameDayStatus, labels};
+use chaos_core::condition::is_true;
+use chaos_core::gameday::{
+    Facts, GameDayAction, GameDayMachine, GameDayResponse, GameDayView, Ledger, NotCreated, RunFact, RunOrder,
+    RunOutcome, update_conditions, write_ledger,
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, Resource as _, ResourceExt as _};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::drive::World;
+use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError};
+use crate::run::operated::Hold;
+
+/// Tells people what becomes of a game day.
+pub trait GameDayTeller: Send + Sync {
+    /// Its status was written.
+    fn changed(&self, day: &GameDay, before: &GameDayStatus, after: &GameDayStatus);
+}
+
+/// What the world of a game day is made of.
+pub struct GameDayParts {
+    /// The cluster.
+    pub clients: Clients,
+    /// The game day as it was when its machine was made.
+    pub day: GameDay,
+    /// Why its spec is not valid, if it is not.
+    pub invalid: Option<String>,
+    /// Its status.
+    pub desk: StatusDesk<GameDay>,
+    /// Why nothing may be started at present, if so.
+    pub hold: watch::Receiver<Option<Hold>>,
+    /// Where it is told besides the status.
+    pub teller: Arc<dyn GameDayTeller>,
+}
+
+/// The world of one game day.
+pub struct GameDayWorld {
+    parts: GameDayParts,
+    owner: OwnerReference,
+    /// What the conditions say of the hold.
+    said: Said,
+    /// Cancelled when this process does not drive the game day any more.
+    fenced: CancellationToken,
+}
+
+/// What the conditions say of the hold, as far as this process wrote them.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Of(Option<String>),
+}
+
+impl GameDayWorld {
+    /// The world of this game day.
+    pub fn new(parts: GameDayParts) -> Self {
+        let owner = parts.day.controller_owner_ref(&()).unwrap_or_default();
+        Self { parts, owner, said: Said::Nothing, fenced: CancellationToken::new() }
+    }
+
+    /// Cancelled when somebody else drives it, or it is gone.
+    pub fn fenced(&self) -> CancellationToken {
+        self.fenced.clone()
+    }
+
+    fn namespace(&self) -> String {
+        self.parts.day.namespace().unwrap_or_default()
+    }
+
+    fn runs(&self, client: &kube::Client) -> Api<ExperimentRun> {
+        Api::namespaced(client.clone(), &self.namespace())
+    }
+
+    fn hold(&mut self) -> Option<String> {
+        self.parts.hold.borrow_and_update().as_ref().map(|hold| hold.message.clone())
+    }
+
+    async fn write(&mut self, ledger: Option<&Ledger>) -> Result<(), StoreError> {
+        let hold = self.hold();
+        let facts = Facts {
+            generation: self.parts.day.metadata.generation,
+            invalid: self.parts.invalid.clone(),
+            hold: hold.clone(),
+            now: Timestamp::now(),
+        };
+        let written = self.parts.desk.update(|status| {
+            if let Some(ledger) = ledger {
+                write_ledger(ledger, status);
+            }
+            update_conditions(status, &facts);
+        });
+        let (before, after) = written.await?;
+        self.said = Said::Of(hold);
+        self.parts.teller.changed(&self.parts.day, &before, &after);
+        Ok(())
+    }
+
+    /// A run of this very game day; `None`: there is none of that name, or it is somebody else's.
+    async fn find(&self, name: &str) -> Result<Option<ExperimentRun>, CallError> {
+        let reads = Caller::new(self.parts.clients.read.clone());
+        let path = format!("{}/{name}", ExperimentRun::url_path(&(), Some(&self.namespace())));
+        match reads.get::<ExperimentRun>(&path).await {
+            Ok(run) => Ok(Some(run).filter(|run| self.is_ours(run))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_ours(&self, run: &ExperimentRun) -> bool {
+        run.owner_references().iter().any(|owner| owner.uid == self.owner.uid)
+    }
+
+    async fn look(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, RunFact>, String> {
+        let mut found = BTreeMap::new();
+        for name in names {
+            if let Some(run) = self.find(name).await.map_err(|error| error.to_string())? {
+                found.insert(name.clone(), fact(&run));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create(&self, order: RunOrder) -> Result<String, NotCreated> {
+        let RunOrder { name, experiment, overrides, mode, execution } = order;
+        let spec = ExperimentRunSpec {
+            experiment_ref: Some(ExperimentRef { name: experiment }),
+            experiment: None,
+            mode,
+            overrides,
+            approval: None,
+            control: None,
+        };
+        let mut run = ExperimentRun::new(&name, spec);
+        run.metadata.namespace = Some(self.namespace());
+        run.metadata.owner_references = Some(vec![self.owner.clone()]);
+        run.labels_mut().insert(labels::GAME_DAY.to_owned(), self.parts.day.name_any());
+        run.labels_mut().insert(labels::EXECUTION.to_owned(), execution);
+        let writes = Caller::new(self.parts.clients.write.clone());
+        let path = ExperimentRun::url_path(&(), Some(&self.namespace()));
+        match writes.create::<ExperimentRun>(&path, &run).await {
+            Ok(run) => Ok(run.uid().unwrap_or_default()),
+            Err(error) if error.is_conflict() => match self.find(&name).await {
+                Ok(Some(run)) => Ok(run.uid().unwrap_or_default()),
+                Ok(None) => Err(NotCreated::Refused(format!("an ExperimentRun {name} of somebody else is there"))),
+                Err(error) => Err(NotCreated::Unclear(error.to_string())),
+            },
+            Err(error) if error.code().is_some_and(|code| code < 500 && !matches!(code, 408 | 429)) => {
+                Err(NotCreated::Refused(error.to_string()))
+            }
+            Err(error) => Err(NotCreated::Unclear(error.to_string())),
+        }
+    }
+
+    async fn abort(&self, name: &str) -> Result<(), String> {
+        let run = self.find(name).await.map_err(|error| error.to_string())?;
+        let asked = |run: &ExperimentRun| run.spec.control.as_ref().is_some_and(|control| control.abort);
+        let Some(run) = run.filter(|run| fact(run).over.is_none() && !asked(run)) else { return Ok(()) };
+        // The UID makes the server refuse to patch another run of that name.
+        let patch = serde_json::json!({"metadata": {"uid": run.uid()}, "spec": {"control": {"abort": true}}});
+        let patched =
+            self.runs(&self.parts.clients.write).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        done(patched.map(|_| ()))
+    }
+
+    async fn delete(&self, name: &str, uid: Option<String>) -> Result<(), String> {
+        let run = self.find(name).await.map_err(|error| error.to_string())?;
+        let Some(run) = run.filter(|run| uid.is_none() || run.uid() == uid) else { return Ok(()) };
+        let preconditions = Some(Preconditions { uid: run.uid(), resource_version: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        done(self.runs(&self.parts.clients.write).delete(name, &params).await.map(|_| ()))
+    }
+}
+
+fn fact(run: &ExperimentRun) -> RunFact {
+    let status = run.status.as_ref().filter(|status| is_true(&status.conditions, "Complete"));
+    let over = status.and_then(|status| status.verdict.as_ref()).map(|verdict| RunOutcome {
+        outcome: verdict.outcome.clone(),
+        reason: verdict.reason_code.clone(),
+        message: verdict.reason_text.clone(),
+    });
+    RunFact { uid: run.uid().unwrap_or_default(), over }
+}
+
+/// What is not there any more needs no more doing.
+fn done(result: kube::Result<()>) -> Result<(), String> {
+    match result {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map_err(|error| error.to_string()),
+    }
+}
+
+impl World<GameDayMachine> for GameDayWorld {
+    type Error = StoreError;
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn view(&mut self) -> GameDayView {
+        let hold = self.hold();
+        if self.said != Said::Of(hold.clone()) {
+            match self.write(None).await {
+                Ok(()) => {}
+                Err(StoreError::Gone | StoreError::Fenced) => self.fenced.cancel(),
+                Err(error) => tracing::debug!(%error, "conditions of a game day could not be written"),
+            }
+        }
+        GameDayView { hold }
+    }
+
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), StoreError> {
+        self.write(Some(ledger)).await
+    }
+
+    async fn perform(&mut self, action: GameDayAction) -> GameDayResponse {
+        match action {
+            GameDayAction::Look(runs) => GameDayResponse::Seen(self.look(&runs).await),
+            GameDayAction::Create(order) => GameDayResponse::Created(self.create(*order).await),
+            GameDayAction::Abort(run) => GameDayResponse::Done(self.abort(&run).await),
+            GameDayAction::Delete { run, uid } => GameDayResponse::Done(self.delete(&run, uid).await),
+        }
+    }
+
+    async fn wait(&mut self, until: Option<Timestamp>) {
+        let span = until.map_or(std::time::Duration::from_secs(600), |until| {
+            until.duration_since(Timestamp::now()).try_into().unwrap_or_default()
+        });
+        tokio::select! {
+            () = tokio::time::sleep(span) => {}
+            changed = self.parts.hold.changed() => {
+                if changed.is_err() {
+                    // Nobody can say any more whether anything may be started: this process ends.
+                    tokio::time::sleep(span).await;
+                }
+            }
+        }
+    }
+}
