@@ -1,5 +1,6 @@
 //! The command line: clap types only. What each command does stands in `commands/`.
 
+mod gameday;
 mod load;
 mod operate;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use gameday::{GameDayArgs, GameDayCommand};
 pub(crate) use load::{ArrivalArg, LoadArgs, LoadFormat, RequestArgs};
 pub(crate) use operate::{MonkeyArgs, MonkeyCommand, StatusArgs};
 
@@ -85,6 +87,9 @@ pub(crate) enum Command {
     Stop(StopArgs),
     /// Let chaos happen again
     Resume(StopArgs),
+    /// List and show game days, start one now, approve the step that one waits for
+    #[command(name = "gameday")]
+    GameDay(GameDayArgs),
     /// Install the CRDs, the permissions and the operator
     Install(InstallArgs),
     /// Remove what `install` made

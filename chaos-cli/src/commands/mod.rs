@@ -8,6 +8,7 @@ pub(crate) mod cluster;
 mod demo;
 mod diff;
 mod explain;
+mod gameday;
 mod generate;
 mod image;
 mod in_cluster;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Monkey(args) => monkey::monkey(global, args.command).await,
         Command::Stop(args) => switch::set(global, &args, switch::Wanted::Stopped).await,
         Command::Resume(args) => switch::set(global, &args, switch::Wanted::Running).await,
+        Command::GameDay(args) => gameday::gameday(global, &args).await,
         Command::Install(args) => install::install(global, &args).await,
         Command::Uninstall(args) => install::uninstall(global, &args).await,
         Command::Image(args) => image::image(&args),

@@ -1,0 +1,340 @@
+//! `chaos gameday`: lists and shows game days, and writes what their reconciler waits for: orders to start and approvals. It
+//! starts nothing itself: the operator does, by its own rules.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use chaos_core::api::{
+    ExecutionRecord, GameDay, GameDayControl, GameDayStatus, Mode, StartOrder, StepApproval, StepPhase,
+};
+use comfy_table::{Table, presets};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
+
+use crate::cli::{Format, GameDayArgs, GameDayCommand, Global};
+use crate::context::Target;
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// An operator that has not noticed what was asked by then does not work.
+const NOTICE_WITHIN: Duration = Duration::from_secs(30);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(300);
+/// How often a write that somebody else's came before is tried again.
+const TRIES: u32 = 5;
+
+pub(super) async fn gameday(global: &Global, args: &GameDayArgs) -> Result<Exit, Failure> {
+    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    let namespace = global.namespace.clone().unwrap_or_else(|| target.config.default_namespace.clone());
+    let desk = Desk { days: Api::namespaced(target.client.clone(), &namespace), target, namespace };
+    match &args.command {
+        GameDayCommand::List { format } => desk.list(*format).await?,
+        GameDayCommand::Show { name, format } => desk.show(name, *format).await?,
+        GameDayCommand::Start { name, id } => desk.start(global, name, id.clone()).await?,
+        GameDayCommand::Approve { name, step, execution } => {
+            desk.approve(global, name, step.as_deref(), execution.as_deref()).await?;
+        }
+    }
+    Ok(Exit::OK)
+}
+
+/// The game days of one namespace.
+struct Desk {
+    days: Api<GameDay>,
+    target: Target,
+    namespace: String,
+}
+
+impl Desk {
+    async fn list(&self, format: Format) -> Result<(), Failure> {
+        let found = self.days.list(&ListParams::default()).await.map_err(|error| self.failed(error, None))?;
+        if !matches!(format, Format::Table) {
+            let value = serde_json::to_value(&found.items).context("failed to write the game days")?;
+            output::data(&super::plan::structured(&value, format)?);
+            return Ok(());
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(["NAME", "SCHEDULE", "MODE", "SUSPENDED", "ACTIVE", "NEXT", "LAST", "REASON"]);
+        for day in &found.items {
+            table.add_row(row(day));
+        }
+        output::data(&format!("{table}\n"));
+        Ok(())
+    }
+
+    async fn show(&self, name: &str, format: Format) -> Result<(), Failure> {
+        let day = self.get(name).await?;
+        match format {
+            Format::Table => output::data(&shown(&day)),
+            format => {
+                let value = serde_json::to_value(&day).context("failed to write the game day")?;
+                output::data(&super::plan::structured(&value, format)?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn start(&self, global: &Global, name: &str, id: Option<String>) -> Result<(), Failure> {
+        let id = id.unwrap_or_else(|| format!("cli-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]));
+        let day = self.get(name).await?;
+        if status(&day).last_start.as_ref() == Some(&id) {
+            let error = anyhow::anyhow!("start {id} of {name} was dealt with before; hint: give another --id, or none");
+            return Err(Failure::refused(error));
+        }
+        if day.spec.mode == Mode::Live {
+            self.target.confirm(global, &format!("start game day {}/{name}", self.namespace))?;
+        }
+        let skips = status(&day).skips;
+        let uid = day.uid().unwrap_or_default();
+        let order = StartOrder { game_day_uid: uid.clone(), id: id.clone() };
+        self.write(name, &uid, |control, _| control.start = Some(order.clone())).await?;
+        let taken = |day: &GameDay| status(day).last_start.as_ref() == Some(&id);
+        let Some(day) = self.until(name, &uid, taken).await? else { return Err(self.withdraw(name, &uid, &id).await) };
+        let prefix = format!("{id}-");
+        let status = status(&day);
+        if let Some(execution) = status.active.iter().chain(&status.last).rfind(|known| known.id.starts_with(&prefix)) {
+            output::say(&format!("game day {}/{name} was started", self.namespace));
+            output::data(&format!("{}\n", execution.id));
+            return Ok(());
+        }
+        let why = status.skipped.last().filter(|_| status.skips > skips);
+        let why =
+            why.map_or_else(|| "it is over already".to_owned(), |skip| format!("{}: {}", skip.reason, skip.message));
+        Err(Failure::refused(anyhow::anyhow!("game day {name} was not started: {why}")))
+    }
+
+    /// An order that nobody has taken must not begin when nobody expects it any more.
+    async fn withdraw(&self, name: &str, uid: &str, id: &str) -> Failure {
+        let is_ours = |order: &StartOrder| order.id == id;
+        let withdrawn =
+            self.write(name, uid, |control, _| control.start = control.start.take().filter(|o| !is_ours(o)));
+        let left = match withdrawn.await {
+            Ok(()) => "the order was withdrawn".to_owned(),
+            Err(error) => format!("take spec.control.start out by hand: {}", error.message()),
+        };
+        let held = self.get(name).await.ok().and_then(|day| not_ready(&day));
+        let within = NOTICE_WITHIN.as_secs();
+        match held {
+            Some(why) => {
+                Failure::refused(anyhow::anyhow!("game day {name} was not started within {within} s ({left}): {why}"))
+            }
+            None => Failure::could_not_run(anyhow::anyhow!(
+                "no operator took the order within {within} s ({left}); hint: does it run? kubectl get pods -n chaos-system"
+            )),
+        }
+    }
+
+    async fn approve(
+        &self,
+        global: &Global,
+        name: &str,
+        step: Option<&str>,
+        execution: Option<&str>,
+    ) -> Result<(), Failure> {
+        let day = self.get(name).await?;
+        let waiting = waiting(&day, step, execution);
+        let (of, record) = match waiting.as_slice() {
+            [one] => *one,
+            [] => {
+                let what = step.map_or_else(String::new, |step| format!(" at step {step}"));
+                let error = anyhow::anyhow!(
+                    "game day {name} waits for no approval{what}: nothing was approved; hint: `chaos gameday show {name}`"
+                );
+                return Err(Failure::refused(error));
+            }
+            several => {
+                let told: Vec<_> =
+                    several.iter().map(|(of, step)| format!("{} --execution {}", step.name, of.id)).collect();
+                let error = anyhow::anyhow!("several steps wait; hint: name one: {}", told.join(", or "));
+                return Err(Failure::invalid(error));
+            }
+        };
+        let uid = day.uid().unwrap_or_default();
+        let approval = StepApproval { game_day_uid: uid.clone(), execution: of.id.clone(), step: record.name.clone() };
+        output::say(&format!("step {} of {}: {}", record.name, of.id, record.message.as_deref().unwrap_or_default()));
+        if day.spec.mode == Mode::Live {
+            self.target
+                .confirm(global, &format!("approve step {} of game day {}/{name}", record.name, self.namespace))?;
+        }
+        self.write(name, &uid, |control, status| {
+            // What is over needs no approval any more: the list stays short.
+            control
+                .approve
+                .retain(|known| status.active.iter().any(|of| of.id == known.execution) && *known != approval);
+            control.approve.push(approval.clone());
+        })
+        .await?;
+        let is_taken = |day: &GameDay| step_of(day, &approval).is_none_or(|step| step.phase != StepPhase::Running);
+        let Some(day) = self.until(name, &uid, is_taken).await? else {
+            return Err(Failure::could_not_run(anyhow::anyhow!(
+                "the approval is written, and no operator took notice of it within {} s; hint: does it run? kubectl get pods -n chaos-system",
+                NOTICE_WITHIN.as_secs()
+            )));
+        };
+        match step_of(&day, &approval) {
+            Some(step) if step.phase != StepPhase::Passed => {
+                let why = step.message.as_deref().unwrap_or_default();
+                Err(Failure::refused(anyhow::anyhow!("step {} ended before it was approved: {why}", approval.step)))
+            }
+            _ => {
+                output::say(&format!("step {} of {} is approved", approval.step, approval.execution));
+                Ok(())
+            }
+        }
+    }
+
+    /// Changes what people want of one very game day, and nothing that somebody else wrote meanwhile.
+    async fn write(
+        &self,
+        name: &str,
+        uid: &str,
+        change: impl Fn(&mut GameDayControl, &GameDayStatus),
+    ) -> Result<(), Failure> {
+        for _ in 0..TRIES {
+            let day = self.get(name).await?;
+            if day.uid().as_deref() != Some(uid) {
+                return Err(replaced(name));
+            }
+            let mut control = day.spec.control.clone().unwrap_or_default();
+            change(&mut control, status(&day));
+            let GameDayControl { start, approve, abort } = control;
+            // All three are written, so that what was taken out is gone.
+            let control = serde_json::json!({"start": start, "approve": approve, "abort": abort});
+            let patch = serde_json::json!({
+                "metadata": {"uid": uid, "resourceVersion": day.resource_version()}, "spec": {"control": control},
+            });
+            match self.days.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+                Ok(_) => return Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => return Err(self.failed(error, Some(name))),
+            }
+        }
+        Err(Failure::could_not_run(anyhow::anyhow!("game day {name} is written to all the time: nothing was changed")))
+    }
+
+    /// Looks until it holds; `None`: it did not come to hold.
+    async fn until(&self, name: &str, uid: &str, holds: impl Fn(&GameDay) -> bool) -> Result<Option<GameDay>, Failure> {
+        let began = Instant::now();
+        while began.elapsed() < NOTICE_WITHIN {
+            let day = self.get(name).await?;
+            if day.uid().as_deref() != Some(uid) {
+                return Err(replaced(name));
+            }
+            if holds(&day) {
+                return Ok(Some(day));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(None)
+    }
+
+    async fn get(&self, name: &str) -> Result<GameDay, Failure> {
+        self.days.get(name).await.map_err(|error| self.failed(error, Some(name)))
+    }
+
+    fn failed(&self, error: kube::Error, name: Option<&str>) -> Failure {
+        match (error, name) {
+            (kube::Error::Api(status), Some(name)) if status.code == 404 && status.message.contains(name) => {
+                Failure::invalid(anyhow::anyhow!(
+                    "there is no game day {}/{name}; hint: `chaos gameday list`, or another --namespace",
+                    self.namespace
+                ))
+            }
+            (kube::Error::Api(status), _) if status.code == 404 => {
+                Failure::could_not_run(anyhow::anyhow!("the cluster serves no GameDays; hint: `chaos install`"))
+            }
+            (kube::Error::Api(status), _) if status.code == 422 => Failure::invalid(anyhow::anyhow!(status.message)),
+            (kube::Error::Api(status), _) if status.code == 403 => Failure::refused(anyhow::anyhow!(status.message)),
+            (error, _) => Failure::could_not_run(anyhow::Error::new(error).context("failed to ask for game days")),
+        }
+    }
+}
+
+fn replaced(name: &str) -> Failure {
+    Failure::refused(anyhow::anyhow!(
+        "game day {name} was deleted and made anew meanwhile: it is not the one that was meant"
+    ))
+}
+
+fn status(day: &GameDay) -> &GameDayStatus {
+    static NOTHING: std::sync::LazyLock<GameDayStatus> = std::sync::LazyLock::new(GameDayStatus::default);
+    day.status.as_ref().unwrap_or(&NOTHING)
+}
+
+fn step_of<'a>(day: &'a GameDay, approval: &StepApproval) -> Option<&'a chaos_core::api::StepRecord> {
+    let all = status(day).active.iter().chain(&status(day).last);
+    let execution = all.into_iter().find(|known| known.id == approval.execution)?;
+    execution.steps.iter().find(|step| step.name == approval.step)
+}
+
+/// Why it cannot be started, if it says so.
+fn not_ready(day: &GameDay) -> Option<String> {
+    let ready = status(day).conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    (ready.status == "False").then(|| format!("{}: {}", ready.reason, ready.message))
+}
+
+/// Steps that wait for an approval, as far as step and execution are named.
+fn waiting<'a>(
+    day: &'a GameDay,
+    step: Option<&str>,
+    execution: Option<&str>,
+) -> Vec<(&'a ExecutionRecord, &'a chaos_core::api::StepRecord)> {
+    let is_approval = |name: &str| day.spec.steps.iter().any(|known| known.name == name && known.approval.is_some());
+    let executions = status(day).active.iter().filter(|of| execution.is_none_or(|wanted| of.id == wanted));
+    let all = executions.flat_map(|of| of.steps.iter().map(move |step| (of, step)));
+    all.filter(|(_, record)| {
+        record.phase == StepPhase::Running
+            && is_approval(&record.name)
+            && step.is_none_or(|wanted| record.name == wanted)
+    })
+    .collect()
+}
+
+fn row(day: &GameDay) -> [String; 8] {
+    let status = status(day);
+    let active: Vec<&str> = status.active.iter().map(|execution| execution.id.as_str()).collect();
+    let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    [
+        day.name_any(),
+        day.spec.schedule.clone(),
+        format!("{:?}", day.spec.mode),
+        day.spec.suspend.to_string(),
+        or_none(active.join(",")),
+        status.next_at.as_ref().map_or_else(|| "-".to_owned(), |next| next.0.to_string()),
+        status.last.as_ref().and_then(|last| last.outcome.clone()).unwrap_or_else(|| "-".to_owned()),
+        ready.map_or_else(|| "-".to_owned(), |ready| ready.reason.clone()),
+    ]
+}
+
+fn shown(day: &GameDay) -> String {
+    use std::fmt::Write as _;
+    let status = status(day);
+    let mut head = Table::new();
+    head.load_style(presets::NOTHING);
+    for (what, value) in
+        ["name", "schedule", "mode", "suspended", "active", "next", "last", "ready"].into_iter().zip(row(day))
+    {
+        head.add_row([what.to_owned(), value]);
+    }
+    let mut text = format!("{head}\n");
+    for execution in status.active.iter().chain(&status.last) {
+        let outcome = execution.outcome.as_deref().unwrap_or("under way");
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["STEP", "PHASE", "OUTCOME", "RUN", "UNTIL", "MESSAGE"]);
+        for step in &execution.steps {
+            let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+            let until = step.until.as_ref().map_or_else(|| "-".to_owned(), |until| format!("{:.0}", until.0));
+            let phase = format!("{:?}", step.phase);
+            let (outcome, run, message) = (or_none(&step.outcome), or_none(&step.run), or_none(&step.message));
+            table.add_row([step.name.clone(), phase, outcome, run, until, message]);
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\nexecution {}: {outcome}\n{table}\n", execution.id);
+    }
+    for skip in &status.skipped {
+        let _ = writeln!(text, "\nnot started: {} ({}): {}: {}", skip.slot.0, skip.count, skip.reason, skip.message);
+    }
+    text
+}

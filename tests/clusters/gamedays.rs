@@ -1,0 +1,92 @@
+//! Game days from the command line: listed, started, approved, and refused where nothing waits.
+
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::workload::Workload;
+
+/// An Experiment, and a game day of dry runs over it that asks before it ends.
+fn manifests(namespace: &str) -> String {
+    let experiment = json!({
+        "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "Experiment",
+        "metadata": {"name": "eta", "namespace": namespace},
+        "spec": {
+            "hypothesis": "Somebody answers while eta pods die.",
+            "target": {"environment": "test", "workloads": [{"kind": "Deployment", "name": "eta"}]},
+            "fault": {"podKill": {"strikes": {"target": 4, "min": 2}, "every": {"mean": "1s", "distribution": "Fixed"}}},
+            "phases": {"baseline": "1s", "fault": "40s", "recovery": "1s"},
+            "probes": [{"name": "ask", "http": {"service": "eta", "rate": "50/s", "timeout": "1s", "maxLag": "5s"},
+                "slo": {"availability": "90%", "confidence": "95%", "evidence": {"observed": {}}}}],
+            "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 10, "minInterval": "0s", "recoverWithin": "30s",
+                "maxBlind": "30s", "allowForce": false},
+            "abort": [],
+        },
+    });
+    let day = json!({
+        "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "GameDay",
+        "metadata": {"name": "weekly", "namespace": namespace},
+        "spec": {
+            "schedule": "Manual", "blackout": [], "startingDeadline": "1m", "mode": "DryRun",
+            "steps": [
+                {"name": "first", "experiment": {"name": "eta"}},
+                {"name": "look", "dependsOn": ["first"], "approval": {"prompt": "Is it green?", "within": "1h"}},
+            ],
+        },
+    });
+    format!("{experiment}\n---\n{day}\n")
+}
+
+#[test]
+fn a_game_day_is_started_and_approved_from_the_command_line() {
+    let cluster = Cluster::start();
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let workload = Workload::deploy(&cluster);
+    let namespace = workload.namespace.clone();
+    cluster.apply(&manifests(&namespace));
+    let chaos = |args: &[&str]| cluster.run(&[&["gameday"], args, &["-n", &namespace]].concat());
+    let shown = || -> Value {
+        let shown = chaos(&["show", "weekly", "-o", "json"]);
+        serde_json::from_str(&shown.stdout).unwrap_or_else(|error| panic!("{error}: {}", shown.stderr))
+    };
+
+    let none = chaos(&["approve", "weekly"]);
+    assert_eq!(none.code, Some(4), "{}", none.stderr);
+    assert!(none.stderr.contains("waits for no approval"), "{}", none.stderr);
+    assert_eq!(shown()["spec"]["control"], Value::Null, "nothing was written");
+    let unknown = chaos(&["start", "monthly"]);
+    assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("chaos gameday list"), "{}", unknown.stderr);
+
+    let started = chaos(&["start", "weekly", "--id", "release"]);
+    assert_eq!(started.code, Some(0), "{}", started.stderr);
+    let execution = started.stdout.trim();
+    assert!(execution.starts_with("release-"), "{execution}");
+    let list = chaos(&["list"]);
+    assert!(list.stdout.contains("weekly") && list.stdout.contains(execution), "{}", list.stdout);
+    let again = chaos(&["start", "weekly", "--id", "release"]);
+    assert_eq!(again.code, Some(4), "an id starts once: {}", again.stderr);
+    let beside = chaos(&["start", "weekly"]);
+    assert_eq!(beside.code, Some(4), "{}", beside.stderr);
+    assert!(beside.stderr.contains("StillRunning"), "{}", beside.stderr);
+
+    cluster.eventually("it asks", || async {
+        let day = shown_step(&chaos(&["show", "weekly"]).stdout);
+        if day.contains("Running") { Ok(()) } else { Err(day) }
+    });
+    let other = chaos(&["approve", "weekly", "first"]);
+    assert_eq!(other.code, Some(4), "a step that is no question: {}", other.stderr);
+    let approved = chaos(&["approve", "weekly"]);
+    assert_eq!(approved.code, Some(0), "{}", approved.stderr);
+    assert!(approved.stderr.contains("Is it green?"), "{}", approved.stderr);
+    cluster.eventually("an end", || async {
+        let last = shown()["status"]["last"]["outcome"].clone();
+        if last == "planned" { Ok(()) } else { Err(last.to_string()) }
+    });
+    assert_eq!(shown()["status"]["started"], 1);
+    assert_eq!(chaos(&["approve", "weekly"]).code, Some(4), "it waits for nothing any more");
+}
+
+/// The line of the question.
+fn shown_step(table: &str) -> String {
+    table.lines().find(|line| line.trim_start().starts_with("look")).unwrap_or_default().to_owned()
+}
