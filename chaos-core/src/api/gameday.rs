@@ -17,7 +17,7 @@ use crate::units::Duration;
 #[kube(printcolumn(name = "Schedule", type_ = "string", json_path = ".spec.schedule"))]
 #[kube(printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"))]
 #[kube(printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"))]
-#[kube(printcolumn(name = "Active", type_ = "string", json_path = ".status.active[*].id"))]
+#[kube(printcolumn(name = "Active", type_ = "string", json_path = ".status.active[0].id"))]
 #[kube(printcolumn(name = "Next", type_ = "string", json_path = ".status.nextAt"))]
 #[kube(printcolumn(name = "Last", type_ = "string", json_path = ".status.last.outcome"))]
 #[kube(printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"))]

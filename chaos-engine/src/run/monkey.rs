@@ -70,6 +70,8 @@ pub(super) struct MonkeyView {
     pub noticed: bool,
     /// It will not kill any more, and no kill of it is open.
     pub at_rest: bool,
+    /// The generation of which the operator says that no kill is open; everything it did by then is recorded.
+    pub settled: Option<i64>,
 }
 
 /// A monkey that exists.
@@ -150,7 +152,12 @@ impl OwnedMonkey {
                 }
             }
         };
-        tokio::time::timeout(patience, settled).await.map_err(|_| RunError::NotSettled { monkey: self.name.clone() })
+        // The last kills count once they are recorded, not when the server knows of them.
+        let heard = async {
+            settled.await;
+            let _ = self.view.clone().wait_for(|view| view.at_rest || view.settled >= generation).await;
+        };
+        tokio::time::timeout(patience, heard).await.map_err(|_| RunError::NotSettled { monkey: self.name.clone() })
     }
 
     /// Removes monkey and heartbeat. Gives what could not be removed, for a person to do.
@@ -218,13 +225,13 @@ impl Ears {
         let monkeys = watcher::watch_object(self.monkeys.clone(), &self.name);
         follow(monkeys, &stop, |monkey| match monkey {
             Some(monkey) => {
-                for event in tracker.take(monkey.status.as_ref(), self.clock.now()) {
+                for event in tracker.take(&monkey, self.clock.now()) {
                     self.recorder.record(event);
                 }
                 self.publish.send_replace(view_of(&monkey));
             }
             None => self.publish.send_modify(|view| {
-                view.done = true;
+                (view.done, view.at_rest) = (true, true);
                 view.gave_up = Some("the run's ChaosMonkey was deleted".to_owned());
             }),
         })
@@ -316,6 +323,7 @@ fn view_of(monkey: &ChaosMonkey) -> MonkeyView {
         gave_up,
         noticed: status.observed_generation.is_some(),
         at_rest: status.ended.is_some() && status.intents.is_empty(),
+        settled: status.observed_generation.filter(|_| status.intents.is_empty()),
     }
 }
 

@@ -45,6 +45,11 @@ impl Offset {
         width.and_then(|width| u64::try_from(width / 2).ok()).unwrap_or(u64::MAX)
     }
 
+    /// The bounds contradict each other: a clock was set anew, and no further message can make the offset known.
+    pub(super) fn is_stepped(&self) -> bool {
+        self.low.zip(self.high).is_some_and(|(low, high)| low > high)
+    }
+
     /// An instant of the operator's clock, by ours.
     pub(super) fn ours(&self, theirs: Timestamp) -> Option<Timestamp> {
         theirs.checked_sub(SignedDuration::from_nanos(self.nanos())).ok()
@@ -79,7 +84,8 @@ mod tests {
     fn a_stepped_clock_is_not_known() {
         let mut offset = Offset::UNKNOWN;
         offset.heard(at(0), at(10));
+        assert!(!offset.is_stepped());
         offset.told(at(5_000), at(1_000));
-        assert_eq!(offset.uncertainty(), u64::MAX);
+        assert_eq!((offset.uncertainty(), offset.is_stepped()), (u64::MAX, true));
     }
 }

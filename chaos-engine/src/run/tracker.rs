@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chaos_core::api::{self, ChaosMonkeyStatus};
+use chaos_core::api::{self, ChaosMonkey, ChaosMonkeyStatus};
 use chaos_core::record::{Event, RunTime};
 
 use super::offset::Offset;
@@ -35,9 +35,9 @@ impl Tracker {
         Self { clock, told, offset: Offset::UNKNOWN, first_kill: None, slack, instance }
     }
 
-    /// What is new in a status.
-    pub(super) fn take(&mut self, status: Option<&ChaosMonkeyStatus>, now: RunTime) -> Vec<Event> {
-        let Some(status) = status else { return Vec::new() };
+    /// What is new in a monkey's status.
+    pub(super) fn take(&mut self, monkey: &ChaosMonkey, now: RunTime) -> Vec<Event> {
+        let Some(status) = &monkey.status else { return Vec::new() };
         let mut events: Vec<_> = self.measure(status, now).into_iter().collect();
         events.extend(self.told.intents(&status.intents, now));
         events.extend(self.told.skips(&status.skipped, now));
@@ -46,9 +46,11 @@ impl Tracker {
             return events;
         }
         // A better reading of the operator's clock is worth a short wait: the instant of a kill decides which requests it
-        // stands for, and is recorded once.
+        // stands for, and is recorded once. After a step of a clock none can come, and a monkey that kills no more may say
+        // nothing more.
         let first = *self.first_kill.get_or_insert(now);
-        if self.offset.uncertainty() > PRECISE && now.0.saturating_sub(first.0) < READING_WAIT {
+        let may_improve = !self.offset.is_stepped() && !monkey.spec.suspend && status.ended.is_none();
+        if may_improve && self.offset.uncertainty() > PRECISE && now.0.saturating_sub(first.0) < READING_WAIT {
             return events;
         }
         let (clock, offset, slack) = (self.clock, self.offset, self.slack.load(Ordering::Relaxed));
@@ -81,3 +83,6 @@ impl Tracker {
         (uncertainty < before).then(|| Event::Clock { at: now, offset: self.offset.nanos(), uncertainty })
     }
 }
+
+#[cfg(test)]
+mod tests;

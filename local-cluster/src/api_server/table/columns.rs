@@ -410,7 +410,7 @@ fn binding(o: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// The value at a printer column's JSON path: fields, list positions, and `[?(@.field=="value")]`.
+/// The value at a printer column's JSON path: fields, list positions, `[*]`, and `[?(@.field=="value")]`.
 pub(super) fn json_path(object: &Value, path: &str) -> Option<Value> {
     let query = format!("${path}").replace("\\.", ".");
     let found = simple_path(object, path).or_else(|| filtered_path(object, &query));
@@ -430,7 +430,10 @@ fn filtered_path(object: &Value, query: &str) -> Option<Value> {
     let (inside, tail) = rest.split_once(']')?;
     let items = at(object, list_path.trim_start_matches('.'));
     let items = items.as_array()?;
-    let item = if let Ok(index) = inside.parse::<usize>() {
+    // Of several values the server prints the first.
+    let item = if inside == "*" {
+        items.first()?
+    } else if let Ok(index) = inside.parse::<usize>() {
         items.get(index)?
     } else if let Some(filter) = inside.strip_prefix("?(").and_then(|filter| filter.strip_suffix(')')) {
         let (field, wanted) = filter.trim().trim_start_matches("@.").split_once("==")?;

@@ -69,6 +69,8 @@ fn printer_columns_reach_fields_list_positions_and_conditions() {
         (".status.conditions[?(@.type==\"Ready\")].status", Some(json!("True"))),
         (".status.conditions[?(@.type=='Other')].status", None),
         (".status.conditions[0].type", Some(json!("Ready"))),
+        (".status.conditions[*].type", Some(json!("Ready"))),
+        (".status.missing[*].type", None),
     ] {
         assert_eq!(columns::json_path(&object, path), expected, "{path}");
     }

@@ -1,0 +1,90 @@
+//! Every kill that a status tells becomes an event, however badly the operator's clock is known.
+
+use chaos_core::api::{ClockReading, EndRecord, KillRecord, Outcome, VictimRef};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use serde_json::json;
+
+use super::*;
+
+/// A monkey that killed so many pods, and read our heartbeat with a clock that is this far ahead.
+fn monkey(clock: RunClock, kills: u64, ahead: SignedDuration) -> ChaosMonkey {
+    let spec = json!({
+        "target": {"environment": "test", "workloads": [{"kind": "Deployment", "name": "app"}]},
+        "fault": {"podKill": {"mode": "Evict", "group": "Workload"}},
+        "mode": "Live", "meanTimeBetweenKills": "2s", "minTimeBetweenKills": "1s", "schedule": {}, "guards": [],
+        "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 10, "minInterval": "1s", "recoverWithin": "2m",
+            "maxBlind": "5m", "allowForce": false},
+    });
+    let mut monkey = ChaosMonkey::new("m", serde_json::from_value(spec).unwrap());
+    let sent = clock.started_at();
+    let reading = ClockReading { heartbeat: MicroTime(sent), read_at: MicroTime(sent + ahead) };
+    let history = (0..kills).map(|strike| kill(strike, sent + ahead)).collect();
+    monkey.status = Some(ChaosMonkeyStatus { history, kills, clock: Some(reading), ..ChaosMonkeyStatus::default() });
+    monkey
+}
+
+fn kill(strike: u64, at: Timestamp) -> KillRecord {
+    let text = |what: &str| format!("{what}-{strike}");
+    KillRecord {
+        strike,
+        nonce: text("nonce"),
+        group: "app".into(),
+        victim: VictimRef {
+            namespace: "shop".into(),
+            pod: text("pod"),
+            uid: text("uid"),
+            workload: "Deployment/app".into(),
+            workload_uid: "deployment".into(),
+            owner_uid: "replicas".into(),
+            node: None,
+        },
+        at: MicroTime(at),
+        outcome: Outcome::Killed,
+        message: None,
+    }
+}
+
+/// Instants of the run and uncertainties of the kills that are told.
+fn told(events: &[Event]) -> Vec<(RunTime, u64)> {
+    let kill = |event: &Event| if let Event::Kill(kill) = event { Some((kill.at, kill.uncertainty)) } else { None };
+    events.iter().filter_map(kill).collect()
+}
+
+fn tracker(clock: RunClock) -> Tracker {
+    Tracker::new(clock, Told::default(), Arc::default(), None)
+}
+
+const SLOW: RunTime = RunTime(300_000_000);
+
+#[test]
+fn a_kill_waits_for_a_better_reading_but_not_beyond_the_end_of_its_monkey() {
+    let clock = RunClock::start();
+    // The one message of each way took 300 ms: half of it, 150 ms, is how well the offset is known.
+    let mut waiting = monkey(clock, 1, SignedDuration::ZERO);
+    let mut tracker = tracker(clock);
+    assert_eq!(told(&tracker.take(&waiting, SLOW)), []);
+    let end = EndRecord { reason: "StrikesDone".into(), message: String::new(), at: MicroTime(clock.started_at()) };
+    waiting.status.as_mut().unwrap().ended = Some(end);
+    let kills = told(&tracker.take(&waiting, SLOW));
+    assert_eq!(kills.len(), 1, "nothing more will come");
+    assert!(kills[0].1 > PRECISE, "{kills:?}");
+}
+
+#[test]
+fn a_suspended_monkey_keeps_no_kill_to_itself() {
+    let clock = RunClock::start();
+    let mut held = monkey(clock, 2, SignedDuration::ZERO);
+    held.spec.suspend = true;
+    assert_eq!(told(&tracker(clock).take(&held, SLOW)).len(), 2);
+}
+
+#[test]
+fn kills_by_a_clock_that_was_set_anew_are_told_at_once_as_unknown_and_never_later_than_now() {
+    let clock = RunClock::start();
+    let mut tracker = tracker(clock);
+    let now = RunTime(1_000_000);
+    assert_eq!(told(&tracker.take(&monkey(clock, 1, SignedDuration::ZERO), now)).len(), 1);
+    let kills = told(&tracker.take(&monkey(clock, 2, SignedDuration::from_mins(10)), now));
+    assert_eq!(kills, [(now, u64::MAX)]);
+}
