@@ -160,8 +160,11 @@ impl Connections {
             let task = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
             return Ok(Connection::Http1 { sender, task });
         }
-        let (sender, mut connection) = http2::handshake(TokioExecutor::new(), stream).await.map_err(failed)?;
-        let allowed = Arc::new(AtomicUsize::new(MOST_STREAMS));
+        // Until the server has said how many streams it allows there is one: it would refuse what is above, and that failure
+        // would be ours.
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let (sender, mut connection) = http2.initial_max_send_streams(1).handshake(stream).await.map_err(failed)?;
+        let allowed = Arc::new(AtomicUsize::new(1));
         let told = Arc::clone(&allowed);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let _ = std::future::poll_fn(|context| {
