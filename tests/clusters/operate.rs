@@ -1,5 +1,7 @@
 //! What people see of an operator and how they hold it, by the command line.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::cluster::Cluster;
@@ -54,7 +56,11 @@ fn strikes_are_listed_and_called_off_and_monkeys_are_suspended() {
     cluster.chaos(&["stop", "--all"]);
     assert!(chaos(&["status"]).stdout.contains("STOPPED"));
     cluster.chaos(&["uninstall"]);
-    assert_eq!(chaos(&["status"]).code, Some(3), "there is nothing to speak of");
+    // A server takes a moment to stop serving a kind.
+    assert!(
+        chaos_tests::wait(Duration::from_secs(60), || chaos(&["status"]).code == Some(3)),
+        "there is nothing to speak of"
+    );
 }
 
 #[test]
