@@ -54,6 +54,11 @@ impl Target {
         Ok(Self { config, client, clients, context: context.to_owned(), label, ours })
     }
 
+    /// The namespace that is meant: the flag's, else the context's.
+    pub(crate) fn namespace(&self, global: &Global) -> String {
+        global.namespace.clone().unwrap_or_else(|| self.config.default_namespace.clone())
+    }
+
     /// Asks a person before something is broken on a cluster that is not ours. `--yes` counts only together with an
     /// explicit `--context`, so that no alias can break whatever cluster happens to be current.
     pub(crate) fn confirm(&self, global: &Global, what: &str) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use chaos_core::result::RunResult;
+use comfy_table::{Table, presets};
 
 use crate::cli::{Color, Global};
 
@@ -37,6 +38,13 @@ pub(crate) fn init_logs() {
     if logs.try_init().is_err() {
         tracing::debug!("logging was set up already");
     }
+}
+
+/// A table without lines.
+pub(crate) fn columns(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
 }
 
 /// Writes data to stdout. A reader that went away (a closed pipe) is no error.

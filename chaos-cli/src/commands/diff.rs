@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::Context as _;
 use chaos_core::compare::{Comparison, Figure, Side, Standing, Unit, compare};
 use chaos_core::result::{RunResult, SCHEMA_VERSION};
-use comfy_table::{Table, presets};
 
 use super::recorded::Recorded;
 use crate::cli::{DiffArgs, Format};
@@ -53,11 +52,11 @@ fn read(path: &Path) -> Result<RunResult, Failure> {
 }
 
 fn table(comparison: &Comparison) -> String {
-    let mut facts = columns(&["FACT", "OLD", "NEW", ""]);
+    let mut facts = output::columns(&["FACT", "OLD", "NEW", ""]);
     for fact in &comparison.facts {
         facts.add_row([&fact.what, &fact.old, &fact.new, word(fact.standing)]);
     }
-    let mut figures = columns(&["FIGURE", "OLD", "NEW", "KILLS", "P", ""]);
+    let mut figures = output::columns(&["FIGURE", "OLD", "NEW", "KILLS", "P", ""]);
     for figure in &comparison.figures {
         figures.add_row([
             figure.what.clone(),
@@ -105,10 +104,4 @@ const fn word(standing: Standing) -> &'static str {
         Standing::NoDifference => "no difference shown",
         Standing::TooLittle => "too little",
     }
-}
-
-fn columns(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
 }

@@ -12,7 +12,6 @@ use chaos_core::population::{PodFacts, Population};
 use chaos_core::validate::Manifest;
 use chaos_core::{api, eligible, plan};
 use chaos_engine::kube::{BudgetStore, Caller, Clients, Environment, PopulationReader};
-use comfy_table::{Table, presets};
 
 use crate::cli::{ExplainArgs, Format, Global};
 use crate::context::Target;
@@ -152,8 +151,7 @@ fn print(pod: &PodFacts, rows: &[Row], format: Format) -> anyhow::Result<()> {
         output::data(&super::plan::structured(&value, format)?);
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["", "RULE", "REASON", "FACTS"]);
+    let mut table = output::columns(&["", "RULE", "REASON", "FACTS"]);
     for row in rows {
         table.add_row([if row.pass { "ok" } else { "NO" }, row.name, row.reason.unwrap_or("-"), &row.message]);
     }

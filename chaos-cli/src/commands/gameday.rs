@@ -25,7 +25,7 @@ const TRIES: u32 = 5;
 
 pub(super) async fn gameday(global: &Global, args: &GameDayArgs) -> Result<Exit, Failure> {
     let target = Target::connect(global, Duration::from_secs(10)).await?;
-    let namespace = global.namespace.clone().unwrap_or_else(|| target.config.default_namespace.clone());
+    let namespace = target.namespace(global);
     let desk = Desk { days: Api::namespaced(target.client.clone(), &namespace), target, namespace };
     match &args.command {
         GameDayCommand::List { format } => desk.list(*format).await?,
@@ -53,9 +53,7 @@ impl Desk {
             output::data(&super::plan::structured(&value, format)?);
             return Ok(());
         }
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        table.set_header(["NAME", "SCHEDULE", "MODE", "SUSPENDED", "ACTIVE", "NEXT", "LAST", "REASON"]);
+        let mut table = output::columns(&["NAME", "SCHEDULE", "MODE", "SUSPENDED", "ACTIVE", "NEXT", "LAST", "REASON"]);
         for day in &found.items {
             table.add_row(row(day));
         }
@@ -321,8 +319,7 @@ fn shown(day: &GameDay) -> String {
     let mut text = format!("{head}\n");
     for execution in status.active.iter().chain(&status.last) {
         let outcome = execution.outcome.as_deref().unwrap_or("under way");
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(["STEP", "PHASE", "OUTCOME", "RUN", "UNTIL", "MESSAGE"]);
+        let mut table = output::columns(&["STEP", "PHASE", "OUTCOME", "RUN", "UNTIL", "MESSAGE"]);
         for step in &execution.steps {
             let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
             let until = step.until.as_ref().map_or_else(|| "-".to_owned(), |until| format!("{:.0}", until.0));

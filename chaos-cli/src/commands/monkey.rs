@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
-use comfy_table::{Table, presets};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
@@ -24,7 +23,7 @@ const ATTEMPTS: usize = 5;
 
 pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Exit, Failure> {
     let target = Target::connect(global, Duration::from_secs(10)).await?;
-    let one = || Api::<ChaosMonkey>::namespaced(target.client.clone(), &namespace(global, &target));
+    let one = || Api::<ChaosMonkey>::namespaced(target.client.clone(), &target.namespace(global));
     match command {
         MonkeyCommand::List { all_namespaces } => {
             output::data(&table(&list(global, &target, all_namespaces).await?));
@@ -47,17 +46,12 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
     }
 }
 
-/// The namespace that is meant: the flag's, else the context's.
-pub(super) fn namespace(global: &Global, target: &Target) -> String {
-    global.namespace.clone().unwrap_or_else(|| target.config.default_namespace.clone())
-}
-
 /// The monkeys that are meant.
 pub(super) async fn list(global: &Global, target: &Target, all: bool) -> anyhow::Result<Vec<ChaosMonkey>> {
     let api: Api<ChaosMonkey> = if all {
         Api::all(target.client.clone())
     } else {
-        Api::namespaced(target.client.clone(), &namespace(global, target))
+        Api::namespaced(target.client.clone(), &target.namespace(global))
     };
     let list = api.list(&ListParams::default()).await.context("failed to list monkeys; hint: chaos install")?;
     Ok(list.items)
@@ -75,7 +69,7 @@ pub(super) fn table(monkeys: &[ChaosMonkey]) -> String {
     if monkeys.is_empty() {
         return "no monkeys\n".to_owned();
     }
-    let mut rows = columns(&["MONKEY", "MODE", "STATE", "KILLS", "TODAY", "SKIPS", "NEXT"]);
+    let mut rows = output::columns(&["MONKEY", "MODE", "STATE", "KILLS", "TODAY", "SKIPS", "NEXT"]);
     for monkey in monkeys {
         let status = monkey.status.clone().unwrap_or_default();
         rows.add_row([
@@ -109,7 +103,7 @@ fn state(monkey: &ChaosMonkey, status: &ChaosMonkeyStatus) -> String {
 }
 
 fn upcoming(monkeys: &[ChaosMonkey]) -> String {
-    let mut rows = columns(&["MONKEY", "ID", "AT", "GROUP", "WAITS FOR"]);
+    let mut rows = output::columns(&["MONKEY", "ID", "AT", "GROUP", "WAITS FOR"]);
     let mut any = false;
     for monkey in monkeys {
         for strike in monkey.status.iter().flat_map(|status| &status.upcoming) {
@@ -193,11 +187,4 @@ async fn taken_up(api: &Api<ChaosMonkey>, changed: &ChaosMonkey) -> Result<Chaos
 
 fn full_name(monkey: &ChaosMonkey) -> String {
     format!("{}/{}", monkey.namespace().unwrap_or_default(), monkey.name_any())
-}
-
-/// A table without lines.
-pub(super) fn columns(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
 }

@@ -7,7 +7,6 @@ use chaos_core::model::Policy;
 use chaos_core::plan::{ClaimPlan, OutageBound, Plan, PlanRequest, plan as work_out};
 use chaos_engine::kube::Clients;
 use chaos_engine::run::read_population;
-use comfy_table::{Table, presets};
 
 use crate::cli::{Format, Global, PlanArgs};
 use crate::context::Target;
@@ -73,14 +72,8 @@ fn table(plan: &Plan) -> String {
     format!("{}\n", parts.join("\n\n"))
 }
 
-fn columns(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
-}
-
 fn candidates(plan: &Plan) -> String {
-    let mut table = columns(&["MAY BE KILLED", "WORKLOAD", "GROUP", "NODE"]);
+    let mut table = output::columns(&["MAY BE KILLED", "WORKLOAD", "GROUP", "NODE"]);
     for pod in &plan.candidates {
         table.add_row([&pod.pod, &pod.workload, &pod.group, pod.node.as_deref().unwrap_or("-")]);
     }
@@ -91,7 +84,7 @@ fn exclusions(plan: &Plan) -> String {
     if plan.excluded.is_empty() {
         return String::new();
     }
-    let mut table = columns(&["MAY NOT", "REASON", "FACTS"]);
+    let mut table = output::columns(&["MAY NOT", "REASON", "FACTS"]);
     for pod in &plan.excluded {
         table.add_row([&pod.pod, &pod.reason, &pod.message]);
     }

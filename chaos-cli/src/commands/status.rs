@@ -70,11 +70,8 @@ async fn read(global: &Global, target: &Target, all: bool) -> anyhow::Result<Fac
             wanted: found.spec.and_then(|spec| spec.replicas).unwrap_or(1),
         }))
     };
-    let runs: Api<ExperimentRun> = if all {
-        Api::all(client.clone())
-    } else {
-        Api::namespaced(client.clone(), &monkey::namespace(global, target))
-    };
+    let runs: Api<ExperimentRun> =
+        if all { Api::all(client.clone()) } else { Api::namespaced(client.clone(), &target.namespace(global)) };
     let stopped = namespaces.list(&ListParams::default()).await.context("failed to list namespaces")?;
     let stopped = stopped.into_iter().filter(|one| one.annotations().contains_key(labels::STOP));
     let lease = leases.get_opt(chaos_operator::LEASE).await.context("failed to read the operators' Lease")?;
@@ -115,7 +112,7 @@ fn runs(runs: &[ExperimentRun]) -> String {
     if runs.is_empty() {
         return "no runs\n".to_owned();
     }
-    let mut rows = monkey::columns(&["RUN", "MODE", "PHASE", "KILLS", "VERDICT", "REASON"]);
+    let mut rows = output::columns(&["RUN", "MODE", "PHASE", "KILLS", "VERDICT", "REASON"]);
     for run in runs {
         let status = run.status.clone().unwrap_or_default();
         let (outcome, reason) =
