@@ -1,4 +1,4 @@
-//! Made-up runs for the tests of renderers: a pass, and a failure that holds hostile texts.
+//! Made-up runs for tests and benches of renderers: a pass, a failure that holds hostile texts, and runs of any length.
 
 use std::collections::BTreeMap;
 
@@ -55,22 +55,48 @@ spec:
   seed: 7
 ";
 
-const KILLS: u64 = 40;
 const FAULT_S: u64 = 10;
-const RECOVERY_S: u64 = FAULT_S + KILLS + 1;
-const END_S: u64 = RECOVERY_S + 10;
-const RATE: u64 = 100;
+
+/// How much happens in a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    pub(super) kills: u64,
+    /// From one kill to the next.
+    pub(super) every_ms: u64,
+    /// Requests a second.
+    pub(super) rate: u64,
+    /// Latencies that differ, in each second; two at least.
+    pub(super) buckets: u64,
+}
+
+/// The size of the runs in tests.
+const SHORT: Size = Size { kills: 40, every_ms: 1_000, rate: 100, buckets: 2 };
+
+impl Size {
+    const fn recovery_s(self) -> u64 {
+        FAULT_S + self.kills * self.every_ms / 1_000 + 1
+    }
+
+    const fn end_s(self) -> u64 {
+        self.recovery_s() + 10
+    }
+
+    /// When a kill is sent, in milliseconds of the run.
+    const fn kill_ms(self, number: u64) -> u64 {
+        FAULT_S * 1_000 + 700 + number * self.every_ms + number * 37 % 200
+    }
+}
 
 /// A run in which no kill cost anything.
 pub(super) fn pass() -> RunResult {
-    judged(&events(&[]))
+    judged(&events(SHORT, &[]))
 }
 
 /// A run in which kills cost requests and a ride was lost, with hostile texts from the platform.
 pub(super) fn fail() -> RunResult {
     let losses: Vec<(u64, u64)> =
-        (0..KILLS).filter(|kill| kill % 3 == 1).map(|kill| (kill, 4 + kill % 9 * 3)).collect();
-    let mut events = events(&losses);
+        (0..SHORT.kills).filter(|kill| kill % 3 == 1).map(|kill| (kill, 4 + kill % 9 * 3)).collect();
+    let mut events = events(SHORT, &losses);
     for event in &mut events {
         if let Event::Invariants { violations, .. } = event {
             *violations = vec![
@@ -82,46 +108,48 @@ pub(super) fn fail() -> RunResult {
             ];
         }
     }
-    events.push(Event::Note { at: at(END_S * 1_000), text: HOSTILE.into() });
+    events.push(Event::Note { at: at(SHORT.end_s() * 1_000), text: HOSTILE.into() });
     judged(&events)
 }
 
-fn judged(events: &[Event]) -> RunResult {
+/// What the tool makes of a run.
+pub(super) fn judged(events: &[Event]) -> RunResult {
     let experiments = validate::experiment_file("riders.yaml", MANIFEST).unwrap_or_else(|error| panic!("{error}"));
     judge(&JudgeSpec::from(&experiments[0]), events)
 }
 
 /// A run in which these kills (number, requests lost) cost something.
-fn events(losses: &[(u64, u64)]) -> Vec<Event> {
+pub(super) fn events(size: Size, losses: &[(u64, u64)]) -> Vec<Event> {
+    let end = size.end_s();
     let mut events = vec![Event::Started(Box::new(started())), planned()];
     for (seconds, phase) in
-        [(0, Phase::Baseline), (FAULT_S, Phase::Fault), (RECOVERY_S, Phase::Recovery), (END_S, Phase::WindDown)]
+        [(0, Phase::Baseline), (FAULT_S, Phase::Fault), (size.recovery_s(), Phase::Recovery), (end, Phase::WindDown)]
     {
         events.push(Event::Phase { at: at(seconds * 1_000), phase });
     }
     events.push(Event::Schedule(ProbeSchedule {
         probe: "request-ride".into(),
         first_due: RunTime(0),
-        rate: RATE as f64,
+        rate: size.rate as f64,
         stages: Vec::new(),
         poisson_seed: None,
         max_lag: 50_000_000,
         latency_bound: Some(300_000_000),
         exposure_known: true,
     }));
-    (0..KILLS).for_each(|number| kill(&mut events, number));
-    let bad: Vec<BadSlot> = losses.iter().flat_map(|(kill, lost)| lose(*kill, *lost)).collect();
-    events.extend((0..END_S).map(|second| Event::Bin(bin(second, &bad))));
+    (0..size.kills).for_each(|number| kill(&mut events, size, number));
+    let bad: Vec<BadSlot> = losses.iter().flat_map(|(kill, lost)| lose(size, *kill, *lost)).collect();
+    events.extend((0..end).map(|second| Event::Bin(bin(size, second, &bad))));
     events.extend(bad.into_iter().map(Event::Bad));
-    events.extend((0..END_S).step_by(5).map(sample));
+    events.extend((0..end).step_by(5).map(sample));
     events.push(Event::Skipped { at: at(20_500), skip: skip() });
     events.push(Event::Invariants {
         probe: "ledger".into(),
-        at: at(END_S * 1_000),
+        at: at(end * 1_000),
         checked: 6_123,
         violations: Vec::new(),
     });
-    events.push(Event::WoundDown { at: at(END_S * 1_000 + 900), left: Vec::new() });
+    events.push(Event::WoundDown { at: at(end * 1_000 + 900), left: Vec::new() });
     events
 }
 
@@ -154,8 +182,8 @@ fn pod(number: u64) -> String {
     format!("trips-7d9c5b-{number:04x}")
 }
 
-fn kill(events: &mut Vec<Event>, number: u64) {
-    let millis = FAULT_S * 1_000 + 700 + number * 1_000 + number * 37 % 200;
+fn kill(events: &mut Vec<Event>, size: Size, number: u64) {
+    let millis = size.kill_ms(number);
     let victim = VictimRef {
         namespace: "dispatch".into(),
         pod: pod(number),
@@ -169,10 +197,10 @@ fn kill(events: &mut Vec<Event>, number: u64) {
     sight(events, millis + 4, PodChange::Terminating, number);
     sight(events, millis + 9 + number % 7, PodChange::EndpointOut, number);
     sight(events, millis + 90 + number % 11, PodChange::Deleted, number);
-    sight(events, millis + 6, PodChange::Created, number + KILLS);
-    sight(events, millis + 8, PodChange::Scheduled, number + KILLS);
-    sight(events, millis + 60 + number * 13 % 40, PodChange::Started, number + KILLS);
-    sight(events, millis + 210 + number * 53 % 170, PodChange::Ready, number + KILLS);
+    sight(events, millis + 6, PodChange::Created, number + size.kills);
+    sight(events, millis + 8, PodChange::Scheduled, number + size.kills);
+    sight(events, millis + 60 + number * 13 % 40, PodChange::Started, number + size.kills);
+    sight(events, millis + 210 + number * 53 % 170, PodChange::Ready, number + size.kills);
     events.push(Event::Kill(Kill {
         at: at(millis),
         uncertainty: 2_000_000,
@@ -196,13 +224,13 @@ fn sight(events: &mut Vec<Event>, millis: u64, what: PodChange, number: u64) {
     }));
 }
 
-fn lose(kill: u64, lost: u64) -> Vec<BadSlot> {
-    let first = (FAULT_S * 1_000 + 700 + kill * 1_000 + kill * 37 % 200) / 10 + 1;
+fn lose(size: Size, kill: u64, lost: u64) -> Vec<BadSlot> {
+    let first = size.kill_ms(kill) * size.rate / 1_000 + 1;
     (first..first + lost)
         .map(|slot| BadSlot {
             probe: "request-ride".into(),
             slot,
-            due: at(slot * 10),
+            due: RunTime(slot * 1_000_000_000 / size.rate),
             lag: Some(80_000),
             latency: Some(3_000_000),
             class: if slot % 5 == 0 { BadClass::Reset } else { BadClass::Refused },
@@ -211,21 +239,25 @@ fn lose(kill: u64, lost: u64) -> Vec<BadSlot> {
         .collect()
 }
 
-fn bin(second: u64, bad: &[BadSlot]) -> Bin {
-    let first_slot = second * RATE;
-    let lost = bad.iter().filter(|slot| (first_slot..first_slot + RATE).contains(&slot.slot)).count() as u64;
-    let good = RATE - lost;
-    let in_fault = (FAULT_S..RECOVERY_S).contains(&second);
+fn bin(size: Size, second: u64, bad: &[BadSlot]) -> Bin {
+    let first_slot = second * size.rate;
+    // Bad slots are in order.
+    let until = |slot: u64| bad.partition_point(|bad| bad.slot < slot) as u64;
+    let good = size.rate - (until(first_slot + size.rate) - until(first_slot));
+    let in_fault = (FAULT_S..size.recovery_s()).contains(&second);
     let slow = if in_fault { 9_000 + second * 7_919 % 30_000 } else { 6_000 + second * 7_919 % 3_000 };
     let middle = 2_000 + second * 131 % 400;
+    let others = size.buckets - 2;
+    let mut latency: Vec<(u64, u64)> = (0..others).map(|bucket| (1_000 + bucket * 7, 1)).collect();
+    latency.extend([(middle, good - 3 - others), (slow, 3)]);
     Bin {
         probe: "request-ride".into(),
         first_slot,
-        slots: RATE,
+        slots: size.rate,
         at: at(second * 1_000),
         good,
-        latency: vec![(middle, good - 3), (slow, 3)],
-        lag: vec![(60, RATE - 1), (900, 1)],
+        latency,
+        lag: vec![(60, size.rate - 1), (900, 1)],
     }
 }
 

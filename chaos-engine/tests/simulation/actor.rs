@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use chaos_core::api::Outcome;
 use chaos_core::killer::{
-    Action, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerState, KillerView, Ledger, Observation, Response,
-    Stored, VersionedBudget,
+    Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerState, KillerView, Ledger, Life,
+    Observation, Response, Stored, VersionedBudget,
 };
 use chaos_core::machine::{Machine, Step};
 use chaos_core::population::WorkloadKey;
@@ -78,13 +78,16 @@ impl Process {
     pub(crate) async fn run(mut self) -> Result<(), Fenced> {
         let run = self.killer.spec().run.clone();
         turn().await;
+        self.reach().await;
         let ledger = {
             let mut state = self.cluster.lock();
+            let bug = state.scenario.bug;
             let status = state.statuses.entry(run).or_default();
             status.driver = self.instance;
             status.version += 1;
             self.version = status.version;
-            status.ledger.clone()
+            let seen = if bug == Some(Bug::LedgerFromCache) { &status.before } else { &status.ledger };
+            seen.clone()
         };
         turn().await;
         self.saved = ledger.clone();
@@ -100,8 +103,18 @@ impl Process {
         self.bug() == Some(bug)
     }
 
+    /// Waits until the API server answers: what a process must have read or written before it goes on.
+    async fn reach(&self) {
+        while self.cluster.lock().is_away() {
+            let again = self.cluster.lock().now + millis(1_000);
+            *self.sleep.lock().unwrap() = Some(again);
+            turn().await;
+        }
+    }
+
     async fn store(&mut self, ledger: &Ledger) -> Result<(), Fenced> {
         turn().await;
+        self.reach().await;
         let run = self.killer.spec().run.clone();
         {
             let mut state = self.cluster.lock();
@@ -111,7 +124,7 @@ impl Process {
                 return Err(Fenced);
             }
             status.version += 1;
-            status.ledger = ledger.clone();
+            status.before = std::mem::replace(&mut status.ledger, ledger.clone());
             self.version = status.version;
         }
         self.saved = ledger.clone();
@@ -145,6 +158,9 @@ impl Process {
             let run = &self.killer.spec().run;
             read.budget.reservations.retain(|held| held.run != *run || is_open(&held.victim_uid));
         }
+        if self.has(Bug::OthersIgnored) {
+            read.budget.reservations.retain(|held| held.run == self.killer.spec().run);
+        }
         read
     }
 
@@ -164,6 +180,10 @@ impl Process {
             assert!(at.duration_since(order.deadline) <= millis(0), "an old decision was carried out");
             if let Some(stopped) = state.stopped_at {
                 assert!(at.duration_since(stopped) <= millis(10_500), "a kill was sent long after the stop");
+            }
+            let beats = matches!(self.killer.spec().life, Life::OfRun { heartbeat: Some(_), .. });
+            if let Some(silent) = state.silent_at().filter(|_| beats) {
+                assert!(at.duration_since(silent) <= millis(10_500), "a kill was sent for a run that is silent");
             }
             check_send(&state.sends, &order, at, state.scenario.min_interval_millis);
             let (uid, workload) = (order.victim.uid.clone(), order.victim.workload_uid.clone());
@@ -200,12 +220,25 @@ impl Process {
         state.write_budget(&key, &versioned.version, versioned.budget);
     }
 
+    /// What a process with that mistake takes an answer for.
+    fn mistaken(&self, stored: Stored, at: BudgetVersion) -> Stored {
+        match (stored, self.bug()) {
+            (Stored::Conflict, Some(Bug::ConflictIsDone)) | (Stored::Unknown(_), Some(Bug::UnknownWriteIsDone)) => {
+                Stored::Done(at)
+            }
+            (stored, _) => stored,
+        }
+    }
+
     fn goes_wrong(&self) -> bool {
         self.fault() != Fault::None
     }
 
     fn fault(&self) -> Fault {
         let mut state = self.cluster.lock();
+        if state.is_away() {
+            return Fault::RequestLost;
+        }
         let faults = state.scenario.faults;
         if !state.chance(faults) {
             return Fault::None;
@@ -254,7 +287,9 @@ where
         if state.now.duration_since(self.heard.0) > lag {
             self.heard = (state.now, state.stopped_at.is_some() && state.scenario.bug != Some(Bug::SwitchIgnored));
         }
-        KillerView { hold: self.heard.1.then(|| "stopped".to_owned()), beat: Some(state.now), ..KillerView::default() }
+        let is_deaf = state.scenario.bug == Some(Bug::HeartbeatIgnored);
+        let beat = state.silent_at().filter(|_| !is_deaf).unwrap_or(state.now);
+        KillerView { hold: self.heard.1.then(|| "stopped".to_owned()), beat: Some(beat), ..KillerView::default() }
     }
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), Fenced> {
@@ -288,7 +323,7 @@ where
                     Fault::Refused => Stored::Refused("no".into()),
                 };
                 turn().await;
-                Response::Stored(stored)
+                Response::Stored(self.mistaken(stored, at))
             }
             Action::Kill(order) => {
                 let first = self.kill(order.clone()).await;
@@ -335,6 +370,9 @@ impl Machine for Faulty {
     fn resume(&self, mut ledger: Ledger) -> KillerState {
         if self.bug == Some(Bug::IntentsForgotten) {
             ledger.intents.clear();
+        }
+        if self.bug == Some(Bug::CountForgotten) {
+            (ledger.kills, ledger.struck) = (0, 0);
         }
         self.killer.resume(ledger)
     }

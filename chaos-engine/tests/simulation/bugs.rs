@@ -42,10 +42,28 @@ pub(crate) enum Bug {
     LastKillForgotten,
     /// Reservations of an own process are dropped without fencing it off first.
     OrphansDropped,
+    /// A budget that somebody else has written meanwhile counts as written.
+    ConflictIsDone,
+    /// A budget whose writing was not answered counts as written.
+    UnknownWriteIsDone,
+    /// The ledger is read from a cache at the start.
+    LedgerFromCache,
+    /// The number of kills so far is forgotten in a crash.
+    CountForgotten,
+    /// The heartbeat of the run is not asked.
+    HeartbeatIgnored,
+    /// The bound on unavailable pods is not asked.
+    MaxUnavailableIgnored,
+    /// The least time between two kills is not asked.
+    MinIntervalIgnored,
+    /// Pods that are not ready count as serving.
+    UnreadyServes,
+    /// Reservations of others are not counted.
+    OthersIgnored,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -65,5 +83,14 @@ impl Bug {
         Self::OutcomeForgotten,
         Self::LastKillForgotten,
         Self::OrphansDropped,
+        Self::ConflictIsDone,
+        Self::UnknownWriteIsDone,
+        Self::LedgerFromCache,
+        Self::CountForgotten,
+        Self::HeartbeatIgnored,
+        Self::MaxUnavailableIgnored,
+        Self::MinIntervalIgnored,
+        Self::UnreadyServes,
+        Self::OthersIgnored,
     ];
 }

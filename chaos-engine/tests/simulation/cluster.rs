@@ -35,6 +35,10 @@ pub(crate) struct Scenario {
     pub(crate) stop_switch: bool,
     /// Foreigners drain pods too: availability is then not ours alone to keep.
     pub(crate) drains: bool,
+    /// The run that the monkey belongs to falls silent.
+    pub(crate) falls_silent: bool,
+    /// For how long the API server is out of reach, in simulated milliseconds.
+    pub(crate) away_millis: i64,
 }
 
 /// A handle on the cluster.
@@ -64,6 +68,8 @@ pub(crate) struct Status {
     pub(crate) version: u64,
     pub(crate) driver: u64,
     pub(crate) ledger: Ledger,
+    /// The ledger one write ago.
+    pub(crate) before: Ledger,
 }
 
 #[derive(Debug, Clone)]
@@ -135,6 +141,10 @@ impl Cluster {
 /// Name and wanted pods of each workload.
 const WORKLOADS: [(&str, u32); 2] = [("trips", 3), ("gateway", 4)];
 
+/// When a run falls silent, and when the API server goes away, in milliseconds from the start.
+const SILENT_FROM: i64 = 9_000;
+const AWAY_FROM: i64 = 6_000;
+
 pub(crate) fn start() -> Timestamp {
     "2026-11-23T12:00:00Z".parse().unwrap()
 }
@@ -163,6 +173,18 @@ impl State {
 
     pub(crate) fn between(&mut self, low: i64, high: i64) -> SignedDuration {
         millis(self.rng.random_range(low..=high))
+    }
+
+    /// The last beat of a run that has fallen silent by now.
+    pub(crate) fn silent_at(&self) -> Option<Timestamp> {
+        let at = start() + millis(SILENT_FROM);
+        (self.scenario.falls_silent && self.now >= at).then_some(at)
+    }
+
+    /// Whether nobody reaches the API server.
+    pub(crate) fn is_away(&self) -> bool {
+        let since = self.now.duration_since(start() + millis(AWAY_FROM));
+        since >= millis(0) && since < millis(self.scenario.away_millis)
     }
 
     /// Moves the clock, and everything that follows from time alone.
@@ -207,6 +229,9 @@ impl State {
         let mut pods: Vec<_> = self.pods.iter().map(|pod| pod.facts.clone()).collect();
         if bug == Some(Bug::TerminatingServes) {
             pods.iter_mut().for_each(|pod| pod.terminating = false);
+        }
+        if bug == Some(Bug::UnreadyServes) {
+            pods.iter_mut().for_each(|pod| pod.ready = true);
         }
         if bug == Some(Bug::OptInIgnored) {
             pods.iter_mut().for_each(|pod| pod.labels.clone_from(&enabled));

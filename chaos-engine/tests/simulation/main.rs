@@ -25,6 +25,7 @@ use std::task::{Context, Poll, Waker};
 use chaos_core::api::{ChaosMonkeySpec, Outcome};
 use chaos_core::killer::{Killer, KillerSpec, Life, Streams};
 use chaos_core::model::Policy;
+use chaos_core::units::{CountOrPercent, Duration};
 use chaos_core::validate::{self, Meta};
 use jiff::Timestamp;
 use rand::RngExt as _;
@@ -86,7 +87,14 @@ fn killer(scenario: &Scenario, run: &str) -> Killer {
     let mut spec = KillerSpec::of_monkey(&monkey, "chaos-system");
     // A manifest may not ask for more kills than its limits allow; here two killers share a workload, so that they do.
     let min_interval = u64::try_from(scenario.min_interval_millis).unwrap();
-    spec.limits.min_interval = chaos_core::units::Duration::from_millis(min_interval);
+    spec.limits.min_interval = Duration::from_millis(min_interval);
+    match scenario.bug {
+        Some(Bug::MaxUnavailableIgnored) => {
+            spec.limits.max_unavailable = CountOrPercent::Count(scenario.max_unavailable + 1);
+        }
+        Some(Bug::MinIntervalIgnored) => spec.limits.min_interval = Duration::from_millis(0),
+        _ => {}
+    }
     Killer::new(spec)
 }
 
@@ -235,6 +243,12 @@ fn scenario(seed: u64) -> Scenario {
         min_interval_millis: [0, 9_000][usize::try_from(pick(54, 2)).unwrap()],
         stop_switch: pick(108, 4) == 0,
         drains: pick(432, 4) == 0,
+        falls_silent: seed % 5 == 1,
+        away_millis: match seed % 7 {
+            3 => 12_000,
+            5 => 150_000,
+            _ => 0,
+        },
     }
 }
 
@@ -280,7 +294,16 @@ fn holds(seed: u64) -> Outcomes {
 
 #[test]
 fn a_crash_at_any_single_turn_changes_nothing() {
-    let calm = Scenario { faults: 0, crashes: 0, pauses: 0, stop_switch: false, drains: false, ..scenario(0) };
+    let calm = Scenario {
+        faults: 0,
+        crashes: 0,
+        pauses: 0,
+        stop_switch: false,
+        drains: false,
+        falls_silent: false,
+        away_millis: 0,
+        ..scenario(0)
+    };
     for seed in 0..4 {
         let without = play(Scenario { seed, ..calm });
         for turn in 0..250 {
