@@ -68,6 +68,12 @@ impl RunClock {
     }
 }
 
+/// A clock's time, had it not been set back since it showed `since`, which is so long ago by a clock that cannot be set. What
+/// was decided then does not become younger.
+pub fn steady(now: Timestamp, since: Timestamp, elapsed: Duration) -> Timestamp {
+    now.max(since.saturating_add(elapsed).unwrap_or(Timestamp::MAX))
+}
+
 /// Whole nanoseconds of a span, at most 584 years.
 pub(crate) fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chaos_core::killer::{
     Action, KillAnswer, KillOrder, Killer, KillerView, Ledger, Observation, Response, VersionedBudget,
@@ -12,6 +13,7 @@ use chaos_core::population::{Population, WorkloadKey};
 use futures::future::join_all;
 use jiff::Timestamp;
 
+use crate::clock::steady;
 use crate::drive::World;
 use crate::kube::{BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, look_up};
 
@@ -86,12 +88,15 @@ type Budgets = Vec<(WorkloadKey, Result<VersionedBudget, String>)>;
 pub struct KillWorld<K> {
     access: ClusterAccess,
     keeper: K,
+    /// When the last step was taken, by the keeper's clock and by one that cannot be set.
+    stepped: (Timestamp, Instant),
 }
 
 impl<K: Keeper> KillWorld<K> {
     /// A killer on that cluster, kept by `keeper`.
-    pub const fn new(access: ClusterAccess, keeper: K) -> Self {
-        Self { access, keeper }
+    pub fn new(access: ClusterAccess, keeper: K) -> Self {
+        let stepped = (keeper.now(), Instant::now());
+        Self { access, keeper, stepped }
     }
 
     /// Who keeps it.
@@ -118,6 +123,7 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
     }
 
     async fn view(&mut self) -> KillerView {
+        self.stepped = (self.keeper.now(), Instant::now());
         self.keeper.view().await
     }
 
@@ -143,7 +149,8 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
                 Response::Stored(self.access.budgets.write(&workload, &at, &budget).await)
             }
             Action::Kill(order) => {
-                let answer = self.access.hand.kill(&order, self.keeper.now()).await;
+                let (since, instant) = self.stepped;
+                let answer = self.access.hand.kill(&order, steady(self.keeper.now(), since, instant.elapsed())).await;
                 self.keeper.answered(&order, &answer);
                 Response::Kill(answer)
             }

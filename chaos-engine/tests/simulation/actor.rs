@@ -12,8 +12,9 @@ use chaos_core::killer::{
 };
 use chaos_core::machine::{Machine, Step};
 use chaos_core::population::WorkloadKey;
+use chaos_engine::clock::steady;
 use chaos_engine::drive::{World, drive};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
 use crate::bugs::Bug;
@@ -31,6 +32,10 @@ pub(crate) struct Process {
     saved: Ledger,
     /// Until when it sleeps; the scheduler reads it.
     pub(crate) sleep: Sleep,
+    /// How far the clock of its machine is ahead.
+    ahead: Ahead,
+    /// When it last took a step: by its clock, and really.
+    stepped: (Timestamp, Timestamp),
     /// The last thing it heard of the stop switch, and when.
     heard: (Timestamp, bool),
     pending: Option<Ledger>,
@@ -38,6 +43,9 @@ pub(crate) struct Process {
 
 /// Until when a process sleeps.
 pub(crate) type Sleep = Arc<std::sync::Mutex<Option<Timestamp>>>;
+
+/// How far the clock of a machine is ahead of the true time.
+pub(crate) type Ahead = Arc<std::sync::Mutex<SignedDuration>>;
 
 /// Somebody else drives this killer.
 #[derive(Debug)]
@@ -59,7 +67,7 @@ async fn turn() {
 }
 
 impl Process {
-    pub(crate) fn new(cluster: Cluster, killer: Killer, sleep: Sleep) -> Self {
+    pub(crate) fn new(cluster: Cluster, killer: Killer, sleep: Sleep, ahead: Ahead) -> Self {
         let instance = cluster.lock().draw();
         let now = cluster.lock().now;
         Self {
@@ -69,9 +77,16 @@ impl Process {
             version: 0,
             saved: Ledger::default(),
             sleep,
+            ahead,
+            stepped: (now, now),
             heard: (now, false),
             pending: None,
         }
+    }
+
+    /// The time by the clock of its machine.
+    fn clock(&self) -> Timestamp {
+        self.cluster.lock().now + *self.ahead.lock().unwrap()
     }
 
     /// Runs until it is done or fenced off. A drop is a crash.
@@ -137,7 +152,7 @@ impl Process {
             let state = process.cluster.lock();
             if state.scenario.bug == Some(Bug::FactsFromCache) { state.stale_facts() } else { state.facts() }
         };
-        let taken_at = self.cluster.lock().now;
+        let taken_at = self.clock();
         let early = self.has(Bug::FactsBeforeBudgets).then(|| facts(self));
         turn().await;
         if self.goes_wrong() {
@@ -167,7 +182,10 @@ impl Process {
     async fn kill(&self, order: KillOrder) -> Response {
         turn().await;
         let run = self.killer.spec().run.clone();
-        let at = self.cluster.lock().now;
+        let really = self.cluster.lock().now;
+        let (since, then) = self.stepped;
+        let never_back = steady(self.clock(), since, really.duration_since(then).unsigned_abs());
+        let at = if self.has(Bug::ClockTrusted) { self.clock() } else { never_back };
         let answer = |kind| Response::Kill(KillAnswer { at, kind, message: None });
         if at > order.deadline && !self.has(Bug::DeadlineIgnored) {
             return answer(KillAnswerKind::NotSent);
@@ -177,17 +195,20 @@ impl Process {
         }
         let index = {
             let mut state = self.cluster.lock();
-            assert!(at.duration_since(order.deadline) <= millis(0), "an old decision was carried out");
+            assert!(never_back.duration_since(order.deadline) <= millis(0), "an old decision was carried out");
             if let Some(stopped) = state.stopped_at {
-                assert!(at.duration_since(stopped) <= millis(10_500), "a kill was sent long after the stop");
+                assert!(really.duration_since(stopped) <= millis(10_500), "a kill was sent long after the stop");
             }
             let beats = matches!(self.killer.spec().life, Life::OfRun { heartbeat: Some(_), .. });
             if let Some(silent) = state.silent_at().filter(|_| beats) {
-                assert!(at.duration_since(silent) <= millis(10_500), "a kill was sent for a run that is silent");
+                assert!(really.duration_since(silent) <= millis(10_500), "a kill was sent for a run that is silent");
             }
-            check_send(&state.sends, &order, at, state.scenario.min_interval_millis);
+            // Clocks that are an hour wrong keep no distance in time, and no kill in doubt for as long as it may still happen.
+            if state.scenario.jumps == 0 {
+                check_send(&state.sends, &order, really, state.scenario.min_interval_millis);
+            }
             let (uid, workload) = (order.victim.uid.clone(), order.victim.workload_uid.clone());
-            state.sends.push(Send { uid, workload, at, was_refused: false });
+            state.sends.push(Send { uid, workload, at: really, was_refused: false });
             state.sends.len() - 1
         };
         let kind = match self.fault() {
@@ -277,10 +298,11 @@ where
     type Error = Fenced;
 
     fn now(&self) -> Timestamp {
-        self.cluster.lock().now
+        self.clock()
     }
 
     async fn view(&mut self) -> KillerView {
+        self.stepped = (self.clock(), self.cluster.lock().now);
         let mut state = self.cluster.lock();
         // News travels for up to a second.
         let lag = state.between(0, 1_000);
@@ -288,7 +310,7 @@ where
             self.heard = (state.now, state.stopped_at.is_some() && state.scenario.bug != Some(Bug::SwitchIgnored));
         }
         let is_deaf = state.scenario.bug == Some(Bug::HeartbeatIgnored);
-        let beat = state.silent_at().filter(|_| !is_deaf).unwrap_or(state.now);
+        let beat = state.silent_at().filter(|_| !is_deaf).unwrap_or(state.now) + *self.ahead.lock().unwrap();
         KillerView { hold: self.heard.1.then(|| "stopped".to_owned()), beat: Some(beat), ..KillerView::default() }
     }
 
@@ -349,6 +371,7 @@ where
             let _ = self.store(&ledger).await;
         }
         let longest = self.cluster.lock().now + millis(1_000);
+        let until = until.map(|until| until - *self.ahead.lock().unwrap());
         *self.sleep.lock().unwrap() = Some(until.unwrap_or(longest).min(longest));
         turn().await;
     }

@@ -36,6 +36,8 @@ pub(crate) enum Bug {
     ReleasedBeforeOutcome,
     /// Old decisions are carried out.
     DeadlineIgnored,
+    /// A clock that is set back makes an old decision young.
+    ClockTrusted,
     /// Outcomes are not written down.
     OutcomeForgotten,
     /// The budget forgets its last kill.
@@ -63,7 +65,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -80,6 +82,7 @@ impl Bug {
         Self::UnknownIsAccepted,
         Self::ReleasedBeforeOutcome,
         Self::DeadlineIgnored,
+        Self::ClockTrusted,
         Self::OutcomeForgotten,
         Self::LastKillForgotten,
         Self::OrphansDropped,

@@ -39,6 +39,8 @@ pub(crate) struct Scenario {
     pub(crate) falls_silent: bool,
     /// For how long the API server is out of reach, in simulated milliseconds.
     pub(crate) away_millis: i64,
+    /// Chance in a thousand, at every turn, that the clock of the actor's machine is set wrong, by up to an hour.
+    pub(crate) jumps: u32,
 }
 
 /// A handle on the cluster.
@@ -145,8 +147,9 @@ const WORKLOADS: [(&str, u32); 2] = [("trips", 3), ("gateway", 4)];
 const SILENT_FROM: i64 = 9_000;
 const AWAY_FROM: i64 = 6_000;
 
-pub(crate) fn start() -> Timestamp {
-    "2026-11-23T12:00:00Z".parse().unwrap()
+/// 2026-11-23T12:00:00Z, a Monday.
+pub(crate) const fn start() -> Timestamp {
+    Timestamp::constant(1_795_435_200, 0)
 }
 
 pub(crate) fn millis(millis: i64) -> SignedDuration {

@@ -31,7 +31,7 @@ use jiff::Timestamp;
 use rand::RngExt as _;
 use serde_json::json;
 
-use actor::{Fenced, Process, Sleep};
+use actor::{Ahead, Fenced, Process, Sleep};
 use bugs::Bug;
 use cluster::{Cluster, NS, Scenario, millis, start};
 
@@ -40,6 +40,8 @@ const UNTIL: i64 = 60_000;
 /// Afterwards open intents are resolved.
 const LONGEST: i64 = 400_000;
 const STRIKES: u64 = 6;
+/// How far a clock is set wrong at most, in milliseconds.
+const HOUR: i64 = 3_600_000;
 
 type Running = Pin<Box<dyn Future<Output = Result<(), Fenced>> + Send>>;
 
@@ -48,6 +50,7 @@ struct Seat {
     killer: Killer,
     running: Option<Running>,
     sleep: Sleep,
+    ahead: Ahead,
     /// Whether a process that ended badly is started again.
     is_restarted: bool,
     is_done: bool,
@@ -112,7 +115,8 @@ fn own_killer(scenario: &Scenario) -> Killer {
 
 impl Seat {
     fn new(killer: Killer, is_restarted: bool) -> Self {
-        Self { killer, running: None, sleep: Sleep::default(), is_restarted, is_done: false, turns: 0 }
+        let (sleep, ahead) = (Sleep::default(), Ahead::default());
+        Self { killer, running: None, sleep, ahead, is_restarted, is_done: false, turns: 0 }
     }
 
     fn is_ready(&self, now: Timestamp) -> bool {
@@ -138,8 +142,11 @@ impl Seat {
         if crash {
             return self.end(now + cluster.lock().between(10, 20_000));
         }
-        let (killer, sleep) = (self.killer.clone(), Arc::clone(&self.sleep));
-        let running = self.running.get_or_insert_with(|| Box::pin(Process::new(cluster.clone(), killer, sleep).run()));
+        let start = || {
+            let (sleep, ahead) = (Arc::clone(&self.sleep), Arc::clone(&self.ahead));
+            Box::pin(Process::new(cluster.clone(), self.killer.clone(), sleep, ahead).run()) as Running
+        };
+        let running = self.running.get_or_insert_with(start);
         match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => self.is_done = true,
@@ -161,7 +168,7 @@ fn play(scenario: Scenario) -> Outcomes {
     let monkey = killer(&scenario, "monkey");
     let mut seats = [Seat::new(monkey.clone(), true), Seat::new(monkey, true), Seat::new(own_killer(&scenario), false)];
     let stop_at = start() + millis(20_000);
-    let end = start() + millis(LONGEST);
+    let end = start() + millis(if scenario.jumps == 0 { LONGEST } else { LONGEST + 2 * HOUR });
     let mut turns = 0;
     loop {
         let now = cluster.lock().now;
@@ -187,6 +194,12 @@ fn play(scenario: Scenario) -> Outcomes {
         let pause = (!is_late && state.chance(scenario.pauses)).then(|| now + state.between(10, 20_000));
         if scenario.drains && state.chance(2) {
             state.drain();
+        }
+        // A machine that stood still often wakes up with a wrong clock.
+        let chance = if pause.is_some() { 500 } else { scenario.jumps };
+        if !is_late && scenario.jumps > 0 && state.chance(chance) {
+            let most = if state.chance(200) { HOUR } else { 10_000 };
+            *seats[chosen].ahead.lock().unwrap() = state.between(-most, most);
         }
         drop(state);
         seats[chosen].turn(&cluster, crash, pause);
@@ -249,6 +262,7 @@ fn scenario(seed: u64) -> Scenario {
             5 => 150_000,
             _ => 0,
         },
+        jumps: if seed % 11 == 4 { 20 } else { 0 },
     }
 }
 
@@ -268,7 +282,7 @@ fn broken(scenario: Scenario) -> Option<String> {
 
 #[test]
 fn no_schedule_breaks_an_invariant() {
-    let schedules = count(2_000);
+    let schedules = count(5_000);
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let total = std::thread::scope(|scope| {
         let share = |first: u64| (first..schedules).step_by(usize::try_from(threads).unwrap()).map(holds);
@@ -302,6 +316,7 @@ fn a_crash_at_any_single_turn_changes_nothing() {
         drains: false,
         falls_silent: false,
         away_millis: 0,
+        jumps: 0,
         ..scenario(0)
     };
     for seed in 0..4 {
