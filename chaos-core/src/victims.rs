@@ -92,7 +92,7 @@ pub fn choose<'a>(seed: i64, strike: u64, count: usize, pods: &[&'a PodFacts]) -
 /// All pods, the one to be hit first first: whoever is refused one victim takes the next.
 pub fn ranking<'a>(seed: i64, strike: u64, pods: &[&'a PodFacts]) -> Vec<&'a PodFacts> {
     let mut ranked = pods.to_vec();
-    ranked.sort_by_cached_key(|pod| (rank(seed, strike, &pod.uid), pod.uid.clone()));
+    ranked.sort_by_cached_key(|pod: &&'a PodFacts| (rank(seed, strike, &pod.uid), pod.uid.as_str()));
     ranked.dedup_by(|a, b| a.uid == b.uid);
     ranked
 }

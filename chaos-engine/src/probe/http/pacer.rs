@@ -15,8 +15,9 @@ use tokio::sync::mpsc::Sender;
 use super::worker::Order;
 use crate::clock::RunClock;
 
-/// How long the thread waits awake before a slot: a little more than the kernel takes to wake a sleeper up.
-const SPIN: Duration = Duration::from_micros(40);
+/// How long the thread waits awake before a slot. A sleeper is woken up later than it asked for: waiting awake for that long would
+/// make slots a little more punctual, and cost half a percent of a core more at 1,000 requests a second.
+const SPIN: Duration = Duration::from_micros(15);
 
 /// Handle to the pacing thread. Dropping it stops the thread.
 #[derive(Debug)]
