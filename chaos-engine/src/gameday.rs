@@ -1,5 +1,5 @@
 //! The world of a GameDay: carries out what `chaos_core::gameday` decides. It makes ExperimentRuns, looks at them, asks them to
-//! end and deletes them; it never touches a pod. Decides nothing.
+//! end and deletes them, and it asks named metrics sources; it never touches a pod. Decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use chaos_core::gameday::{
     Facts, GameDayAction, GameDayMachine, GameDayResponse, GameDayView, Ledger, NotCreated, RunFact, RunOrder,
     RunOutcome, update_conditions, write_ledger,
 };
+use chaos_core::model::MetricQuestion;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -19,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drive::World;
 use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError};
+use crate::probe::{NoAnswer, PrometheusLook};
 use crate::run::operated::Hold;
+use crate::sources::Sources;
 
 /// Tells people what becomes of a game day.
 pub trait GameDayTeller: Send + Sync {
@@ -39,6 +42,8 @@ pub struct GameDayParts {
     pub desk: StatusDesk<GameDay>,
     /// Why nothing may be started at present, if so.
     pub hold: watch::Receiver<Option<Hold>>,
+    /// Who may be asked for error budgets.
+    pub sources: Arc<Sources>,
     /// Where it is told besides the status.
     pub teller: Arc<dyn GameDayTeller>,
 }
@@ -127,6 +132,23 @@ impl GameDayWorld {
             }
         }
         Ok(found)
+    }
+
+    /// One value for each question. The first that is not known makes all of them unknown.
+    async fn ask(&self, questions: &[MetricQuestion]) -> Result<Vec<f64>, String> {
+        let mut values = Vec::with_capacity(questions.len());
+        for question in questions {
+            values.push(self.value(question).await.map_err(|why| format!("source {}: {why}", question.source))?);
+        }
+        Ok(values)
+    }
+
+    async fn value(&self, question: &MetricQuestion) -> Result<f64, String> {
+        let url = self.parts.sources.prometheus(&question.source, &self.namespace());
+        let url = url.ok_or("it is not given to this namespace; hint: the operator's configuration names sources")?;
+        let told = |cause: NoAnswer| format!("{}: {}", cause.reason, cause.message);
+        let value = PrometheusLook::of_question(url, question).map_err(told)?.value().await.map_err(told)?;
+        value.as_f64().ok_or_else(|| format!("{value} is no number"))
     }
 
     async fn create(&self, order: RunOrder) -> Result<String, NotCreated> {
@@ -224,6 +246,7 @@ impl World<GameDayMachine> for GameDayWorld {
     async fn perform(&mut self, action: GameDayAction) -> GameDayResponse {
         match action {
             GameDayAction::Look(runs) => GameDayResponse::Seen(self.look(&runs).await),
+            GameDayAction::Ask(_, questions) => GameDayResponse::Answered(self.ask(&questions).await),
             GameDayAction::Create(order) => GameDayResponse::Created(self.create(*order).await),
             GameDayAction::Abort(run) => GameDayResponse::Done(self.abort(&run).await),
             GameDayAction::Delete { run, uid } => GameDayResponse::Done(self.delete(&run, uid).await),

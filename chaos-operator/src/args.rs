@@ -10,6 +10,9 @@ use clap::{Args, ValueEnum};
 pub struct OperatorArgs {
     #[command(flatten)]
     common: CommonArgs,
+    /// File that names the metrics sources that may be asked, and by whom (absent: none)
+    #[arg(long, env = "CHAOS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The operator's own namespace: it carries the environment label, and is never a target
     #[arg(long, env = "POD_NAMESPACE", default_value = chaos_core::api::switch::NAMESPACE, value_name = "NAMESPACE")]
     operator_namespace: String,
@@ -65,6 +68,10 @@ pub enum LogFormat {
 impl OperatorArgs {
     pub(crate) const fn common(&self) -> &CommonArgs {
         &self.common
+    }
+
+    pub(crate) fn config(&self) -> Option<&std::path::Path> {
+        self.config.as_deref()
     }
 
     pub(crate) fn operator_namespace(&self) -> &str {

@@ -71,6 +71,7 @@ async fn stint(
         invalid,
         desk,
         hold: shared.day_hold.subscribe(),
+        sources: shared.sources.clone(),
         teller: shared.clone(),
     });
     shared.metrics.taken_up(began.elapsed().as_secs_f64());
@@ -86,6 +87,12 @@ async fn stint(
         () = fenced.cancelled() => Err(StoreError::Fenced),
         () = rest.cancelled() => Ok(()),
     }
+}
+
+/// What guards make of steps: execution, step, words.
+fn guarded(status: &GameDayStatus) -> impl Iterator<Item = (&str, &str, &str)> {
+    let steps = status.active.iter().flat_map(|of| of.steps.iter().map(|step| (of.id.as_str(), step)));
+    steps.filter_map(|(execution, step)| Some((execution, step.name.as_str(), step.guard.as_deref()?)))
 }
 
 impl GameDayTeller for Shared {
@@ -108,6 +115,11 @@ impl GameDayTeller for Shared {
         for execution in &after.active {
             if before.active.iter().all(|known| known.id != execution.id) {
                 tell(format!("{}-started", execution.id), "Started", format!("execution {}", execution.id), false);
+            }
+        }
+        for (execution, step, why) in guarded(after) {
+            if guarded(before).all(|known| known != (execution, step, why)) {
+                tell(format!("{execution}-{step}-guard"), "BudgetGuard", format!("step {step}: {why}"), false);
             }
         }
         for result in &after.history {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos_core::api::{ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, MonkeyControl};
 use chaos_core::killer::{KillAnswer, KillAnswerKind, KillOrder, KillerView, Ledger, calendar};
 use chaos_core::model::Schedule;
 use chaos_core::population::{Population, SwitchState};
@@ -180,6 +180,7 @@ impl Keeper for StatusKeeper {
             suspended: object.spec.suspend,
             hold,
             cancel: object.spec.control.iter().flat_map(|control| control.cancel.iter().cloned()).collect(),
+            postpone: object.spec.control.iter().flat_map(MonkeyControl::postponed).collect(),
             beat: self.pulse.as_mut().and_then(Pulse::latest).map(|reading| reading.read_at.0),
             leave: leave || self.failed.is_some(),
         }

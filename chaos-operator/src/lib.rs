@@ -38,6 +38,7 @@ use std::future::Future;
 use anyhow::Context as _;
 use chaos_engine::kube::leader::{ClusterLease, Election, ElectionConfig};
 use chaos_engine::kube::{Caller, Clients};
+use chaos_engine::sources::Sources;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -64,18 +65,19 @@ pub async fn run(args: OperatorArgs, shutdown: impl Future<Output = ()> + Send) 
 /// Runs the operator on a cluster that is reached through these clients.
 ///
 /// # Errors
-/// The address to serve on is taken.
+/// The configuration is not valid, or the address to serve on is taken.
 pub async fn run_on(
     clients: Clients,
     args: OperatorArgs,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
+    let sources = args.config().map(Sources::read).transpose()?.unwrap_or_default();
     let listener = tokio::net::TcpListener::bind(args.common().listen_address()).await.with_context(|| {
         format!("failed to listen on {}; hint: choose another with --listen", args.common().listen_address())
     })?;
     tracing::info!(address = %listener.local_addr()?, identity = %args.identity(), "operator starts");
     let stop = CancellationToken::new();
-    let (shared, teller) = Shared::new(clients, &args, stop.clone());
+    let (shared, teller) = Shared::new(clients, &args, sources, stop.clone());
     let mut background = tokio::task::JoinSet::new();
     background.spawn(teller.run());
     background.spawn(signals::follow_switch(shared.clone()));

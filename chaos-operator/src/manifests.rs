@@ -18,6 +18,8 @@ pub const IMAGE: &str = "chaos.dispatch.dev/chaos:dev";
 pub const NAME: &str = "chaos-operator";
 
 const PORT: u16 = 8080;
+/// Name of the ConfigMap with the sources that the operator may ask for error budgets.
+const CONFIG: &str = "chaos-operator-config";
 /// Not part of the base: whoever applies the base again must not turn a stopped switch back on.
 const SWITCH_FILE: &str = "switch/switch.yaml";
 
@@ -103,7 +105,7 @@ fn base(installation: &Installation<'_>) -> Vec<File> {
         ("rbac.yaml".to_owned(), rbac().into_iter().chain(prober::rbac()).collect()),
         ("admission.yaml".to_owned(), admission::policies().into_iter().chain(prober::admission()).collect()),
         (SWITCH_FILE.to_owned(), vec![stop_switch()]),
-        ("operator.yaml".to_owned(), vec![deployment(installation), disruption_budget()]),
+        ("operator.yaml".to_owned(), vec![config(), deployment(installation), disruption_budget()]),
         ("prober.yaml".to_owned(), prober::objects(installation.image)),
     ]
 }
@@ -206,11 +208,19 @@ fn pod_security() -> Value {
     json!({"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}})
 }
 
+/// The operator's configuration, which names no source until its owner does.
+fn config() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(CONFIG),
+        "data": {"config.yaml": "prometheus: {}\n"},
+    })
+}
+
 fn deployment(installation: &Installation<'_>) -> Value {
     let selector = json!({"app.kubernetes.io/name": NAME});
     let container = json!({
         "name": "operator", "image": installation.image, "imagePullPolicy": "IfNotPresent",
-        "args": ["operator"],
+        "args": ["operator", "--config", "/etc/chaos/config.yaml"],
         "env": [
             field("POD_IP", "status.podIP"),
             field("POD_NAME", "metadata.name"),
@@ -221,6 +231,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
         "readinessProbe": health("/readyz", 2),
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
         "securityContext": container_security(),
+        "volumeMounts": [{"name": "config", "mountPath": "/etc/chaos", "readOnly": true}],
     });
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(NAME),
@@ -234,6 +245,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
                     "terminationGracePeriodSeconds": 15,
                     "securityContext": pod_security(),
                     "containers": [container],
+                    "volumes": [{"name": "config", "configMap": {"name": CONFIG}}],
                 },
             },
         },
@@ -273,7 +285,8 @@ fn real() -> Value {
     }))
 }
 
-/// Nothing but health and metrics may come in; the operator talks to the API server and to DNS.
+/// Nothing but health and metrics may come in; the operator talks to the API server and to DNS. Whoever names a metrics source
+/// for error budgets adds a way to it.
 fn network_policy() -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(NAME),

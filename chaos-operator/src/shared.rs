@@ -8,6 +8,7 @@ use chaos_core::api::{ExperimentRun, KillRecord, SkipRecord};
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError};
 use chaos_engine::run::operated::{Announcer, Hold};
+use chaos_engine::sources::Sources;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::{Notify, mpsc, watch};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     /// Which process this is: a restarted one is another.
     pub instance: String,
     pub metrics: Metrics,
+    /// Who may be asked for error budgets, and by whom.
+    pub sources: Arc<Sources>,
     /// Everything in the background ends with it.
     pub stop: CancellationToken,
     pub switch: watch::Sender<SwitchState>,
@@ -61,7 +64,12 @@ pub(crate) enum SchemaState {
 }
 
 impl Shared {
-    pub(crate) fn new(clients: Clients, args: &OperatorArgs, stop: CancellationToken) -> (Arc<Self>, Teller) {
+    pub(crate) fn new(
+        clients: Clients,
+        args: &OperatorArgs,
+        sources: Sources,
+        stop: CancellationToken,
+    ) -> (Arc<Self>, Teller) {
         let (events, receiver) = mpsc::channel(EVENTS);
         let sink = EventSink::new(Caller::new(clients.write.clone()), args.identity());
         let shared = Self {
@@ -71,6 +79,7 @@ impl Shared {
             identity: args.identity(),
             instance: format!("{}/{}", args.identity(), uuid::Uuid::new_v4().simple()),
             metrics: Metrics::new(),
+            sources: Arc::new(sources),
             stop,
             switch: watch::channel(SwitchState::Unreadable).0,
             schema: watch::channel(SchemaState::Unknown("it has not been read yet".to_owned())).0,

@@ -35,6 +35,13 @@ fn strikes_are_listed_and_called_off_and_monkeys_are_suspended() {
     let unknown = chaos(&["monkey", "cancel", "m", "s99"]);
     assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
     assert!(unknown.stderr.contains(&format!("planned are {}", strike.id)), "{}", unknown.stderr);
+    let postponed = chaos(&["monkey", "postpone", "m", &strike.id, "--until", "2199-01-01T00:00:00Z"]);
+    assert_eq!(postponed.code, Some(0), "{}", postponed.stderr);
+    let upcoming = chaos(&["monkey", "upcoming", "m"]).stdout;
+    let moved = upcoming.lines().find(|line| line.split_whitespace().nth(1) == Some(strike.id.as_str()));
+    let moved: Vec<_> = moved.unwrap_or_else(|| panic!("{upcoming}")).split_whitespace().collect();
+    assert_eq!(moved[2], "2199-01-01T00:00:00Z");
+    assert_eq!(moved.last(), Some(&strike.at.0.to_string().as_str()), "where it was before");
     let cancelled = chaos(&["monkey", "cancel", "m", &strike.id]);
     assert_eq!(cancelled.code, Some(0), "{}", cancelled.stderr);
     let monkey = workload.until("m", "it is skipped", |monkey| {

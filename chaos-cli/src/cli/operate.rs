@@ -42,6 +42,20 @@ pub(crate) enum MonkeyCommand {
         #[arg(required = true)]
         ids: Vec<String>,
     },
+    /// Put strikes off, and wait until the operator has done so
+    Postpone {
+        /// The monkey
+        name: String,
+        /// Ids of strikes, as `upcoming` lists them
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// For so long from now (2h, 1d)
+        #[arg(long, value_name = "SPAN", required_unless_present = "until", conflicts_with = "until")]
+        by: Option<humantime::Duration>,
+        /// Until this instant (2026-12-01T09:00:00Z)
+        #[arg(long, value_name = "INSTANT")]
+        until: Option<jiff::Timestamp>,
+    },
     /// Plan and kill nothing, until resumed
     Suspend {
         /// The monkey

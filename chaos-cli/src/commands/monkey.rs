@@ -1,10 +1,12 @@
-//! `chaos monkey`: what is planned, and calling it off. Changes nothing but what people may want of a plan.
+//! `chaos monkey`: what is planned, and calling or putting it off. Changes nothing but what people may want of a plan.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, MonkeyControl, Postponement};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
@@ -38,6 +40,13 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
             Ok(Exit::OK)
         }
         MonkeyCommand::Cancel { name, ids } => cancel(&one(), &name, &ids).await,
+        MonkeyCommand::Postpone { name, ids, by, until } => {
+            let until = match (by, until) {
+                (Some(by), _) => Timestamp::now().saturating_add(*by).unwrap_or(Timestamp::MAX),
+                (None, until) => until.unwrap_or(Timestamp::MAX),
+            };
+            postpone(&one(), &name, &ids, until).await
+        }
         MonkeyCommand::Suspend { name } => suspend(&one(), &name, true).await,
         MonkeyCommand::Resume { name } => {
             target.confirm(global, &format!("let monkey {name} kill again"))?;
@@ -103,21 +112,51 @@ fn state(monkey: &ChaosMonkey, status: &ChaosMonkeyStatus) -> String {
 }
 
 fn upcoming(monkeys: &[ChaosMonkey]) -> String {
-    let mut rows = output::columns(&["MONKEY", "ID", "AT", "GROUP", "WAITS FOR"]);
+    let mut rows = output::columns(&["MONKEY", "ID", "AT", "GROUP", "WAITS FOR", "POSTPONED FROM"]);
     let mut any = false;
     for monkey in monkeys {
         for strike in monkey.status.iter().flat_map(|status| &status.upcoming) {
             any = true;
             let waits = strike.waiting_for.clone().unwrap_or_default();
-            rows.add_row([full_name(monkey), strike.id.clone(), strike.at.0.to_string(), strike.group.clone(), waits]);
+            let from = strike.postponed_from.as_ref().map(|at| at.0.to_string()).unwrap_or_default();
+            let (name, at) = (full_name(monkey), strike.at.0.to_string());
+            rows.add_row([name, strike.id.clone(), at, strike.group.clone(), waits, from]);
         }
     }
     if any { format!("{}\n", rows.trim_fmt()) } else { "nothing is planned\n".to_owned() }
 }
 
 async fn cancel(api: &Api<ChaosMonkey>, name: &str, ids: &[String]) -> Result<Exit, Failure> {
+    let changed = change(api, name, ids, |control| control.cancel.extend(ids.iter().cloned())).await?;
+    in_time(api, &changed, ids).await?;
+    output::say(&format!("{} will not strike", ids.join(", ")));
+    Ok(Exit::OK)
+}
+
+async fn postpone(api: &Api<ChaosMonkey>, name: &str, ids: &[String], until: Timestamp) -> Result<Exit, Failure> {
+    let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
+    let put_off = |control: &mut MonkeyControl| {
+        control.postpone.retain(|known| !ids.contains(&known.id));
+        control.postpone.extend(ids.iter().map(|id| Postponement { id: id.clone(), until: Time(until) }));
+    };
+    let changed = change(api, name, ids, put_off).await?;
+    let after = in_time(api, &changed, ids).await?;
+    let status = after.status.unwrap_or_default();
+    for strike in status.upcoming.iter().filter(|strike| ids.contains(&strike.id)) {
+        output::say(&format!("{} will strike at {}", strike.id, strike.at.0));
+    }
+    Ok(Exit::OK)
+}
+
+/// Changes what is wanted of strikes that are planned; of others it need not be said any more, as the lists are bounded.
+async fn change(
+    api: &Api<ChaosMonkey>,
+    name: &str,
+    ids: &[String],
+    want: impl Fn(&mut MonkeyControl),
+) -> Result<ChaosMonkey, Failure> {
     let mut attempt = 0;
-    let changed = loop {
+    loop {
         let monkey = get(api, name).await?;
         let planned: BTreeSet<_> =
             monkey.status.iter().flat_map(|status| &status.upcoming).map(|strike| strike.id.clone()).collect();
@@ -127,31 +166,33 @@ async fn cancel(api: &Api<ChaosMonkey>, name: &str, ids: &[String]) -> Result<Ex
                 if planned.is_empty() { "none".to_owned() } else { planned.into_iter().collect::<Vec<_>>().join(", ") }
             )));
         }
-        // What is no longer planned need not be named any more: the list is bounded.
-        let before = monkey.spec.control.iter().flat_map(|control| &control.cancel).filter(|id| planned.contains(*id));
-        let wanted: BTreeSet<_> = before.chain(ids).collect();
+        let mut control = monkey.spec.control.clone().unwrap_or_default();
+        control.cancel.retain(|id| planned.contains(id) && !ids.contains(id));
+        control.postpone.retain(|known| planned.contains(&known.id));
+        want(&mut control);
         let patch = json!({
-            "metadata": {"resourceVersion": monkey.resource_version()}, "spec": {"control": {"cancel": wanted}},
+            "metadata": {"resourceVersion": monkey.resource_version()},
+            "spec": {"control": {"cancel": control.cancel, "postpone": control.postpone}},
         });
         attempt += 1;
         match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
-            Ok(changed) => break changed,
+            Ok(changed) => return Ok(changed),
             Err(kube::Error::Api(refused)) if refused.is_conflict() && attempt < ATTEMPTS => (),
             Err(error) => return Err(anyhow::Error::new(error).context(format!("failed to change {name}")).into()),
         }
-    };
-    let after = taken_up(api, &changed).await?;
-    let status = after.status.unwrap_or_default();
-    let struck: Vec<_> = ids
-        .iter()
-        .filter(|id| status.history.iter().any(|kill| format!("s{}", kill.strike) == **id))
-        .cloned()
-        .collect();
-    if !struck.is_empty() {
-        return Err(Failure::could_not_run(anyhow::anyhow!("too late: {} has struck", struck.join(", "))));
     }
-    output::say(&format!("{} will not strike", ids.join(", ")));
-    Ok(Exit::OK)
+}
+
+/// The monkey once its operator has seen the change, if none of the strikes came before.
+async fn in_time(api: &Api<ChaosMonkey>, changed: &ChaosMonkey, ids: &[String]) -> Result<ChaosMonkey, Failure> {
+    let after = taken_up(api, changed).await?;
+    let history = after.status.iter().flat_map(|status| &status.history);
+    let struck: Vec<_> =
+        history.map(|kill| format!("s{}", kill.strike)).filter(|struck| ids.contains(struck)).collect();
+    if struck.is_empty() {
+        return Ok(after);
+    }
+    Err(Failure::could_not_run(anyhow::anyhow!("too late: {} has struck", struck.join(", "))))
 }
 
 async fn suspend(api: &Api<ChaosMonkey>, name: &str, suspended: bool) -> Result<Exit, Failure> {

@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gameday_guard::{CheckStep, GameDayGuard};
 use super::gameday_status::GameDayStatus;
 use super::monkey::{Blackout, Mode};
 use super::run::RunOverrides;
@@ -29,6 +30,7 @@ use crate::units::Duration;
 #[x_kube(validation = Rule::new("self.steps.all(step, self.steps.exists_one(other, other.name == step.name))").message("two steps have one name"))]
 #[x_kube(validation = Rule::new("self.steps.all(step, !has(step.dependsOn) || step.dependsOn.all(name, self.steps.exists(other, other.name == name)))").message("a step depends on one that is not there"))]
 #[x_kube(validation = Rule::new("self.steps.exists(step, has(step.experiment))").message("no step is an experiment"))]
+#[x_kube(validation = Rule::new("!has(self.guards) || !self.guards.exists(guard, has(guard.errorBudget.shrinkBelow)) || self.steps.all(step, !has(step.experiment) || has(step.experiment.shrunk))").message("a guard shrinks experiments: say in each step's experiment what it is then, under shrunk"))]
 pub struct GameDaySpec {
     /// When it starts: a cron expression of five fields (`0 9 * * MON-FRI`), a nickname (`@daily`), or `Manual`.
     #[schemars(length(min = 1, max = 100))]
@@ -48,6 +50,10 @@ pub struct GameDaySpec {
     #[schemars(length(min = 1, max = 20))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub steps: Vec<GameDayStep>,
+    /// What must hold for anything to start; absent: nothing besides the rest of this spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub guards: Vec<GameDayGuard>,
     /// What becomes of a slot whose predecessor is not over.
     #[serde(default)]
     pub concurrency_policy: ConcurrencyPolicy,
@@ -65,10 +71,10 @@ pub struct GameDaySpec {
     pub control: Option<GameDayControl>,
 }
 
-/// One step: exactly one of experiment, wait, approval.
+/// One step: exactly one of experiment, wait, approval, check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("(has(self.experiment) ? 1 : 0) + (has(self.wait) ? 1 : 0) + (has(self.approval) ? 1 : 0) == 1").message("give exactly one of experiment, wait, approval"))]
+#[x_kube(validation = Rule::new("(has(self.experiment) ? 1 : 0) + (has(self.wait) ? 1 : 0) + (has(self.approval) ? 1 : 0) + (has(self.check) ? 1 : 0) == 1").message("give exactly one of experiment, wait, approval, check"))]
 #[x_kube(validation = Rule::new("!has(self.wait) || (duration(self.wait) >= duration('1s') && duration(self.wait) <= duration('24h'))").message("wait must be between 1s and 24h"))]
 #[x_kube(validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)").message("a step depends on itself"))]
 #[x_kube(validation = Rule::new("!has(self.dependsOn) || self.dependsOn.all(name, self.dependsOn.exists_one(other, other == name))").message("a step is named twice in dependsOn"))]
@@ -89,6 +95,9 @@ pub struct GameDayStep {
     /// Wait for somebody to approve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalStep>,
+    /// Wait until a value is within bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckStep>,
 }
 
 /// An Experiment of the same namespace, as it is when the step starts.
@@ -102,6 +111,9 @@ pub struct ExperimentStep {
     /// What the run does differently from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides: Option<RunOverrides>,
+    /// What it does differently instead while a guard shrinks experiments (`shrinkBelow`): fewer strikes, as a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<RunOverrides>,
     /// A run that is not over by then is aborted; absent: 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Duration>,

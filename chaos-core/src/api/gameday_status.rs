@@ -127,6 +127,9 @@ pub struct StepRecord {
     /// UID of its run, once that is there: another one of that name is not it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_uid: Option<String>,
+    /// What a guard makes of it: why it is shrunk, or waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<String>,
     /// What came out, as verdicts have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,

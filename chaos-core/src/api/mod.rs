@@ -6,10 +6,12 @@
 mod experiment;
 mod fault;
 mod gameday;
+mod gameday_guard;
 mod gameday_status;
 mod http;
 mod load;
 mod monkey;
+mod monkey_control;
 mod probe;
 mod run;
 mod run_status;
@@ -27,6 +29,7 @@ pub use gameday::{
     ApprovalStep, ConcurrencyPolicy, ExperimentStep, GameDay, GameDayControl, GameDaySpec, GameDayStep, HistoryLimits,
     OnFailure, StartOrder, StepApproval,
 };
+pub use gameday_guard::{CheckStep, ErrorBudgetGuard, GameDayGuard};
 pub use gameday_status::{
     EndingRecord, ExecutionRecord, ExecutionResult, GameDayStatus, RunReference, SlotSkip, StepPhase, StepRecord,
 };
@@ -36,9 +39,10 @@ pub use http::{
 pub use load::{LoadFlow, LoadTest, LoadTestSpec};
 pub use monkey::{
     Blackout, ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, ClockReading, EndRecord, GroupRecord, HeartbeatRef,
-    Hours, IntentRecord, KillRecord, Mode, MonkeyControl, MonkeyGuard, Outcome, PlannedStrike, RecoveringRecord,
-    Schedule, SkipRecord, VictimRef, Weekday,
+    Hours, IntentRecord, KillRecord, Mode, MonkeyGuard, Outcome, PlannedStrike, RecoveringRecord, Schedule, SkipRecord,
+    VictimRef, Weekday,
 };
+pub use monkey_control::{MonkeyControl, Postponement};
 pub use probe::{
     CommandProbe, Condition, ConditionStatus, Expect, GrpcProbe, InvariantsProbe, KubernetesProbe, Probe,
     PrometheusProbe, QueryRange, TcpProbe, When,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Limits, StandingFault};
+use super::monkey_control::MonkeyControl;
 use super::target::Target;
 use crate::units::Duration;
 
@@ -147,16 +148,6 @@ pub struct Blackout {
 #[serde(deny_unknown_fields)]
 pub struct MonkeyGuard {}
 
-/// What people want of the plan.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MonkeyControl {
-    /// Ids of upcoming strikes that must not happen.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
-    pub cancel: Vec<String>,
-}
-
 /// The Lease a run keeps alive, in the monkey's own namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -247,6 +238,9 @@ pub struct PlannedStrike {
     /// The reason for which it waits although it is due (run-owned monkeys: a strike is put off, not lost).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+    /// When it would have been, had nobody postponed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postponed_from: Option<MicroTime>,
 }
 
 /// What is remembered of a group.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::budget::{Allowed, Reading, allowed};
 use super::slots::{MOST_COUNTED, last_slot, next_slot, slots_between};
 use super::{GameDayMachine, GameDayView, Ledger, execution, names};
 use crate::api::SlotSkip;
@@ -26,15 +27,29 @@ enum Due {
     Skip(&'static str, String),
 }
 
-/// Starts what is due, or says why not. `true`: something waits for a hold to pass.
-pub(super) fn take_due(machine: &GameDayMachine, ledger: &mut Ledger, view: &GameDayView, now: Timestamp) -> bool {
+/// What a start depends on besides the game day and its ledger.
+struct Known<'a> {
+    view: &'a GameDayView,
+    budgets: Option<&'a Reading>,
+    now: Timestamp,
+}
+
+/// Starts what is due, or says why not. `true`: something waits for a hold to pass, or for what the budgets say.
+pub(super) fn take_due(
+    machine: &GameDayMachine,
+    ledger: &mut Ledger,
+    view: &GameDayView,
+    budgets: Option<&Reading>,
+    now: Timestamp,
+) -> bool {
     let Some(day) = &machine.day else {
         ledger.next_at = None;
         return false;
     };
     count_from(machine, day, ledger, now);
-    let slot_waits = take_slot(day, ledger, view, now);
-    let order_waits = take_order(day, ledger, view, now);
+    let known = Known { view, budgets, now };
+    let slot_waits = take_slot(day, ledger, &known);
+    let order_waits = take_order(day, ledger, &known);
     if day.cron.is_none() || ledger.next_at.is_some_and(|next| next <= now) && !slot_waits {
         ledger.next_at = None;
     }
@@ -66,7 +81,8 @@ fn count_from(machine: &GameDayMachine, day: &GameDay, ledger: &mut Ledger, now:
     ledger.suspended = day.suspend;
 }
 
-fn take_slot(day: &GameDay, ledger: &mut Ledger, view: &GameDayView, now: Timestamp) -> bool {
+fn take_slot(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
+    let now = known.now;
     let (Some(cron), Some(since)) = (&day.cron, ledger.since) else { return false };
     // Between what is dealt with and the next one there is none: no need to look.
     if ledger.next_at.is_some_and(|next| now < next) {
@@ -85,7 +101,7 @@ fn take_slot(day: &GameDay, ledger: &mut Ledger, view: &GameDayView, now: Timest
         ledger.since = Some(last);
     }
     let until = after(slot, day.starting_deadline.std());
-    match judge(day, ledger, view, slot, until, now) {
+    match judge(day, ledger, known, slot, until) {
         Due::Wait => {
             ledger.next_at = Some(slot);
             return true;
@@ -101,13 +117,14 @@ fn take_slot(day: &GameDay, ledger: &mut Ledger, view: &GameDayView, now: Timest
     false
 }
 
-fn take_order(day: &GameDay, ledger: &mut Ledger, view: &GameDayView, now: Timestamp) -> bool {
+fn take_order(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
+    let now = known.now;
     let Some(order) = day.start.as_ref().filter(|order| ledger.last_start.as_ref() != Some(*order)) else {
         ledger.start_seen_at = None;
         return false;
     };
     let seen = ledger.start_seen_at.map_or(now, |seen| seen.min(now));
-    match judge(day, ledger, view, seen, after(seen, day.starting_deadline.std()), now) {
+    match judge(day, ledger, known, seen, after(seen, day.starting_deadline.std())) {
         Due::Wait => {
             ledger.start_seen_at = Some(whole(seen));
             return true;
@@ -120,7 +137,8 @@ fn take_order(day: &GameDay, ledger: &mut Ledger, view: &GameDayView, now: Times
     false
 }
 
-fn judge(day: &GameDay, ledger: &Ledger, view: &GameDayView, due: Timestamp, until: Timestamp, now: Timestamp) -> Due {
+fn judge(day: &GameDay, ledger: &Ledger, known: &Known<'_>, due: Timestamp, until: Timestamp) -> Due {
+    let Known { view, budgets, now } = *known;
     if day.suspend {
         return Due::Skip("Suspended", "it is suspended".to_owned());
     }
@@ -132,7 +150,11 @@ fn judge(day: &GameDay, ledger: &Ledger, view: &GameDayView, due: Timestamp, unt
         Some(why) => return Due::Skip("Held", why.clone()),
         None => {}
     }
+    let allowed = allowed(day, budgets, now);
     if now > until {
+        if let Allowed::Unknown(why) = allowed {
+            return Due::Skip("BudgetUnknown", why);
+        }
         let message = format!("it could not be started within {}", day.starting_deadline);
         return Due::Skip("StartingDeadline", message);
     }
@@ -142,7 +164,11 @@ fn judge(day: &GameDay, ledger: &Ledger, view: &GameDayView, due: Timestamp, unt
             Due::Skip("StillRunning", format!("{} is not over", ledger.active[running - 1].id))
         }
         _ if running >= MOST_ACTIVE => Due::Skip("TooManyActive", format!("{running} executions are not over")),
-        _ => Due::Start,
+        _ => match allowed {
+            Allowed::Full | Allowed::Shrunk(_) => Due::Start,
+            Allowed::Nothing(why) => Due::Skip("BudgetSpent", why),
+            Allowed::Unknown(_) | Allowed::Ask => Due::Wait,
+        },
     }
 }
 

@@ -10,7 +10,7 @@ use super::due::{after, blackout};
 use super::names::run_name;
 use super::{NotCreated, RunFact, RunOutcome};
 use crate::api::{EndingRecord, ExecutionRecord, StepPhase, StepRecord};
-use crate::model::{GameDay, OnFailure, Step, StepKind};
+use crate::model::{Check, GameDay, OnFailure, Step, StepKind};
 
 /// A run that could not be created by then will not be.
 const START_WITHIN: Duration = Duration::from_secs(300);
@@ -18,6 +18,9 @@ const START_WITHIN: Duration = Duration::from_secs(300);
 const ABORT_WITHIN: Duration = Duration::from_secs(900);
 /// A run whose creation was not answered is believed not to exist only if it cannot be seen for so long.
 const UNSEEN_FOR: Duration = Duration::from_secs(30);
+/// What a check says while it does not hold.
+const CHECK_FAILED: &str = "CheckFailed";
+const CHECK_UNKNOWN: &str = "CheckUnknown";
 /// Longest text that is kept of a reason, in bytes of JSON.
 const LONGEST: usize = 300;
 
@@ -29,6 +32,7 @@ pub(super) fn new(day: &GameDay, id: String, slot: Option<Timestamp>, now: Times
         until: None,
         run: None,
         run_uid: None,
+        guard: None,
         outcome: None,
         reason: None,
         message: None,
@@ -92,7 +96,14 @@ fn under_way(
     let longest = match (step.phase, kind) {
         (StepPhase::Starting, _) => START_WITHIN,
         (StepPhase::Aborting, _) => ABORT_WITHIN,
-        (_, Some(StepKind::Experiment { within, .. } | StepKind::Approval { within, .. })) => within.std(),
+        (
+            _,
+            Some(
+                StepKind::Experiment { within, .. }
+                | StepKind::Approval { within, .. }
+                | StepKind::Check { within, .. },
+            ),
+        ) => within.std(),
         (_, Some(StepKind::Wait(span))) => span.std(),
         (_, None) => Duration::ZERO,
     };
@@ -104,7 +115,7 @@ fn under_way(
         (_, true, Some(ending)) => abort(step, &ending.reason, &ending.message, now),
         (_, false, Some(ending)) => over(step, StepPhase::NotRun, "aborted", &ending.reason, &ending.message),
         (StepPhase::Starting, ..) if is_late => {
-            let known = step.message.clone().unwrap_or_default();
+            let known = step.message.clone().or(step.guard.clone()).unwrap_or_default();
             abort(step, "NotCreated", &format!("the run could not be created: {known}"), now);
         }
         (_, true, None) if is_late => abort(step, "TimedOut", "the run was not over in time", now),
@@ -118,6 +129,7 @@ fn under_way(
                 let message = format!("nobody approved within {within}");
                 over(step, StepPhase::Failed, "aborted", "NotApproved", &message);
             }
+            Some(StepKind::Check { within, .. }) if is_late => unchecked(step, *within),
             Some(StepKind::Wait(_)) if is_late => over(step, StepPhase::Passed, "pass", "Waited", ""),
             _ => {}
         },
@@ -166,9 +178,41 @@ fn begin_some(execution: &mut ExecutionRecord, day: Option<&GameDay>, may_begin:
     changed
 }
 
+/// What a check found. That it does not hold yet is noted when it changes: a status is not written for every value.
+pub(super) fn checked(step: &mut StepRecord, check: &Check, answer: Result<Vec<f64>, String>) {
+    if step.phase != StepPhase::Running {
+        return;
+    }
+    let value = answer.and_then(|values| match values.as_slice() {
+        [value] if value.is_finite() => Ok(*value),
+        _ => Err(format!("{values:?} is no value")),
+    });
+    let (reason, message) = match value {
+        Ok(value) if check.holds(value) => {
+            return over(step, StepPhase::Passed, "pass", "Checked", &format!("{value} is {check}"));
+        }
+        Ok(value) => (CHECK_FAILED, format!("{value} is not {check}")),
+        Err(why) => (CHECK_UNKNOWN, why),
+    };
+    if step.reason.as_deref() != Some(reason) {
+        (step.reason, step.message) = (Some(reason.to_owned()), Some(short(&message)));
+    }
+}
+
+/// A check that did not come to hold in time. One without an answer at the end proves nothing.
+fn unchecked(step: &mut StepRecord, within: crate::units::Duration) {
+    let known = step.message.clone().unwrap_or_else(|| "there was no answer".to_owned());
+    let message = format!("not within {within}: {known}");
+    match step.reason.as_deref() {
+        Some(CHECK_FAILED) => over(step, StepPhase::Failed, "fail", CHECK_FAILED, &message),
+        _ => over(step, StepPhase::Failed, "inconclusive", CHECK_UNKNOWN, &message),
+    }
+}
+
 fn begin(record: &mut StepRecord, step: &Step, day: &GameDay, execution: &str, now: Timestamp) {
     let span = match &step.kind {
         StepKind::Wait(span) => span.std(),
+        StepKind::Check { within, .. } => within.std(),
         StepKind::Approval { prompt, within } => {
             record.message = Some(short(prompt));
             within.std()
@@ -264,7 +308,7 @@ fn finished(step: &mut StepRecord, outcome: &RunOutcome, is_aborting: bool) {
     }
 }
 
-fn abort(step: &mut StepRecord, reason: &str, message: &str, now: Timestamp) {
+pub(super) fn abort(step: &mut StepRecord, reason: &str, message: &str, now: Timestamp) {
     step.phase = StepPhase::Aborting;
     step.until = Some(micros(after(now, ABORT_WITHIN)));
     (step.reason, step.message) = (Some(reason.to_owned()), Some(short(message)));

@@ -3,7 +3,7 @@
 //! after a crash makes nothing.
 //!
 //! ```text
-//! slot due ─► skipped (missed, late, suspended, blackout, held, still running)
+//! slot due ─► skipped (missed, late, suspended, blackout, held, still running, budget spent)
 //!     └─────► execution: steps Pending ─► Starting ─► Running ─► Passed | Failed ──► history ─► runs deleted
 //!                              │                         └► Aborting ─► Failed
 //!                              └► NotRun
@@ -11,6 +11,7 @@
 //!
 //! No state waits without a deadline: whatever is under way has a `until`, and the machine looks again at least every ten minutes.
 
+mod budget;
 mod due;
 mod execution;
 mod names;
@@ -31,7 +32,7 @@ pub use status::{Facts, read_ledger, update_conditions, write_ledger};
 
 use crate::api::{ExecutionRecord, ExecutionResult, SlotSkip};
 use crate::machine::{Machine, Step};
-use crate::model::{GameDay, Mode, RunOverrides};
+use crate::model::{GameDay, MetricQuestion, Mode, RunOverrides};
 
 /// The machine of one GameDay.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +84,8 @@ pub struct GameDayView {
 pub enum GameDayAction {
     /// Read these runs. Answered by [`GameDayResponse::Seen`].
     Look(BTreeSet<String>),
+    /// Ask these of metrics sources. Answered by [`GameDayResponse::Answered`].
+    Ask(About, Vec<MetricQuestion>),
     /// Create a run, owned by the game day. Answered by [`GameDayResponse::Created`].
     Create(Box<RunOrder>),
     /// Ask a run to end, if it is there. Answered by [`GameDayResponse::Done`].
@@ -93,6 +96,20 @@ pub enum GameDayAction {
         run: String,
         /// Its UID, as far as it is known: another one is not deleted.
         uid: Option<String>,
+    },
+}
+
+/// What metrics are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// The error budgets of all guards.
+    Budgets,
+    /// One step that checks a value.
+    Check {
+        /// Id of its execution.
+        execution: String,
+        /// Its name.
+        step: String,
     },
 }
 
@@ -112,10 +129,12 @@ pub struct RunOrder {
 }
 
 /// What came of an action.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum GameDayResponse {
     /// Those of the runs that are there and belong to this game day, by name; or why they could not be read.
     Seen(Result<BTreeMap<String, RunFact>, String>),
+    /// One value for each question, in their order; or why one of them is not known.
+    Answered(Result<Vec<f64>, String>),
     /// The UID of the run: the one just created, or the one that was there and belongs to this game day.
     Created(Result<String, NotCreated>),
     /// Whether it is done.
@@ -157,6 +176,8 @@ pub struct GameDayState {
     /// What survives a crash.
     pub ledger: Ledger,
     waiting: Option<GameDayAction>,
+    /// What was last heard of the budgets that guard it.
+    budgets: Option<budget::Reading>,
     /// What was tried since it last waited: each thing once, so that it always comes to wait.
     tried: BTreeSet<String>,
 }
@@ -169,7 +190,7 @@ impl Machine for GameDayMachine {
     type Response = GameDayResponse;
 
     fn resume(&self, ledger: Ledger) -> GameDayState {
-        GameDayState { ledger, waiting: None, tried: BTreeSet::new() }
+        GameDayState { ledger, waiting: None, budgets: None, tried: BTreeSet::new() }
     }
 
     fn durable<'a>(&self, state: &'a GameDayState) -> &'a Ledger {

@@ -7,14 +7,17 @@ use jiff::Timestamp;
 
 use super::due::{after, take_due};
 use super::{
-    GameDayAction, GameDayMachine, GameDayResponse, GameDayState, GameDayView, Ledger, RunOrder, execution, outcome,
+    About, GameDayAction, GameDayMachine, GameDayResponse, GameDayState, GameDayView, Ledger, RunOrder, budget,
+    execution, outcome,
 };
 use crate::api::{StepPhase, StepRecord};
 use crate::machine::{Next, Step};
-use crate::model::{ConcurrencyPolicy, GameDay, StepKind};
+use crate::model::{Check, ConcurrencyPolicy, GameDay, StepKind};
 
 /// Runs are looked at so often, and what failed is tried again.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Values that are waited for are asked for so often.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// However far away the next instant is: clocks jump.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
@@ -30,16 +33,22 @@ pub(super) fn step(
     let mut state = state.clone();
     let day = machine.day.as_ref();
     match (state.waiting.take(), response) {
+        (Some(GameDayAction::Ask(About::Budgets, _)), Some(GameDayResponse::Answered(left))) => {
+            state.budgets = Some(budget::Reading { at: now, left });
+        }
         (Some(asked), Some(response)) => take_in(&mut state.ledger, day, &asked, response, now),
         // It has waited, or was just resumed.
         _ => state.tried.clear(),
     }
-    let is_held = take_due(machine, &mut state.ledger, view, now);
+    let is_held = take_due(machine, &mut state.ledger, view, state.budgets.as_ref(), now);
     let side_by_side = day.is_some_and(|day| day.concurrency == ConcurrencyPolicy::Allow);
     loop {
         for (index, execution) in state.ledger.active.iter_mut().enumerate() {
             // Otherwise the older ones are to be over before: never two beside each other.
             execution::advance(execution, day, side_by_side || index == 0, now);
+        }
+        if let Some(day) = day {
+            budget::guard(&mut state.ledger.active, day, state.budgets.as_ref(), now);
         }
         let before = state.ledger.active.len();
         outcome::conclude(&mut state.ledger, now);
@@ -48,11 +57,12 @@ pub(super) fn step(
             break;
         }
     }
-    let action = next_action(&mut state, day, now);
+    let asks = budget::ask(&mut state, day, is_held && view.hold.is_none(), now);
+    let action = asks.or_else(|| next_action(&mut state, day, now));
     state.waiting.clone_from(&action);
     let next = match action {
         Some(action) => Next::Act(action),
-        None => Next::Wait(Some(wake_at(&state.ledger, is_held, now))),
+        None => Next::Wait(Some(wake_at(&state.ledger, day, is_held, now))),
     };
     Step { state, next }
 }
@@ -77,6 +87,13 @@ fn take_in(
         (GameDayAction::Create(order), GameDayResponse::Created(result)) => {
             steps(ledger, &order.name, &mut |step| execution::created(step, result.clone(), day, now));
         }
+        (GameDayAction::Ask(About::Check { execution, step }, _), GameDayResponse::Answered(answer)) => {
+            let of = ledger.active.iter_mut().find(|known| known.id == *execution);
+            let record = of.and_then(|of| of.steps.iter_mut().find(|known| known.name == *step));
+            if let (Some(record), Some(check)) = (record, check_of(day, step)) {
+                execution::checked(record, check, answer);
+            }
+        }
         (GameDayAction::Delete { run, .. }, GameDayResponse::Done(Ok(()))) => outcome::forget(ledger, run),
         // What could not be read or done is tried again after a pause.
         _ => {}
@@ -85,14 +102,25 @@ fn take_in(
 
 /// The next thing to do that was not tried since the machine last waited.
 fn next_action(state: &mut GameDayState, day: Option<&GameDay>, now: Timestamp) -> Option<GameDayAction> {
-    let GameDayState { ledger, tried, .. } = state;
+    let GameDayState { ledger, tried, budgets, .. } = state;
     let mut looked_at = BTreeSet::new();
     for execution in &ledger.active {
         for step in &execution.steps {
-            let Some(run) = &step.run else { continue };
+            let Some(run) = &step.run else {
+                if step.phase == StepPhase::Running
+                    && let Some(check) = check_of(day, &step.name)
+                    && tried.insert(format!("check {} {}", execution.id, step.name))
+                {
+                    let about = About::Check { execution: execution.id.clone(), step: step.name.clone() };
+                    return Some(GameDayAction::Ask(about, vec![check.question.clone()]));
+                }
+                continue;
+            };
             match step.phase {
                 StepPhase::Starting => {
-                    if let Some(order) = order(day, &execution.id, step, run)
+                    let is_shrunk = day.and_then(|day| budget::run_is_shrunk(day, budgets.as_ref(), now));
+                    if let Some(is_shrunk) = is_shrunk
+                        && let Some(order) = order(day, &execution.id, step, run, is_shrunk)
                         && tried.insert(format!("create {run}"))
                     {
                         return Some(GameDayAction::Create(Box::new(order)));
@@ -120,28 +148,38 @@ fn next_action(state: &mut GameDayState, day: Option<&GameDay>, now: Timestamp) 
     is_new.then_some(GameDayAction::Delete { run: surplus.name, uid: Some(surplus.uid) })
 }
 
-fn order(day: Option<&GameDay>, id: &str, record: &StepRecord, run: &str) -> Option<RunOrder> {
+/// What a step of that name checks, if it does.
+fn check_of<'a>(day: Option<&'a GameDay>, step: &str) -> Option<&'a Check> {
+    match &day?.steps.iter().find(|known| known.name == step)?.kind {
+        StepKind::Check { check, .. } => Some(check),
+        StepKind::Experiment { .. } | StepKind::Wait(_) | StepKind::Approval { .. } => None,
+    }
+}
+
+fn order(day: Option<&GameDay>, id: &str, record: &StepRecord, run: &str, is_shrunk: bool) -> Option<RunOrder> {
     let day = day?;
     let step = day.steps.iter().find(|step| step.name == record.name)?;
-    let StepKind::Experiment { experiment, overrides, .. } = &step.kind else { return None };
+    let StepKind::Experiment { experiment, overrides, shrunk, .. } = &step.kind else { return None };
     Some(RunOrder {
         name: run.to_owned(),
         experiment: experiment.clone(),
-        overrides: overrides.clone(),
+        overrides: if is_shrunk { shrunk.clone() } else { overrides.clone() },
         mode: day.mode,
         execution: id.to_owned(),
     })
 }
 
 /// When to step again at the latest: always some time.
-fn wake_at(ledger: &Ledger, is_held: bool, now: Timestamp) -> Timestamp {
+fn wake_at(ledger: &Ledger, day: Option<&GameDay>, is_held: bool, now: Timestamp) -> Timestamp {
     let steps = || ledger.active.iter().flat_map(|execution| &execution.steps);
     let has_runs = steps().any(|step| step.run.is_some() && !execution::is_over(step));
     let soon = (has_runs || is_held).then(|| after(now, LOOK_EVERY));
+    let mut running = steps().filter(|step| step.phase == StepPhase::Running);
+    let check = running.any(|step| check_of(day, &step.name).is_some()).then(|| after(now, CHECK_EVERY));
     let slot = ledger.next_at.filter(|next| *next > now);
     let ends = steps().filter(|step| !execution::is_over(step)).filter_map(|step| step.until.as_ref());
     // What is due now was decided above; a run that does not end although it is late is looked at soon.
     let ends = ends.map(|until| until.0).filter(|until| *until > now);
     let longest = after(now, LONGEST_WAIT);
-    ends.chain(slot).chain(soon).min().map_or(longest, |at| at.min(longest))
+    ends.chain(slot).chain(soon).chain(check).min().map_or(longest, |at| at.min(longest))
 }

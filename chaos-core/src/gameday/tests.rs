@@ -1,5 +1,6 @@
 //! Game days in a simulated cluster, with crashes at every point, and every rule of their calendar.
 
+mod budget;
 mod calendar;
 mod simulation;
 mod size;

@@ -1,6 +1,6 @@
 //! What the strike machine sees, asks for, and is told: the whole contract with whoever drives it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct KillerView {
     pub hold: Option<String>,
     /// Ids of strikes that must not happen.
     pub cancel: BTreeSet<String>,
+    /// Ids of strikes that must not happen before an instant.
+    pub postpone: BTreeMap<String, Timestamp>,
     /// When the newest heartbeat was first seen, by the clock of this machine.
     pub beat: Option<Timestamp>,
     /// Finish the strike in hand, start no other, and be done.

@@ -36,6 +36,7 @@ impl Cursor<'_> {
         };
         for stream in streams {
             while self.planned(&stream).count() < ahead {
+                // What people put off for a year must not keep the group quiet for as long.
                 let last = self.planned(&stream).map(|strike| strike.at.0).max();
                 if !self.plan_one(&stream, last.unwrap_or(self.now)) {
                     break;
@@ -57,6 +58,28 @@ impl Cursor<'_> {
         for strike in cancelled {
             self.skip(&strike, SkipReason::Cancelled, format!("{} was cancelled", strike.id));
         }
+    }
+
+    /// Moves what people postponed to the instant that they named, or to the first one after it that the schedule allows. What
+    /// is under way already is not moved; it is not killed either (`changed_meanwhile`).
+    pub(super) fn postpone(&mut self) {
+        let late = |strike: &PlannedStrike| self.view.postpone.get(&strike.id).filter(|until| strike.at.0 < **until);
+        let moved: Vec<_> = self.pending().filter_map(|strike| Some((strike.clone(), *late(strike)?))).collect();
+        for (strike, until) in moved {
+            let at = calendar::advance(&self.spec.schedule, until, Duration::ZERO);
+            let Some(at) = at.filter(|at| self.spec.until().is_none_or(|end| *at < end)) else {
+                let message = format!("{} was postponed to {until}, after which there is no time for it", strike.id);
+                self.skip(&strike, SkipReason::Cancelled, message);
+                continue;
+            };
+            self.state.retry.remove(&strike.strike);
+            let planned = self.state.ledger.upcoming.iter_mut().filter(|planned| planned.strike == strike.strike);
+            planned.for_each(|planned| {
+                planned.postponed_from.get_or_insert(strike.at.clone());
+                planned.at = micro(at);
+            });
+        }
+        self.state.ledger.upcoming.sort_by_key(|planned| (planned.at.0, planned.strike));
     }
 
     /// Skips what was due while nobody was there (standing killers only).
@@ -104,8 +127,10 @@ impl Cursor<'_> {
         self.state.retry.get(&strike.strike).copied().unwrap_or(strike.at.0)
     }
 
+    /// The plan of a stream as it was drawn: without what people put off, except in a run, whose strikes come one at a time.
     fn planned<'s>(&'s self, stream: &'s str) -> impl Iterator<Item = &'s PlannedStrike> {
-        self.state.ledger.upcoming.iter().filter(move |strike| strike.group == stream)
+        let counts = |strike: &PlannedStrike| strike.postponed_from.is_none() || self.spec.puts_off();
+        self.state.ledger.upcoming.iter().filter(move |strike| strike.group == stream && counts(strike))
     }
 
     /// The streams that strikes are planned for now.
@@ -138,6 +163,7 @@ impl Cursor<'_> {
             at: micro(at),
             group: stream.to_owned(),
             waiting_for: None,
+            postponed_from: None,
         });
         self.state.ledger.upcoming.sort_by_key(|planned| (planned.at.0, planned.strike));
         true

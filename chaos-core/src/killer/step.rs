@@ -84,6 +84,7 @@ impl Cursor<'_> {
             self.state.ledger.upcoming.clear();
         } else {
             self.cancel();
+            self.postpone();
             self.skip_missed();
             self.plan_if_allowed();
         }

@@ -245,6 +245,8 @@ impl Cursor<'_> {
         let age = elapsed(decision.at, self.now);
         if self.view.cancel.contains(id) {
             Some((SkipReason::Cancelled, format!("{id} was cancelled")))
+        } else if let Some(until) = self.view.postpone.get(id).filter(|until| self.now < **until) {
+            Some((SkipReason::Cancelled, format!("{id} was postponed to {until} when it was under way already")))
         } else if age >= SEND_WITHIN {
             let message = format!("its budget was written {} ms after it was decided", age.as_millis());
             Some((SkipReason::Limit(RefusalReason::StaleView), message))

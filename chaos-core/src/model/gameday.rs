@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::{Blackout, ConcurrencyPolicy, HistoryLimits, Mode, OnFailure, RunOverrides};
-use crate::units::Duration;
+use crate::units::{Duration, Percent};
 
 /// Experiments on a calendar.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +33,8 @@ pub struct GameDay {
     pub mode: Mode,
     /// What is done: names are unique, and dependencies form no circle.
     pub steps: Vec<Step>,
+    /// What must hold for anything to start.
+    pub guards: Vec<BudgetGuard>,
     /// What becomes of a slot whose predecessor is not over.
     pub concurrency: ConcurrencyPolicy,
     /// What follows from a step that did not pass.
@@ -51,6 +53,59 @@ pub struct GameDay {
     pub plan: String,
     /// Schedule and zone as they are written: slots are counted anew when they change.
     pub calendar: String,
+}
+
+/// A question to a named source of the operator's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricQuestion {
+    /// Name of the source.
+    pub source: String,
+    /// PromQL that gives one value.
+    pub query: String,
+    /// Selectors of what the query reads now.
+    pub reads: Vec<String>,
+    /// A source that takes longer did not answer.
+    pub timeout: Duration,
+}
+
+/// So much of an error budget must be left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetGuard {
+    /// What gives the share that is left.
+    pub question: MetricQuestion,
+    /// With less than this left nothing starts.
+    pub keep: Percent,
+    /// With less than this left experiments are shrunk; above `keep`.
+    pub shrink_below: Option<Percent>,
+}
+
+/// A value that must be within bounds, of which there is one at least.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// What gives the value.
+    pub question: MetricQuestion,
+    /// Not below.
+    pub min: Option<f64>,
+    /// Not above.
+    pub max: Option<f64>,
+}
+
+impl Check {
+    /// Whether a value is within bounds.
+    pub fn holds(&self, value: f64) -> bool {
+        self.min.is_none_or(|min| value >= min) && self.max.is_none_or(|max| value <= max)
+    }
+}
+
+impl std::fmt::Display for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.min, self.max) {
+            (Some(min), Some(max)) => write!(f, "between {min} and {max}"),
+            (Some(min), None) => write!(f, "at least {min}"),
+            (None, Some(max)) => write!(f, "at most {max}"),
+            (None, None) => f.write_str("anything"),
+        }
+    }
 }
 
 /// One step.
@@ -73,11 +128,20 @@ pub enum StepKind {
         experiment: String,
         /// What the run does differently from it.
         overrides: Option<RunOverrides>,
+        /// What it does differently instead while a guard shrinks experiments; there is one where a guard can.
+        shrunk: Option<RunOverrides>,
         /// A run that is not over by then is aborted.
         within: Duration,
     },
     /// Lets time pass.
     Wait(Duration),
+    /// Waits until a value is within bounds.
+    Check {
+        /// Which.
+        check: Check,
+        /// How long it may take.
+        within: Duration,
+    },
     /// Waits for somebody to approve.
     Approval {
         /// What is to be looked at.

@@ -21,7 +21,7 @@ pub use experiment::{
     AlertGuard, BurnRate, ClaimSpec, DeclaredOutage, Every, Evidence, Experiment, Fault, Guard, MonkeyPlan, PodKill,
     Slo,
 };
-pub use gameday::{Cron, CronError, GameDay, Step, StepKind};
+pub use gameday::{BudgetGuard, Check, Cron, CronError, GameDay, MetricQuestion, Step, StepKind};
 pub use http::{BodyCheck, Endpoint, Extract, HeaderCheck, HttpLoad, HttpProbe, HttpStep, Source, Success};
 pub use load::{Flow, LoadTest};
 pub use monkey::{Blackout, DayOfWeek, Heartbeat, Kill, Minute, Monkey, Schedule, Tenure, Window};

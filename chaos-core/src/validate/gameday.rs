@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::{DateTime, date};
 use jiff::tz::TimeZone;
 
+use super::gameday_guard::{check, guards};
 use super::monkey::{blackout, time_zone};
 use super::path::Path;
 use super::problem::Problems;
@@ -41,6 +42,7 @@ pub(super) fn gameday(raw: &api::GameDaySpec, meta: &Meta, problems: &mut Proble
     let blackout = blackouts.filter_map(|(i, raw)| blackout(raw, &at.field("blackout").index(i), problems)).collect();
     within(raw.starting_deadline, DAY, &at.field("startingDeadline"), problems);
     let steps = steps(&raw.steps, &at.field("steps"), problems);
+    let guards = guards(raw, &at, problems);
     let is_ours = |uid: &str| !meta.uid.is_empty() && uid == meta.uid;
     let control = raw.control.clone().unwrap_or_default();
     let approved = control.approve.into_iter().filter(|approval| is_ours(&approval.game_day_uid));
@@ -54,6 +56,7 @@ pub(super) fn gameday(raw: &api::GameDaySpec, meta: &Meta, problems: &mut Proble
         starting_deadline: raw.starting_deadline,
         mode: raw.mode,
         steps: steps?,
+        guards: guards?,
         concurrency: raw.concurrency_policy,
         on_failure: raw.on_failure,
         history: raw.history,
@@ -151,29 +154,38 @@ fn dependencies(step: &api::GameDayStep, known: &BTreeMap<&str, usize>, at: &Pat
 }
 
 fn step(raw: &api::GameDayStep, at: &Path, problems: &mut Problems) -> Option<Step> {
-    let kind = match (&raw.experiment, raw.wait, &raw.approval) {
-        (Some(experiment), None, None) => {
+    let kind = match (&raw.experiment, raw.wait, &raw.approval, &raw.check) {
+        (Some(experiment), None, None, None) => {
             let at = at.field("experiment");
             name(&experiment.name, names::dns_label, &at.field("name"), problems);
             let bound = experiment.within.unwrap_or(RUN_WITHIN);
             within(bound, WEEK, &at.field("within"), problems);
-            strikes(experiment, &at, problems);
+            strikes(experiment.overrides.as_ref(), &at.field("overrides"), problems);
+            strikes(experiment.shrunk.as_ref(), &at.field("shrunk"), problems);
             StepKind::Experiment {
                 experiment: experiment.name.clone(),
                 overrides: experiment.overrides.clone(),
+                shrunk: experiment.shrunk.clone(),
                 within: bound,
             }
         }
-        (None, Some(wait), None) => {
+        (None, Some(wait), None, None) => {
             within(wait, DAY, &at.field("wait"), problems);
             StepKind::Wait(wait)
         }
-        (None, None, Some(approval)) => {
+        (None, None, Some(approval), None) => {
             within(approval.within, WEEK, &at.fields("approval.within"), problems);
             StepKind::Approval { prompt: approval.prompt.clone(), within: approval.within }
         }
+        (None, None, None, Some(raw)) => {
+            let at = at.field("check");
+            within(raw.within, DAY, &at.field("within"), problems);
+            StepKind::Check { check: check(raw, &at, problems)?, within: raw.within }
+        }
         _ => {
-            problems.add_at_key(at, "give exactly one of experiment, wait, approval").hint("make several steps of it");
+            problems
+                .add_at_key(at, "give exactly one of experiment, wait, approval, check")
+                .hint("make several steps of it");
             return None;
         }
     };
@@ -181,11 +193,11 @@ fn step(raw: &api::GameDayStep, at: &Path, problems: &mut Problems) -> Option<St
 }
 
 /// What can be said of overrides without the experiment that they change.
-fn strikes(step: &api::ExperimentStep, at: &Path, problems: &mut Problems) {
-    let strikes = step.overrides.as_ref().and_then(|overrides| overrides.strikes);
+fn strikes(overrides: Option<&api::RunOverrides>, at: &Path, problems: &mut Problems) {
+    let strikes = overrides.and_then(|overrides| overrides.strikes);
     if let Some(strikes) = strikes.filter(|strikes| strikes.min > strikes.target) {
         let message = format!("min is {}, above the target of {}", strikes.min, strikes.target);
-        problems.add(&at.fields("overrides.strikes.min"), message);
+        problems.add(&at.fields("strikes.min"), message);
     }
 }
 

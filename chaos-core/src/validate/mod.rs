@@ -8,6 +8,7 @@ mod experiment;
 mod fault;
 mod feasibility;
 mod gameday;
+mod gameday_guard;
 mod http;
 mod in_cluster;
 mod load;

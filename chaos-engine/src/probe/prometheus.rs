@@ -8,7 +8,7 @@ mod server;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use chaos_core::model::{PrometheusProbe, QueryRange};
+use chaos_core::model::{MetricQuestion, PrometheusProbe, QueryRange};
 use chaos_core::units;
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -22,6 +22,8 @@ use super::look::NoAnswer;
 
 /// An answer for a time further from this machine's clock, in seconds, is an old one (of a cache), or a clock is wrong.
 const OLDEST: f64 = 60.0;
+/// What game days ask for is often recorded by a rule: nothing that it rests on may be older than this.
+const OLDEST_RECORDED: Duration = Duration::from_secs(300);
 /// Series that a message names.
 const NAMED_SERIES: usize = 3;
 /// Points are where they were asked for, within so many seconds.
@@ -55,8 +57,14 @@ impl PrometheusLook {
         })
     }
 
+    /// A question of a validated game day.
+    pub(crate) fn of_question(url: &str, question: &MetricQuestion) -> Result<Self, NoAnswer> {
+        let look = Self::new(url, &question.query, question.timeout.std())?;
+        Ok(Self { reads: question.reads.clone(), max_age: Some(OLDEST_RECORDED), ..look })
+    }
+
     /// The one value; with a range the values of its points, as a list.
-    pub(super) async fn value(&self) -> Result<Value, NoAnswer> {
+    pub(crate) async fn value(&self) -> Result<Value, NoAnswer> {
         within(self.server.timeout(), async {
             let value = match self.range {
                 None => one_value(&self.server.instant(&self.query).await?, Timestamp::now())?,

@@ -1,5 +1,7 @@
 //! Game days: steps in their order, approvals by patches, a crash of the operator in between, and what a slot may not do.
 
+use std::sync::{Arc, Mutex};
+
 use chaos_core::api::{ExecutionRecord, ExperimentRun, GameDay, StepPhase};
 
 use super::*;
@@ -273,4 +275,86 @@ async fn what_follows_from_a_step_that_did_not_pass_is_up_to_the_policy() {
         assert_eq!(fixture.day_runs().list(&ListParams::default()).await.unwrap().items.len(), runs);
         operator.end().await;
     }
+}
+
+/// A Prometheus that says what is left of a budget, and how often it was asked. `None`: it has no answer.
+struct Budget {
+    left: Arc<Mutex<Option<f64>>>,
+    url: String,
+}
+
+impl Budget {
+    async fn serve() -> Self {
+        let left: Arc<Mutex<Option<f64>>> = Arc::default();
+        let shared = left.clone();
+        let answer = move || {
+            let left = *shared.lock().unwrap();
+            async move {
+                let now = jiff::Timestamp::now().as_second();
+                let result = left.map(|left| json!([{"metric": {}, "value": [now, left.to_string()]}]));
+                let data = json!({"resultType": "vector", "result": result.unwrap_or(json!([]))});
+                axum::Json(json!({"status": "success", "data": data}))
+            }
+        };
+        let app = axum::Router::new().route("/api/v1/query", axum::routing::get(answer.clone()).post(answer));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { left, url }
+    }
+
+    fn set(&self, left: Option<f64>) {
+        *self.left.lock().unwrap() = left;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_budget_skips_shrinks_and_holds_a_game_day() {
+    let fixture = Fixture::start().await;
+    let budget = Budget::serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yaml");
+    let given = format!("{{url: \"{}\", namespaces: [{NS}]}}", budget.url);
+    let other = format!("{{url: \"{}\", namespaces: [elsewhere]}}", budget.url);
+    std::fs::write(&config, format!("prometheus: {{platform: {given}, theirs: {other}}}\n")).unwrap();
+    let operator = fixture.operator_with("a", &config);
+    let day = fixture
+        .day(|spec| {
+            spec["guards"] = json!([{"errorBudget":
+                {"source": "platform", "query": "vector(1)", "keep": "25%", "shrinkBelow": "50%"}}]);
+            spec["steps"] = json!([{"name": "first",
+                "experiment": {"name": "e1", "shrunk": {"strikes": {"target": 2, "min": 2}}}}]);
+        })
+        .await;
+
+    budget.set(Some(0.1));
+    fixture.start_day(&day, "spent").await;
+    fixture.until_day("a skip", |day| skips(day, "BudgetSpent") == 1).await;
+
+    budget.set(None);
+    fixture.start_day(&day, "unknown").await;
+    let generation = fixture.days().get("d").await.unwrap().metadata.generation;
+    let waits = |day: &GameDay| {
+        day.status.as_ref().is_some_and(|of| of.observed_generation == generation && of.start_seen_at.is_some())
+    };
+    fixture.until_day("an order that waits", waits).await;
+    assert!(fixture.day_runs().list(&ListParams::default()).await.unwrap().items.is_empty(), "no answer, no run");
+
+    budget.set(Some(0.4));
+    let over = fixture.until_day("an end", |day| !outcomes(day).is_empty()).await;
+    assert_eq!(outcomes(&over), [("planned".to_owned(), "Passed".to_owned())]);
+    let runs = fixture.day_runs().list(&ListParams::default()).await.unwrap().items;
+    let strikes = runs[0].spec.overrides.as_ref().and_then(|overrides| overrides.strikes).unwrap();
+    assert_eq!((runs.len(), strikes.target, strikes.min), (1, 2, 2), "it is shrunk");
+    let step = over.status.as_ref().unwrap().last.as_ref().unwrap().steps[0].clone();
+    assert!(step.guard.unwrap().starts_with("40.0 % of the error budget is left, by source platform"));
+
+    let theirs = Patch::Merge(json!({"spec": {"startingDeadline": "1s", "guards": [{"errorBudget":
+        {"source": "theirs", "query": "vector(1)", "keep": "25%", "shrinkBelow": "50%"}}]}}));
+    fixture.days().patch("d", &PatchParams::default(), &theirs).await.unwrap();
+    fixture.start_day(&day, "theirs").await;
+    let day = fixture.until_day("a skip", |day| skips(day, "BudgetUnknown") == 1).await;
+    let told = &day.status.as_ref().unwrap().skipped.last().unwrap().message;
+    assert!(told.contains("not given to this namespace"), "{told}");
+    operator.end().await;
 }

@@ -106,10 +106,20 @@ impl Fixture {
         self.operator_at(name, "127.0.0.1:0")
     }
 
+    /// The same, with a configuration file.
+    fn operator_with(&self, name: &str, config: &std::path::Path) -> Operator {
+        let config = config.to_str().expect("a path of this test");
+        self.operator_of(&["test", "--listen", "127.0.0.1:0", "--pod-name", name, "--config", config])
+    }
+
     /// The same, with health and metrics at that address.
     fn operator_at(&self, name: &str, address: &str) -> Operator {
+        self.operator_of(&["test", "--listen", address, "--pod-name", name])
+    }
+
+    fn operator_of(&self, args: &[&str]) -> Operator {
         let client = self.server.client(Identity::service_account("chaos-system", "chaos-operator"));
-        let args = Cli::parse_from(["test", "--listen", address, "--pod-name", name]).operator;
+        let args = Cli::parse_from(args).operator;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {

@@ -75,6 +75,10 @@ pub(super) struct World {
     /// Every creation that made something, in order.
     pub created: Vec<String>,
     pub deleted: Vec<String>,
+    /// Those of them that were shrunk.
+    pub shrunk: Vec<String>,
+    /// What metrics say.
+    pub left: fn(Timestamp) -> Result<Vec<f64>, String>,
     pub view: GameDayView,
     pub lasts: i64,
     pub outcome: fn(&str) -> &'static str,
@@ -102,6 +106,8 @@ impl World {
             runs: BTreeMap::new(),
             created: Vec::new(),
             deleted: Vec::new(),
+            shrunk: Vec::new(),
+            left: |_| panic!("nobody has to be asked"),
             view: GameDayView::default(),
             lasts: 60,
             outcome: |_| "pass",
@@ -150,6 +156,7 @@ impl World {
                 });
                 GameDayResponse::Seen(Ok(seen.collect()))
             }
+            GameDayAction::Ask(..) => GameDayResponse::Answered((self.left)(self.now)),
             GameDayAction::Create(order) => GameDayResponse::Created(self.create(order)),
             GameDayAction::Abort(run) => {
                 let answer = self.write();
@@ -192,6 +199,9 @@ impl World {
             self.runs.insert(order.name.clone(), Run { uid, began: self.now, ends, outcome });
             self.execution_of.insert(order.name.clone(), order.execution.clone());
             self.created.push(order.name.clone());
+            if order.overrides.is_some() {
+                self.shrunk.push(order.name.clone());
+            }
         }
         match answer {
             Answer::Lost => Err(NotCreated::Unclear("lost".into())),

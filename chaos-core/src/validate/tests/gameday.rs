@@ -24,13 +24,15 @@ fn mistakes_of_game_days_are_told_with_line_and_hint() {
         (
             "wait: 5m",
             "wait: 5m\n      approval: {prompt: x, within: 1h}",
-            &["exactly one of experiment, wait, approval"],
+            &["exactly one of experiment, wait, approval, check"],
         ),
-        ("wait: 5m", "check: {probe: x}", &["there is no field \"check\""]),
+        ("wait: 5m", "check: {source: p, query: up, within: 5m}", &["nothing is asked of the value"]),
+        ("wait: 5m", "check: {source: p, query: up, min: 2, max: 1, within: 5m}", &["2 is above the max of 1"]),
+        ("wait: 5m", "check: {source: p, query: up(, min: 1, within: 5m}", &["this is no PromQL"]),
         ("wait: 5m", "wait: 48h", &["48h is not between 1s and 24h"]),
         ("within: 1h", "within: 200h", &["is not between 1s and 168h"]),
         ("concurrencyPolicy: Forbid", "concurrencyPolicy: forbid", &["did you mean Forbid?"]),
-        ("onFailure: Stop", "guards: []", &["there is no field \"guards\""]),
+        ("onFailure: Stop", "gards: []", &["there is no field \"gards\" here (did you mean guards?)"]),
     ] {
         assert!(GOOD.contains(from), "the base has no {from:?}");
         let found = problems(&GOOD.replacen(from, to, 1));
@@ -55,4 +57,32 @@ fn too_many_steps_and_a_day_without_an_experiment_are_refused() {
         (1..20).map(|i| format!("    - {{name: s{i}, dependsOn: [s{}], experiment: {{name: e}}}}\n", i - 1)).collect();
     let whole = format!("{head}  steps:\n    - {{name: s0, experiment: {{name: e}}}}\n{chain}");
     assert_eq!(problems(&whole), Vec::<String>::new());
+}
+
+#[test]
+fn mistakes_of_guards_are_told() {
+    let guarded = GOOD
+        .replace(
+            "  onFailure: Stop\n",
+            "  onFailure: Stop\n  guards:\n    - errorBudget: {source: platform, query: \"slo:left\", keep: 25%, \
+             shrinkBelow: 50%}\n",
+        )
+        .replace("pods-die}", "pods-die, shrunk: {strikes: {target: 30, min: 29}}}")
+        .replace("eta-dies}", "eta-dies, shrunk: {strikes: {target: 30, min: 29}}}");
+    assert_eq!(problems(&guarded), Vec::<String>::new());
+    for (from, to, expected) in [
+        ("shrinkBelow: 50%", "shrinkBelow: 25%", "25% is not above keep (25%)"),
+        ("keep: 25%", "keep: 0.25", "write 25%"),
+        ("query: \"slo:left\"", "query: \"slo left\"", "this is no PromQL"),
+        ("query: \"slo:left\"", "query: \"slo[5m]\"", "needs one value"),
+        ("source: platform, ", "url: \"http://10.0.0.1\", ", "there is no field \"url\""),
+        ("source: platform", "source: Plat form", "source"),
+        (", shrinkBelow: 50%", "", "no guard shrinks experiments"),
+        ("eta-dies, shrunk: {strikes: {target: 30, min: 29}}", "eta-dies", "it is not said what this one is then"),
+        ("target: 30, min: 29", "target: 28, min: 29", "min is 29, above the target of 28"),
+    ] {
+        assert!(guarded.contains(from), "the base has no {from:?}");
+        let found = problems(&guarded.replacen(from, to, 1));
+        assert!(found.iter().any(|found| found.contains(expected)), "{from:?} -> {to:?}: {found:#?}");
+    }
 }
