@@ -88,7 +88,8 @@ fn main() -> ExitCode {
         "The strike machine that the operator runs, under a simulated clock: a standing monkey on {WORKLOADS} workloads of \
          {REPLICAS} pods, each with its own stream of kills. Active time is what the schedule allows. A gap is the active \
          time between two kills of one workload; of each workload the first {GAPS} are counted, so that the end of the \
-         year selects none.\n\nRegenerate: `cargo run --release -p chaos-core --example year > docs/schedules.md`."
+         year selects none. All three have one seed: the gaps are the same draws, laid into different \
+         hours.\n\nRegenerate: `cargo run --release -p chaos-core --example year > docs/schedules.md`."
     );
     let wrong: usize = YEARS.iter().map(tell).sum();
     println!("\nStatements that do not hold: {wrong}.");
