@@ -76,7 +76,8 @@ pub fn group_order<'g>(seed: i64, strike: u64, groups: impl IntoIterator<Item = 
         return names;
     };
     let round = strike / names.len() as u64;
-    names.sort_by_key(|name| hash(&[b"group", &seed.to_le_bytes(), &round.to_le_bytes(), name.as_bytes()]));
+    let lot = lot(b"group", seed, round);
+    names.sort_by_key(|name| mixed(absorbed(lot, name.as_bytes())));
     // `turn` is below the number of groups, which is a usize.
     names.rotate_left(usize::try_from(turn).unwrap_or_default());
     names
@@ -92,21 +93,33 @@ pub fn choose<'a>(seed: i64, strike: u64, count: usize, pods: &[&'a PodFacts]) -
 /// All pods, the one to be hit first first: whoever is refused one victim takes the next.
 pub fn ranking<'a>(seed: i64, strike: u64, pods: &[&'a PodFacts]) -> Vec<&'a PodFacts> {
     let mut ranked = pods.to_vec();
-    ranked.sort_by_cached_key(|pod: &&'a PodFacts| (rank(seed, strike, &pod.uid), pod.uid.as_str()));
+    let lot = lot(b"pod", seed, strike);
+    ranked.sort_by_cached_key(|pod: &&'a PodFacts| (mixed(absorbed(lot, pod.uid.as_bytes())), pod.uid.as_str()));
     ranked.dedup_by(|a, b| a.uid == b.uid);
     ranked
 }
 
 /// The rank of a pod in a strike; the lowest is hit first.
 pub fn rank(seed: i64, strike: u64, uid: &str) -> u64 {
-    hash(&[b"pod", &seed.to_le_bytes(), &strike.to_le_bytes(), uid.as_bytes()])
+    mixed(absorbed(lot(b"pod", seed, strike), uid.as_bytes()))
 }
 
-fn hash(parts: &[&[u8]]) -> u64 {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let bytes = parts.iter().flat_map(|part| part.iter().copied().chain([0]));
-    let mut z = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+/// What the ranks of one draw have in common.
+fn lot(of: &[u8], seed: i64, number: u64) -> u64 {
+    absorbed(absorbed(absorbed(OFFSET, of), &seed.to_le_bytes()), &number.to_le_bytes())
+}
+
+/// FNV-1a's basis and prime, of 64 bits.
+const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// FNV-1a goes on over a part, and a zero that ends it.
+fn absorbed(hash: u64, part: &[u8]) -> u64 {
+    part.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME)).wrapping_mul(PRIME)
+}
+
+/// SplitMix64's last steps: FNV-1a alone leaves the high bits of short texts alike.
+fn mixed(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
