@@ -77,7 +77,7 @@ pub fn group_order<'g>(seed: i64, strike: u64, groups: impl IntoIterator<Item = 
     };
     let round = strike / names.len() as u64;
     let lot = lot(b"group", seed, round);
-    names.sort_by_key(|name| mixed(absorbed(lot, name.as_bytes())));
+    names.sort_by_key(|name| drawn(lot, name));
     // `turn` is below the number of groups, which is a usize.
     names.rotate_left(usize::try_from(turn).unwrap_or_default());
     names
@@ -94,14 +94,14 @@ pub fn choose<'a>(seed: i64, strike: u64, count: usize, pods: &[&'a PodFacts]) -
 pub fn ranking<'a>(seed: i64, strike: u64, pods: &[&'a PodFacts]) -> Vec<&'a PodFacts> {
     let mut ranked = pods.to_vec();
     let lot = lot(b"pod", seed, strike);
-    ranked.sort_by_cached_key(|pod: &&'a PodFacts| (mixed(absorbed(lot, pod.uid.as_bytes())), pod.uid.as_str()));
+    ranked.sort_by_cached_key(|pod: &&'a PodFacts| (drawn(lot, &pod.uid), pod.uid.as_str()));
     ranked.dedup_by(|a, b| a.uid == b.uid);
     ranked
 }
 
 /// The rank of a pod in a strike; the lowest is hit first.
 pub fn rank(seed: i64, strike: u64, uid: &str) -> u64 {
-    mixed(absorbed(lot(b"pod", seed, strike), uid.as_bytes()))
+    drawn(lot(b"pod", seed, strike), uid)
 }
 
 /// What the ranks of one draw have in common.
@@ -118,8 +118,9 @@ fn absorbed(hash: u64, part: &[u8]) -> u64 {
     part.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME)).wrapping_mul(PRIME)
 }
 
-/// SplitMix64's last steps: FNV-1a alone leaves the high bits of short texts alike.
-fn mixed(mut z: u64) -> u64 {
+/// The rank of one name, after SplitMix64's last steps: FNV-1a alone leaves the high bits of short texts alike.
+fn drawn(lot: u64, name: &str) -> u64 {
+    let mut z = absorbed(lot, name.as_bytes());
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -146,7 +146,7 @@ impl GameDayWorld {
     async fn value(&self, question: &MetricQuestion) -> Result<f64, String> {
         let url = self.parts.sources.prometheus(&question.source, &self.namespace());
         let url = url.ok_or("it is not given to this namespace; hint: the operator's configuration names sources")?;
-        let told = |cause: NoAnswer| format!("{}: {}", cause.reason, cause.message);
+        let told = |cause: NoAnswer| cause.to_string();
         let value = PrometheusLook::of_question(url, question).map_err(told)?.value().await.map_err(told)?;
         value.as_f64().ok_or_else(|| format!("{value} is no number"))
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use chaos_engine::sources::{Sources, SourcesError};
 use clap::{Args, ValueEnum};
 
 /// Flags of `chaos operator`.
@@ -10,9 +11,6 @@ use clap::{Args, ValueEnum};
 pub struct OperatorArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// File that names the metrics sources that may be asked, and by whom (absent: none)
-    #[arg(long, env = "CHAOS_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
     /// The operator's own namespace: it carries the environment label, and is never a target
     #[arg(long, env = "POD_NAMESPACE", default_value = chaos_core::api::switch::NAMESPACE, value_name = "NAMESPACE")]
     operator_namespace: String,
@@ -26,9 +24,6 @@ pub struct OperatorArgs {
 pub struct ProberArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// File that names the metrics sources that may be asked, and by whom (absent: none)
-    #[arg(long, env = "CHAOS_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
     /// Runs that are measured at once at most; others wait
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
     runs: u16,
@@ -52,6 +47,9 @@ pub(crate) struct CommonArgs {
     /// How logs are written to stderr; `RUST_LOG` filters them
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+    /// File that names the metrics sources that may be asked, and by whom (absent: none)
+    #[arg(long, env = "CHAOS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     #[arg(skip = uuid::Uuid::new_v4().simple().to_string())]
     fallback_identity: String,
 }
@@ -68,10 +66,6 @@ pub enum LogFormat {
 impl OperatorArgs {
     pub(crate) const fn common(&self) -> &CommonArgs {
         &self.common
-    }
-
-    pub(crate) fn config(&self) -> Option<&std::path::Path> {
-        self.config.as_deref()
     }
 
     pub(crate) fn operator_namespace(&self) -> &str {
@@ -93,10 +87,6 @@ impl ProberArgs {
         &self.common
     }
 
-    pub(crate) fn config(&self) -> Option<&std::path::Path> {
-        self.config.as_deref()
-    }
-
     pub(crate) fn runs(&self) -> usize {
         usize::from(self.runs)
     }
@@ -108,6 +98,11 @@ impl ProberArgs {
 
 impl CommonArgs {
     const PORT: u16 = 8080;
+
+    /// The sources that the configuration names.
+    pub(crate) fn sources(&self) -> Result<Sources, SourcesError> {
+        self.config.as_deref().map(Sources::read).transpose().map(Option::unwrap_or_default)
+    }
 
     pub(crate) fn watched_namespace(&self) -> Option<&str> {
         self.watch_namespace.as_deref()

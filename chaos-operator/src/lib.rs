@@ -38,7 +38,6 @@ use std::future::Future;
 use anyhow::Context as _;
 use chaos_engine::kube::leader::{ClusterLease, Election, ElectionConfig};
 use chaos_engine::kube::{Caller, Clients};
-use chaos_engine::sources::Sources;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +70,7 @@ pub async fn run_on(
     args: OperatorArgs,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
-    let sources = args.config().map(Sources::read).transpose()?.unwrap_or_default();
+    let sources = args.common().sources()?;
     let listener = tokio::net::TcpListener::bind(args.common().listen_address()).await.with_context(|| {
         format!("failed to listen on {}; hint: choose another with --listen", args.common().listen_address())
     })?;

@@ -105,7 +105,10 @@ fn base(installation: &Installation<'_>) -> Vec<File> {
         ("rbac.yaml".to_owned(), rbac().into_iter().chain(prober::rbac()).collect()),
         ("admission.yaml".to_owned(), admission::policies().into_iter().chain(prober::admission()).collect()),
         (SWITCH_FILE.to_owned(), vec![stop_switch()]),
-        ("operator.yaml".to_owned(), vec![config(), deployment(installation), disruption_budget()]),
+        (
+            "operator.yaml".to_owned(),
+            vec![configuration(metadata(CONFIG)), deployment(installation), disruption_budget()],
+        ),
         ("prober.yaml".to_owned(), prober::objects(installation.image)),
     ]
 }
@@ -208,19 +211,32 @@ fn pod_security() -> Value {
     json!({"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}})
 }
 
-/// The operator's configuration, which names no source until its owner does.
-fn config() -> Value {
+/// The configuration of operator or prober, which names no source until its owner does.
+fn configuration(metadata: Value) -> Value {
     json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(CONFIG),
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
         "data": {"config.yaml": "prometheus: {}\n"},
     })
+}
+
+/// Arguments of a process that reads its configuration from where [`configuration_mount`] puts it.
+fn configured(command: &str) -> Value {
+    json!([command, "--config", "/etc/chaos/config.yaml"])
+}
+
+fn configuration_mount() -> Value {
+    json!({"name": "config", "mountPath": "/etc/chaos", "readOnly": true})
+}
+
+fn configuration_volume(name: &str) -> Value {
+    json!({"name": "config", "configMap": {"name": name}})
 }
 
 fn deployment(installation: &Installation<'_>) -> Value {
     let selector = json!({"app.kubernetes.io/name": NAME});
     let container = json!({
         "name": "operator", "image": installation.image, "imagePullPolicy": "IfNotPresent",
-        "args": ["operator", "--config", "/etc/chaos/config.yaml"],
+        "args": configured("operator"),
         "env": [
             field("POD_IP", "status.podIP"),
             field("POD_NAME", "metadata.name"),
@@ -231,7 +247,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
         "readinessProbe": health("/readyz", 2),
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
         "securityContext": container_security(),
-        "volumeMounts": [{"name": "config", "mountPath": "/etc/chaos", "readOnly": true}],
+        "volumeMounts": [configuration_mount()],
     });
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(NAME),
@@ -245,7 +261,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
                     "terminationGracePeriodSeconds": 15,
                     "securityContext": pod_security(),
                     "containers": [container],
-                    "volumes": [{"name": "config", "configMap": {"name": CONFIG}}],
+                    "volumes": [configuration_volume(CONFIG)],
                 },
             },
         },

@@ -15,7 +15,6 @@ use axum::routing::get;
 use chaos_core::api::{ExperimentRun, ProberStage};
 use chaos_engine::kube::Clients;
 use chaos_engine::prober::{ProberDesk, probe};
-use chaos_engine::sources::Sources;
 use futures::StreamExt as _;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
@@ -61,7 +60,7 @@ pub async fn run_on(
     args: ProberArgs,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
-    let sources = args.config().map(Sources::read).transpose()?.unwrap_or_default();
+    let sources = args.common().sources()?;
     let address = args.common().listen_address();
     let listener = tokio::net::TcpListener::bind(address)
         .await

@@ -9,8 +9,13 @@ use crate::workload::{Workload, kills};
 
 /// The words of a line of a table that begin with this one.
 fn row<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
-    let line = table.lines().find(|line| line.split_whitespace().next() == Some(first));
-    line.unwrap_or_else(|| panic!("no line of {first}:\n{table}")).split_whitespace().collect()
+    row_by(table, 0, first)
+}
+
+/// The words of the first line of a table that has this one at that place.
+fn row_by<'a>(table: &'a str, place: usize, word: &str) -> Vec<&'a str> {
+    let line = table.lines().find(|line| line.split_whitespace().nth(place) == Some(word));
+    line.unwrap_or_else(|| panic!("no line of {word}:\n{table}")).split_whitespace().collect()
 }
 
 #[test]
@@ -37,9 +42,8 @@ fn strikes_are_listed_and_called_off_and_monkeys_are_suspended() {
     assert!(unknown.stderr.contains(&format!("planned are {}", strike.id)), "{}", unknown.stderr);
     let postponed = chaos(&["monkey", "postpone", "m", &strike.id, "--until", "2199-01-01T00:00:00Z"]);
     assert_eq!(postponed.code, Some(0), "{}", postponed.stderr);
-    let upcoming = chaos(&["monkey", "upcoming", "m"]).stdout;
-    let moved = upcoming.lines().find(|line| line.split_whitespace().nth(1) == Some(strike.id.as_str()));
-    let moved: Vec<_> = moved.unwrap_or_else(|| panic!("{upcoming}")).split_whitespace().collect();
+    let upcoming = chaos(&["monkey", "upcoming", "m"]);
+    let moved = row_by(&upcoming.stdout, 1, &strike.id);
     assert_eq!(moved[2], "2199-01-01T00:00:00Z");
     assert_eq!(moved.last(), Some(&strike.at.0.to_string().as_str()), "where it was before");
     let cancelled = chaos(&["monkey", "cancel", "m", &strike.id]);

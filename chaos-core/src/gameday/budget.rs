@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::execution::{self, is_over};
-use super::{About, GameDayAction, GameDayState};
+use super::{About, GameDayAction, GameDayState, execution};
 use crate::api::{ExecutionRecord, StepPhase, StepRecord};
 use crate::model::GameDay;
 
@@ -98,7 +97,7 @@ pub(super) fn ask(
 ) -> Option<GameDayAction> {
     let day = day.filter(|day| !day.guards.is_empty())?;
     let mut steps = state.ledger.active.iter().flat_map(|execution| &execution.steps);
-    let is_wanted = something_is_due || steps.any(|step| !is_over(step) && step.phase == StepPhase::Starting);
+    let is_wanted = something_is_due || steps.any(|step| step.phase == StepPhase::Starting);
     let is_known = state.budgets.as_ref().is_some_and(|reading| is_fresh(reading, now));
     let asks = is_wanted && !is_known && state.tried.insert("budgets".to_owned());
     asks.then(|| {

@@ -91,7 +91,7 @@ fn under_way(
     if !matches!(step.phase, StepPhase::Starting | StepPhase::Running | StepPhase::Aborting) {
         return;
     }
-    let kind = day.and_then(|day| day.steps.iter().find(|known| known.name == step.name)).map(|step| &step.kind);
+    let kind = day.and_then(|day| day.step(&step.name)).map(|step| &step.kind);
     // A clock that was set back must not give more time than was asked for.
     let longest = match (step.phase, kind) {
         (StepPhase::Starting, _) => START_WITHIN,
@@ -164,7 +164,7 @@ fn begin_some(execution: &mut ExecutionRecord, day: Option<&GameDay>, may_begin:
             continue;
         }
         let Some(day) = day.filter(|_| may_begin) else { continue };
-        let Some(step) = day.steps.iter().find(|step| step.name == record.name) else { continue };
+        let Some(step) = day.step(&record.name) else { continue };
         let is_done = |name: &String| {
             phases
                 .get(name)
@@ -245,8 +245,7 @@ pub(super) fn created(
     }
     match result {
         Ok(uid) => {
-            let kind =
-                day.and_then(|day| day.steps.iter().find(|known| known.name == step.name)).map(|step| &step.kind);
+            let kind = day.and_then(|day| day.step(&step.name)).map(|step| &step.kind);
             let within = match kind {
                 Some(StepKind::Experiment { within, .. }) => within.std(),
                 _ => Duration::ZERO,

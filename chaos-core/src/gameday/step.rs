@@ -150,7 +150,7 @@ fn next_action(state: &mut GameDayState, day: Option<&GameDay>, now: Timestamp) 
 
 /// What a step of that name checks, if it does.
 fn check_of<'a>(day: Option<&'a GameDay>, step: &str) -> Option<&'a Check> {
-    match &day?.steps.iter().find(|known| known.name == step)?.kind {
+    match &day?.step(step)?.kind {
         StepKind::Check { check, .. } => Some(check),
         StepKind::Experiment { .. } | StepKind::Wait(_) | StepKind::Approval { .. } => None,
     }
@@ -158,7 +158,7 @@ fn check_of<'a>(day: Option<&'a GameDay>, step: &str) -> Option<&'a Check> {
 
 fn order(day: Option<&GameDay>, id: &str, record: &StepRecord, run: &str, is_shrunk: bool) -> Option<RunOrder> {
     let day = day?;
-    let step = day.steps.iter().find(|step| step.name == record.name)?;
+    let step = day.step(&record.name)?;
     let StepKind::Experiment { experiment, overrides, shrunk, .. } = &step.kind else { return None };
     Some(RunOrder {
         name: run.to_owned(),

@@ -36,7 +36,6 @@ impl Cursor<'_> {
         };
         for stream in streams {
             while self.planned(&stream).count() < ahead {
-                // What people put off for a year must not keep the group quiet for as long.
                 let last = self.planned(&stream).map(|strike| strike.at.0).max();
                 if !self.plan_one(&stream, last.unwrap_or(self.now)) {
                     break;
@@ -73,12 +72,16 @@ impl Cursor<'_> {
                 continue;
             };
             self.state.retry.remove(&strike.strike);
-            let planned = self.state.ledger.upcoming.iter_mut().filter(|planned| planned.strike == strike.strike);
-            planned.for_each(|planned| {
-                planned.postponed_from.get_or_insert(strike.at.clone());
+            let mut planned = self.state.ledger.upcoming.iter_mut();
+            if let Some(planned) = planned.find(|planned| planned.strike == strike.strike) {
+                planned.postponed_from.get_or_insert(strike.at);
                 planned.at = micro(at);
-            });
+            }
+            self.sort_plan();
         }
+    }
+
+    fn sort_plan(&mut self) {
         self.state.ledger.upcoming.sort_by_key(|planned| (planned.at.0, planned.strike));
     }
 
@@ -127,7 +130,8 @@ impl Cursor<'_> {
         self.state.retry.get(&strike.strike).copied().unwrap_or(strike.at.0)
     }
 
-    /// The plan of a stream as it was drawn: without what people put off, except in a run, whose strikes come one at a time.
+    /// The plan of a stream as it was drawn: without what people put off, which may be for a year, and would keep the group quiet
+    /// for as long. Except in a run, whose strikes come one at a time.
     fn planned<'s>(&'s self, stream: &'s str) -> impl Iterator<Item = &'s PlannedStrike> {
         let counts = |strike: &PlannedStrike| strike.postponed_from.is_none() || self.spec.puts_off();
         self.state.ledger.upcoming.iter().filter(move |strike| strike.group == stream && counts(strike))
@@ -165,7 +169,7 @@ impl Cursor<'_> {
             waiting_for: None,
             postponed_from: None,
         });
-        self.state.ledger.upcoming.sort_by_key(|planned| (planned.at.0, planned.strike));
+        self.sort_plan();
         true
     }
 }

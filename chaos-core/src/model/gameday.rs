@@ -55,6 +55,13 @@ pub struct GameDay {
     pub calendar: String,
 }
 
+impl GameDay {
+    /// The step of that name.
+    pub fn step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+}
+
 /// A question to a named source of the operator's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricQuestion {

@@ -4,7 +4,10 @@
 use chaos_core::api::{GROUP, labels, switch};
 use serde_json::{Value, json};
 
-use super::{NAME as OPERATOR, PORT, container_security, field, health, pod_security};
+use super::{
+    NAME as OPERATOR, PORT, configuration, configuration_mount, configuration_volume, configured, container_security,
+    field, health, pod_security,
+};
 
 /// Name of the prober's Deployment, `ServiceAccount` and roles.
 pub const NAME: &str = "chaos-prober";
@@ -45,25 +48,21 @@ pub(super) fn rbac() -> Vec<Value> {
 
 /// The process and its configuration, which names no source until its owner does.
 pub(super) fn objects(image: &str) -> Vec<Value> {
-    let config = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(CONFIG),
-        "data": {"config.yaml": "prometheus: {}\n"},
-    });
-    vec![config, deployment(image)]
+    vec![configuration(metadata(CONFIG)), deployment(image)]
 }
 
 fn deployment(image: &str) -> Value {
     let selector = json!({"app.kubernetes.io/name": NAME});
     let container = json!({
         "name": "prober", "image": image, "imagePullPolicy": "IfNotPresent",
-        "args": ["prober", "--config", "/etc/chaos/config.yaml"],
+        "args": configured("prober"),
         "env": [field("POD_IP", "status.podIP"), field("POD_NAME", "metadata.name")],
         "ports": [{"name": "http", "containerPort": PORT}],
         "livenessProbe": health("/livez", 10),
         "readinessProbe": health("/readyz", 2),
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": container_security(),
-        "volumeMounts": [{"name": "config", "mountPath": "/etc/chaos", "readOnly": true}],
+        "volumeMounts": [configuration_mount()],
     });
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(NAME),
@@ -77,7 +76,7 @@ fn deployment(image: &str) -> Value {
                     "terminationGracePeriodSeconds": 15,
                     "securityContext": pod_security(),
                     "containers": [container],
-                    "volumes": [{"name": "config", "configMap": {"name": CONFIG}}],
+                    "volumes": [configuration_volume(CONFIG)],
                 },
             },
         },
