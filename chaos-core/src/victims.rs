@@ -83,20 +83,10 @@ pub fn group_order<'g>(seed: i64, strike: u64, groups: impl IntoIterator<Item = 
     names
 }
 
-/// The first `count` pods of the ranking that belongs to this strike: each set of that size is equally likely.
-pub fn choose<'a>(seed: i64, strike: u64, count: usize, pods: &[&'a PodFacts]) -> Vec<&'a PodFacts> {
-    let mut ranked = ranking(seed, strike, pods);
-    ranked.truncate(count);
-    ranked
-}
-
-/// All pods, the one to be hit first first: whoever is refused one victim takes the next.
-pub fn ranking<'a>(seed: i64, strike: u64, pods: &[&'a PodFacts]) -> Vec<&'a PodFacts> {
-    let mut ranked = pods.to_vec();
+/// The pod that a strike hits: the one of the lowest rank, so that each is equally likely.
+pub fn victim<'a>(seed: i64, strike: u64, pods: &[&'a PodFacts]) -> Option<&'a PodFacts> {
     let lot = lot(b"pod", seed, strike);
-    ranked.sort_by_cached_key(|pod: &&'a PodFacts| (drawn(lot, &pod.uid), pod.uid.as_str()));
-    ranked.dedup_by(|a, b| a.uid == b.uid);
-    ranked
+    pods.iter().copied().min_by_key(|pod| (drawn(lot, &pod.uid), pod.uid.as_str()))
 }
 
 /// The rank of a pod in a strike; the lowest is hit first.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use chaos_core::population::{PodFacts, Population};
 use chaos_core::record::Event;
-use chaos_core::victims::ranking;
+use chaos_core::victims::victim;
 use chaos_engine::journal::{self, JournalWriter, Redactor};
 use chaos_engine::recorder::Recorder;
 use chaos_engine::report::{html, json, junit, markdown};
@@ -50,11 +50,11 @@ fn victims(criterion: &mut Criterion) {
     let population = Population { pods: (0..10_000).map(of).collect(), ..Population::clone(population) };
     let pods: Vec<&PodFacts> = population.pods.iter().collect();
     let mut group = criterion.benchmark_group("victims of 10,000 pods");
-    group.bench_function("ranked by hash", |bench| {
+    group.bench_function("one drawn by hash", |bench| {
         let mut strike = 0;
         bench.iter(|| {
             strike += 1;
-            ranking(7, strike, black_box(&pods))
+            victim(7, strike, black_box(&pods))
         });
     });
     group.bench_function("least: shuffled", |bench| {

@@ -64,8 +64,8 @@ impl Cursor<'_> {
         let eligible: BTreeSet<_> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.as_str()).collect();
         let may_be_hit = |pod: &&PodFacts| eligible.contains(pod.uid.as_str()) && !self.state.ledger.has_hit(&pod.uid);
         let candidates: Vec<_> = members.iter().copied().filter(may_be_hit).collect();
-        let chosen = victims::choose(self.spec.seed, attempt.strike.strike, 1, &candidates);
-        let (Some(pod), Some(workload)) = (chosen.first(), chosen.first().and_then(|pod| pod.workload.as_ref())) else {
+        let victim = victims::victim(self.spec.seed, attempt.strike.strike, &candidates);
+        let Some((pod, workload)) = victim.and_then(|pod| Some((pod, pod.workload.as_ref()?))) else {
             return Err(Refused::new(SkipReason::NoEligiblePod, why_nobody(&judged)));
         };
         let of_workload = |p: &&PodFacts| p.workload.as_ref().is_some_and(|key| key.uid == workload.uid);

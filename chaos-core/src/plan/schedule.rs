@@ -50,12 +50,12 @@ pub(super) fn expected(experiment: &Experiment, seed: i64, groups: &Groups<'_>) 
             Fault::Monkey(_) => stream,
         };
         let members = groups.members.get(group).map(Vec::as_slice).unwrap_or_default();
-        let first = struck.insert(group.to_owned()).then(|| victims::choose(seed, strike, 1, members));
+        let first = struck.insert(group.to_owned()).then(|| victims::victim(seed, strike, members)).flatten();
         strikes.push(ExpectedStrike {
             strike,
             after_seconds: (at * 1000.0).round() / 1000.0,
             group: group.to_owned(),
-            victim: first.and_then(|pods| pods.first().map(|pod| super::full_name(pod))),
+            victim: first.map(super::full_name),
         });
     }
     strikes

@@ -43,7 +43,7 @@ fn run(seed: i64) -> Vec<Event> {
         let gap = gap(&experiment.fault.every(), seed, SINGLE_STREAM, strike);
         at = RunTime(at.0 + u64::try_from(gap.as_nanos()).unwrap());
         let members: Vec<&PodFacts> = alive.iter().collect();
-        let victim = victims::choose(seed, strike, 1, &members)[0].clone();
+        let victim = victims::victim(seed, strike, &members).unwrap().clone();
         events.push(kill(at, strike, &victim));
         let mut fresh = PodFacts { name: format!("new-{strike}"), uid: format!("new-{strike}"), ..victim.clone() };
         alive.retain(|pod| pod.uid != victim.uid);
@@ -128,8 +128,7 @@ fn another_seed_gives_other_victims_and_instants() {
 fn a_victim_that_was_not_its_turn_is_found() {
     let mut events = run(7);
     let Some(Event::Planned { population, .. }) = events.get(1) else { panic!("the plan") };
-    let pods: Vec<&PodFacts> = population.pods.iter().collect();
-    let last = victims::ranking(7, 0, &pods)[4].clone();
+    let last = population.pods.iter().max_by_key(|pod| victims::rank(7, 0, &pod.uid)).unwrap().clone();
     let first = events.iter().position(|event| matches!(event, Event::Kill(_))).unwrap();
     let Event::Kill(Kill { at, .. }) = events[first] else { panic!("a kill") };
     events[first] = kill(at, 0, &last);

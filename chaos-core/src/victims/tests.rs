@@ -26,13 +26,12 @@ fn the_order_of_the_list_does_not_matter() {
     let pods: Vec<&PodFacts> = population.pods.iter().collect();
     for seed in 0..cases(2_000) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let (strike, count) = (rng.random(), rng.random_range(0..14));
-        let seed = rng.random();
+        let (seed, strike) = (rng.random(), rng.random());
         let mut shuffled = pods.clone();
         shuffled.shuffle(&mut rng);
-        let chosen = choose(seed, strike, count, &pods);
-        assert_eq!(chosen, choose(seed, strike, count, &shuffled));
-        assert_eq!(chosen.len(), count.min(pods.len()));
+        let chosen = victim(seed, strike, &pods);
+        assert!(chosen.is_some());
+        assert_eq!(chosen, victim(seed, strike, &shuffled));
     }
 }
 
@@ -45,7 +44,7 @@ fn every_pod_is_as_likely_as_any_other() {
     for seed in [1, 20_261_123] {
         let mut hits: BTreeMap<&str, u64> = BTreeMap::new();
         for strike in 0..draws {
-            let victim = pods.iter().min_by_key(|pod| rank(seed, strike, &pod.uid)).unwrap();
+            let victim = victim(seed, strike, &pods).unwrap();
             *hits.entry(&victim.uid).or_default() += 1;
         }
         let expected = draws as f64 / 10.0;
@@ -55,16 +54,17 @@ fn every_pod_is_as_likely_as_any_other() {
 }
 
 #[test]
-fn a_pod_that_leaves_does_not_change_who_comes_before_it() {
+fn only_the_victim_itself_can_leave_its_place_to_another() {
     let population = population(8);
-    let pods: Vec<&PodFacts> = population.pods.iter().collect();
     for strike in 0..200 {
-        let all = ranking(5, strike, &pods);
-        let gone = all[3];
-        let rest: Vec<&PodFacts> = pods.iter().copied().filter(|pod| pod.uid != gone.uid).collect();
-        let expected: Vec<&PodFacts> = all.iter().copied().filter(|pod| pod.uid != gone.uid).collect();
-        assert_eq!(ranking(5, strike, &rest), expected);
+        let mut pods: Vec<&PodFacts> = population.pods.iter().collect();
+        let chosen = victim(5, strike, &pods).unwrap();
+        pods.retain(|pod| pod.uid == chosen.uid || rank(5, strike, &pod.uid) % 2 == 0);
+        assert_eq!(victim(5, strike, &pods), Some(chosen));
+        pods.retain(|pod| pod.uid != chosen.uid);
+        assert_ne!(victim(5, strike, &pods), Some(chosen));
     }
+    assert_eq!(victim(5, 0, &[]), None);
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn timeline(result: &RunResult, series: &Series, number: usize) -> Markup {
     html! {
         section.card aria-labelledby={ (id) "-title" } {
             div.head {
-                h2 id={ (id) "-title" } { "What riders saw: " (series.probe) }
+                h2 id={ (id) "-title" } { "What clients saw: " (series.probe) }
                 label.zoom { "Zoom " input type="range" min="1" max="24" step="0.5" value="1" data-zoom=(id); }
             }
             (legend())
