@@ -286,12 +286,15 @@ fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunA
         probes: Vec::new(),
     };
     let spec = experiment.map_or_else(unnamed, JudgeSpec::from);
+    // As in a journal: no credential of a manifest gets into a file that is kept.
+    let mut redactor = Redactor::default();
+    redactor.hide_probes(experiment.map_or(&[], |experiment| &experiment.probes));
     let started = Started {
         run_id: String::new(),
         started_at: Timestamp::now(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         tool_digest: None,
-        manifest: file.text.clone(),
+        manifest: redactor.text(&file.text).into_owned(),
         experiment: spec.name.clone(),
         manifest_source: file.source.clone(),
         manifest_digest: digest(&file.text),
@@ -300,7 +303,8 @@ fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunA
         cluster: String::new(),
         environment: Vec::new(),
     };
-    verdict::not_started(NotStarted { spec, started, reason_code: failure.reason(), message: failure.message() })
+    let message = redactor.text(&failure.message()).into_owned();
+    verdict::not_started(NotStarted { spec, started, reason_code: failure.reason(), message })
 }
 
 fn digest(text: &str) -> String {

@@ -95,7 +95,7 @@ pub struct PrometheusProbe {
     /// Look back over a span and judge the value at each of its points; a point without one is an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<QueryRange>,
-    /// An answer that rests on samples older than this is an error; `0s` does not ask.
+    /// An answer that rests on samples older than this, or than the fault phase is long, is an error; `0s` does not ask.
     #[serde(default = "two_minutes")]
     pub max_age: Duration,
     /// Time between two scrapes of what the query reads, where the server cannot be asked for it: a rate needs two in its

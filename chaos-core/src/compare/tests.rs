@@ -24,7 +24,7 @@ fn spec() -> JudgeSpec {
         hypothesis: "It holds.".into(),
         strikes_target: 60,
         strikes_min: 5,
-        probes: vec![probe("ride", JudgedBy::Slo(slo)), probe("ledger", JudgedBy::Invariants)],
+        probes: vec![probe("ride", JudgedBy::Slo(slo)), probe("ledger", JudgedBy::Invariants { after_fault: true })],
     }
 }
 

@@ -151,11 +151,16 @@ impl Story {
         self.extra.push(Event::Sample(Sample { probe: "ready".into(), at: ms(at), answer, met }));
     }
 
+    /// At the end of the run.
     pub(crate) fn check(&mut self, checked: u64, violations: &[&str]) {
+        self.check_at(self.end, checked, violations);
+    }
+
+    pub(crate) fn check_at(&mut self, at: u64, checked: u64, violations: &[&str]) {
         let violation = |story: &&str| Violation { invariant: "I1".into(), story: (*story).into() };
         self.extra.push(Event::Invariants {
             probe: "ledger".into(),
-            at: ms(self.end),
+            at: ms(at),
             checked,
             violations: violations.iter().map(violation).collect(),
         });

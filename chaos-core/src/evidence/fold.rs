@@ -46,6 +46,8 @@ pub struct Recorded<'a> {
 pub struct Check<'a> {
     /// The probe.
     pub probe: &'a str,
+    /// When it was asked.
+    pub at: RunTime,
     /// Things that were checked.
     pub checked: u64,
     /// What was broken.
@@ -176,8 +178,8 @@ impl<'a> Recorded<'a> {
             Event::Bad(slot) => self.load(&slot.probe)?.bad.push(slot),
             Event::Served { probe, pod, at } => self.load(probe)?.served.push((*at, pod)),
             Event::Sample(sample) => self.samples.push(sample),
-            Event::Invariants { probe, checked, violations, .. } => {
-                self.checks.push(Check { probe, checked: *checked, violations });
+            Event::Invariants { probe, at, checked, violations } => {
+                self.checks.push(Check { probe, at: *at, checked: *checked, violations });
             }
             Event::Kill(kill) => self.kills.push(kill),
             Event::Skipped { skip, .. } => self.skips.push(skip),

@@ -13,7 +13,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use exposure::Exposure;
-pub use fold::{Phases, Recorded, Span, instant};
+pub use fold::{Check, Phases, Recorded, Span, instant};
 pub use load::{Load, State, TrialLoad};
 pub use timeline::Timeline;
 pub use windows::{Trial, trials};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::summary::FlowFold;
+use super::summary::{FlowFold, least};
 use super::threshold::{Metric, Quantile, Threshold};
 use crate::units::Duration;
 use crate::verdict::ExitCode;
@@ -79,10 +79,10 @@ fn between(threshold: &Threshold, (low, high): (f64, f64), bound: f64) -> Decisi
 fn latency(threshold: &Threshold, quantile: Quantile, bound: Duration, flow: &FlowFold) -> (Decision, String) {
     let rank = quantile.rank(flow.due());
     let micros = micros(threshold, bound);
-    let (within, unknown) = (flow.good_within(micros), flow.unknown());
-    let decision = if within >= rank {
+    let (surely, perhaps) = flow.good_within(micros);
+    let decision = if surely >= rank {
         Decision::Held
-    } else if within + unknown < rank {
+    } else if perhaps + flow.unknown() < rank {
         Decision::Crossed
     } else {
         Decision::Undecided
@@ -93,11 +93,20 @@ fn latency(threshold: &Threshold, quantile: Quantile, bound: Duration, flow: &Fl
     (decision, found)
 }
 
-/// The generator's own quality: nothing about it is unknown.
+/// The generator's own quality: nothing about it is unknown, but for where in its bucket a lag lies.
 fn lag(threshold: &Threshold, quantile: Quantile, bound: Duration, flow: &FlowFold) -> (Decision, String) {
     match flow.lag_of_rank(quantile.rank(flow.due())) {
-        Some(found) if found <= micros(threshold, bound) => (Decision::Held, millis(found)),
-        Some(found) => (Decision::Crossed, millis(found)),
+        Some(found) => {
+            let most = micros(threshold, bound);
+            let decision = if found <= most {
+                Decision::Held
+            } else if least(found) > most {
+                Decision::Crossed
+            } else {
+                Decision::Undecided
+            };
+            (decision, millis(found))
+        }
         None => (Decision::Crossed, "too many were never sent".to_owned()),
     }
 }

@@ -218,9 +218,13 @@ impl FlowFold {
         self.unknown.values().sum()
     }
 
-    /// Good answers that took at most so many microseconds (rounded up to the edge of a bucket).
-    pub(super) fn good_within(&self, micros: u64) -> u64 {
-        self.good_latency.range(..=micros).map(|(_, count)| count).sum()
+    /// Good answers that took at most so many microseconds: at least so many, and at most so many with those of the bucket in
+    /// whose middle the bound lies.
+    pub(super) fn good_within(&self, micros: u64) -> (u64, u64) {
+        let surely: u64 = self.good_latency.range(..=micros).map(|(_, count)| count).sum();
+        let next = self.good_latency.range(micros.saturating_add(1)..).next();
+        let perhaps = next.filter(|(edge, _)| least(**edge) <= micros).map_or(0, |(_, count)| *count);
+        (surely, surely + perhaps)
     }
 
     /// The latency at or below which so many good answers are; `None`: there are not so many.
@@ -266,6 +270,12 @@ impl FlowFold {
 
 fn others(class: BadClass) -> (BadClass, String) {
     (class, "other causes".to_owned())
+}
+
+/// The least that counts in the bucket which ends at `edge`, as a recorder makes them: 128 to each doubling.
+pub(super) fn least(edge: u64) -> u64 {
+    let width = 1 << edge.max(1).ilog2().saturating_sub(7);
+    (edge + 1).saturating_sub(width)
 }
 
 fn of_rank(buckets: &BTreeMap<u64, u64>, rank: u64) -> Option<u64> {

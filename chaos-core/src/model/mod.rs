@@ -27,8 +27,8 @@ pub use load::{Flow, LoadTest};
 pub use monkey::{Blackout, DayOfWeek, Heartbeat, Kill, Minute, Monkey, Schedule, Tenure, Window};
 pub use policy::{Actor, Policy};
 pub use probe::{
-    CommandProbe, Condition, Expectation, GrpcProbe, InvariantsProbe, KubernetesProbe, Moment, Patience, Probe,
-    ProbeKind, PrometheusProbe, PrometheusSource, Question, TcpProbe,
+    BETWEEN_ATTEMPTS, CommandProbe, Condition, Expectation, GrpcProbe, InvariantsProbe, KUBERNETES_TIMEOUT,
+    KubernetesProbe, Moment, Patience, Probe, ProbeKind, PrometheusProbe, PrometheusSource, Question, TcpProbe,
 };
 pub use run::Run;
 pub use selector::{Operator, Requirement, Selector};

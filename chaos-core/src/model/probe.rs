@@ -248,7 +248,53 @@ pub struct Expectation {
     pub tolerate: Duration,
 }
 
+/// From a look without an answer to the next attempt.
+pub const BETWEEN_ATTEMPTS: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Longest that the API server may take to answer a probe.
+pub const KUBERNETES_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
 impl Probe {
+    /// When it looks; http load does all the time, at no interval.
+    pub const fn when(&self) -> Option<Moment> {
+        match &self.kind {
+            ProbeKind::Http(_) => None,
+            ProbeKind::Prometheus(query) => Some(query.when),
+            ProbeKind::Kubernetes(object) => Some(object.when),
+            ProbeKind::Command(command) => Some(command.when),
+            ProbeKind::Tcp(tcp) => Some(tcp.when),
+            ProbeKind::Grpc(grpc) => Some(grpc.when),
+            ProbeKind::Invariants(checker) => Some(checker.when),
+        }
+    }
+
+    /// How long its answers may be off before it counts.
+    pub const fn tolerates(&self) -> Duration {
+        match &self.kind {
+            ProbeKind::Prometheus(query) => query.expect.tolerate,
+            ProbeKind::Kubernetes(object) => object.expect.tolerate,
+            ProbeKind::Command(command) => command.expect.tolerate,
+            ProbeKind::Tcp(tcp) => tcp.tolerate,
+            ProbeKind::Grpc(grpc) => grpc.tolerate,
+            ProbeKind::Http(_) | ProbeKind::Invariants(_) => Duration::ZERO,
+        }
+    }
+
+    /// Longest that one look may take, with all its attempts; zero for http load. The delay of the first look is not part of it.
+    pub fn longest_look(&self) -> std::time::Duration {
+        let timeout = match &self.kind {
+            ProbeKind::Http(_) => return std::time::Duration::ZERO,
+            ProbeKind::Prometheus(query) => query.timeout.std(),
+            ProbeKind::Kubernetes(_) => KUBERNETES_TIMEOUT,
+            ProbeKind::Command(command) => command.timeout.std(),
+            ProbeKind::Tcp(tcp) => tcp.timeout.std(),
+            ProbeKind::Grpc(grpc) => grpc.timeout.std(),
+            ProbeKind::Invariants(checker) => checker.timeout.std(),
+        };
+        let attempts = self.patience.attempts.max(1);
+        timeout.saturating_mul(attempts).saturating_add(BETWEEN_ATTEMPTS.saturating_mul(attempts - 1))
+    }
+
     /// The http load of this probe, if that is what it is.
     pub fn http(&self) -> Option<&HttpProbe> {
         match &self.kind {

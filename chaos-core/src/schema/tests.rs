@@ -159,18 +159,22 @@ fn a_result_is_what_its_published_schema_says() {
     story.check(7, &["ride 3 is gone"]);
     story.wound_down = Some(vec!["delete it".into()]);
     let probe = |name: &str, judged_by| crate::verdict::ProbeSpec { name: name.into(), judged_by };
-    let expectation = crate::verdict::JudgedBy::Expectation {
-        expected: "at least 1".into(),
+    let expectation = crate::verdict::JudgedBy::Expectation(crate::verdict::Expected {
+        words: "at least 1".into(),
         tolerate: "0s".parse().unwrap(),
         after_fault: true,
-    };
+        gap: None,
+    });
     let spec = crate::verdict::JudgeSpec {
         name: "riders".into(),
         namespace: "dispatch".into(),
         hypothesis: "It holds.".into(),
         strikes_target: 40,
         strikes_min: 29,
-        probes: vec![probe("ready", expectation), probe("ledger", crate::verdict::JudgedBy::Invariants)],
+        probes: vec![
+            probe("ready", expectation),
+            probe("ledger", crate::verdict::JudgedBy::Invariants { after_fault: true }),
+        ],
     };
     let result = crate::verdict::judge(&spec, &story.events());
     assert!(!result.kill_rows.is_empty() && !result.series.is_empty() && !result.invariants.is_empty());

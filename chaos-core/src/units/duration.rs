@@ -16,6 +16,9 @@ impl Duration {
     /// Nothing in a manifest lasts longer than ten years: a bound so that sums of durations cannot overflow.
     const MAX: std::time::Duration = std::time::Duration::from_secs(10 * 366 * 24 * 3600);
 
+    /// No time at all.
+    pub const ZERO: Self = Self(std::time::Duration::ZERO);
+
     /// The same span as the standard library's type.
     pub const fn std(self) -> std::time::Duration {
         self.0

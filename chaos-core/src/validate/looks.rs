@@ -38,7 +38,8 @@ pub(super) fn prometheus(
         query: kind.query.clone(),
         facts: facts?,
         range: kind.range,
-        max_age: Some(kind.max_age).filter(|age| !age.is_zero()),
+        // A value must not rest on what was before the fault when the run ends.
+        max_age: Some(kind.max_age.min(around.fault)).filter(|_| !kind.max_age.is_zero()),
         scrape_interval: kind.scrape_interval,
         timeout: kind.timeout,
         when: when?,

@@ -1,11 +1,12 @@
 //! `attempts` and `initialDelay`: allowed only where they cannot heal an outage. A second try asks again where there was *no*
 //! answer, so it is for probes whose silence says nothing about the system under test; a delay may not reach into the fault.
+//! For the same reason no look may wait an outage out, and none may be tolerated that fits between two looks.
 
 use super::path::Path;
 use super::probe::{Around, LONGEST_TIMEOUT, Raw};
 use super::problem::Problems;
 use crate::api::{self, When};
-use crate::model::Patience;
+use crate::model::{Moment, Patience, Probe, ProbeKind};
 use crate::units::Duration;
 
 /// No first look is put off longer.
@@ -27,6 +28,35 @@ pub(super) fn patience(
         delay(raw, kind, patience.initial_delay, around, &at.field("initialDelay"), problems);
     }
     patience
+}
+
+/// What may be off between two looks that nobody sees.
+pub(super) fn between_looks(probe: &Probe, at: &Path, problems: &mut Problems) {
+    let Some(Moment::Continuous { every }) = probe.when() else { return };
+    let tolerated = probe.tolerates();
+    if !tolerated.is_zero() && tolerated < every {
+        problems
+            .add(
+                &at.fields("expect.for"),
+                format!("nobody looks for {every} from one look to the next, so {tolerated} cannot be told"),
+            )
+            .hint("give at least every, twice as much to tell one look that was off from a long outage");
+    }
+    // Their answer is whether they get one: who waits for it longer than it may be off sees no outage.
+    let (kind, timeout) = match &probe.kind {
+        ProbeKind::Command(command) => ("command", command.timeout),
+        ProbeKind::Tcp(tcp) => ("tcp", tcp.timeout),
+        ProbeKind::Grpc(grpc) => ("grpc", grpc.timeout),
+        ProbeKind::Http(_) | ProbeKind::Prometheus(_) | ProbeKind::Kubernetes(_) | ProbeKind::Invariants(_) => return,
+    };
+    let most = every.max(tolerated);
+    if timeout > most {
+        problems
+            .add(&at.field(kind).field("timeout"), format!("a look that waits {timeout} waits an outage out"))
+            .hint(format!(
+                "at most {most}: a longer every, or expect: {{for: {timeout}}} to say that it may be off so long"
+            ));
+    }
 }
 
 fn attempts(raw: &api::Probe, kind: &Raw<'_>, attempts: u32, at: &Path, problems: &mut Problems) {
@@ -58,7 +88,11 @@ fn attempts(raw: &api::Probe, kind: &Raw<'_>, attempts: u32, at: &Path, problems
 
 fn delay(raw: &api::Probe, kind: &Raw<'_>, delay: Duration, around: Around<'_>, at: &Path, problems: &mut Problems) {
     // Their answers are about what happened, not about how things are when they are asked.
-    let looks_back = matches!(kind, Raw::Prometheus(_) | Raw::Invariants(_));
+    let looks_back = match kind {
+        Raw::Invariants(_) => true,
+        Raw::Prometheus(query) => window(query).is_some_and(|window| window >= delay),
+        _ => false,
+    };
     // A checker that is asked "continuously" is asked at the end.
     let at_the_end = raw.when == When::After || (matches!(kind, Raw::Invariants(_)) && raw.when == When::Continuous);
     if delay > LONGEST_DELAY {
@@ -81,4 +115,10 @@ fn delay(raw: &api::Probe, kind: &Raw<'_>, delay: Duration, around: Around<'_>, 
             )
             .hint("the baseline must be longer than it");
     }
+}
+
+/// How far back a query looks, by its range or by the longest window in it.
+fn window(query: &api::PrometheusProbe) -> Option<Duration> {
+    let parsed = super::queries::parsed(&query.query)?;
+    query.range.map(|range| range.over).max(crate::promql::facts(&parsed).longest)
 }

@@ -108,7 +108,9 @@ fn probe(raw: &api::Probe, around: Around<'_>, at: &Path, problems: &mut Problem
             looks::invariants(raw.when, kind, around, &at, problems).map(ProbeKind::Invariants)
         }
     };
-    kind.map(|kind| Probe { name: raw.name.clone(), kind, patience })
+    let probe = Probe { name: raw.name.clone(), kind: kind?, patience };
+    patience::between_looks(&probe, at, problems);
+    Some(probe)
 }
 
 /// What a probe of that kind must have, and must not.

@@ -1,6 +1,7 @@
 //! Expressions in other languages: JSONPath and PromQL. Both are parsed here, so that a typo is an error before anything
 //! is killed. Their parsers recurse: what could exhaust a stack is refused before they see it.
 
+use promql_parser::parser::Expr;
 use promql_parser::parser::value::ValueType;
 use serde_json_path::JsonPath;
 
@@ -30,9 +31,7 @@ pub(super) fn json_path(text: &str, at: &Path, problems: &mut Problems) -> Optio
 
 /// A PromQL query that gives one value, rests on some series, and does not look past the fault; what it rests on.
 pub(super) fn promql(query: &str, fault: Duration, at: &Path, problems: &mut Problems) -> Option<Facts> {
-    let levels = query.chars().filter(|c| "([{+-*/%^<>=!~".contains(*c)).count();
-    let words = query.split_whitespace().filter(|word| matches!(*word, "and" | "or" | "unless" | "atan2")).count();
-    if levels + words > MAX_LEVELS {
+    if is_too_deep(query) {
         problems.add(at, "this query is too complex to be checked").hint("record it as a rule and query that");
         return None;
     }
@@ -49,6 +48,11 @@ pub(super) fn promql(query: &str, fault: Duration, at: &Path, problems: &mut Pro
             .hint("for a range, take rate(…), increase(…) or an …_over_time(…) of it");
     }
     let facts = facts(&expr);
+    if facts.reads.is_empty() {
+        problems
+            .add(at, "it reads nothing as of now, so it would say the same if the platform were gone")
+            .hint("read a series without offset and @; that one is absent proves nothing, a misspelt one is too");
+    }
     if let Some(window) = facts.longest.filter(|window| *window > fault) {
         problems
             .add(at, format!("it looks back over {window}, longer than the fault phase of {fault}"))
@@ -60,4 +64,15 @@ pub(super) fn promql(query: &str, fault: Duration, at: &Path, problems: &mut Pro
             .hint("record it as a rule and query that");
     }
     Some(facts)
+}
+
+/// The expression, where it can be checked and is PromQL.
+pub(super) fn parsed(query: &str) -> Option<Expr> {
+    if is_too_deep(query) { None } else { promql_parser::parser::parse(query).ok() }
+}
+
+fn is_too_deep(query: &str) -> bool {
+    let levels = query.chars().filter(|c| "([{+-*/%^<>=!~".contains(*c)).count();
+    let words = query.split_whitespace().filter(|word| matches!(*word, "and" | "or" | "unless" | "atan2")).count();
+    levels + words > MAX_LEVELS
 }

@@ -344,6 +344,8 @@ fn looks_of_every_kind_are_valid_as_they_are_documented() {
         "{name: p, command: {argv: [./check], timeout: 5s, jsonPath: $.lost}, when: After, expect: {equals: 0}}",
         "{name: p, command: {argv: [./check], timeout: 5s}, when: Before, attempts: 5, initialDelay: 10s, expect: {exitCode: 0}}",
         "{name: p, invariants: {service: sim, path: /v1/invariants}, attempts: 2, initialDelay: 10s}",
+        "{name: p, prometheus: {source: here, query: \"sum(rate(x[30s]))\", every: 5s}, when: After, initialDelay: 20s, expect: {min: 1}}",
+        "{name: p, command: {argv: [./check], timeout: 5s, every: 1s}, expect: {exitCode: 0, for: 5s}}",
     ] {
         assert_eq!(with_probe(probe), Vec::<String>::new(), "{probe}");
     }
@@ -354,6 +356,7 @@ fn nothing_heals_an_outage_and_nothing_is_ignored() {
     let http = "http: {url: \"http://127.0.0.1:1\", rate: 1/s, timeout: 1s}, slo: {availability: 90%, confidence: 95%, evidence: {observed: {}}}";
     let tcp = "tcp: {address: \"127.0.0.1:1\", timeout: 1s}";
     let count = "kubernetes: {resource: v1/Pod, selector: {matchLabels: {app: trips}}";
+    let query = "prometheus: {source: here, every: 5s";
     for (probe, expected) in [
         (format!("{{name: p, {http}, attempts: 2}}"), "each request is sent once"),
         (format!("{{name: p, {http}, initialDelay: 1s}}"), "load begins with the run"),
@@ -363,6 +366,20 @@ fn nothing_heals_an_outage_and_nothing_is_ignored() {
         (format!("{{name: p, {tcp}, initialDelay: 2m}}"), "longer than 1m"),
         (format!("{{name: p, {tcp}, expect: {{min: 1}}}}"), "a connection has no value"),
         (format!("{{name: p, {tcp}, when: After, expect: {{for: 1s}}}}"), "cannot be off for a while"),
+        (format!("{{name: p, {tcp}, expect: {{for: 500ms}}}}"), "so 500ms cannot be told"),
+        ("{name: p, tcp: {address: \"a:1\", timeout: 3s}}".to_owned(), "waits an outage out"),
+        ("{name: p, grpc: {address: \"a:1\", timeout: 3s}, expect: {for: 2s}}".to_owned(), "at most 2s"),
+        (
+            "{name: p, command: {argv: [a], timeout: 60s, every: 1s}, expect: {exitCode: 0}}".to_owned(),
+            "waits an outage out",
+        ),
+        (format!("{{name: p, {query}, query: vector(1)}}, expect: {{equals: 1}}}}"), "reads nothing as of now"),
+        (format!("{{name: p, {query}, query: sum(up offset 1h)}}, expect: {{min: 1}}}}"), "reads nothing as of now"),
+        (format!("{{name: p, {query}, query: absent(up)}}, expect: {{min: 1}}}}"), "reads nothing as of now"),
+        (
+            format!("{{name: p, {query}, query: min(up)}}, when: After, initialDelay: 20s, expect: {{min: 1}}}}"),
+            "could heal while nobody looks",
+        ),
         ("{name: p, grpc: {address: eta, timeout: 1s}}".to_owned(), "write host:port"),
         ("{name: p, grpc: {address: \"a:1\", port: http, timeout: 1s}}".to_owned(), "port belongs to a service"),
         ("{name: p, grpc: {timeout: 1s}}".to_owned(), "it is not said who is asked"),

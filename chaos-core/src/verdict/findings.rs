@@ -1,13 +1,12 @@
-//! What speaks against a pass apart from the promises of http probes: how the run ended, what it had to work with, the
-//! answers of other probes, and the rules of the business.
-
-use std::time::Duration;
+//! What speaks against a pass apart from the promises of http probes: how the run ended, what it had to work with, and the
+//! rules of the business; answers of other probes are judged in `expectation`.
 
 use super::ReasonCode;
+use super::expectation::unanswered;
 use super::spec::{JudgeSpec, JudgedBy};
 use super::words::{counted, thousands};
-use crate::evidence::{Evidence, Recorded};
-use crate::record::{Answer, RunTime, Sample, StopCause};
+use crate::evidence::{Check, Evidence, Recorded};
+use crate::record::{RunTime, StopCause, Violation};
 use crate::result::Finding;
 
 /// The instant of a kill must be known at least this well, in nanoseconds.
@@ -136,105 +135,31 @@ pub(super) fn of_answers(spec: &JudgeSpec, evidence: &Evidence<'_>) -> Vec<Findi
     let recorded = &evidence.recorded;
     let of_probe = |probe: &super::spec::ProbeSpec| match &probe.judged_by {
         JudgedBy::Slo(_) => Vec::new(),
-        JudgedBy::Expectation { expected, tolerate, after_fault } => {
-            let expectation = Expectation { probe: &probe.name, expected, tolerate: tolerate.std() };
-            expectation.findings(recorded, *after_fault)
-        }
-        JudgedBy::Invariants => invariants(recorded, &probe.name),
+        JudgedBy::Expectation(expected) => expected.of(&probe.name).findings(recorded),
+        JudgedBy::Invariants { after_fault } => invariants(recorded, &probe.name, *after_fault),
     };
     spec.probes.iter().flat_map(of_probe).collect()
 }
 
-fn samples_of<'r, 'a>(recorded: &'r Recorded<'a>, probe: &'r str) -> impl Iterator<Item = &'a Sample> + use<'r, 'a> {
-    recorded.samples.iter().copied().filter(move |sample| sample.probe == probe)
-}
-
-fn unanswered(recorded: &Recorded<'_>, probe: &str) -> Option<Finding> {
-    let (reason, message) = samples_of(recorded, probe).find_map(problem)?;
-    Some(finding(ReasonCode::ProbeUnanswered, format!("{probe} could not answer ({reason}): {message}")))
-}
-
-/// Why a sample is no answer that could be judged.
-pub(super) fn problem(sample: &Sample) -> Option<(&str, String)> {
-    match (&sample.answer, sample.met) {
-        (Answer::Error { reason, message }, _) => Some((reason, message.clone())),
-        (Answer::Value(value), None) => Some(("unjudged", format!("{value} could not be compared"))),
-        (Answer::Value(_), Some(_)) => None,
-    }
-}
-
-struct Expectation<'a> {
-    probe: &'a str,
-    expected: &'a str,
-    tolerate: Duration,
-}
-
-impl Expectation<'_> {
-    fn findings(&self, recorded: &Recorded<'_>, after_fault: bool) -> Vec<Finding> {
-        let fault = recorded.phases.fault.map_or(RunTime(u64::MAX), |fault| fault.start);
-        let mut findings = Vec::new();
-        for (reason, from, to) in
-            [(ReasonCode::NotSteady, RunTime(0), fault), (ReasonCode::ExpectationBroken, fault, RunTime(u64::MAX))]
-        {
-            let samples: Vec<&Sample> =
-                samples_of(recorded, self.probe).filter(|sample| from <= sample.at && sample.at < to).collect();
-            findings.extend(self.broken(&samples).map(|message| finding(reason, message)));
-        }
-        let needed_from = if after_fault { fault } else { RunTime(0) };
-        let began = recorded.phases.fault.is_some();
-        if began && !samples_of(recorded, self.probe).any(|sample| sample.at >= needed_from) {
-            findings.push(finding(ReasonCode::NoSample, format!("{} was never asked when it mattered", self.probe)));
-        }
-        findings.extend(unanswered(recorded, self.probe));
-        findings
-    }
-
-    /// The first time that answers were off for longer than is tolerated.
-    fn broken(&self, samples: &[&Sample]) -> Option<String> {
-        let mut since: Option<&Sample> = None;
-        for sample in samples {
-            match sample.met {
-                Some(true) => since = None,
-                Some(false) => {
-                    let first = *since.get_or_insert(sample);
-                    let off = Duration::from_nanos(sample.at.0 - first.at.0);
-                    if self.tolerate.is_zero() || off > self.tolerate {
-                        return Some(self.message(sample));
-                    }
-                }
-                None => {}
-            }
-        }
-        None
-    }
-
-    fn message(&self, sample: &Sample) -> String {
-        let answer = match &sample.answer {
-            Answer::Value(value) => value.to_string(),
-            Answer::Error { message, .. } => message.clone(),
-        };
-        let seconds = sample.at.0 as f64 / 1e9;
-        format!("{} was {answer} at {seconds:.1} s, expected {}", self.probe, self.expected)
-    }
-}
-
-fn invariants(recorded: &Recorded<'_>, probe: &str) -> Vec<Finding> {
-    let checks: Vec<_> = recorded.checks.iter().filter(|check| check.probe == probe).collect();
-    let broken: Vec<_> = checks.iter().flat_map(|check| check.violations).collect();
+fn invariants(recorded: &Recorded<'_>, probe: &str, after_fault: bool) -> Vec<Finding> {
+    let checks = recorded.checks.iter().filter(|check| check.probe == probe);
+    let fault = recorded.phases.fault.map_or(RunTime(u64::MAX), |fault| fault.start);
+    let (before, after): (Vec<&Check<'_>>, Vec<_>) = checks.partition(|check| check.at < fault);
+    let already: Vec<_> = before.iter().flat_map(|check| check.violations).collect();
+    // A checker that tells everything it ever saw tells again what was broken before the fault.
+    let broken: Vec<_> = after.iter().flat_map(|check| check.violations).filter(|v| !already.contains(v)).collect();
+    let told = |reason: ReasonCode, violations: &[&Violation], when: &str| {
+        let first = violations.first()?;
+        let how_many = counted(violations.len() as u64, "violation");
+        let (invariant, story) = (&first.invariant, &first.story);
+        Some(finding(reason, format!("{probe}: {how_many} of business rules{when}; the first: {invariant}: {story}")))
+    };
     let mut findings = Vec::new();
-    if let Some(first) = broken.first() {
-        findings.push(finding(
-            ReasonCode::InvariantBroken,
-            format!(
-                "{probe}: {} of business rules; the first: {}: {}",
-                counted(broken.len() as u64, "violation"),
-                first.invariant,
-                first.story
-            ),
-        ));
-    }
+    findings.extend(told(ReasonCode::InvariantBroken, &broken, ""));
+    findings.extend(told(ReasonCode::NotSteady, &already, " before the fault"));
     let unanswered = unanswered(recorded, probe);
-    if unanswered.is_none() && checks.last().is_none_or(|check| check.checked == 0) {
+    let needed = if after_fault && recorded.phases.fault.is_some() { &after } else { &before };
+    if unanswered.is_none() && needed.last().is_none_or(|check| check.checked == 0) {
         findings.push(finding(
             ReasonCode::NothingChecked,
             format!("{probe}: the rules of the business were checked on nothing; it takes at least one checked case"),

@@ -43,7 +43,7 @@ fn promises<'a>(spec: &'a JudgeSpec, evidence: &'a Evidence<'a>) -> Vec<Promise<
     let mut promises = Vec::new();
     for (slo, load) in spec.probes.iter().filter_map(|probe| match &probe.judged_by {
         JudgedBy::Slo(slo) => Some((slo, load_of(evidence, &probe.name)?)),
-        JudgedBy::Expectation { .. } | JudgedBy::Invariants => None,
+        JudgedBy::Expectation(_) | JudgedBy::Invariants { .. } => None,
     }) {
         promises.extend(slo.claims.iter().map(|claim| Promise::judge(load, slo, *claim, spec.promises())));
     }

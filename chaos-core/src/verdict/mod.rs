@@ -2,6 +2,7 @@
 //! The rule is laid down in `docs/verdict-rule.md`; nothing here may look at a clock, a file or the cluster.
 
 pub mod error_rates;
+mod expectation;
 mod findings;
 mod judge;
 mod live;
@@ -19,7 +20,7 @@ mod tests;
 pub use judge::judge;
 pub use live::{Refutation, refuted_live};
 pub use outcome::{ExitCode, Outcome, ReasonCode, decisive};
-pub use spec::{JudgeSpec, JudgedBy, ProbeSpec};
+pub use spec::{Expected, JudgeSpec, JudgedBy, ProbeSpec};
 pub use tell::{NotStarted, not_started};
 
 use schemars::JsonSchema;

@@ -92,6 +92,8 @@ pub enum ReasonCode {
     RecordInconsistent,
     /// A probe could not answer.
     ProbeUnanswered,
+    /// A probe was off, and its looks do not say whether for longer than is tolerated.
+    ExpectationUndecided,
     /// Fewer kills than `strikes.min`.
     TooFewKills,
     /// The instants of the kills are not known well enough.
@@ -210,7 +212,7 @@ impl JsonSchema for ExitCode {
 
 impl ReasonCode {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::HypothesisHeld,
         Self::WindDownIncomplete,
         Self::InvariantBroken,
@@ -233,6 +235,7 @@ impl ReasonCode {
         Self::ProberLost,
         Self::RecordInconsistent,
         Self::ProbeUnanswered,
+        Self::ExpectationUndecided,
         Self::TooFewKills,
         Self::ClockUncertain,
         Self::NothingChecked,
@@ -270,6 +273,7 @@ impl ReasonCode {
             | Self::RecordInconsistent
             | Self::ClockUncertain
             | Self::ProbeUnanswered
+            | Self::ExpectationUndecided
             | Self::NothingChecked
             | Self::TooMuchLag
             | Self::TooLittleExposure
@@ -306,6 +310,9 @@ impl ReasonCode {
             Self::ProberLost => "The prober was lost in mid-run: slots of its probes were not sent.",
             Self::RecordInconsistent => "The record contradicts itself.",
             Self::ProbeUnanswered => "A probe could not answer.",
+            Self::ExpectationUndecided => {
+                "A probe was off, and its looks do not say whether for longer than is tolerated."
+            }
             Self::TooFewKills => "Fewer kills than `strikes.min`.",
             Self::ClockUncertain => "The instants of the kills are not known well enough.",
             Self::NothingChecked => "A checker checked nothing.",

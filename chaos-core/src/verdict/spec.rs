@@ -35,16 +35,49 @@ pub enum JudgedBy {
     /// http load with a promise.
     Slo(Slo),
     /// Answers that must be as expected.
-    Expectation {
-        /// What is expected, in words.
-        expected: String,
-        /// How long answers may be off before it counts.
-        tolerate: Duration,
-        /// Whether there must be an answer from the beginning of the fault on.
+    Expectation(Expected),
+    /// The application's own checker: any violation fails the run.
+    Invariants {
+        /// Whether it must have checked something from the beginning of the fault on.
         after_fault: bool,
     },
-    /// The application's own checker: any violation fails the run.
-    Invariants,
+}
+
+/// What answers must be, and how they are asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    /// What is expected, in words.
+    pub words: String,
+    /// How long answers may be off before it counts.
+    pub tolerate: Duration,
+    /// Whether there must be an answer from the beginning of the fault on.
+    pub after_fault: bool,
+    /// Longest time from one look to the next, for a probe that looks all the time.
+    pub gap: Option<Duration>,
+}
+
+/// A look may begin this late on a busy machine.
+const LATE: std::time::Duration = std::time::Duration::from_secs(2);
+
+impl Expected {
+    fn new(words: String, tolerate: Duration, when: Moment) -> Self {
+        let gap = match when {
+            Moment::Continuous { every } => Some(every),
+            Moment::Before | Moment::After | Moment::Edge => None,
+        };
+        Self { words, tolerate, after_fault: when != Moment::Before, gap }
+    }
+
+    /// As it is judged for that probe.
+    pub(super) fn of<'a>(&'a self, probe: &'a str) -> super::expectation::Expectation<'a> {
+        super::expectation::Expectation {
+            probe,
+            expected: &self.words,
+            tolerate: self.tolerate.std(),
+            after_fault: self.after_fault,
+            gap: self.gap.map(Duration::std),
+        }
+    }
 }
 
 impl JudgeSpec {
@@ -52,7 +85,7 @@ impl JudgeSpec {
     pub fn promises(&self) -> usize {
         let of = |probe: &ProbeSpec| match &probe.judged_by {
             JudgedBy::Slo(slo) => slo.claims.len(),
-            JudgedBy::Expectation { .. } | JudgedBy::Invariants => 0,
+            JudgedBy::Expectation(_) | JudgedBy::Invariants { .. } => 0,
         };
         self.probes.iter().map(of).sum()
     }
@@ -74,52 +107,53 @@ impl From<&Experiment> for JudgeSpec {
 
 impl From<&Probe> for ProbeSpec {
     fn from(probe: &Probe) -> Self {
-        let judged_by = match &probe.kind {
-            ProbeKind::Http(http) => JudgedBy::Slo(http.slo.clone()),
-            ProbeKind::Prometheus(prometheus) => match prometheus.range {
-                None => expectation(&prometheus.expect, prometheus.when),
-                Some(range) => {
-                    let each = format!("each {} over {}: {}", range.step, range.over, words(&prometheus.expect));
-                    expected(each, prometheus.expect.tolerate, prometheus.when)
-                }
-            },
-            ProbeKind::Kubernetes(kubernetes) => match &kubernetes.question {
-                Question::Field { .. } => expectation(&kubernetes.expect, kubernetes.when),
-                Question::Condition { condition, .. } => {
-                    let what = format!("condition {condition}");
-                    tolerated(what, kubernetes.expect.tolerate, kubernetes.when)
-                }
-                Question::Count { selector, condition } => {
-                    let with = condition.as_ref().map(|condition| format!(" with {condition}")).unwrap_or_default();
-                    let counted = format!("{} objects {selector}{with}", words(&kubernetes.expect));
-                    expected(counted, kubernetes.expect.tolerate, kubernetes.when)
-                }
-            },
-            ProbeKind::Command(command) => expectation(&command.expect, command.when),
-            ProbeKind::Tcp(tcp) => {
-                tolerated(format!("a connection to {}:{}", tcp.host, tcp.port), tcp.tolerate, tcp.when)
-            }
-            ProbeKind::Grpc(grpc) => tolerated("a gRPC server that serves".to_owned(), grpc.tolerate, grpc.when),
-            ProbeKind::Invariants(_) => JudgedBy::Invariants,
-        };
+        let mut judged_by = judged_by(&probe.kind);
+        if let JudgedBy::Expectation(Expected { gap: Some(gap), .. }) = &mut judged_by {
+            *gap = gap.std().saturating_add(probe.longest_look()).saturating_add(LATE).into();
+        }
         Self { name: probe.name.clone(), judged_by }
     }
 }
 
-fn expectation(expect: &Expectation, when: Moment) -> JudgedBy {
-    expected(words(expect), expect.tolerate, when)
-}
-
-fn expected(expected: String, tolerate: Duration, when: Moment) -> JudgedBy {
-    JudgedBy::Expectation { expected, tolerate, after_fault: when != Moment::Before }
-}
-
-/// The same where the words do not say yet how long it may be off.
-fn tolerated(mut what: String, tolerate: Duration, when: Moment) -> JudgedBy {
-    if !tolerate.is_zero() {
-        what = format!("{what}, off for at most {tolerate}");
+fn judged_by(kind: &ProbeKind) -> JudgedBy {
+    let expected = |words, tolerate, when| JudgedBy::Expectation(Expected::new(words, tolerate, when));
+    match kind {
+        ProbeKind::Http(http) => JudgedBy::Slo(http.slo.clone()),
+        ProbeKind::Prometheus(prometheus) => {
+            let (expect, when) = (&prometheus.expect, prometheus.when);
+            let words = match prometheus.range {
+                None => words(expect),
+                Some(range) => format!("each {} over {}: {}", range.step, range.over, words(expect)),
+            };
+            expected(words, expect.tolerate, when)
+        }
+        ProbeKind::Kubernetes(kubernetes) => {
+            let (expect, when) = (&kubernetes.expect, kubernetes.when);
+            let words = match &kubernetes.question {
+                Question::Field { .. } => words(expect),
+                Question::Condition { condition, .. } => tolerated(format!("condition {condition}"), expect.tolerate),
+                Question::Count { selector, condition } => {
+                    let with = condition.as_ref().map(|condition| format!(" with {condition}")).unwrap_or_default();
+                    format!("{} objects {selector}{with}", words(expect))
+                }
+            };
+            expected(words, expect.tolerate, when)
+        }
+        ProbeKind::Command(command) => expected(words(&command.expect), command.expect.tolerate, command.when),
+        ProbeKind::Tcp(tcp) => {
+            let what = format!("a connection to {}:{}", tcp.host, tcp.port);
+            expected(tolerated(what, tcp.tolerate), tcp.tolerate, tcp.when)
+        }
+        ProbeKind::Grpc(grpc) => {
+            expected(tolerated("a gRPC server that serves".to_owned(), grpc.tolerate), grpc.tolerate, grpc.when)
+        }
+        ProbeKind::Invariants(checker) => JudgedBy::Invariants { after_fault: checker.when != Moment::Before },
     }
-    expected(what, tolerate, when)
+}
+
+/// What is expected, and how long it may be off.
+fn tolerated(what: String, tolerate: Duration) -> String {
+    if tolerate.is_zero() { what } else { format!("{what}, off for at most {tolerate}") }
 }
 
 fn words(expect: &Expectation) -> String {

@@ -15,9 +15,8 @@ const MASK: &str = "(redacted)";
 /// Shorter secrets would mask ordinary words and digits.
 const SHORTEST: usize = 6;
 
-/// Headers whose values are credentials.
-const SENSITIVE: [&str; 6] =
-    ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"];
+/// Names of headers whose values are credentials: `Authorization`, `Cookie`, `X-Api-Key`, `Private-Token`, `X-Amz-Security-Token`.
+const HEADERS: &str = r"(?:[a-z0-9]+-)*(?:authorization|cookie|passw(?:or)?d|credentials?)|(?:[a-z0-9]+-)*(?:api|access|auth|private|secret|subscription)-?key|(?:[a-z0-9]+-)+(?:token|secret|signature|session|session-id|auth)";
 
 /// The secrets of a run.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +36,7 @@ impl Redactor {
 
     /// Hides the value of a request header, if headers of that name carry credentials.
     pub fn hide_header(&mut self, name: &str, value: &str) {
-        if SENSITIVE.iter().any(|sensitive| sensitive.eq_ignore_ascii_case(name)) {
+        if SENSITIVE.as_ref().is_none_or(|sensitive| sensitive.is_match(name)) {
             let credential = value.split_once(' ').map(|(_scheme, credential)| credential.to_owned());
             self.hide([value.to_owned()].into_iter().chain(credential));
         }
@@ -114,13 +113,16 @@ impl Redactor {
     }
 }
 
+/// A name that is one of [`HEADERS`].
+static SENSITIVE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!("(?i)^(?:{HEADERS})$")).ok());
+
 /// What every one of [`PATTERNS`] needs: most texts hold none of it, and load that fails tells thousands of texts a second.
-static SUSPECT: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i)authorization|cookie|x-api-key|x-auth-token|bearer|@|[?&][a-z_]+=").ok());
+static SUSPECT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"(?i)auth|cookie|passw|credential|key|-token|-secret|-signature|-session|bearer|@|[?&][a-z_]+=").ok()
+});
 
 /// What looks like a credential, and what is left of it.
 static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
-    const HEADERS: &str = r"(?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-auth-token";
     let block = format!(r#"(?im)^(\s*(?:-\s+)?["']?(?:{HEADERS})["']?\s*:[ \t]*)[^\s|>].*$"#);
     let inline = format!(r#"(?i)\b((?:{HEADERS})["']?\s*[:=]\s*)("[^"\n]*"|'[^'\n]*'|[^\s"',}}][^,}}\n]*)"#);
     let query = r#"(?i)([?&](?:access_?token|id_?token|token|api_?key|key|password|passwd|secret|sig|signature|auth)=)[^&\s"'#]+"#;
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        assert!(PATTERNS.len() == 5 && SUSPECT.is_some());
+        assert!(PATTERNS.len() == 5 && SUSPECT.is_some() && SENSITIVE.is_some());
     }
 
     #[test]
@@ -162,10 +164,34 @@ mod tests {
             ("headers: {X-Api-Key: k1, accept: all}", "headers: {X-Api-Key: (redacted), accept: all}"),
             (r#"{"cookie": "id=1; s=2", "a": 1}"#, r#"{"cookie": (redacted), "a": 1}"#),
             ("got bearer abcdefgh", "got bearer (redacted)"),
+            ("  - X-Vault-Token: hvs.1", "  - X-Vault-Token: (redacted)"),
+            (
+                "{private-token: a, apikey: b, x-amz-security-token: c}",
+                "{private-token: (redacted), apikey: (redacted), x-amz-security-token: (redacted)}",
+            ),
+            ("an unexpected token: comma; idempotency-key: 7", "an unexpected token: comma; idempotency-key: 7"),
             ("a: 1\nCookie: c=d\nb: 2", "a: 1\nCookie: (redacted)\nb: 2"),
         ] {
             assert_eq!(redactor.text(text), clean);
             assert_eq!(redactor.text(clean), clean, "hiding twice changes nothing");
+        }
+    }
+
+    #[test]
+    fn headers_with_credentials_are_known_by_their_names() {
+        for (name, hidden) in [
+            ("Authorization", true),
+            ("proxy-authorization", true),
+            ("X-Vault-Token", true),
+            ("Ocp-Apim-Subscription-Key", true),
+            ("x-api-key", true),
+            ("accept", false),
+            ("idempotency-key", false),
+            ("x-request-id", false),
+        ] {
+            let mut redactor = Redactor::default();
+            redactor.hide_header(name, "Bearer very-secret");
+            assert_eq!(redactor.text("so very-secret") != "so very-secret", hidden, "{name}");
         }
     }
 

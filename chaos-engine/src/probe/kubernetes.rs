@@ -1,9 +1,7 @@
 //! The state of objects of the cluster: a field or a condition of one, or how many there are. An absent object, an absent
 //! field or condition, and a field that is there several times have causes of their own. That a list is empty is an answer.
 
-use std::time::Duration;
-
-use chaos_core::model::{Condition, Question};
+use chaos_core::model::{Condition, KUBERNETES_TIMEOUT, Question};
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{ApiResource, Scope, pinned_kind};
@@ -12,8 +10,6 @@ use tokio::sync::OnceCell;
 
 use super::look::NoAnswer;
 
-/// An API server that takes longer did not answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
 /// More objects than this are not counted.
@@ -44,8 +40,8 @@ impl KubernetesLook {
 
     /// The one value: of the field, `"True"`, `"False"` or `"Unknown"` of the condition, or the number of objects.
     pub(super) async fn value(&self) -> Result<Value, NoAnswer> {
-        let value = tokio::time::timeout(TIMEOUT, self.ask()).await;
-        value.map_err(|_| NoAnswer::new("timeout", format!("no answer in {} s", TIMEOUT.as_secs())))?
+        let value = tokio::time::timeout(KUBERNETES_TIMEOUT, self.ask()).await;
+        value.map_err(|_| NoAnswer::new("timeout", format!("no answer in {} s", KUBERNETES_TIMEOUT.as_secs())))?
     }
 
     async fn ask(&self) -> Result<Value, NoAnswer> {

@@ -2,9 +2,8 @@
 //! cause, within a bound of time; whether the value is good is asked afterwards.
 
 use std::fmt::Display;
-use std::time::Duration;
 
-use chaos_core::model::{Moment, Patience};
+use chaos_core::model::{BETWEEN_ATTEMPTS, Moment, Patience};
 use chaos_core::record::{Answer, Event, RunTime, Sample};
 use serde_json::Value;
 
@@ -12,8 +11,6 @@ use super::{CommandLook, Expected, GrpcLook, KubernetesLook, PrometheusLook, Tcp
 
 /// Longest text that a record keeps of an answer or a cause, in characters.
 const LONGEST: usize = 4_096;
-/// From a look without an answer to the next attempt.
-const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 /// A probe that asks for a value.
 #[derive(Debug)]
@@ -59,6 +56,12 @@ impl NoAnswer {
     /// A cause with its facts, cut to a length that a record may hold.
     pub(super) fn new(reason: &'static str, message: impl Display) -> Self {
         Self { reason, message: message.to_string().chars().take(LONGEST).collect() }
+    }
+
+    /// Whether nobody was heard at all, which says nothing about the system under test. Whatever else there is instead of a
+    /// value (no series, no such object or field, several values, an old sample) may be the outage itself.
+    fn is_silence(&self) -> bool {
+        matches!(self.reason, "timeout" | "unreachable" | "failed" | "status" | "killed")
     }
 
     /// The record of it.
@@ -109,13 +112,13 @@ impl Attempts {
         Self { left: patience.attempts, made: 0 }
     }
 
-    /// The end of the look, or `None` after a pause where it is to be tried once more. An answer stands, whatever it is; the
-    /// last cause says how often it was tried.
+    /// The end of the look, or `None` after a pause where it is to be tried once more. Only silence is: an answer stands,
+    /// whatever it is, and so does the lack of a value in it. The last cause says how often it was tried.
     pub(super) async fn end<T>(&mut self, result: Result<T, NoAnswer>) -> Option<Result<T, NoAnswer>> {
         self.made += 1;
         self.left = self.left.saturating_sub(1);
         match result {
-            Err(_) if self.left > 0 => {
+            Err(cause) if self.left > 0 && cause.is_silence() => {
                 tokio::time::sleep(BETWEEN_ATTEMPTS).await;
                 None
             }

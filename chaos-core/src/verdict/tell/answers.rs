@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::evidence::{Evidence, Recorded};
 use crate::record::{Answer, Sample};
-use crate::result::{Claim, ExpectationResult, Holds, InvariantsResult};
-use crate::verdict::Level;
-use crate::verdict::findings::problem;
+use crate::result::{Claim, ExpectationResult, Finding, Holds, InvariantsResult};
+use crate::verdict::expectation::{Expectation, problem};
 use crate::verdict::spec::{JudgeSpec, JudgedBy};
+use crate::verdict::{Level, ReasonCode};
 
 /// Stories of violations that a result holds at most, for each probe.
 const STORIES_MAX: usize = 100;
@@ -15,8 +15,8 @@ const STORIES_MAX: usize = 100;
 pub(super) fn expectations(spec: &JudgeSpec, recorded: &Recorded<'_>) -> Vec<ExpectationResult> {
     let expected = |probe: &str| {
         spec.probes.iter().find(|candidate| candidate.name == probe).and_then(|probe| match &probe.judged_by {
-            JudgedBy::Expectation { expected, .. } => Some(expected.clone()),
-            JudgedBy::Slo(_) | JudgedBy::Invariants => None,
+            JudgedBy::Expectation(expected) => Some(expected.words.clone()),
+            JudgedBy::Slo(_) | JudgedBy::Invariants { .. } => None,
         })
     };
     let mut by_probe: BTreeMap<&str, ExpectationResult> = BTreeMap::new();
@@ -75,26 +75,34 @@ pub(in crate::verdict) fn answer_claims(spec: &JudgeSpec, evidence: &Evidence<'_
     let checks = invariants(recorded);
     let claim = |probe: &crate::verdict::ProbeSpec| match &probe.judged_by {
         JudgedBy::Slo(_) => None,
-        JudgedBy::Expectation { expected, .. } => {
+        JudgedBy::Expectation(expected) => {
+            let expectation = expected.of(&probe.name);
             let result = results.iter().find(|result| result.probe == probe.name);
-            Some(expectation_claim(&probe.name, expected, result))
+            Some(expectation_claim(&expectation, &expectation.findings(recorded), result))
         }
-        JudgedBy::Invariants => {
+        JudgedBy::Invariants { .. } => {
             Some(invariants_claim(&probe.name, checks.iter().find(|check| check.probe == probe.name)))
         }
     };
     spec.probes.iter().filter_map(claim).collect()
 }
 
-fn expectation_claim(probe: &str, expected: &str, result: Option<&ExpectationResult>) -> Claim {
-    let (met, unmet, errors) = result.map_or((0, 0, 0), |result| (result.met, result.unmet, result.errors));
-    let holds = match (unmet, met, errors) {
-        (0, 1.., 0) => Holds::Yes,
-        (1.., ..) => Holds::No,
+/// It holds as the verdict says: what is tolerated breaks no claim.
+fn expectation_claim(expectation: &Expectation<'_>, found: &[Finding], result: Option<&ExpectationResult>) -> Claim {
+    let (met, unmet) = result.map_or((0, 0), |result| (result.met, result.unmet));
+    let broken =
+        |finding: &Finding| matches!(finding.reason_code, ReasonCode::ExpectationBroken | ReasonCode::NotSteady);
+    let holds = match found {
+        [] if met > 0 => Holds::Yes,
+        found if found.iter().any(broken) => Holds::No,
         _ => Holds::Undecided,
     };
-    let claim = format!("{probe}: {expected}");
-    counted_claim(claim, probe, &Figures { level: Level::Expectation, n: met + unmet, broken: unmet, holds })
+    let claim = format!("{}: {}", expectation.probe, expectation.expected);
+    counted_claim(
+        claim,
+        expectation.probe,
+        &Figures { level: Level::Expectation, n: met + unmet, broken: unmet, holds },
+    )
 }
 
 fn invariants_claim(probe: &str, check: Option<&InvariantsResult>) -> Claim {

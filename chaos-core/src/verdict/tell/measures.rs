@@ -17,7 +17,7 @@ pub(super) fn probes(spec: &JudgeSpec, evidence: &Evidence<'_>) -> Vec<ProbeResu
 fn slo_of<'a>(spec: &'a JudgeSpec, probe: &str) -> Option<&'a Slo> {
     spec.probes.iter().find(|candidate| candidate.name == probe).and_then(|probe| match &probe.judged_by {
         JudgedBy::Slo(slo) => Some(slo),
-        JudgedBy::Expectation { .. } | JudgedBy::Invariants => None,
+        JudgedBy::Expectation(_) | JudgedBy::Invariants { .. } => None,
     })
 }
 

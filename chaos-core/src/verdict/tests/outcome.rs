@@ -34,6 +34,7 @@ const ORDER: [&[ReasonCode]; 10] = [
         ReasonCode::RecordInconsistent,
         ReasonCode::ClockUncertain,
         ReasonCode::ProbeUnanswered,
+        ReasonCode::ExpectationUndecided,
         ReasonCode::NothingChecked,
         ReasonCode::TooMuchLag,
         ReasonCode::TooLittleExposure,
