@@ -111,7 +111,7 @@ pub(crate) fn told(out: &OutArgs, results: &[RunResult]) -> Exit {
     match files::write_copies(&out.outputs, results) {
         Ok(()) => worst,
         Err(error) => {
-            output::error(&format!("{error:#}"));
+            output::error(&error);
             worst.worse(Exit::STOPPED)
         }
     }
@@ -142,7 +142,7 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
         Ok(written) => written,
         Err(error) => {
             // The verdict stands in the journal and on the screen; what is missing can be made again from the one.
-            output::error(&format!("{error:#}; hint: `chaos report {}`", folder.join(files::JOURNAL).display()));
+            Failure::from(error).hint(&format!("`chaos report {}`", folder.join(files::JOURNAL).display())).report();
             Vec::new()
         }
     };
