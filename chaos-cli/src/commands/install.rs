@@ -70,7 +70,7 @@ impl Before {
     /// Missing counts as stopped, as for the operator.
     fn is_stopped(&self) -> bool {
         let data = self.switch.as_ref().and_then(|map| map.data.as_ref());
-        self.installed && data.and_then(|data| data.get(switch::KEY)).is_none_or(|state| state != switch::RUNNING)
+        self.installed && !data.is_some_and(switch::is_running)
     }
 }
 
