@@ -122,7 +122,7 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     let experiment = Arc::new(job.experiment.clone());
     let seed = job.seed.or(experiment.seed).unwrap_or_else(|| i64::from(rand::random::<u32>()));
     let around = config::surroundings(job.target)?;
-    let prepared = run::prepare(&job.target.config, &around, &experiment).await.map_err(unfit)?;
+    let prepared = run::prepare(&job.target.clients, &around, &experiment).await.map_err(unfit)?;
     feasible(&experiment, &prepared, seed)?;
     let run_id = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
     let folder = files::run_folder(&job.out.out, &experiment.name, &run_id)?;
