@@ -29,8 +29,8 @@ pub(super) async fn install(global: &Global, args: &InstallArgs) -> Result<Exit,
     for object in &objects {
         let what = apply::name_of(object);
         match kind(object) {
-            // An installation that is brought up to date must not turn a stopped switch back on.
-            "ConfigMap" if before.installed => {}
+            // The switch is made by the first installation alone: no later one may turn a stopped one back on.
+            "ConfigMap" if before.installed && object.metadata.name.as_deref() == Some(switch::NAME) => {}
             "NetworkPolicy" if !apply::is_served(&target.client, object).await? => {
                 output::say(&format!("left out, as this cluster serves no such kind: {what}"));
             }
