@@ -14,14 +14,14 @@ use crate::exit::Failure;
 /// A cluster that answered.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// Its configuration, for clients of other kinds.
-    pub(crate) config: Config,
     /// A client for reading.
     pub(crate) client: Client,
-    /// Clients for runs: what changes the cluster is sent exactly once.
+    /// Clients for decisions and runs: what changes the cluster is sent exactly once.
     pub(crate) clients: Clients,
     /// Name of the context.
     pub(crate) context: String,
+    /// The namespace of the context.
+    default_namespace: String,
     /// `context (server, version)`, for people.
     pub(crate) label: String,
     /// The embedded cluster of this machine: nothing there needs a confirmation.
@@ -50,13 +50,14 @@ impl Target {
             .and_then(|answer| answer.map_err(anyhow::Error::new))
             .with_context(|| format!("failed to reach the cluster of context {context:?} at {server}"))?;
         let label = format!("{context} ({}, {})", server.trim_end_matches('/'), version.git_version);
-        let clients = Clients::new(config.clone(), "chaos")?;
-        Ok(Self { config, client, clients, context: context.to_owned(), label, ours })
+        let default_namespace = config.default_namespace.clone();
+        let clients = Clients::new(config, "chaos")?;
+        Ok(Self { client, clients, context: context.to_owned(), default_namespace, label, ours })
     }
 
     /// The namespace that is meant: the flag's, else the context's.
     pub(crate) fn namespace(&self, global: &Global) -> String {
-        global.namespace.clone().unwrap_or_else(|| self.config.default_namespace.clone())
+        global.namespace.clone().unwrap_or_else(|| self.default_namespace.clone())
     }
 
     /// Asks a person before something is broken on a cluster that is not ours. `--yes` counts only together with an

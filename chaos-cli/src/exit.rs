@@ -78,7 +78,7 @@ impl Failure {
 
     /// The same, with what to do about it.
     pub(crate) fn hint(self, hint: &str) -> Self {
-        Self { error: anyhow::anyhow!("{:#}; hint: {hint}", self.error), ..self }
+        Self { error: anyhow::anyhow!("{}; hint: {hint}", self.message()), ..self }
     }
 
     /// What it means for a run that was to be started.
@@ -92,14 +92,14 @@ impl Failure {
         }
     }
 
-    /// What failed, with its causes.
+    /// What failed, with its causes and hints, in one line.
     pub(crate) fn message(&self) -> String {
-        format!("{:#}", self.error)
+        crate::output::one_line(&self.error)
     }
 
     /// Says what failed, with its causes, on stderr, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        crate::output::error(&format!("{:#}", self.error));
+        crate::output::error(&self.error);
         self.exit.into()
     }
 }

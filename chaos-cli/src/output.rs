@@ -16,6 +16,11 @@ const BOLD: Style = Style::new().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 
+/// What stands in an error's words before what a person can do about it.
+const HINT: &str = "; hint: ";
+/// The same where a person reads it.
+const HINT_LINE: &str = "\n  hint: ";
+
 /// Applies `--quiet` and `--color` to the whole process.
 pub(crate) fn init(global: &Global) {
     QUIET.store(global.quiet, Ordering::Relaxed);
@@ -72,10 +77,35 @@ pub(crate) fn warn(text: &str) {
     line(&format!("{YELLOW}warning:{YELLOW:#} {text}"));
 }
 
-/// Says an error on stderr. Hints stand on lines of their own.
-pub(crate) fn error(text: &str) {
-    let text = text.replace("; hint: ", "\n  hint: ").replace(" hint: ", "\n  hint: ");
-    line(&format!("{RED}error:{RED:#} {text}"));
+/// Says an error on stderr: what failed with its causes, then what a person can do, each hint on a line of its own.
+pub(crate) fn error(error: &anyhow::Error) {
+    line(&format!("{RED}error:{RED:#} {}", told(error, HINT_LINE)));
+}
+
+/// An error in one line: what failed with its causes, then its hints.
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
+    told(error, HINT)
+}
+
+/// What failed with its causes, then the hints of all of them, each behind `mark`. What was said already is not said again.
+fn told(error: &anyhow::Error, mark: &str) -> String {
+    let (mut what, mut hints) = (String::new(), Vec::<String>::new());
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        let mut parts = cause.split(HINT);
+        let text = parts.next().unwrap_or_default();
+        if what.is_empty() {
+            what = text.to_owned();
+        } else if !what.contains(text) {
+            what = format!("{what}: {text}");
+        }
+        for hint in parts {
+            if !hints.iter().any(|known| known == hint) {
+                hints.push(hint.to_owned());
+            }
+        }
+    }
+    std::iter::once(what).chain(hints).collect::<Vec<_>>().join(mark)
 }
 
 /// Says errors that were laid out elsewhere (source snippets), on stderr.
@@ -105,4 +135,31 @@ fn line(text: &str) {
     let mut err = anstream::stderr().lock();
     // There is nobody to tell when stderr itself is gone.
     let _ = writeln!(err, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once_and_hints_last() {
+        let unread = anyhow!("no such file")
+            .context("failed to read ~/.kube/config: no such file")
+            .context("failed to find a kubeconfig; hint: set KUBECONFIG");
+        let what = "failed to find a kubeconfig: failed to read ~/.kube/config: no such file";
+        assert_eq!(told(&unread, HINT_LINE), format!("{what}\n  hint: set KUBECONFIG"));
+        assert_eq!(one_line(&unread), format!("{what}; hint: set KUBECONFIG"));
+    }
+
+    #[test]
+    fn every_hint_has_a_line_and_none_is_repeated() {
+        let several = anyhow!("x; hint: a").context("y: x; hint: a").context("z; hint: b; hint: c");
+        assert_eq!(told(&several, HINT_LINE), "z: y: x\n  hint: b\n  hint: c\n  hint: a");
+        let problems = anyhow!("rate: no number; hint: 10/s\npath: no path; hint: it starts with /");
+        let expected = "rate: no number\n  hint: 10/s\npath: no path\n  hint: it starts with /";
+        assert_eq!(told(&problems, HINT_LINE), expected);
+        assert_eq!(told(&anyhow!("plain").context("failed"), HINT_LINE), "failed: plain");
+    }
 }

@@ -49,7 +49,7 @@ pub struct NamespaceFacts {
     pub name: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// The stop annotation is set to `"true"`.
+    /// It carries the stop annotation ([`switch::stopped_by`](crate::api::switch::stopped_by)).
     pub stopped: bool,
     /// It is being deleted.
     pub terminating: bool,

@@ -5,6 +5,7 @@
 //! recounted slot by slot; successes are stored as bins of one second.
 
 mod cluster;
+mod names;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! The schemas of our kinds: the CRDs as they are installed, the JSON Schema for editors, and the hash by which an operator
-//! recognises that the schema a cluster serves is its own. Pure: whoever calls writes files.
+//! The schemas of our kinds: the CRDs as they are installed, with the schema that an operator compares with the one a cluster
+//! serves, and the JSON Schemas for editors and of results. Pure: whoever calls writes files.
 
 mod result;
 
@@ -10,7 +10,6 @@ use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
 use crate::api::{API_VERSION, ChaosMonkey, Experiment, ExperimentRun, GameDay, LoadTest};
-use crate::digest::sha256_hex;
 pub use result::{reason_table, result_json_schema};
 
 /// All kinds that are installed, by name.
@@ -64,25 +63,6 @@ pub fn structural(crd: &CustomResourceDefinition) -> Value {
 /// The structural schema of `spec`.
 pub(crate) fn spec_of<K: CustomResourceExt>() -> Value {
     structural(&K::crd()).pointer_mut("/properties/spec").map(Value::take).unwrap_or_default()
-}
-
-/// SHA-256 over the schema of one CRD, in hex: of what decides which fields a server keeps, not of descriptions.
-pub fn schema_hash(crd: &CustomResourceDefinition) -> String {
-    sha256_hex(canonical(&structural(crd)).to_string().as_bytes())
-}
-
-/// The same schema whatever server has had it in its hands: without descriptions, keys in order.
-fn canonical(schema: &Value) -> Value {
-    match schema {
-        Value::Object(fields) => {
-            let mut kept: Vec<(&String, &Value)> =
-                fields.iter().filter(|(key, value)| !(*key == "description" && value.is_string())).collect();
-            kept.sort_unstable_by_key(|(key, _)| *key);
-            Value::Object(kept.into_iter().map(|(key, value)| (key.clone(), canonical(value))).collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(canonical).collect()),
-        other => other.clone(),
-    }
 }
 
 /// JSON Schema (draft-07) of a manifest of that kind, for editors: unknown fields are errors there too.

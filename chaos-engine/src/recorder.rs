@@ -51,7 +51,7 @@ impl Recorder {
         Self::new(Some(journal), failure, redactor)
     }
 
-    /// A record in memory only, for tests.
+    /// A record in memory only: where the evidence is kept elsewhere, or none is asked for.
     pub fn in_memory(redactor: Redactor) -> Self {
         Self::new(None, watch::Sender::new(None), redactor)
     }

@@ -49,10 +49,16 @@ pub enum SourcesError {
 }
 
 impl Sources {
-    /// Reads a configuration file.
+    /// Reads a configuration file. One that is not there names no source: a cluster's owner makes it when there is one to name.
     pub fn read(path: &Path) -> Result<Self, SourcesError> {
-        let failed = |source| SourcesError::Read { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                tracing::info!(path = %path.display(), "there is no such file: no metrics source is named");
+                return Ok(Self::default());
+            }
+            Err(source) => return Err(SourcesError::Read { path: path.to_owned(), source }),
+        };
         let invalid = |message: String| SourcesError::Invalid { path: path.to_owned(), message };
         let sources: Self = serde_yaml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
         for (name, source) in &sources.prometheus {
@@ -100,5 +106,12 @@ mod tests {
             let error = Sources::read(&path).unwrap_err().to_string();
             assert!(error.contains(said) && error.contains("hint: "), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_names_no_source_and_one_that_cannot_be_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Sources::read(&folder.path().join("config.yaml")).unwrap(), Sources::default());
+        assert!(matches!(Sources::read(folder.path()), Err(SourcesError::Read { .. })));
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct CommonArgs {
     /// How logs are written to stderr; `RUST_LOG` filters them
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
-    /// File that names the metrics sources that may be asked, and by whom (absent: none)
+    /// File that names the metrics sources that may be asked, and by whom (absent, or no such file: none)
     #[arg(long, env = "CHAOS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[arg(skip = uuid::Uuid::new_v4().simple().to_string())]

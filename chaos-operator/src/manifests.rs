@@ -18,7 +18,8 @@ pub const IMAGE: &str = "chaos.dispatch.dev/chaos:dev";
 pub const NAME: &str = "chaos-operator";
 
 const PORT: u16 = 8080;
-/// Name of the ConfigMap with the sources that the operator may ask for error budgets.
+/// Name of the ConfigMap with the sources that the operator may ask for error budgets. Like the prober's it is its owner's to
+/// make, and part of no manifest: nothing that is applied again can overwrite it.
 const CONFIG: &str = "chaos-operator-config";
 /// Not part of the base: whoever applies the base again must not turn a stopped switch back on.
 const SWITCH_FILE: &str = "switch/switch.yaml";
@@ -105,11 +106,8 @@ fn base(installation: &Installation<'_>) -> Vec<File> {
         ("rbac.yaml".to_owned(), rbac().into_iter().chain(prober::rbac()).collect()),
         ("admission.yaml".to_owned(), admission::policies().into_iter().chain(prober::admission()).collect()),
         (SWITCH_FILE.to_owned(), vec![stop_switch()]),
-        (
-            "operator.yaml".to_owned(),
-            vec![configuration(metadata(CONFIG)), deployment(installation), disruption_budget()],
-        ),
-        ("prober.yaml".to_owned(), prober::objects(installation.image)),
+        ("operator.yaml".to_owned(), vec![deployment(installation), disruption_budget()]),
+        ("prober.yaml".to_owned(), vec![prober::deployment(installation.image)]),
     ]
 }
 
@@ -211,14 +209,6 @@ fn pod_security() -> Value {
     json!({"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}})
 }
 
-/// The configuration of operator or prober, which names no source until its owner does.
-fn configuration(metadata: Value) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
-        "data": {"config.yaml": "prometheus: {}\n"},
-    })
-}
-
 /// Arguments of a process that reads its configuration from where [`configuration_mount`] puts it.
 fn configured(command: &str) -> Value {
     json!([command, "--config", "/etc/chaos/config.yaml"])
@@ -228,8 +218,9 @@ fn configuration_mount() -> Value {
     json!({"name": "config", "mountPath": "/etc/chaos", "readOnly": true})
 }
 
+/// The configuration, where its owner has made one. Without it no source is named.
 fn configuration_volume(name: &str) -> Value {
-    json!({"name": "config", "configMap": {"name": name}})
+    json!({"name": "config", "configMap": {"name": name, "optional": true}})
 }
 
 fn deployment(installation: &Installation<'_>) -> Value {
@@ -328,6 +319,18 @@ mod tests {
             let documents: Vec<Value> = serde_yaml::from_multiple(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert!(!documents.is_empty() && documents.iter().all(|d| d["kind"].is_string()), "{name}");
         }
+    }
+
+    #[test]
+    fn configurations_are_their_owners_and_pods_start_without_them() {
+        let mut volumes = 0;
+        for (name, text) in files().into_iter().chain(chart()) {
+            assert!(!text.contains("kind: ConfigMap\n") || name.ends_with("switch.yaml"), "{name} would overwrite one");
+            let count = |part: &str| text.matches(part).count();
+            assert_eq!(count("configMap:\n"), count("optional: true\n"), "{name}");
+            volumes += count("configMap:\n");
+        }
+        assert_eq!(volumes, 4, "of operator and prober, for kustomize and for Helm");
     }
 
     #[test]

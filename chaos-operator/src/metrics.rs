@@ -88,7 +88,7 @@ impl Metrics {
         r.register("chaos_monkeys_ended", "Monkeys that kill no more, by reason", self.ended.clone());
         r.register(
             "chaos_reconcile_errors",
-            "Monkeys whose work had to be started over, by reason",
+            "Times that the work on an object, or a watch, had to be started over, by reason",
             self.errors.clone(),
         );
         r.register(
@@ -129,7 +129,7 @@ impl Metrics {
         );
         r.register_with_unit(
             "chaos_reconcile",
-            "From taking a monkey up to its machine running",
+            "From taking an object up to its machine running",
             seconds,
             self.claim.clone(),
         );

@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub clients: Clients,
     /// The operator's own namespace.
     pub namespace: String,
-    /// The only namespace whose monkeys are worked on; absent: all.
+    /// The only namespace whose objects are worked on; absent: all.
     pub watched: Option<String>,
     /// Who this is, for people: in Leases and Events.
     pub identity: String,
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     pub permissions: watch::Sender<Permissions>,
     /// A call was refused: the permissions may be other ones now.
     pub refused: Notify,
-    /// Why nothing may be killed at present, made of the two above.
+    /// Why no run may kill anything at present, made of switch, schema and permissions.
     pub hold: watch::Sender<Option<Hold>>,
     /// Why no game day may start anything at present: what holds runs, and what it lacks itself.
     pub day_hold: watch::Sender<Option<Hold>>,

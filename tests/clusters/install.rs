@@ -15,6 +15,9 @@ use crate::workload::{Workload, kills};
 
 /// What belongs to us must be gone by then, whatever was removed first.
 const GONE: Duration = Duration::from_secs(5);
+/// What the owner of a cluster writes to name a metrics source, for the operator and for the prober.
+const SOURCES: &str = "prometheus: {platform: {url: 'http://prometheus.monitoring:9090', namespaces: [dispatch]}}\n";
+const CONFIGURATIONS: [&str; 2] = ["chaos-operator-config", "chaos-prober-config"];
 
 fn crds() -> String {
     chaos_core::schema::crds_yaml()
@@ -40,27 +43,53 @@ fn earlier_crds() -> String {
     earlier().map_or_else(crds, |files| files.join("\n---\n"))
 }
 
+/// The ConfigMaps beside the operator.
+fn maps(cluster: &Cluster) -> Api<ConfigMap> {
+    Api::namespaced(cluster.client.clone(), switch::NAMESPACE)
+}
+
 fn switch_state(cluster: &Cluster) -> Option<String> {
-    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), switch::NAMESPACE);
-    cluster.block(maps.get(switch::NAME)).unwrap().data?.remove(switch::KEY)
+    cluster.block(maps(cluster).get(switch::NAME)).unwrap().data?.remove(switch::KEY)
+}
+
+fn name_a_source(cluster: &Cluster) {
+    for name in CONFIGURATIONS {
+        let metadata = format!("{{name: {name}, namespace: {}}}", switch::NAMESPACE);
+        cluster.apply(&format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {metadata}\ndata:\n  config.yaml: |\n    {SOURCES}"
+        ));
+    }
+}
+
+fn assert_the_source_is_named(cluster: &Cluster) {
+    for name in CONFIGURATIONS {
+        let data = cluster.block(maps(cluster).get(name)).unwrap().data.unwrap_or_default();
+        assert_eq!(data.get("config.yaml").map(String::as_str), Some(SOURCES), "{name}");
+    }
 }
 
 #[test]
-fn bringing_an_installation_up_to_date_keeps_objects_environment_and_a_stopped_switch() {
+fn bringing_an_installation_up_to_date_keeps_objects_environment_sources_and_a_stopped_switch() {
     let cluster = Cluster::start();
     cluster.apply(&earlier_crds());
     let workload = Workload::deploy(&cluster);
     let before = workload.monkey("kept", |spec| spec["suspend"] = true.into());
     cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
     cluster.chaos(&["stop", "--all"]);
+    name_a_source(&cluster);
     let again = cluster.chaos(&["install", "--replicas", "1"]);
     assert!(again.stderr.contains("chaos resume --all"), "{}", again.stderr);
     assert_eq!(switch_state(&cluster).as_deref(), Some(switch::STOPPED));
+    assert_the_source_is_named(&cluster);
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
     let namespace = cluster.block(namespaces.get(switch::NAMESPACE)).unwrap();
     assert_eq!(namespace.labels().get(labels::ENVIRONMENT).map(String::as_str), Some("test"));
     let after = cluster.block(workload.monkeys().get("kept")).unwrap();
     assert_eq!((after.uid(), &after.spec), (before.uid(), &before.spec));
+    drop(cluster.block(maps(&cluster).delete(switch::NAME, &kube::api::DeleteParams::default())).unwrap());
+    let again = cluster.chaos(&["install", "--replicas", "1"]);
+    assert!(again.stderr.contains("chaos resume --all"), "{}", again.stderr);
+    assert!(cluster.block(maps(&cluster).get_opt(switch::NAME)).unwrap().is_none(), "a missing switch stays so");
     cluster.chaos(&["resume", "--all"]);
     let patch = kube::api::Patch::Merge(serde_json::json!({"spec": {"suspend": false}}));
     cluster.block(workload.monkeys().patch("kept", &kube::api::PatchParams::default(), &patch)).unwrap();
@@ -120,8 +149,10 @@ fn kubectl_applies_the_same_and_never_touches_the_switch() {
         cluster.kubectl(&["-n", switch::NAMESPACE, "rollout", "status", "deployment/chaos-operator", "--timeout=120s"]);
         cluster.chaos(&["stop", "--all"]);
         if !cluster.is_embedded() {
+            name_a_source(&cluster);
             cluster.kubectl(&[how, &[overlay]].concat());
             assert_eq!(switch_state(&cluster).as_deref(), Some(switch::STOPPED));
+            assert_the_source_is_named(&cluster);
         }
         cluster.kubectl(&["delete", "--wait=false", "-k", overlay]);
         cluster.eventually("nothing is left", || cluster.are_gone(&ours));
@@ -171,7 +202,7 @@ fn the_chart_is_what_install_prints() {
 
 #[test]
 #[ignore = "takes helm, which a machine for `cargo test` need not have"]
-fn helm_installs_upgrades_and_uninstalls_and_keeps_switch_and_objects() {
+fn helm_installs_upgrades_and_uninstalls_and_keeps_switch_sources_and_objects() {
     let (cluster, ours, definitions) = (Cluster::start(), manifests(), crds());
     let here = cluster.kubeconfig().to_str().unwrap();
     let flags = ["--kubeconfig", here, "--namespace", "default", "--wait", "--timeout", "3m"];
@@ -188,8 +219,10 @@ fn helm_installs_upgrades_and_uninstalls_and_keeps_switch_and_objects() {
     workload.until("m", "a kill", |monkey| kills(monkey) >= 1);
     workload.assert_accounted("m");
     cluster.chaos(&["stop", "--all"]);
+    name_a_source(&cluster);
     run(&[&["upgrade"][..], &chart, &["--set", "replicas=1"]].concat());
     assert_eq!(switch_state(&cluster).as_deref(), Some(switch::STOPPED), "an upgrade resumes nothing");
+    assert_the_source_is_named(&cluster);
     run(&["uninstall", "chaos"]);
     cluster.eventually("nothing but the definitions is left", || cluster.are_gone(&ours));
     workload.until("m", "it is kept", |monkey| kills(monkey) >= 1);

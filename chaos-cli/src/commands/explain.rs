@@ -33,12 +33,11 @@ pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<Exit, 
     let (source, text) = super::validate::read(&args.file)?;
     let aim = aim(&source, &text)?;
     let target = Target::connect(global, Duration::from_secs(10)).await?;
-    let clients = Clients::new(target.config.clone(), "chaos").map_err(Failure::could_not_run)?;
     let environment = Environment::LabelOf(api::switch::NAMESPACE.to_owned());
-    let reader = PopulationReader::new(Caller::new(clients.read.clone()), &aim.target, environment);
+    let reader = PopulationReader::new(Caller::new(target.clients.read.clone()), &aim.target, environment);
     let population = reader.read().await.context("failed to read the cluster")?;
     let pod = find(&population, &args.pod, global.namespace.as_deref())?;
-    let mut rows = decided(&aim, &population, pod, &clients).await?;
+    let mut rows = decided(&aim, &population, pod, &target.clients).await?;
     let needed = plan::of_killer(aim.kill.mode, &pod.namespace);
     rows.extend(permissions::rows(&target.client, aim.killer, needed).await);
     print(pod, &rows, args.format)?;

@@ -29,8 +29,8 @@ pub(super) async fn install(global: &Global, args: &InstallArgs) -> Result<Exit,
     for object in &objects {
         let what = apply::name_of(object);
         match kind(object) {
-            // An installation that is brought up to date must not turn a stopped switch back on.
-            "ConfigMap" if before.installed => {}
+            // The switch is made by the first installation alone: no later one may turn a stopped one back on.
+            "ConfigMap" if before.installed && object.metadata.name.as_deref() == Some(switch::NAME) => {}
             "NetworkPolicy" if !apply::is_served(&target.client, object).await? => {
                 output::say(&format!("left out, as this cluster serves no such kind: {what}"));
             }
@@ -70,7 +70,7 @@ impl Before {
     /// Missing counts as stopped, as for the operator.
     fn is_stopped(&self) -> bool {
         let data = self.switch.as_ref().and_then(|map| map.data.as_ref());
-        self.installed && data.and_then(|data| data.get(switch::KEY)).is_none_or(|state| state != switch::RUNNING)
+        self.installed && !data.is_some_and(switch::is_running)
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chaos_core::model::Policy;
 use chaos_core::plan::{ClaimPlan, OutageBound, Plan, PlanRequest, plan as work_out};
-use chaos_engine::kube::Clients;
 use chaos_engine::run::read_population;
 
 use crate::cli::{Format, Global, PlanArgs};
@@ -20,10 +19,9 @@ pub(super) async fn plan(global: &Global, args: PlanArgs) -> Result<Exit, Failur
         experiments.extend(super::validate::experiments(&source, &text)?);
     }
     let target = Target::connect(global, Duration::from_secs(10)).await?;
-    let clients = Clients::new(target.config.clone(), "chaos").map_err(Failure::could_not_run)?;
     let mut refused = false;
     for experiment in &experiments {
-        let population = read_population(&clients, &crate::config::surroundings(&target)?, experiment).await;
+        let population = read_population(&target.clients, &crate::config::surroundings(&target)?, experiment).await;
         let population = population.map_err(Failure::could_not_run)?;
         let request = PlanRequest {
             experiment,

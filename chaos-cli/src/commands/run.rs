@@ -111,7 +111,7 @@ pub(crate) fn told(out: &OutArgs, results: &[RunResult]) -> Exit {
     match files::write_copies(&out.outputs, results) {
         Ok(()) => worst,
         Err(error) => {
-            output::error(&format!("{error:#}"));
+            output::error(&error);
             worst.worse(Exit::STOPPED)
         }
     }
@@ -122,7 +122,7 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     let experiment = Arc::new(job.experiment.clone());
     let seed = job.seed.or(experiment.seed).unwrap_or_else(|| i64::from(rand::random::<u32>()));
     let around = config::surroundings(job.target)?;
-    let prepared = run::prepare(&job.target.config, &around, &experiment).await.map_err(unfit)?;
+    let prepared = run::prepare(&job.target.clients, &around, &experiment).await.map_err(unfit)?;
     feasible(&experiment, &prepared, seed)?;
     let run_id = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
     let folder = files::run_folder(&job.out.out, &experiment.name, &run_id)?;
@@ -142,7 +142,7 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
         Ok(written) => written,
         Err(error) => {
             // The verdict stands in the journal and on the screen; what is missing can be made again from the one.
-            output::error(&format!("{error:#}; hint: `chaos report {}`", folder.join(files::JOURNAL).display()));
+            Failure::from(error).hint(&format!("`chaos report {}`", folder.join(files::JOURNAL).display())).report();
             Vec::new()
         }
     };

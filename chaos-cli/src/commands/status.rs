@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chaos_core::api::{ChaosMonkey, ExperimentRun, labels, switch};
+use chaos_core::api::{ChaosMonkey, ExperimentRun, switch};
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, read_switch};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -73,7 +73,7 @@ async fn read(global: &Global, target: &Target, all: bool) -> anyhow::Result<Fac
     let runs: Api<ExperimentRun> =
         if all { Api::all(client.clone()) } else { Api::namespaced(client.clone(), &target.namespace(global)) };
     let stopped = namespaces.list(&ListParams::default()).await.context("failed to list namespaces")?;
-    let stopped = stopped.into_iter().filter(|one| one.annotations().contains_key(labels::STOP));
+    let stopped = stopped.into_iter().filter(|one| switch::stopped_by(one.annotations()).is_some());
     let lease = leases.get_opt(chaos_operator::LEASE).await.context("failed to read the operators' Lease")?;
     Ok(Facts {
         switch: read_switch(&caller).await,

@@ -1,5 +1,6 @@
 //! The manifests exactly as written and stored: group `chaos.dispatch.dev/v1alpha1`. Wire types only: what they mean is
-//! decided in `validate`, and nothing but `validate` and the code that writes a status may look at them.
+//! decided in `validate`, and nothing but `validate` and the code that writes a status may look at them. Beside
+//! them stands what else people write on a cluster: labels, and the stop switches.
 
 #![expect(unreachable_pub, reason = "what kube's KubeSchema derives is as public as what it stands on")]
 
@@ -15,6 +16,7 @@ mod monkey_control;
 mod probe;
 mod run;
 mod run_status;
+pub mod switch;
 mod target;
 
 pub use experiment::{
@@ -79,20 +81,6 @@ pub mod labels {
     pub const EXECUTION: &str = "chaos.dispatch.dev/execution";
     /// On runs that a game day made: its name.
     pub const GAME_DAY: &str = "chaos.dispatch.dev/game-day";
-    /// Annotation on a namespace, value `"true"`: chaos stops in this namespace.
+    /// Annotation on a namespace, any value but `"false"`: chaos stops in this namespace.
     pub const STOP: &str = "chaos.dispatch.dev/stop";
-}
-
-/// The stop switch of the whole cluster.
-pub mod switch {
-    /// Namespace of the switch and of the operator.
-    pub const NAMESPACE: &str = "chaos-system";
-    /// Name of the ConfigMap.
-    pub const NAME: &str = "chaos-switch";
-    /// Key in the ConfigMap whose value is one of the two below. Anything else counts as stopped.
-    pub const KEY: &str = "state";
-    /// Chaos may happen.
-    pub const RUNNING: &str = "Running";
-    /// No chaos.
-    pub const STOPPED: &str = "Stopped";
 }

@@ -50,7 +50,7 @@ pub(super) fn namespace_stopped(view: &View<'_>, pod: &PodFacts) -> Finding<Excl
     if view.namespace(pod).is_some_and(|namespace| namespace.stopped) {
         return Finding::fail(
             Exclusion::NamespaceStopped,
-            format!("namespace {} is annotated {}=true", pod.namespace, labels::STOP),
+            format!("namespace {} carries the annotation {}", pod.namespace, labels::STOP),
         );
     }
     Finding::pass("not stopped")

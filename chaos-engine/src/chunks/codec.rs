@@ -14,6 +14,9 @@ const UNPACKED: u64 = 64 * 1024 * 1024;
 /// Bytes that are no events.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
+    /// There is no room for them.
+    #[error("failed to pack events: {0}")]
+    Pack(std::io::Error),
     /// Not gzip, or cut off.
     #[error("failed to unpack events: {0}")]
     Unpack(std::io::Error),
@@ -39,9 +42,9 @@ pub fn encode(events: &[Event]) -> Result<Vec<u8>, CodecError> {
     for event in events {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        gzip.write_all(&line).map_err(CodecError::Unpack)?;
+        gzip.write_all(&line).map_err(CodecError::Pack)?;
     }
-    gzip.finish().map_err(CodecError::Unpack)
+    gzip.finish().map_err(CodecError::Pack)
 }
 
 /// Unpacks events. Those of a newer version, which this one does not know, are left out.
@@ -67,32 +70,7 @@ fn is_unknown(line: &[u8]) -> bool {
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(line) else { return false };
     let mut names = fields.keys();
     match (names.next(), names.next()) {
-        (Some(name), None) => !KNOWN.contains(&name.as_str()),
+        (Some(name), None) => !Event::NAMES.contains(&name.as_str()),
         _ => false,
     }
 }
-
-/// The events that this version knows.
-const KNOWN: [&str; 21] = [
-    "started",
-    "planned",
-    "phase",
-    "schedule",
-    "bin",
-    "bad",
-    "served",
-    "sample",
-    "invariants",
-    "intent",
-    "kill",
-    "skipped",
-    "putOff",
-    "pod",
-    "clock",
-    "blind",
-    "sight",
-    "stop",
-    "woundDown",
-    "note",
-    "finished",
-];

@@ -52,7 +52,9 @@ pub enum JournalError {
         source: io::Error,
     },
     /// The file does not start like a journal.
-    #[error("{path} is not a journal; hint: journals end in .chaos and start with the bytes CHAOSJNL")]
+    #[error(
+        "{path} is not a journal; hint: it is run.journal in the folder of a run, and starts with the bytes CHAOSJNL"
+    )]
     NotAJournal {
         /// Where.
         path: PathBuf,

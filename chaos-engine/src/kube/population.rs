@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chaos_core::api::labels;
+use chaos_core::api::{labels, switch};
 use chaos_core::model::{NamespaceScope, Target};
 use chaos_core::population::{
     BudgetFacts, ContainerFacts, NamespaceFacts, NodeFacts, OwnerFacts, PodFacts, Population, TemplateFacts,
@@ -179,7 +179,7 @@ struct Contents {
 fn namespace_facts(namespace: wire::Namespace) -> NamespaceFacts {
     let meta = namespace.metadata;
     NamespaceFacts {
-        stopped: meta.annotations.get(labels::STOP).is_some_and(|value| value == "true"),
+        stopped: switch::stopped_by(&meta.annotations).is_some(),
         terminating: meta.deletion_timestamp.is_some() || namespace.status.phase.as_deref() == Some("Terminating"),
         name: meta.name,
         labels: meta.labels,
@@ -281,4 +281,18 @@ fn encode(value: &str) -> String {
         }
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_stopped_by_whatever_does_not_say_false() {
+        let is_stopped = |value: &str| {
+            let namespace = serde_json::json!({"metadata": {"name": "n", "annotations": {labels::STOP: value}}});
+            namespace_facts(serde_json::from_value(namespace).unwrap()).stopped
+        };
+        assert!(is_stopped("true") && is_stopped("yes") && !is_stopped("false"));
+    }
 }

@@ -9,8 +9,8 @@ use chaos_core::eligible::{Judged, eligible};
 use chaos_core::model::{Experiment, Fault, Policy};
 use chaos_core::population::{Population, SwitchState};
 use chaos_core::record::{Event, Excluded, RunTime};
+use kube::Api;
 use kube::api::ListParams;
-use kube::{Api, Config};
 
 use crate::kube::{Caller, Clients, Environment, PopulationReader};
 use crate::probe::preflight::{PreflightError, Reach};
@@ -56,11 +56,10 @@ pub struct Surroundings {
 }
 
 /// Finds out whether the experiment can be run on this cluster.
-pub async fn prepare(config: &Config, around: &Surroundings, experiment: &Experiment) -> Result<Prepared, Unfit> {
-    let clients = Clients::new(config.clone(), "chaos").map_err(out_of_reach)?;
-    let population = Arc::new(read_population(&clients, around, experiment).await?);
+pub async fn prepare(clients: &Clients, around: &Surroundings, experiment: &Experiment) -> Result<Prepared, Unfit> {
+    let population = Arc::new(read_population(clients, around, experiment).await?);
     if matches!(experiment.fault, Fault::Monkey(_)) {
-        operator_is_there(&clients, experiment).await?;
+        operator_is_there(clients, experiment).await?;
     }
     refuse_stopped(&population)?;
     let policy = Policy::cli(experiment.namespace.clone());
@@ -193,8 +192,4 @@ fn not_ready(error: PreflightError) -> Unfit {
         PreflightError::Firing { .. } => Unfit::Refused(text),
         _ => Unfit::OutOfReach(text),
     }
-}
-
-fn out_of_reach(error: impl std::fmt::Display) -> Unfit {
-    Unfit::OutOfReach(error.to_string())
 }

@@ -79,9 +79,7 @@ impl Vigil {
     async fn look(&self) -> kube::Result<Option<StopCause>> {
         let switches: Api<ConfigMap> = Api::namespaced(self.client.clone(), switch::NAMESPACE);
         match forbidden_is_none(switches.get_opt(switch::NAME).await)? {
-            Some(found)
-                if found.data.as_ref().and_then(|data| data.get(switch::KEY)).is_none_or(|s| s != switch::RUNNING) =>
-            {
+            Some(found) if !found.data.as_ref().is_some_and(switch::is_running) => {
                 let message =
                     format!("ConfigMap {}/{} does not say {}", switch::NAMESPACE, switch::NAME, switch::RUNNING);
                 return Ok(Some(StopCause::Switch { message }));
@@ -95,12 +93,10 @@ impl Vigil {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         for name in &self.namespaces {
             let namespace = forbidden_is_none(namespaces.get_opt(name).await)?;
-            let stopped =
-                |namespace: &Namespace| namespace.annotations().get(labels::STOP).is_some_and(|value| value == "true");
-            if namespace.as_ref().is_some_and(stopped) {
-                return Ok(Some(StopCause::Switch {
-                    message: format!("namespace {name} carries {}: \"true\"", labels::STOP),
-                }));
+            let stop = namespace.as_ref().and_then(|namespace| switch::stopped_by(namespace.annotations()));
+            if let Some(value) = stop {
+                let message = format!("namespace {name} carries {}: {value:?}", labels::STOP);
+                return Ok(Some(StopCause::Switch { message }));
             }
         }
         Ok(None)

@@ -1,17 +1,17 @@
 //! What `chaos install` puts on a cluster for the prober: an identity that can read and create evidence and nothing else, its
-//! configuration, its process, and what it may connect to.
+//! process, and what it may connect to.
 
 use chaos_core::api::{GROUP, labels, switch};
 use serde_json::{Value, json};
 
 use super::{
-    NAME as OPERATOR, PORT, configuration, configuration_mount, configuration_volume, configured, container_security,
-    field, health, pod_security,
+    NAME as OPERATOR, PORT, configuration_mount, configuration_volume, configured, container_security, field, health,
+    pod_security,
 };
 
 /// Name of the prober's Deployment, `ServiceAccount` and roles.
 pub const NAME: &str = "chaos-prober";
-/// Name of the ConfigMap with the sources that it may ask.
+/// Name of the ConfigMap with the sources that it may ask, which its owner makes.
 const CONFIG: &str = "chaos-prober-config";
 
 fn metadata(name: &str) -> Value {
@@ -46,12 +46,7 @@ pub(super) fn rbac() -> Vec<Value> {
     vec![json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(NAME)}), role, binding]
 }
 
-/// The process and its configuration, which names no source until its owner does.
-pub(super) fn objects(image: &str) -> Vec<Value> {
-    vec![configuration(metadata(CONFIG)), deployment(image)]
-}
-
-fn deployment(image: &str) -> Value {
+pub(super) fn deployment(image: &str) -> Value {
     let selector = json!({"app.kubernetes.io/name": NAME});
     let container = json!({
         "name": "prober", "image": image, "imagePullPolicy": "IfNotPresent",

@@ -16,7 +16,8 @@ use hyper::body::Incoming;
 use super::connection::{Connection, Connections, Sent};
 use super::judge;
 use super::plan::StepPlan;
-use super::{HttpPlan, LoadContext, fnv1a};
+use super::request::Requests;
+use super::{HttpPlan, LoadContext, LoadError, fnv1a};
 
 /// A body that is to be checked is read up to this size, in bytes.
 const LARGEST_BODY: usize = 1 << 20;
@@ -29,6 +30,7 @@ const MOST_PODS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) plan: HttpPlan,
+    requests: Requests,
     connections: Connections,
     seed: u64,
     run: u128,
@@ -53,12 +55,14 @@ pub(in crate::probe) struct Failure {
 }
 
 impl Exchange {
-    pub(super) fn new(plan: HttpPlan, context: &LoadContext) -> Result<Self, rustls::Error> {
+    pub(super) fn new(plan: HttpPlan, context: &LoadContext) -> Result<Self, LoadError> {
+        let requests =
+            Requests::new(&plan).map_err(|message| LoadError::Requests { probe: plan.name.clone(), message })?;
         let connections = Connections::new(&plan.origin, plan.version, plan.keep_alive, &plan.trust)?;
         // Two probes of a run draw values of their own.
         let probe = fnv1a(&plan.name);
         let (seed, run) = (context.seed ^ probe, context.run ^ (u128::from(probe) << 64));
-        Ok(Self { plan, connections, seed, run })
+        Ok(Self { plan, requests, connections, seed, run })
     }
 
     /// Sends the requests of a slot, each on a good answer to the one before, and reads the answers. The caller bounds the
@@ -67,9 +71,9 @@ impl Exchange {
         let key = SlotKey { slot, seed: self.seed, run: self.run };
         let (mut answer, mut extracted) = (Answer::default(), Extracted::new());
         let steps = self.plan.steps.len();
-        for (i, step) in self.plan.steps.iter().enumerate() {
+        for (i, (step, request)) in self.plan.steps.iter().zip(&self.requests.steps).enumerate() {
             let began = Instant::now();
-            let request = self.plan.request(step, key, &extracted);
+            let request = self.requests.request(request, key, &extracted);
             // What a server gave is to blame where it makes the next request invalid.
             let class = if i == 0 { BadClass::Unsent } else { BadClass::Body };
             let answered = match request {

@@ -15,6 +15,7 @@ mod judge;
 mod ledger;
 mod pacer;
 mod plan;
+mod request;
 mod worker;
 
 use std::time::Duration;
@@ -66,6 +67,14 @@ pub enum LoadError {
     /// TLS could not be set up.
     #[error("failed to set up TLS for http probes: {0}")]
     Tls(#[from] rustls::Error),
+    /// A probe has no requests that can be sent.
+    #[error("failed to make the requests of probe {probe}: {message}")]
+    Requests {
+        /// Which.
+        probe: String,
+        /// Why.
+        message: String,
+    },
     /// A thread or its runtime could not be started.
     #[error("failed to start the {name} thread of http probes: {source}")]
     Thread {

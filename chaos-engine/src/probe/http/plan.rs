@@ -1,17 +1,14 @@
-//! An http probe ready to be sent: everything parsed, resolved and checked by rendering it once. No network here.
+//! An http probe as it is to be sent: everything parsed, resolved and checked by rendering it once. No network here.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chaos_core::model::{self, ClaimSpec, Extract, HttpVersion, Success};
-use chaos_core::placeholder::{Extracted, SlotKey, Template};
+use chaos_core::placeholder::Template;
 use chaos_core::record::RateStage;
-use http::header::{CONNECTION, HOST, USER_AGENT};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::Full;
+use http::{HeaderName, Method, Uri};
 
+use super::request::Requests;
 use crate::probe::tls::Trust;
 
 /// Where requests go: scheme, host and port, and a path in front of the probe's own.
@@ -23,7 +20,7 @@ pub struct Origin {
     pub host: String,
     /// Port.
     pub port: u16,
-    prefix: String,
+    pub(super) prefix: String,
 }
 
 /// Http load, ready to be sent.
@@ -156,11 +153,8 @@ impl HttpPlan {
             trust: Trust::default(),
             exposure: load.exposure_header.as_ref().map(|text| header(name, text)).transpose()?,
         };
-        // Later requests depend on answers: whether they are valid shows only then.
-        if let Some(step) = plan.steps.first() {
-            plan.request(step, SlotKey { slot: 0, seed: 0, run: 0 }, &Extracted::new())
-                .map_err(|message| wrong(name, "request", step.method.as_str(), message))?;
-        }
+        let method = plan.steps.first().map_or("", |step| step.method.as_str());
+        Requests::check(&plan).map_err(|message| wrong(name, "request", method, message))?;
         Ok(plan)
     }
 
@@ -172,54 +166,6 @@ impl HttpPlan {
         });
         let latency_bound = bounds.min();
         Ok(Self { latency_bound, ..Self::new(name, &probe.load, origin)? })
-    }
-
-    /// The request of a step for a slot; an error names the part that is not valid HTTP.
-    pub(super) fn request(
-        &self,
-        step: &StepPlan,
-        key: SlotKey,
-        extracted: &Extracted,
-    ) -> Result<Request<Full<Bytes>>, String> {
-        let mut target = self.origin.prefix.clone();
-        step.path.render(key, extracted, &mut target);
-        let target = PathAndQuery::try_from(target).map_err(|error| format!("path: {error}"))?;
-        let body = step.body.as_ref().map(|body| {
-            let mut text = String::new();
-            body.render(key, extracted, &mut text);
-            Bytes::from(text)
-        });
-        let mut request = Request::new(Full::new(body.unwrap_or_default()));
-        *request.method_mut() = step.method.clone();
-        *request.headers_mut() = self.headers(step, key, extracted)?;
-        *request.uri_mut() = match self.version {
-            HttpVersion::Http1 => Uri::from(target),
-            HttpVersion::Http2 => {
-                let scheme = if self.origin.tls { "https" } else { "http" };
-                let uri = Uri::builder().scheme(scheme).authority(self.origin.authority()).path_and_query(target);
-                uri.build().map_err(|error| format!("path: {error}"))?
-            }
-        };
-        Ok(request)
-    }
-
-    fn headers(&self, step: &StepPlan, key: SlotKey, extracted: &Extracted) -> Result<HeaderMap, String> {
-        let mut headers = HeaderMap::with_capacity(step.headers.len() + 3);
-        if self.version == HttpVersion::Http1 {
-            let host = HeaderValue::try_from(self.origin.authority()).map_err(|error| format!("host: {error}"))?;
-            headers.insert(HOST, host);
-            if !self.keep_alive {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-        }
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("chaos/", env!("CARGO_PKG_VERSION"))));
-        for (name, template) in &step.headers {
-            let mut value = String::new();
-            template.render(key, extracted, &mut value);
-            let value = HeaderValue::try_from(value).map_err(|error| format!("header {name}: {error}"))?;
-            headers.insert(name, value);
-        }
-        Ok(headers)
     }
 }
 

@@ -1,0 +1,63 @@
+//! The names of events, as journals and the evidence on a cluster have them: by them a reader tells an event of a newer version
+//! from one that is damaged.
+
+use super::Event;
+
+/// One table for both: the compiler asks for a row for every event, and a test that its name is the one that is written.
+macro_rules! names {
+    ($($event:ident => $name:literal,)+) => {
+        impl Event {
+            /// The names of all events that this version knows.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// Its name, as it is written.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$event { .. } => $name,)+
+                }
+            }
+        }
+    };
+}
+
+names! {
+    Started => "started",
+    Planned => "planned",
+    Phase => "phase",
+    Schedule => "schedule",
+    Bin => "bin",
+    Bad => "bad",
+    Served => "served",
+    Sample => "sample",
+    Invariants => "invariants",
+    Intent => "intent",
+    Kill => "kill",
+    Skipped => "skipped",
+    PutOff => "putOff",
+    Pod => "pod",
+    Clock => "clock",
+    Blind => "blind",
+    Sight => "sight",
+    Stop => "stop",
+    WoundDown => "woundDown",
+    Note => "note",
+    Finished => "finished",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RunTime;
+
+    #[test]
+    fn names_are_those_that_are_written() {
+        // Whoever reads a name that is none is told all that there are.
+        let refused = serde_json::from_str::<Event>(r#"{"none": 0}"#).unwrap_err().to_string();
+        let known: Vec<&str> = refused.split('`').skip(3).step_by(2).collect();
+        assert_eq!(known, Event::NAMES, "{refused}");
+        for event in [Event::Sight { at: RunTime(1) }, Event::WoundDown { at: RunTime(1), left: Vec::new() }] {
+            let written = serde_json::to_value(&event).unwrap();
+            assert!(written.get(event.name()).is_some(), "{written} is no {}", event.name());
+        }
+    }
+}
