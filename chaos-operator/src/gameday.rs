@@ -7,6 +7,7 @@ use std::time::Instant;
 use chaos_core::api::{GameDay, GameDayStatus};
 use chaos_core::gameday::{GameDayMachine, read_ledger};
 use chaos_core::validate::{self, Meta};
+use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::gameday::{GameDayParts, GameDayTeller, GameDayWorld};
 use chaos_engine::kube::{Happening, StatusDesk, StatusStore, StoreError};
@@ -124,10 +125,10 @@ impl GameDayTeller for Shared {
         }
         for result in &after.history {
             if before.history.iter().all(|known| known.id != result.id) {
-                self.metrics.day_ended(&result.outcome);
+                let outcome = Conclusion::read(&result.outcome);
+                self.metrics.day_ended(outcome);
                 let note = format!("execution {}: {}: {}", result.id, result.outcome, result.message);
-                let has_passed = matches!(result.outcome.as_str(), "pass" | "planned");
-                tell(format!("{}-ended", result.id), &result.reason, note, !has_passed);
+                tell(format!("{}-ended", result.id), &result.reason, note, !outcome.has_passed());
             }
         }
         if after.skips > before.skips {

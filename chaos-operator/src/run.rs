@@ -9,6 +9,7 @@ use chaos_core::model::Run;
 use chaos_core::operated::{Facts, OperatedRun, Record, Stage, Unfit, read_record, update_conditions, write_record};
 use chaos_core::run::{RunMachine, RunState};
 use chaos_core::validate::{self, Meta};
+use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::kube::{StatusDesk, StatusStore, StoreError};
 use chaos_engine::run::operated::{Backing, OperatedWorld, recorded};
@@ -74,7 +75,7 @@ async fn stint(
         Err(unfit) => {
             conclude(&desk, &fresh, &unfit).await?;
             tracing::warn!(namespace, run = name, why = unfit.message, "not run");
-            shared.metrics.judged("invalid");
+            shared.metrics.judged(unfit.exit_code.outcome().into());
             return Ok(Stint::Over);
         }
     };
@@ -87,7 +88,7 @@ async fn stint(
         if let Some(verdict) = &ended.verdict {
             let (outcome, reason) = (&verdict.outcome, &verdict.reason_code);
             tracing::info!(namespace, run = name, outcome, reason, text = verdict.reason_text, "run ended");
-            shared.metrics.judged(outcome);
+            shared.metrics.judged(Conclusion::read(outcome));
         }
         Ok(Stint::Over)
     })

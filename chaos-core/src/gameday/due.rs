@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::budget::{Allowed, Reading, allowed};
+use super::reason::StepReason;
 use super::slots::{MOST_COUNTED, last_slot, next_slot, slots_between};
 use super::{GameDayMachine, GameDayView, Ledger, execution, names};
 use crate::api::SlotSkip;
@@ -175,7 +176,7 @@ fn judge(day: &GameDay, ledger: &Ledger, known: &Known<'_>, due: Timestamp, unti
 fn start(day: &GameDay, ledger: &mut Ledger, id: String, slot: Option<Timestamp>, now: Timestamp) {
     if day.concurrency == ConcurrencyPolicy::Replace {
         for old in &mut ledger.active {
-            execution::end(old, "Replaced", format!("replaced by {id}"));
+            execution::end(old, StepReason::Replaced, format!("replaced by {id}"));
         }
     }
     ledger.active.push(execution::new(day, id, slot, now));

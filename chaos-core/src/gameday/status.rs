@@ -7,6 +7,7 @@ use super::Ledger;
 use super::due::whole;
 use crate::api::GameDayStatus;
 use crate::condition::{Say, set};
+use crate::verdict::{Conclusion, Outcome};
 
 /// What conditions are made of besides the ledger.
 #[derive(Debug, Clone)]
@@ -74,9 +75,9 @@ pub fn update_conditions(status: &mut GameDayStatus, facts: &Facts) {
     let passed = match status.history.iter().max_by_key(|result| &result.finished_at.0) {
         Some(last) => {
             let text = format!("execution {}: {}", last.id, last.message);
-            match last.outcome.as_str() {
-                "pass" => Say::of(true, &last.reason, text),
-                "fail" => Say::of(false, &last.reason, text),
+            match Conclusion::read(&last.outcome) {
+                Conclusion::Judged(Outcome::Pass) => Say::of(true, &last.reason, text),
+                Conclusion::Judged(Outcome::Fail) => Say::of(false, &last.reason, text),
                 _ => Say::unknown(&last.reason, text),
             }
         }
