@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 use super::decide::Refused;
 use super::messages::{Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, Observation, Stored};
 use super::reason::SkipReason;
-use super::spec::hex;
 use super::state::{Attempt, Decision, Phase, Release};
 use super::step::Cursor;
 use super::{SEND_WITHIN, after, elapsed, micro};
 use crate::api::{IntentRecord, KillRecord, Mode, Outcome, RecoveringRecord};
+use crate::digest::hex;
 use crate::limits::{RefusalReason, Reservation};
 use crate::population::WorkloadKey;
 
