@@ -106,11 +106,6 @@ impl Ledger {
         status.fences = fences;
     }
 
-    /// Why it kills no more, if that is so.
-    pub fn end_reason(&self) -> Option<EndReason> {
-        EndReason::parse(&self.ended.as_ref()?.reason)
-    }
-
     /// Mean active time between two kills of a group, once a group has two.
     pub fn effective_mean(&self) -> Option<crate::units::Duration> {
         let gaps: u64 = self.groups.iter().map(|group| group.kills.saturating_sub(1)).sum();
