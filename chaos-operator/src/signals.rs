@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::api::ClockReading;
+use chaos_core::instant::micro_time;
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, read_switch};
 use chaos_engine::run::operated::Hold;
@@ -144,9 +145,7 @@ async fn take_reading(caller: &Caller, path: &str, sender: &watch::Sender<Option
     sender.send_if_modified(|known| {
         let is_new = known.as_ref().is_none_or(|known| known.heartbeat != heartbeat);
         if is_new {
-            let read_at = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default();
-            let read_at = k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(read_at);
-            *known = Some(ClockReading { heartbeat, read_at });
+            *known = Some(ClockReading { heartbeat, read_at: micro_time(Timestamp::now()) });
         }
         is_new
     });

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::due::{after, blackout};
+use super::due::blackout;
 use super::names::run_name;
 use super::reason::StepReason;
 use super::{NotCreated, RunFact, RunOutcome};
 use crate::api::{EndingRecord, ExecutionRecord, StepPhase, StepRecord};
+use crate::instant::{after, micro_time};
 use crate::model::{Check, GameDay, OnFailure, Step, StepKind};
 use crate::verdict::{Conclusion, Outcome};
 
@@ -39,7 +40,7 @@ pub(super) fn new(day: &GameDay, id: String, slot: Option<Timestamp>, now: Times
     ExecutionRecord {
         id,
         slot: slot.map(Time),
-        started_at: micros(now),
+        started_at: micro_time(now),
         finished_at: None,
         plan: day.plan.clone(),
         ending: None,
@@ -107,7 +108,7 @@ fn under_way(
         (_, None) => Duration::ZERO,
     };
     let until = step.until.as_ref().map_or(now, |until| until.0).min(after(now, longest));
-    step.until = Some(micros(until));
+    step.until = Some(micro_time(until));
     let is_late = now >= until;
     match (step.phase, step.run.is_some(), ending) {
         (StepPhase::Aborting, ..) => {}
@@ -218,12 +219,12 @@ fn begin(record: &mut StepRecord, step: &Step, day: &GameDay, execution: &str, n
             }
             record.phase = StepPhase::Starting;
             record.run = Some(run_name(&day.name, &day.uid, execution, &record.name));
-            record.until = Some(micros(after(now, START_WITHIN)));
+            record.until = Some(micro_time(after(now, START_WITHIN)));
             return;
         }
     };
     record.phase = StepPhase::Running;
-    record.until = Some(micros(after(now, span)));
+    record.until = Some(micro_time(after(now, span)));
 }
 
 /// What came of creating the run of a step.
@@ -248,7 +249,7 @@ pub(super) fn created(
             step.phase = StepPhase::Running;
             step.run_uid = Some(uid);
             step.message = None;
-            step.until = Some(micros(after(now, within)));
+            step.until = Some(micro_time(after(now, within)));
         }
         // An earlier try may have been carried out, although nobody heard of it.
         Err(NotCreated::Refused(why)) if step.message.is_some() => abort(step, StepReason::NotCreated, &why, now),
@@ -304,7 +305,7 @@ fn finished(step: &mut StepRecord, outcome: &RunOutcome, is_aborting: bool) {
 
 pub(super) fn abort(step: &mut StepRecord, reason: impl Into<String>, message: &str, now: Timestamp) {
     step.phase = StepPhase::Aborting;
-    step.until = Some(micros(after(now, ABORT_WITHIN)));
+    step.until = Some(micro_time(after(now, ABORT_WITHIN)));
     (step.reason, step.message) = (Some(reason.into()), Some(short(message)));
 }
 
@@ -332,8 +333,4 @@ pub(super) fn short(text: &str) -> String {
         left.checked_sub(bytes).inspect(|rest| left = *rest).is_some()
     };
     text.take_while(fits).collect()
-}
-
-pub(super) fn micros(at: Timestamp) -> MicroTime {
-    MicroTime(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
 }

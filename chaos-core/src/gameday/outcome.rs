@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::Ledger;
-use super::execution::micros;
 use crate::api::{ExecutionRecord, ExecutionResult, HistoryLimits, RunReference, StepPhase, StepRecord};
+use crate::instant::micro_time;
 use crate::verdict::{Conclusion, Outcome};
 
 /// Entries that could not be cleaned up are dropped beyond these: their runs stay, and go with the game day.
@@ -55,7 +55,7 @@ fn result(execution: &ExecutionRecord, now: Timestamp) -> ExecutionResult {
     ExecutionResult {
         id: execution.id.clone(),
         started_at: execution.started_at.clone(),
-        finished_at: micros(now),
+        finished_at: micro_time(now),
         outcome: outcome.as_str().to_owned(),
         reason,
         message,

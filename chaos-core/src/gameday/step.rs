@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::due::{after, take_due};
+use super::due::take_due;
 use super::{
     About, GameDayAction, GameDayMachine, GameDayResponse, GameDayState, GameDayView, Ledger, RunOrder, budget,
     execution, outcome,
 };
 use crate::api::{StepPhase, StepRecord};
+use crate::instant::after;
 use crate::machine::{Next, Step};
 use crate::model::{Check, ConcurrencyPolicy, GameDay, StepKind};
 

@@ -486,6 +486,5 @@ fn the_ledger_survives_its_status() {
 
 #[test]
 fn spans_never_overflow() {
-    assert_eq!(after(Timestamp::MAX, Duration::from_secs(1)), Timestamp::MAX);
     assert_eq!(elapsed(Timestamp::MAX, Timestamp::MIN), Duration::ZERO);
 }
