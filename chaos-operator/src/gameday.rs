@@ -31,9 +31,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<Ga
             Err(error) => {
                 let (namespace, day) = (seen.namespace().unwrap_or_default(), seen.name_any());
                 tracing::warn!(%error, namespace, day, "starting over");
-                shared.tell_refusal(&seen.object_ref(&()), &error);
-                shared.metrics.failed(error.as_str());
-                backoff.wait(began, &rest).await;
+                shared.start_over(&seen.object_ref(&()), &error, &mut backoff, began, &rest).await;
             }
         }
     }

@@ -77,8 +77,8 @@ pub(crate) async fn follow_hold(shared: Arc<Shared>) {
                 || switch == SwitchState::Unreadable
                 || matches!(*permissions, Permissions::Unknown(_));
             let why =
-                conditions::hold_all(&schema, switch).or_else(|| permissions.lacks_for_runs().map(|(_, why)| why));
-            let for_days = why.clone().or_else(|| permissions.lacks_for_days().map(|(_, why)| why));
+                conditions::hold_all(&schema, switch).or_else(|| permissions.lacks_for_runs().map(|lack| lack.message));
+            let for_days = why.clone().or_else(|| permissions.lacks_for_days().map(|lack| lack.message));
             let hold = |message| Hold { may_pass: unknown, message };
             (why.map(hold), for_days.map(hold))
         };
