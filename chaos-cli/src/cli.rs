@@ -377,6 +377,12 @@ pub(crate) enum Overlay {
     Fragile,
 }
 
+/// The word by which the command line knows a value.
+#[cfg(feature = "bundled")]
+pub(crate) fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
 fn parse_output(text: &str) -> Result<(OutputKind, PathBuf), String> {
     let (kind, path) = text.split_once('=').ok_or("write KIND=FILE, such as junit=report.xml")?;
     let kind = OutputKind::from_str(kind, false)

@@ -6,45 +6,41 @@ use chaos_core::verdict::{self, ReasonCode};
 
 /// How a command ended. The numbers are the documented exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exit(pub(crate) u8);
+pub(crate) struct Exit(verdict::ExitCode);
 
 impl Exit {
     /// It did what was asked; of a run: the hypothesis held, with the evidence asked for.
-    pub(crate) const OK: Self = Self(0);
+    pub(crate) const OK: Self = Self(verdict::ExitCode::Held);
     /// Of a comparison: the two sides differ.
-    pub(crate) const DIFFERENT: Self = Self(1);
+    pub(crate) const DIFFERENT: Self = Self(verdict::ExitCode::Failed);
     /// Usage, a manifest that is not valid, a plan that arithmetic rules out.
-    pub(crate) const INVALID_INPUT: Self = Self(2);
+    pub(crate) const INVALID_INPUT: Self = Self(verdict::ExitCode::InvalidManifest);
     /// Cluster, metrics or a probe tool out of reach at the start.
-    pub(crate) const COULD_NOT_RUN: Self = Self(3);
+    pub(crate) const COULD_NOT_RUN: Self = Self(verdict::ExitCode::OutOfReach);
     /// Refused by a safety rule before anything was touched.
-    pub(crate) const REFUSED: Self = Self(4);
+    pub(crate) const REFUSED: Self = Self(verdict::ExitCode::Refused);
     /// Stopped before it was through; everything wound down.
-    pub(crate) const STOPPED: Self = Self(5);
+    pub(crate) const STOPPED: Self = Self(verdict::ExitCode::Stopped);
     /// Too little evidence.
-    pub(crate) const INCONCLUSIVE: Self = Self(7);
+    pub(crate) const INCONCLUSIVE: Self = Self(verdict::ExitCode::Inconclusive);
     /// A run that proves nothing: no victim, no sample.
-    pub(crate) const INVALID_RUN: Self = Self(8);
-}
+    pub(crate) const INVALID_RUN: Self = Self(verdict::ExitCode::InvalidRun);
 
-impl Exit {
     /// Of two ends the worse one: broken promises and what a person must act on come first, missing evidence last.
     pub(crate) fn worse(self, other: Self) -> Self {
-        const WORST_FIRST: [u8; 9] = [6, 1, 5, 3, 4, 2, 8, 7, 0];
-        let rank = |exit: Self| WORST_FIRST.iter().position(|code| *code == exit.0);
-        if rank(other) < rank(self) { other } else { self }
+        Self(verdict::ExitCode::worst([self.0, other.0]))
     }
 }
 
 impl From<verdict::ExitCode> for Exit {
     fn from(code: verdict::ExitCode) -> Self {
-        Self(code.code())
+        Self(code)
     }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit.0)
+        Self::from(exit.0.code())
     }
 }
 
@@ -117,7 +113,8 @@ mod tests {
 
     #[test]
     fn the_worst_end_of_several_wins() {
-        let worst = |codes: &[u8]| codes.iter().fold(Exit::OK, |worst, code| worst.worse(Exit(*code))).0;
+        let exit = |code: &u8| Exit::from(verdict::ExitCode::try_from(*code).unwrap());
+        let worst = |codes: &[u8]| codes.iter().map(exit).fold(Exit::OK, Exit::worse).0.code();
         assert_eq!(worst(&[0, 7, 0]), 7);
         assert_eq!(worst(&[7, 8]), 8);
         assert_eq!(worst(&[8, 2, 4, 3, 5]), 5);

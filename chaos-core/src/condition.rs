@@ -1,7 +1,9 @@
 //! Status conditions in the standard form: one of each kind, whose transition time moves only when its status does.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::instant::time;
 
 /// The API bounds messages at 32 KiB; nobody reads that much.
 const MESSAGE: usize = 1_000;
@@ -57,13 +59,12 @@ pub fn set(conditions: &mut Vec<Condition>, kind: &str, say: Say, generation: Op
     let status = say.status.as_str();
     let known = conditions.iter().position(|condition| condition.type_ == kind);
     let since = known.map(|index| &conditions[index]).filter(|condition| condition.status == status);
-    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let condition = Condition {
         type_: kind.to_owned(),
         status: status.to_owned(),
         reason: say.reason,
         message: say.message.chars().take(MESSAGE).collect(),
-        last_transition_time: since.map_or(Time(now), |condition| condition.last_transition_time.clone()),
+        last_transition_time: since.map_or_else(|| time(now), |condition| condition.last_transition_time.clone()),
         observed_generation: generation,
     };
     match known {

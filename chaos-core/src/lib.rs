@@ -16,6 +16,7 @@ pub mod digest;
 pub mod eligible;
 pub mod evidence;
 pub mod gameday;
+pub mod instant;
 pub mod killer;
 pub mod limits;
 pub mod load;

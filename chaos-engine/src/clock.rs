@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use chaos_core::instant::after;
 use chaos_core::record::RunTime;
 use jiff::{SignedDuration, Timestamp};
 
@@ -71,7 +72,7 @@ impl RunClock {
 /// A clock's time, had it not been set back since it showed `since`, which is so long ago by a clock that cannot be set. What
 /// was decided then does not become younger.
 pub fn steady(now: Timestamp, since: Timestamp, elapsed: Duration) -> Timestamp {
-    now.max(since.saturating_add(elapsed).unwrap_or(Timestamp::MAX))
+    now.max(after(since, elapsed))
 }
 
 /// Whole nanoseconds of a span, at most 584 years.

@@ -11,6 +11,7 @@ use chaos_core::gameday::{
     RunOutcome, update_conditions, write_ledger,
 };
 use chaos_core::model::MetricQuestion;
+use chaos_core::verdict::Conclusion;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -205,7 +206,7 @@ impl GameDayWorld {
 fn fact(run: &ExperimentRun) -> RunFact {
     let status = run.status.as_ref().filter(|status| is_true(&status.conditions, "Complete"));
     let over = status.and_then(|status| status.verdict.as_ref()).map(|verdict| RunOutcome {
-        outcome: verdict.outcome.clone(),
+        outcome: Conclusion::read(&verdict.outcome),
         reason: verdict.reason_code.clone(),
         message: verdict.reason_text.clone(),
     });

@@ -25,9 +25,6 @@ pub(crate) struct Facts<'a> {
     pub now: Timestamp,
 }
 
-/// Status, reason and message of one condition.
-type Finding = (bool, &'static str, String);
-
 /// Brings the conditions of a status up to date.
 pub(crate) fn update(status: &mut ChaosMonkeyStatus, facts: &Facts<'_>) {
     let found = [
@@ -36,8 +33,8 @@ pub(crate) fn update(status: &mut ChaosMonkeyStatus, facts: &Facts<'_>) {
         ("Permitted", permitted(facts)),
         ("Complete", complete(status)),
     ];
-    for (kind, (is_true, reason, message)) in found {
-        set(&mut status.conditions, kind, Say::of(is_true, reason, message), facts.generation, facts.now);
+    for (kind, say) in found {
+        set(&mut status.conditions, kind, say, facts.generation, facts.now);
     }
 }
 
@@ -48,7 +45,7 @@ pub(crate) fn hold(
     permissions: &Permissions,
     spec: &ChaosMonkeySpec,
 ) -> Option<String> {
-    hold_all(schema, switch).or_else(|| permissions.hold(spec).map(|(_, why)| why))
+    hold_all(schema, switch).or_else(|| permissions.hold(spec).map(|lack| lack.message))
 }
 
 /// Why all kills are held, in words.
@@ -67,54 +64,54 @@ pub(crate) fn hold_all(schema: &SchemaState, switch: SwitchState) -> Option<Stri
     Some(why.to_owned())
 }
 
-fn ready(facts: &Facts<'_>) -> Finding {
+fn ready(facts: &Facts<'_>) -> Say {
     if let Some(why) = facts.invalid {
-        return (false, "Invalid", why.to_owned());
+        return Say::of(false, "Invalid", why);
     }
     match facts.schema {
-        SchemaState::Unknown(why) => return (false, "SchemaUnknown", why.clone()),
-        SchemaState::Other(why) => return (false, "SchemaMismatch", why.clone()),
+        SchemaState::Unknown(why) => return Say::of(false, "SchemaUnknown", why),
+        SchemaState::Other(why) => return Say::of(false, "SchemaMismatch", why),
         SchemaState::Same => {}
     }
-    if let Some((reason, why)) = facts.permissions.hold(facts.spec) {
-        return (false, reason, why);
+    if let Some(lack) = facts.permissions.hold(facts.spec) {
+        return Say::of(false, lack.reason, lack.message);
     }
     match facts.blind {
-        Some(why) => (false, "ClusterUnseen", why.to_owned()),
-        None => (true, "Ready", "it can act".to_owned()),
+        Some(why) => Say::of(false, "ClusterUnseen", why),
+        None => Say::of(true, "Ready", "it can act"),
     }
 }
 
-fn active(status: &ChaosMonkeyStatus, facts: &Facts<'_>) -> Finding {
+fn active(status: &ChaosMonkeyStatus, facts: &Facts<'_>) -> Say {
     if let Some(end) = &status.ended {
-        return (false, "Ended", end.message.clone());
+        return Say::of(false, "Ended", &end.message);
     }
     if facts.spec.suspend {
-        return (false, "Suspended", "spec.suspend is true".to_owned());
+        return Say::of(false, "Suspended", "spec.suspend is true");
     }
     if facts.invalid.is_some() {
-        return (false, "Invalid", "the spec is not valid".to_owned());
+        return Say::of(false, "Invalid", "the spec is not valid");
     }
     if let Some(why) = hold(facts.schema, facts.switch, facts.permissions, facts.spec) {
-        return (false, "Stopped", why);
+        return Say::of(false, "Stopped", why);
     }
     if !facts.is_in_schedule {
-        return (false, "OutsideSchedule", "the schedule allows no kill at this time".to_owned());
+        return Say::of(false, "OutsideSchedule", "the schedule allows no kill at this time");
     }
-    (true, "Active", "it may kill".to_owned())
+    Say::of(true, "Active", "it may kill")
 }
 
-fn permitted(facts: &Facts<'_>) -> Finding {
+fn permitted(facts: &Facts<'_>) -> Say {
     match facts.permissions.lacks(facts.spec) {
-        Some((reason, why)) => (false, reason, why),
-        None => (true, "Permitted", "the operator may do what this monkey takes".to_owned()),
+        Some(lack) => Say::of(false, lack.reason, lack.message),
+        None => Say::of(true, "Permitted", "the operator may do what this monkey takes"),
     }
 }
 
-fn complete(status: &ChaosMonkeyStatus) -> Finding {
+fn complete(status: &ChaosMonkeyStatus) -> Say {
     let end = status.ended.as_ref().and_then(|end| Some((EndReason::parse(&end.reason)?, end)));
     match end {
-        Some((reason, end)) => (true, reason.as_str(), end.message.clone()),
-        None => (false, "Working", "it has not ended".to_owned()),
+        Some((reason, end)) => Say::of(true, reason.as_str(), &end.message),
+        None => Say::of(false, "Working", "it has not ended"),
     }
 }

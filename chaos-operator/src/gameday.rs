@@ -7,6 +7,7 @@ use std::time::Instant;
 use chaos_core::api::{GameDay, GameDayStatus};
 use chaos_core::gameday::{GameDayMachine, read_ledger};
 use chaos_core::validate::{self, Meta};
+use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::gameday::{GameDayParts, GameDayTeller, GameDayWorld};
 use chaos_engine::kube::{Happening, StatusDesk, StatusStore, StoreError};
@@ -30,9 +31,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<Ga
             Err(error) => {
                 let (namespace, day) = (seen.namespace().unwrap_or_default(), seen.name_any());
                 tracing::warn!(%error, namespace, day, "starting over");
-                shared.tell_refusal(&seen.object_ref(&()), &error);
-                shared.metrics.failed(error.as_str());
-                backoff.wait(began, &rest).await;
+                shared.start_over(&seen.object_ref(&()), &error, &mut backoff, began, &rest).await;
             }
         }
     }
@@ -124,10 +123,10 @@ impl GameDayTeller for Shared {
         }
         for result in &after.history {
             if before.history.iter().all(|known| known.id != result.id) {
-                self.metrics.day_ended(&result.outcome);
+                let outcome = Conclusion::read(&result.outcome);
+                self.metrics.day_ended(outcome);
                 let note = format!("execution {}: {}: {}", result.id, result.outcome, result.message);
-                let has_passed = matches!(result.outcome.as_str(), "pass" | "planned");
-                tell(format!("{}-ended", result.id), &result.reason, note, !has_passed);
+                tell(format!("{}-ended", result.id), &result.reason, note, !outcome.has_passed());
             }
         }
         if after.skips > before.skips {

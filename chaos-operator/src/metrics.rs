@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use chaos_core::api::Outcome;
+use chaos_core::verdict::Conclusion;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -21,8 +22,8 @@ pub(crate) struct Metrics {
     next_kill: Family<MonkeyLabel, Gauge<f64, AtomicU64>>,
     leader: Gauge,
     objects: Family<KindLabel, Gauge>,
-    verdicts: Family<VerdictLabel, Counter>,
-    days: Family<VerdictLabel, Counter>,
+    verdicts: Family<OutcomeLabel, Counter>,
+    days: Family<OutcomeLabel, Counter>,
     day_skips: Family<ReasonLabel, Counter>,
     switch_running: Gauge,
     permissions_missing: Gauge,
@@ -44,11 +45,6 @@ struct ReasonLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabel {
     kind: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VerdictLabel {
-    outcome: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -181,14 +177,14 @@ impl Metrics {
         self.objects.get_or_create(&label).set(i64::try_from(objects).unwrap_or(i64::MAX));
     }
 
-    /// A run ended. Outcomes are those of verdicts.
-    pub(crate) fn judged(&self, outcome: &str) {
-        self.verdicts.get_or_create(&VerdictLabel { outcome: outcome.to_owned() }).inc();
+    /// A run ended.
+    pub(crate) fn judged(&self, outcome: Conclusion) {
+        self.verdicts.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
     }
 
-    /// An execution of a game day ended. Outcomes are those of verdicts.
-    pub(crate) fn day_ended(&self, outcome: &str) {
-        self.days.get_or_create(&VerdictLabel { outcome: outcome.to_owned() }).inc();
+    /// An execution of a game day ended.
+    pub(crate) fn day_ended(&self, outcome: Conclusion) {
+        self.days.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
     }
 
     /// Slots of a game day were not started.

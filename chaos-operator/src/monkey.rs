@@ -50,9 +50,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<Ch
             Err(error) => {
                 let (namespace, monkey) = names(&seen);
                 tracing::warn!(%error, namespace, monkey, "starting over");
-                shared.tell_refusal(&reference(&seen), &error);
-                shared.metrics.failed(error.as_str());
-                backoff.wait(began, &rest).await;
+                shared.start_over(&reference(&seen), &error, &mut backoff, began, &rest).await;
             }
         }
     }

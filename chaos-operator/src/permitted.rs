@@ -35,8 +35,14 @@ pub(crate) enum Permissions {
     Known(Vec<Missing>),
 }
 
-/// Why something may not be done: stable reason and words.
-pub(crate) type Lack = (&'static str, String);
+/// Why something may not be done.
+#[derive(Debug)]
+pub(crate) struct Lack {
+    /// Stable reason.
+    pub reason: &'static str,
+    /// The facts, for people.
+    pub message: String,
+}
 
 impl PartialEq for Missing {
     fn eq(&self, other: &Self) -> bool {
@@ -67,27 +73,20 @@ impl Permissions {
 
     /// What no monkey can kill without.
     pub(crate) fn lacks_always(&self) -> Option<Lack> {
-        self.tell(|grant| grant.to_kill && !matches!(grant.role, Role::Nodes | Role::Delete))
+        self.tell(is_for_every_kill)
     }
 
     /// What no run can do without.
     pub(crate) fn lacks_for_runs(&self) -> Option<Lack> {
-        self.tell(|grant| {
-            grant.role == Role::Runs || (grant.to_kill && !matches!(grant.role, Role::Nodes | Role::Delete))
-        })
+        self.tell(|grant| grant.role == Role::Runs || is_for_every_kill(grant))
     }
 
     /// What a run of this experiment cannot do without, beyond what every run takes.
     pub(crate) fn lacks_for(&self, experiment: &Experiment) -> Option<Lack> {
         let kill = experiment.fault.kill();
         let target = &experiment.target;
-        let on_nodes =
-            matches!(kill.group, GroupBy::Zone | GroupBy::Node) || target.nodes.is_some() || !target.zones.is_empty();
-        self.tell(|grant| match grant.role {
-            Role::Delete => kill.mode == KillMode::Delete,
-            Role::Nodes => on_nodes,
-            _ => false,
-        })
+        let on_nodes = is_on_nodes(&kill.group) || target.nodes.is_some() || !target.zones.is_empty();
+        self.tell(|grant| is_for_such_kills(grant.role, kill.mode, on_nodes))
     }
 
     /// What no game day can do without, besides what its runs cannot.
@@ -97,29 +96,50 @@ impl Permissions {
 
     fn tell(&self, is_meant: impl Fn(&Grant) -> bool) -> Option<Lack> {
         let missing = match self {
-            Self::Unknown(why) => return Some(("PermissionsUnknown", why.clone())),
+            Self::Unknown(why) => return Some(Lack { reason: "PermissionsUnknown", message: why.clone() }),
             Self::Known(missing) => missing.iter().filter(|missing| is_meant(missing.grant)),
         };
         let missing: Vec<_> = missing.map(ToString::to_string).collect();
         let hint = "hint: `chaos install`, or see docs/permissions.md";
-        let text = format!("the operator may not {}; {hint}", missing.join(", "));
-        (!missing.is_empty()).then_some(("PermissionMissing", text))
+        let message = format!("the operator may not {}; {hint}", missing.join(", "));
+        (!missing.is_empty()).then_some(Lack { reason: "PermissionMissing", message })
     }
 }
 
 /// Whether the work on a monkey with this spec takes that grant.
 fn concerns(grant: &Grant, spec: &ChaosMonkeySpec) -> bool {
-    let kill = &spec.fault.pod_kill;
+    let (kill, target) = (&spec.fault.pod_kill, &spec.target);
+    let on_nodes = is_on_nodes(&kill.group) || target.nodes.is_some() || !target.zones.is_empty();
     match (grant.role, grant.resource) {
         (Role::Runs | Role::GameDays, _) => false,
-        (Role::Delete, _) => kill.mode == KillMode::Delete,
-        (Role::Nodes, _) => {
-            let groups = matches!(kill.group, GroupBy::Zone | GroupBy::Node);
-            groups || spec.target.nodes.is_some() || !spec.target.zones.is_empty()
-        }
+        (Role::Delete | Role::Nodes, _) => is_for_such_kills(grant.role, kill.mode, on_nodes),
         (_, "pods/eviction") => kill.mode == KillMode::Evict,
         _ => true,
     }
+}
+
+/// Whether no kill can do without that grant, whatever it is like.
+fn is_for_every_kill(grant: &Grant) -> bool {
+    grant.to_kill && !matches!(grant.role, Role::Nodes | Role::Delete)
+}
+
+/// Whether kills of that kind cannot do without that role, although others can.
+fn is_for_such_kills(role: Role, mode: KillMode, on_nodes: bool) -> bool {
+    match role {
+        Role::Delete => mode == KillMode::Delete,
+        Role::Nodes => on_nodes,
+        Role::Cluster | Role::Runs | Role::GameDays | Role::Own => false,
+    }
+}
+
+/// Whether such groups cannot be made without knowing the nodes.
+fn is_on_nodes(group: &GroupBy) -> bool {
+    matches!(group, GroupBy::Zone | GroupBy::Node)
+}
+
+/// Whether that grant is part of every installation: what is not is not missed by every one.
+fn is_shipped(grant: &Grant) -> bool {
+    grant.role != Role::Delete
 }
 
 /// Follows the permissions of this process; asks at once when a call was refused.
@@ -144,14 +164,13 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
 
 fn take(shared: &Shared, known: Permissions) {
     if let Permissions::Known(missing) = &known {
-        // What is not part of every installation is not missed by every one.
-        let missed = missing.iter().filter(|missing| missing.grant.role != Role::Delete);
+        let missed = missing.iter().filter(|missing| is_shipped(missing.grant));
         shared.metrics.misses_permissions(missed.count());
     }
-    let told = known.tell(|grant| grant.role != Role::Delete);
+    let told = known.tell(is_shipped);
     let changed = shared.permissions.send_if_modified(|before| std::mem::replace(before, known.clone()) != known);
     match told {
-        Some((_, told)) if changed => tracing::warn!("{told}"),
+        Some(lack) if changed => tracing::warn!("{}", lack.message),
         None if changed => tracing::info!("no permission is missing"),
         _ => {}
     }
@@ -220,17 +239,17 @@ mod tests {
     #[test]
     fn a_missing_verb_is_told_by_name_with_what_is_lost() {
         let permissions = without("create", "pods/eviction");
-        let (reason, told) = permissions.lacks(&spec(|_| ())).unwrap();
+        let Lack { reason, message: told } = permissions.lacks(&spec(|_| ())).unwrap();
         assert_eq!(reason, "PermissionMissing");
         assert!(told.contains("create pods/eviction (the kill, in Evict mode)"), "{told}");
         assert!(permissions.hold(&spec(|_| ())).is_some() && permissions.lacks_always().is_some());
-        assert!(without("list", "deployments").lacks_always().unwrap().1.contains("list deployments.apps"));
+        assert!(without("list", "deployments").lacks_always().unwrap().message.contains("list deployments.apps"));
     }
 
     #[test]
     fn nothing_is_killed_while_the_permissions_are_not_known() {
         let unknown = Permissions::Unknown("not asked yet".to_owned());
-        assert_eq!(unknown.hold(&spec(|_| ())).unwrap().0, "PermissionsUnknown");
+        assert_eq!(unknown.hold(&spec(|_| ())).unwrap().reason, "PermissionsUnknown");
         assert!(unknown.lacks_always().is_some());
         assert!(Permissions::Known(Vec::new()).hold(&spec(|_| ())).is_none());
     }

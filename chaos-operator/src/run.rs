@@ -9,6 +9,7 @@ use chaos_core::model::Run;
 use chaos_core::operated::{Facts, OperatedRun, Record, Stage, Unfit, read_record, update_conditions, write_record};
 use chaos_core::run::{RunMachine, RunState};
 use chaos_core::validate::{self, Meta};
+use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::kube::{StatusDesk, StatusStore, StoreError};
 use chaos_engine::run::operated::{Backing, OperatedWorld, recorded};
@@ -20,52 +21,42 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::shared::Shared;
 
-/// How a stint with a run ended.
-enum Stint {
-    /// It is over.
-    Over,
-    /// It is gone, or somebody else's.
-    Left,
-}
-
 /// Looks after one run until it is over, gone, or `rest` is cancelled.
 pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<ExperimentRun>>, rest: CancellationToken) {
     let mut backoff = Backoff::new();
     while !rest.is_cancelled() && object.has_changed().is_ok() {
         let seen = object.borrow().clone();
-        let (namespace, run) = (seen.namespace().unwrap_or_default(), seen.name_any());
         let began = Instant::now();
         match stint(&shared, &object, &seen, &rest).await {
-            Ok(Stint::Over | Stint::Left) => return,
-            Err(StoreError::Gone) => return,
+            Ok(()) | Err(StoreError::Gone) => return,
             Err(error) => {
+                let (namespace, run) = (seen.namespace().unwrap_or_default(), seen.name_any());
                 tracing::warn!(%error, namespace, run, "starting over");
-                shared.tell_refusal(&seen.object_ref(&()), &error);
-                shared.metrics.failed(error.as_str());
-                backoff.wait(began, &rest).await;
+                shared.start_over(&seen.object_ref(&()), &error, &mut backoff, began, &rest).await;
             }
         }
     }
 }
 
+/// Drives it until it is over, gone, somebody else's, or this process rests.
 async fn stint(
     shared: &Arc<Shared>,
     object: &watch::Receiver<Arc<ExperimentRun>>,
     seen: &ExperimentRun,
     rest: &CancellationToken,
-) -> Result<Stint, StoreError> {
+) -> Result<(), StoreError> {
     let began = Instant::now();
     let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
     let store: StatusStore<ExperimentRun> =
         StatusStore::open(shared.reads(), shared.writes(), &namespace, &name).await?;
     let fresh = store.object().clone();
     if fresh.metadata.deletion_timestamp.is_some() || fresh.metadata.uid != seen.metadata.uid {
-        return Ok(Stint::Left);
+        return Ok(());
     }
     let status = fresh.status.clone().unwrap_or_default();
     let record = read_record(&status);
     if record.stage == Stage::Completed {
-        return Ok(Stint::Over);
+        return Ok(());
     }
     let desk = StatusDesk::new(store);
     desk.update(|status| status.driver = Some(shared.instance.clone())).await?;
@@ -74,8 +65,8 @@ async fn stint(
         Err(unfit) => {
             conclude(&desk, &fresh, &unfit).await?;
             tracing::warn!(namespace, run = name, why = unfit.message, "not run");
-            shared.metrics.judged("invalid");
-            return Ok(Stint::Over);
+            shared.metrics.judged(unfit.exit_code.outcome().into());
+            return Ok(());
         }
     };
     let seed = seed(&status, &run);
@@ -83,14 +74,13 @@ async fn stint(
     let mut world = OperatedWorld::new(shared.backing(), run, seed, desk.clone(), object.clone());
     shared.metrics.taken_up(began.elapsed().as_secs_f64());
     tracing::info!(namespace, run = name, stage = ?record.stage, "taken up");
-    drive_on(&machine, &mut world, record, object, rest).await?.map_or(Ok(Stint::Left), |ended| {
-        if let Some(verdict) = &ended.verdict {
-            let (outcome, reason) = (&verdict.outcome, &verdict.reason_code);
-            tracing::info!(namespace, run = name, outcome, reason, text = verdict.reason_text, "run ended");
-            shared.metrics.judged(outcome);
-        }
-        Ok(Stint::Over)
-    })
+    let ended = drive_on(&machine, &mut world, record, object, rest).await?;
+    if let Some(verdict) = ended.and_then(|record| record.verdict) {
+        let (outcome, reason) = (&verdict.outcome, &verdict.reason_code);
+        tracing::info!(namespace, run = name, outcome, reason, text = verdict.reason_text, "run ended");
+        shared.metrics.judged(Conclusion::read(outcome));
+    }
+    Ok(())
 }
 
 /// Drives the run to its end. `None`: it was left before, because it is gone, somebody else's, or this process rests.
@@ -194,7 +184,7 @@ impl Shared {
             hold: self.hold.subscribe(),
             lacks: {
                 let permissions = self.permissions.subscribe();
-                Arc::new(move |experiment| permissions.borrow().lacks_for(experiment).map(|(_, why)| why))
+                Arc::new(move |experiment| permissions.borrow().lacks_for(experiment).map(|lack| lack.message))
             },
             announcer: self.clone(),
         }

@@ -40,7 +40,7 @@ async fn livez(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 /// Fails when it could not act if it had to: the API server is out of reach, serves another schema, or lets us do too little.
 async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let why = match &*shared.schema.borrow() {
-        SchemaState::Same => shared.permissions.borrow().lacks_always().map(|(_, why)| why + "\n"),
+        SchemaState::Same => shared.permissions.borrow().lacks_always().map(|lack| lack.message + "\n"),
         SchemaState::Unknown(why) => Some(format!("the served schema is not known: {why}\n")),
         SchemaState::Other(why) => Some(format!("the served schema is not ours: {why}\n")),
     };

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::OperatorArgs;
+use crate::backoff::Backoff;
 use crate::metrics::Metrics;
 use crate::permitted::Permissions;
 use crate::teller::Teller;
@@ -103,8 +104,22 @@ impl Shared {
         Caller::new(self.clients.write.clone())
     }
 
+    /// Work on an object failed: counts and tells it, and waits before the work starts over.
+    pub(crate) async fn start_over(
+        &self,
+        object: &ObjectReference,
+        error: &StoreError,
+        backoff: &mut Backoff,
+        began: Instant,
+        rest: &CancellationToken,
+    ) {
+        self.tell_refusal(object, error);
+        self.metrics.failed(error.as_str());
+        backoff.wait(began, rest).await;
+    }
+
     /// Tells by an Event what the object's status cannot say where writing it is forbidden, and asks anew what we may do.
-    pub(crate) fn tell_refusal(&self, object: &ObjectReference, error: &StoreError) {
+    fn tell_refusal(&self, object: &ObjectReference, error: &StoreError) {
         if let StoreError::Call(refused) = error
             && refused.is_forbidden()
         {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::api::ClockReading;
+use chaos_core::instant::micro_time;
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, read_switch};
 use chaos_engine::run::operated::Hold;
@@ -76,8 +77,8 @@ pub(crate) async fn follow_hold(shared: Arc<Shared>) {
                 || switch == SwitchState::Unreadable
                 || matches!(*permissions, Permissions::Unknown(_));
             let why =
-                conditions::hold_all(&schema, switch).or_else(|| permissions.lacks_for_runs().map(|(_, why)| why));
-            let for_days = why.clone().or_else(|| permissions.lacks_for_days().map(|(_, why)| why));
+                conditions::hold_all(&schema, switch).or_else(|| permissions.lacks_for_runs().map(|lack| lack.message));
+            let for_days = why.clone().or_else(|| permissions.lacks_for_days().map(|lack| lack.message));
             let hold = |message| Hold { may_pass: unknown, message };
             (why.map(hold), for_days.map(hold))
         };
@@ -144,9 +145,7 @@ async fn take_reading(caller: &Caller, path: &str, sender: &watch::Sender<Option
     sender.send_if_modified(|known| {
         let is_new = known.as_ref().is_none_or(|known| known.heartbeat != heartbeat);
         if is_new {
-            let read_at = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default();
-            let read_at = k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(read_at);
-            *known = Some(ClockReading { heartbeat, read_at });
+            *known = Some(ClockReading { heartbeat, read_at: micro_time(Timestamp::now()) });
         }
         is_new
     });

@@ -11,7 +11,7 @@ use local_cluster::{Cluster, ClusterConfig, Profile};
 
 use super::bundled;
 use super::run::{Job, run_job, told};
-use crate::cli::{ClusterProfile, DemoArgs};
+use crate::cli::{self, ClusterProfile, DemoArgs, Overlay};
 use crate::context::Target;
 use crate::exit::{Exit, Failure};
 use crate::signals::{self, Asked};
@@ -51,7 +51,7 @@ async fn on_cluster(
             .context("failed to read the embedded cluster's kubeconfig")?;
     let target = Target::reach(config, "embedded", true, Duration::from_secs(5)).await?;
     let mut interrupted = asked.clone();
-    let overlay = if args.fragile { "fragile" } else { "resilient" };
+    let overlay = if args.fragile { Overlay::Fragile } else { Overlay::Resilient };
     tokio::select! {
         deployed = deploy(&target, overlay, args.rides) => deployed?,
         _ = interrupted.wait_for(Option::is_some) => {
@@ -69,8 +69,8 @@ async fn on_cluster(
             attempt: 1,
             out: &args.out,
             environment: vec![
-                ("overlay".into(), overlay.into()),
-                ("profile".into(), format!("{:?}", profile(args.profile))),
+                ("overlay".into(), cli::word(&overlay)),
+                ("profile".into(), args.profile.as_told().to_owned()),
             ],
             asked: asked.clone(),
         };
@@ -81,7 +81,7 @@ async fn on_cluster(
 
 async fn start(args: &DemoArgs) -> Result<Cluster, Failure> {
     let began = Instant::now();
-    let config = cluster_config(profile(args.profile), super::cluster::fresh_folder()?)?;
+    let config = cluster_config(args.profile.meant(), super::cluster::fresh_folder()?)?;
     let cluster = Cluster::start(config).await.context("failed to start the embedded cluster")?;
     output::say(&format!("embedded cluster: up in {:.1} s", began.elapsed().as_secs_f64()));
     Ok(cluster)
@@ -89,12 +89,10 @@ async fn start(args: &DemoArgs) -> Result<Cluster, Failure> {
 
 /// Applies CRDs, permissions, the operator and the stack, from the very manifests that a real cluster gets, and waits until
 /// riders and drivers are moving.
-pub(crate) async fn deploy(target: &Target, overlay: &str, rides: Option<u32>) -> Result<(), Failure> {
+pub(crate) async fn deploy(target: &Target, overlay: Overlay, rides: Option<u32>) -> Result<(), Failure> {
     let began = Instant::now();
-    let stack =
-        if overlay == "fragile" { dispatch_stack::manifests::FRAGILE } else { dispatch_stack::manifests::RESILIENT };
     let operator = apply::documents("the operator's manifests", &super::install::demo_manifests())?;
-    let mut stack = apply::documents("the dispatch stack's manifests", stack)?;
+    let mut stack = apply::documents("the dispatch stack's manifests", overlay.manifests())?;
     if let Some(rides) = rides {
         stack.iter_mut().for_each(|object| set_rides(object, rides));
     }
@@ -102,7 +100,8 @@ pub(crate) async fn deploy(target: &Target, overlay: &str, rides: Option<u32>) -
     apply::apply(&target.client, &stack).await?;
     let pods = ready::wait(&target.client, &[chaos_core::api::switch::NAMESPACE, "dispatch"], READY_WITHIN).await?;
     output::say(&format!(
-        "operator and {overlay} dispatch stack: {pods} pods ready in {:.1} s",
+        "operator and {} dispatch stack: {pods} pods ready in {:.1} s",
+        cli::word(&overlay),
         began.elapsed().as_secs_f64()
     ));
     Ok(())
@@ -129,10 +128,31 @@ pub(crate) fn cluster_config(profile: Profile, dir: PathBuf) -> Result<ClusterCo
     Ok(config)
 }
 
-pub(crate) fn profile(profile: ClusterProfile) -> Profile {
-    match profile {
-        ClusterProfile::Fast => Profile::Fast,
-        ClusterProfile::KubernetesLike => Profile::KubernetesLike,
+impl Overlay {
+    /// The objects of the stack.
+    const fn manifests(self) -> &'static str {
+        match self {
+            Self::Resilient => dispatch_stack::manifests::RESILIENT,
+            Self::Fragile => dispatch_stack::manifests::FRAGILE,
+        }
+    }
+}
+
+impl ClusterProfile {
+    /// As the embedded cluster has it.
+    pub(crate) const fn meant(self) -> Profile {
+        match self {
+            Self::Fast => Profile::Fast,
+            Self::KubernetesLike => Profile::KubernetesLike,
+        }
+    }
+
+    /// As results tell it.
+    const fn as_told(self) -> &'static str {
+        match self {
+            Self::Fast => "Fast",
+            Self::KubernetesLike => "KubernetesLike",
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, MonkeyControl, Postponement};
+use chaos_core::instant::{after, time};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
@@ -42,7 +42,7 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
         MonkeyCommand::Cancel { name, ids } => cancel(&one(), &name, &ids).await,
         MonkeyCommand::Postpone { name, ids, by, until } => {
             let until = match (by, until) {
-                (Some(by), _) => Timestamp::now().saturating_add(*by).unwrap_or(Timestamp::MAX),
+                (Some(by), _) => after(Timestamp::now(), *by),
                 (None, until) => until.unwrap_or(Timestamp::MAX),
             };
             postpone(&one(), &name, &ids, until).await
@@ -134,10 +134,9 @@ async fn cancel(api: &Api<ChaosMonkey>, name: &str, ids: &[String]) -> Result<Ex
 }
 
 async fn postpone(api: &Api<ChaosMonkey>, name: &str, ids: &[String], until: Timestamp) -> Result<Exit, Failure> {
-    let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
     let put_off = |control: &mut MonkeyControl| {
         control.postpone.retain(|known| !ids.contains(&known.id));
-        control.postpone.extend(ids.iter().map(|id| Postponement { id: id.clone(), until: Time(until) }));
+        control.postpone.extend(ids.iter().map(|id| Postponement { id: id.clone(), until: time(until) }));
     };
     let changed = change(api, name, ids, put_off).await?;
     let after = in_time(api, &changed, ids).await?;

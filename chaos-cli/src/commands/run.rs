@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use chaos_core::digest::sha256_hex;
 use chaos_core::model::{Experiment, Policy};
 use chaos_core::plan::{self, PlanRequest};
 use chaos_core::record::{Event, Started, StopCause};
@@ -15,7 +16,6 @@ use chaos_engine::report::terminal;
 use chaos_engine::run::{self, Prepared, RunOrder, Unfit};
 use chaos_engine::{clock::RunClock, journal::Redactor};
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -237,7 +237,7 @@ fn started(job: &Job<'_>, run_id: &str, seed: i64, clock: &RunClock) -> Started 
         manifest: job.text.to_owned(),
         experiment: job.experiment.name.clone(),
         manifest_source: job.source.to_owned(),
-        manifest_digest: digest(job.text),
+        manifest_digest: sha256_hex(job.text.as_bytes()),
         seed,
         attempt: job.attempt,
         cluster: job.target.label.clone(),
@@ -297,7 +297,7 @@ fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunA
         manifest: redactor.text(&file.text).into_owned(),
         experiment: spec.name.clone(),
         manifest_source: file.source.clone(),
-        manifest_digest: digest(&file.text),
+        manifest_digest: sha256_hex(file.text.as_bytes()),
         seed: args.seed.or_else(|| experiment?.seed).unwrap_or_default(),
         attempt: args.attempt,
         cluster: String::new(),
@@ -307,15 +307,11 @@ fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunA
     verdict::not_started(NotStarted { spec, started, reason_code: failure.reason(), message })
 }
 
-fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// SHA-256 of this program's file. A build without optimisation is large and hashes slowly: it is nobody's release.
 fn own_digest() -> Option<String> {
     if cfg!(debug_assertions) {
         return None;
     }
     let program = std::fs::read(std::env::current_exe().ok()?).ok()?;
-    Some(Sha256::digest(program).iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(sha256_hex(&program))
 }

@@ -6,10 +6,10 @@ mod elf;
 
 use std::io::{self, Write};
 
+use chaos_core::digest::sha256_hex;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 pub(crate) use elf::{Machine, machine_of_static};
 
@@ -158,11 +158,7 @@ impl<W: Write> Archive<W> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("sha256:{}", sha256_hex(bytes))
 }
 
 /// Values of ours always have a JSON form: all keys are strings.

@@ -110,6 +110,13 @@ pub enum StepPhase {
     NotRun,
 }
 
+impl StepPhase {
+    /// Whether nothing more comes of it.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Passed | Self::Failed | Self::NotRun)
+    }
+}
+
 /// One step of an execution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

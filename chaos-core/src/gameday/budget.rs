@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::reason::StepReason;
 use super::{About, GameDayAction, GameDayState, execution};
 use crate::api::{ExecutionRecord, StepPhase, StepRecord};
 use crate::model::GameDay;
+use crate::verdict::Outcome;
 
 /// An answer counts for so long.
 const FRESH: Duration = Duration::from_secs(10);
@@ -119,10 +121,10 @@ fn refuse(step: &mut StepRecord, why: &str, now: Timestamp) {
     step.guard = None;
     if step.message.is_some() {
         // An earlier try may have been carried out, although nobody heard of it.
-        return execution::abort(step, "BudgetSpent", why, now);
+        return execution::abort(step, StepReason::BudgetSpent, why, now);
     }
     step.run = None;
-    execution::over(step, StepPhase::Failed, "aborted", "BudgetSpent", why);
+    execution::over(step, StepPhase::Failed, Outcome::Aborted, StepReason::BudgetSpent, why);
 }
 
 fn is_fresh(reading: &Reading, now: Timestamp) -> bool {

@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::budget::{Allowed, Reading, allowed};
+use super::reason::StepReason;
 use super::slots::{MOST_COUNTED, last_slot, next_slot, slots_between};
 use super::{GameDayMachine, GameDayView, Ledger, execution, names};
 use crate::api::SlotSkip;
+use crate::instant::{after, whole_seconds};
 use crate::model::{Blackout, ConcurrencyPolicy, GameDay};
 
 /// Executions side by side.
@@ -71,9 +73,9 @@ fn count_from(machine: &GameDayMachine, day: &GameDay, ledger: &mut Ledger, now:
         ledger.next_at = None;
     }
     ledger.since = Some(if is_ahead {
-        whole(now)
+        whole_seconds(now)
     } else if is_new_calendar || is_resumed {
-        since.max(whole(now))
+        since.max(whole_seconds(now))
     } else {
         since
     });
@@ -126,10 +128,10 @@ fn take_order(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
     let seen = ledger.start_seen_at.map_or(now, |seen| seen.min(now));
     match judge(day, ledger, known, seen, after(seen, day.starting_deadline.std())) {
         Due::Wait => {
-            ledger.start_seen_at = Some(whole(seen));
+            ledger.start_seen_at = Some(whole_seconds(seen));
             return true;
         }
-        Due::Skip(reason, message) => skip(ledger, whole(now), 1, reason, format!("start {order}: {message}")),
+        Due::Skip(reason, message) => skip(ledger, whole_seconds(now), 1, reason, format!("start {order}: {message}")),
         Due::Start => start(day, ledger, names::of_order(order, now), None, now),
     }
     ledger.last_start = Some(order.clone());
@@ -175,7 +177,7 @@ fn judge(day: &GameDay, ledger: &Ledger, known: &Known<'_>, due: Timestamp, unti
 fn start(day: &GameDay, ledger: &mut Ledger, id: String, slot: Option<Timestamp>, now: Timestamp) {
     if day.concurrency == ConcurrencyPolicy::Replace {
         for old in &mut ledger.active {
-            execution::end(old, "Replaced", format!("replaced by {id}"));
+            execution::end(old, StepReason::Replaced, format!("replaced by {id}"));
         }
     }
     ledger.active.push(execution::new(day, id, slot, now));
@@ -214,12 +216,4 @@ fn skip(ledger: &mut Ledger, slot: Timestamp, count: u64, reason: &str, message:
     }
     let surplus = ledger.skipped.len().saturating_sub(SKIPPED);
     ledger.skipped.drain(..surplus);
-}
-
-pub(super) fn whole(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
-}
-
-pub(super) fn after(now: Timestamp, span: Duration) -> Timestamp {
-    now.saturating_add(span).unwrap_or(Timestamp::MAX)
 }

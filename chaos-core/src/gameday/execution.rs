@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::due::{after, blackout};
+use super::due::blackout;
 use super::names::run_name;
+use super::reason::StepReason;
 use super::{NotCreated, RunFact, RunOutcome};
 use crate::api::{EndingRecord, ExecutionRecord, StepPhase, StepRecord};
+use crate::instant::{after, micro_time};
 use crate::model::{Check, GameDay, OnFailure, Step, StepKind};
+use crate::verdict::{Conclusion, Outcome};
 
 /// A run that could not be created by then will not be.
 const START_WITHIN: Duration = Duration::from_secs(300);
@@ -18,9 +21,6 @@ const START_WITHIN: Duration = Duration::from_secs(300);
 const ABORT_WITHIN: Duration = Duration::from_secs(900);
 /// A run whose creation was not answered is believed not to exist only if it cannot be seen for so long.
 const UNSEEN_FOR: Duration = Duration::from_secs(30);
-/// What a check says while it does not hold.
-const CHECK_FAILED: &str = "CheckFailed";
-const CHECK_UNKNOWN: &str = "CheckUnknown";
 /// Longest text that is kept of a reason, in bytes of JSON.
 const LONGEST: usize = 300;
 
@@ -40,7 +40,7 @@ pub(super) fn new(day: &GameDay, id: String, slot: Option<Timestamp>, now: Times
     ExecutionRecord {
         id,
         slot: slot.map(Time),
-        started_at: micros(now),
+        started_at: micro_time(now),
         finished_at: None,
         plan: day.plan.clone(),
         ending: None,
@@ -50,21 +50,21 @@ pub(super) fn new(day: &GameDay, id: String, slot: Option<Timestamp>, now: Times
 }
 
 /// Ends an execution before its steps are through. The first reason stays.
-pub(super) fn end(execution: &mut ExecutionRecord, reason: &str, message: String) {
-    execution.ending.get_or_insert_with(|| EndingRecord { reason: reason.to_owned(), message: short(&message) });
+pub(super) fn end(execution: &mut ExecutionRecord, reason: StepReason, message: String) {
+    execution.ending.get_or_insert_with(|| EndingRecord { reason: reason.into(), message: short(&message) });
 }
 
-pub(super) fn is_over(step: &StepRecord) -> bool {
-    matches!(step.phase, StepPhase::Passed | StepPhase::Failed | StepPhase::NotRun)
+fn reason_of(step: &StepRecord) -> Option<StepReason> {
+    step.reason.as_deref().and_then(StepReason::parse)
 }
 
 /// Moves an execution on as far as it goes by itself. `may_begin`: no older execution stands in its way.
 pub(super) fn advance(execution: &mut ExecutionRecord, day: Option<&GameDay>, may_begin: bool, now: Timestamp) {
     let day = day.filter(|day| day.plan == execution.plan);
     match day {
-        None => end(execution, "SpecChanged", "its steps are not those of the spec any more".to_owned()),
+        None => end(execution, StepReason::SpecChanged, "its steps are not those of the spec any more".to_owned()),
         Some(day) if day.abort.contains(&execution.id) => {
-            end(execution, "Aborted", "spec.control.abort".to_owned());
+            end(execution, StepReason::Aborted, "spec.control.abort".to_owned());
         }
         Some(_) => {}
     }
@@ -108,29 +108,29 @@ fn under_way(
         (_, None) => Duration::ZERO,
     };
     let until = step.until.as_ref().map_or(now, |until| until.0).min(after(now, longest));
-    step.until = Some(micros(until));
+    step.until = Some(micro_time(until));
     let is_late = now >= until;
     match (step.phase, step.run.is_some(), ending) {
         (StepPhase::Aborting, ..) => {}
         (_, true, Some(ending)) => abort(step, &ending.reason, &ending.message, now),
-        (_, false, Some(ending)) => over(step, StepPhase::NotRun, "aborted", &ending.reason, &ending.message),
+        (_, false, Some(ending)) => over(step, StepPhase::NotRun, Outcome::Aborted, &ending.reason, &ending.message),
         (StepPhase::Starting, ..) if is_late => {
             let known = step.message.clone().or(step.guard.clone()).unwrap_or_default();
-            abort(step, "NotCreated", &format!("the run could not be created: {known}"), now);
+            abort(step, StepReason::NotCreated, &format!("the run could not be created: {known}"), now);
         }
-        (_, true, None) if is_late => abort(step, "TimedOut", "the run was not over in time", now),
+        (_, true, None) if is_late => abort(step, StepReason::TimedOut, "the run was not over in time", now),
         (_, false, None) => match kind {
             Some(StepKind::Approval { .. })
                 if day.is_some_and(|day| day.approved.contains(&(execution.to_owned(), step.name.clone()))) =>
             {
-                over(step, StepPhase::Passed, "pass", "Approved", "it was approved");
+                over(step, StepPhase::Passed, Outcome::Pass, StepReason::Approved, "it was approved");
             }
             Some(StepKind::Approval { within, .. }) if is_late => {
                 let message = format!("nobody approved within {within}");
-                over(step, StepPhase::Failed, "aborted", "NotApproved", &message);
+                over(step, StepPhase::Failed, Outcome::Aborted, StepReason::NotApproved, &message);
             }
             Some(StepKind::Check { within, .. }) if is_late => unchecked(step, *within),
-            Some(StepKind::Wait(_)) if is_late => over(step, StepPhase::Passed, "pass", "Waited", ""),
+            Some(StepKind::Wait(_)) if is_late => over(step, StepPhase::Passed, Outcome::Pass, StepReason::Waited, ""),
             _ => {}
         },
         (_, true, None) => {}
@@ -143,7 +143,7 @@ fn begin_some(execution: &mut ExecutionRecord, day: Option<&GameDay>, may_begin:
         execution.steps.iter().map(|step| (step.name.clone(), step.phase)).collect();
     let on_failure = day.map_or(OnFailure::Stop, |day| day.on_failure);
     let failed = |step: &&StepRecord| step.phase == StepPhase::Failed;
-    let not_approved = |step: &&StepRecord| failed(step) && step.reason.as_deref() == Some("NotApproved");
+    let not_approved = |step: &&StepRecord| failed(step) && reason_of(step) == Some(StepReason::NotApproved);
     let stopper = match on_failure {
         OnFailure::Stop => execution.steps.iter().find(failed),
         OnFailure::Continue => execution.steps.iter().find(not_approved),
@@ -153,23 +153,19 @@ fn begin_some(execution: &mut ExecutionRecord, day: Option<&GameDay>, may_begin:
     let mut changed = false;
     for record in execution.steps.iter_mut().filter(|step| step.phase == StepPhase::Pending) {
         if let Some(ending) = &ending {
-            over(record, StepPhase::NotRun, "aborted", &ending.reason, &ending.message);
+            over(record, StepPhase::NotRun, Outcome::Aborted, &ending.reason, &ending.message);
             changed = true;
             continue;
         }
         if let Some(stopper) = &stopper {
             record.phase = StepPhase::NotRun;
-            (record.reason, record.message) = (Some("Stopped".to_owned()), Some(stopper.clone()));
+            (record.reason, record.message) = (Some(StepReason::Stopped.as_str().to_owned()), Some(stopper.clone()));
             changed = true;
             continue;
         }
         let Some(day) = day.filter(|_| may_begin) else { continue };
         let Some(step) = day.step(&record.name) else { continue };
-        let is_done = |name: &String| {
-            phases
-                .get(name)
-                .is_some_and(|phase| matches!(phase, StepPhase::Passed | StepPhase::Failed | StepPhase::NotRun))
-        };
+        let is_done = |name: &String| phases.get(name).is_some_and(|phase| phase.is_over());
         if step.depends_on.iter().all(is_done) {
             begin(record, step, day, &id, now);
             changed = true;
@@ -189,13 +185,13 @@ pub(super) fn checked(step: &mut StepRecord, check: &Check, answer: Result<Vec<f
     });
     let (reason, message) = match value {
         Ok(value) if check.holds(value) => {
-            return over(step, StepPhase::Passed, "pass", "Checked", &format!("{value} is {check}"));
+            return over(step, StepPhase::Passed, Outcome::Pass, StepReason::Checked, &format!("{value} is {check}"));
         }
-        Ok(value) => (CHECK_FAILED, format!("{value} is not {check}")),
-        Err(why) => (CHECK_UNKNOWN, why),
+        Ok(value) => (StepReason::CheckFailed, format!("{value} is not {check}")),
+        Err(why) => (StepReason::CheckUnknown, why),
     };
-    if step.reason.as_deref() != Some(reason) {
-        (step.reason, step.message) = (Some(reason.to_owned()), Some(short(&message)));
+    if reason_of(step) != Some(reason) {
+        (step.reason, step.message) = (Some(reason.as_str().to_owned()), Some(short(&message)));
     }
 }
 
@@ -203,9 +199,9 @@ pub(super) fn checked(step: &mut StepRecord, check: &Check, answer: Result<Vec<f
 fn unchecked(step: &mut StepRecord, within: crate::units::Duration) {
     let known = step.message.clone().unwrap_or_else(|| "there was no answer".to_owned());
     let message = format!("not within {within}: {known}");
-    match step.reason.as_deref() {
-        Some(CHECK_FAILED) => over(step, StepPhase::Failed, "fail", CHECK_FAILED, &message),
-        _ => over(step, StepPhase::Failed, "inconclusive", CHECK_UNKNOWN, &message),
+    match reason_of(step) {
+        Some(failed @ StepReason::CheckFailed) => over(step, StepPhase::Failed, Outcome::Fail, failed, &message),
+        _ => over(step, StepPhase::Failed, Outcome::Inconclusive, StepReason::CheckUnknown, &message),
     }
 }
 
@@ -219,16 +215,16 @@ fn begin(record: &mut StepRecord, step: &Step, day: &GameDay, execution: &str, n
         }
         StepKind::Experiment { .. } => {
             if let Some(why) = blackout(day, now) {
-                return over(record, StepPhase::Failed, "aborted", "Blackout", &why);
+                return over(record, StepPhase::Failed, Outcome::Aborted, StepReason::Blackout, &why);
             }
             record.phase = StepPhase::Starting;
             record.run = Some(run_name(&day.name, &day.uid, execution, &record.name));
-            record.until = Some(micros(after(now, START_WITHIN)));
+            record.until = Some(micro_time(after(now, START_WITHIN)));
             return;
         }
     };
     record.phase = StepPhase::Running;
-    record.until = Some(micros(after(now, span)));
+    record.until = Some(micro_time(after(now, span)));
 }
 
 /// What came of creating the run of a step.
@@ -253,13 +249,13 @@ pub(super) fn created(
             step.phase = StepPhase::Running;
             step.run_uid = Some(uid);
             step.message = None;
-            step.until = Some(micros(after(now, within)));
+            step.until = Some(micro_time(after(now, within)));
         }
         // An earlier try may have been carried out, although nobody heard of it.
-        Err(NotCreated::Refused(why)) if step.message.is_some() => abort(step, "NotCreated", &why, now),
+        Err(NotCreated::Refused(why)) if step.message.is_some() => abort(step, StepReason::NotCreated, &why, now),
         Err(NotCreated::Refused(why)) => {
             step.run = None;
-            over(step, StepPhase::Failed, "invalid", "NotCreated", &why);
+            over(step, StepPhase::Failed, Outcome::Invalid, StepReason::NotCreated, &why);
         }
         Err(NotCreated::Unclear(why)) => step.message = Some(short(&why)),
     }
@@ -278,15 +274,16 @@ pub(super) fn seen(step: &mut StepRecord, fact: Option<&RunFact>, now: Timestamp
             step.run_uid = Some(uid.clone());
         }
         (StepPhase::Running, None) => {
-            over(step, StepPhase::Failed, "aborted", "RunDeleted", "the run was deleted, which ends it");
+            let message = "the run was deleted, which ends it";
+            over(step, StepPhase::Failed, Outcome::Aborted, StepReason::RunDeleted, message);
         }
         (StepPhase::Aborting, None) => {
             let until = step.until.as_ref().map_or(now, |until| until.0);
             let waited_since = until.saturating_sub(ABORT_WITHIN).unwrap_or(now);
             if step.run_uid.is_some() || now >= after(waited_since, UNSEEN_FOR) {
                 let (reason, message) = (step.reason.clone(), step.message.clone());
-                let reason = reason.unwrap_or_else(|| "RunDeleted".to_owned());
-                over(step, StepPhase::Failed, "aborted", &reason, &message.unwrap_or_default());
+                let reason = reason.unwrap_or_else(|| StepReason::RunDeleted.into());
+                over(step, StepPhase::Failed, Outcome::Aborted, reason, &message.unwrap_or_default());
             }
         }
         _ => {}
@@ -295,29 +292,35 @@ pub(super) fn seen(step: &mut StepRecord, fact: Option<&RunFact>, now: Timestamp
 
 fn finished(step: &mut StepRecord, outcome: &RunOutcome, is_aborting: bool) {
     let RunOutcome { outcome, reason, message } = outcome;
-    let has_passed = matches!(outcome.as_str(), "pass" | "planned");
-    match (has_passed, is_aborting) {
-        (true, false) => over(step, StepPhase::Passed, outcome, reason, message),
+    match (outcome.has_passed(), is_aborting) {
+        (true, false) => over(step, StepPhase::Passed, *outcome, reason, message),
         // What had to end and came to its end all the same: the run has its verdict, the step has not.
         (true, true) => {
             let (reason, message) = (step.reason.clone().unwrap_or_default(), step.message.clone().unwrap_or_default());
-            over(step, StepPhase::Failed, "aborted", &reason, &message);
+            over(step, StepPhase::Failed, Outcome::Aborted, reason, &message);
         }
-        (false, _) => over(step, StepPhase::Failed, outcome, reason, message),
+        (false, _) => over(step, StepPhase::Failed, *outcome, reason, message),
     }
 }
 
-pub(super) fn abort(step: &mut StepRecord, reason: &str, message: &str, now: Timestamp) {
+pub(super) fn abort(step: &mut StepRecord, reason: impl Into<String>, message: &str, now: Timestamp) {
     step.phase = StepPhase::Aborting;
-    step.until = Some(micros(after(now, ABORT_WITHIN)));
-    (step.reason, step.message) = (Some(reason.to_owned()), Some(short(message)));
+    step.until = Some(micro_time(after(now, ABORT_WITHIN)));
+    (step.reason, step.message) = (Some(reason.into()), Some(short(message)));
 }
 
-pub(super) fn over(step: &mut StepRecord, phase: StepPhase, outcome: &str, reason: &str, message: &str) {
+pub(super) fn over(
+    step: &mut StepRecord,
+    phase: StepPhase,
+    outcome: impl Into<Conclusion>,
+    reason: impl Into<String>,
+    message: &str,
+) {
+    let outcome: Conclusion = outcome.into();
     step.phase = phase;
     step.until = None;
-    step.outcome = Some(outcome.to_owned());
-    step.reason = Some(reason.to_owned());
+    step.outcome = Some(outcome.as_str().to_owned());
+    step.reason = Some(reason.into());
     step.message = Some(short(message)).filter(|message| !message.is_empty());
 }
 
@@ -330,8 +333,4 @@ pub(super) fn short(text: &str) -> String {
         left.checked_sub(bytes).inspect(|rest| left = *rest).is_some()
     };
     text.take_while(fits).collect()
-}
-
-pub(super) fn micros(at: Timestamp) -> MicroTime {
-    MicroTime(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
 }

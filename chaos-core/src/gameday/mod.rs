@@ -16,6 +16,7 @@ mod due;
 mod execution;
 mod names;
 mod outcome;
+mod reason;
 mod slots;
 mod status;
 mod step;
@@ -33,6 +34,7 @@ pub use status::{Facts, read_ledger, update_conditions, write_ledger};
 use crate::api::{ExecutionRecord, ExecutionResult, SlotSkip};
 use crate::machine::{Machine, Step};
 use crate::model::{GameDay, MetricQuestion, Mode, RunOverrides};
+use crate::verdict::Conclusion;
 
 /// The machine of one GameDay.
 #[derive(Debug, Clone, PartialEq)]
@@ -162,8 +164,8 @@ pub struct RunFact {
 /// What came out of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunOutcome {
-    /// pass, fail, inconclusive, aborted, invalid; planned for a dry run.
-    pub outcome: String,
+    /// The word of its verdict, or planned for a dry run.
+    pub outcome: Conclusion,
     /// Stable reason.
     pub reason: String,
     /// The same in a sentence.

@@ -3,18 +3,20 @@
 use jiff::Timestamp;
 
 use super::Ledger;
-use super::execution::{is_over, micros};
-use crate::api::{ExecutionRecord, ExecutionResult, HistoryLimits, RunReference, StepPhase};
+use crate::api::{ExecutionRecord, ExecutionResult, HistoryLimits, RunReference, StepPhase, StepRecord};
+use crate::instant::micro_time;
+use crate::verdict::{Conclusion, Outcome};
 
 /// Entries that could not be cleaned up are dropped beyond these: their runs stay, and go with the game day.
 const MOST: usize = 40;
-/// Outcomes from the one that decides over all others.
-const WORST_FIRST: [&str; 4] = ["fail", "aborted", "invalid", "inconclusive"];
+/// What decides even where an execution was ended before its steps were through.
+const FAIL: Conclusion = Conclusion::Judged(Outcome::Fail);
 
 /// Moves what is over from the active executions into the history.
 pub(super) fn conclude(ledger: &mut Ledger, now: Timestamp) {
     let all = std::mem::take(&mut ledger.active).into_iter();
-    let (over, active): (Vec<ExecutionRecord>, _) = all.partition(|execution| execution.steps.iter().all(is_over));
+    let is_over = |execution: &ExecutionRecord| execution.steps.iter().all(|step| step.phase.is_over());
+    let (over, active): (Vec<ExecutionRecord>, _) = all.partition(is_over);
     ledger.active = active;
     for mut execution in over {
         let result = result(&execution, now);
@@ -28,21 +30,18 @@ pub(super) fn conclude(ledger: &mut Ledger, now: Timestamp) {
 }
 
 fn result(execution: &ExecutionRecord, now: Timestamp) -> ExecutionResult {
-    let outcomes = || execution.steps.iter().filter_map(|step| step.outcome.as_deref());
     let has_ended = execution.ending.is_some();
-    let worst = WORST_FIRST.into_iter().find(|worst| outcomes().any(|outcome| outcome == *worst));
-    let has_planned = outcomes().any(|outcome| outcome == "planned");
+    let worst = execution.steps.iter().filter_map(outcome_of).max_by_key(|outcome| outcome.severity());
     let outcome = match worst {
-        Some("fail") => "fail",
-        _ if has_ended => "aborted",
+        Some(FAIL) => FAIL,
+        _ if has_ended => Conclusion::Judged(Outcome::Aborted),
         Some(worst) => worst,
-        None if has_planned => "planned",
-        None => "pass",
+        None => Conclusion::Judged(Outcome::Pass),
     };
-    let failed = execution.steps.iter().find(|step| step.outcome.as_deref() == Some(outcome));
+    let failed = execution.steps.iter().find(|step| outcome_of(step) == Some(outcome));
     let failed = failed.filter(|step| step.phase == StepPhase::Failed);
     let (reason, message) = match (&execution.ending, failed) {
-        (_, Some(step)) if outcome == "fail" || !has_ended => {
+        (_, Some(step)) if outcome == FAIL || !has_ended => {
             let reason = step.reason.clone().unwrap_or_default();
             (reason, format!("step {}: {}", step.name, step.message.as_deref().unwrap_or_default()))
         }
@@ -56,16 +55,20 @@ fn result(execution: &ExecutionRecord, now: Timestamp) -> ExecutionResult {
     ExecutionResult {
         id: execution.id.clone(),
         started_at: execution.started_at.clone(),
-        finished_at: micros(now),
-        outcome: outcome.to_owned(),
+        finished_at: micro_time(now),
+        outcome: outcome.as_str().to_owned(),
         reason,
         message,
         runs: runs.collect(),
     }
 }
 
+fn outcome_of(step: &StepRecord) -> Option<Conclusion> {
+    step.outcome.as_deref().map(Conclusion::read)
+}
+
 fn has_passed(result: &ExecutionResult) -> bool {
-    matches!(result.outcome.as_str(), "pass" | "planned")
+    Conclusion::read(&result.outcome).has_passed()
 }
 
 /// Forgets what is beyond the limits and has no run any more; the next run of such an entry, which is to be deleted.

@@ -1,12 +1,12 @@
 //! The ledger of a game day as it lives in the status of the object, both ways without a loss, and its conditions. Pure.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Ledger;
-use super::due::whole;
 use crate::api::GameDayStatus;
 use crate::condition::{Say, set};
+use crate::instant::time;
+use crate::verdict::{Conclusion, Outcome};
 
 /// What conditions are made of besides the ledger.
 #[derive(Debug, Clone)]
@@ -42,20 +42,19 @@ pub fn read_ledger(status: &GameDayStatus) -> Ledger {
 
 /// Writes the ledger into a status; what is not its own there stays.
 pub fn write_ledger(ledger: &Ledger, status: &mut GameDayStatus) {
-    let seconds = |at: Option<Timestamp>| at.map(|at| Time(whole(at)));
     let ledger = ledger.clone();
-    status.since = seconds(ledger.since);
+    status.since = ledger.since.map(time);
     status.calendar = ledger.calendar;
     status.suspended = ledger.suspended;
     status.last_start = ledger.last_start;
-    status.start_seen_at = seconds(ledger.start_seen_at);
+    status.start_seen_at = ledger.start_seen_at.map(time);
     status.active = ledger.active;
     status.last = ledger.last;
     status.history = ledger.history;
     status.skipped = ledger.skipped;
     status.started = ledger.started;
     status.skips = ledger.skips;
-    status.next_at = seconds(ledger.next_at);
+    status.next_at = ledger.next_at.map(time);
 }
 
 /// Brings the conditions up to date: `Ready` (it can start), `Active` (an execution is under way) and `Passed` (what the last
@@ -74,9 +73,9 @@ pub fn update_conditions(status: &mut GameDayStatus, facts: &Facts) {
     let passed = match status.history.iter().max_by_key(|result| &result.finished_at.0) {
         Some(last) => {
             let text = format!("execution {}: {}", last.id, last.message);
-            match last.outcome.as_str() {
-                "pass" => Say::of(true, &last.reason, text),
-                "fail" => Say::of(false, &last.reason, text),
+            match Conclusion::read(&last.outcome) {
+                Conclusion::Judged(Outcome::Pass) => Say::of(true, &last.reason, text),
+                Conclusion::Judged(Outcome::Fail) => Say::of(false, &last.reason, text),
                 _ => Say::unknown(&last.reason, text),
             }
         }

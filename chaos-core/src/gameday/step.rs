@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::due::{after, take_due};
+use super::due::take_due;
 use super::{
     About, GameDayAction, GameDayMachine, GameDayResponse, GameDayState, GameDayView, Ledger, RunOrder, budget,
     execution, outcome,
 };
 use crate::api::{StepPhase, StepRecord};
+use crate::instant::after;
 use crate::machine::{Next, Step};
 use crate::model::{Check, ConcurrencyPolicy, GameDay, StepKind};
 
@@ -172,12 +173,12 @@ fn order(day: Option<&GameDay>, id: &str, record: &StepRecord, run: &str, is_shr
 /// When to step again at the latest: always some time.
 fn wake_at(ledger: &Ledger, day: Option<&GameDay>, is_held: bool, now: Timestamp) -> Timestamp {
     let steps = || ledger.active.iter().flat_map(|execution| &execution.steps);
-    let has_runs = steps().any(|step| step.run.is_some() && !execution::is_over(step));
+    let has_runs = steps().any(|step| step.run.is_some() && !step.phase.is_over());
     let soon = (has_runs || is_held).then(|| after(now, LOOK_EVERY));
     let mut running = steps().filter(|step| step.phase == StepPhase::Running);
     let check = running.any(|step| check_of(day, &step.name).is_some()).then(|| after(now, CHECK_EVERY));
     let slot = ledger.next_at.filter(|next| *next > now);
-    let ends = steps().filter(|step| !execution::is_over(step)).filter_map(|step| step.until.as_ref());
+    let ends = steps().filter(|step| !step.phase.is_over()).filter_map(|step| step.until.as_ref());
     // What is due now was decided above; a run that does not end although it is late is looked at soon.
     let ends = ends.map(|until| until.0).filter(|until| *until > now);
     let longest = after(now, LONGEST_WAIT);

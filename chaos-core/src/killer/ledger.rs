@@ -4,11 +4,12 @@
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::reason::EndReason;
-use super::{calendar, elapsed, micro};
+use super::{calendar, elapsed};
 use crate::api::{
     ChaosMonkeyStatus, EndRecord, GroupRecord, IntentRecord, KillRecord, Outcome, PlannedStrike, RecoveringRecord,
     SkipRecord,
 };
+use crate::instant::{micro_time, time};
 use crate::model::Schedule;
 
 /// The latest kills that are kept.
@@ -89,7 +90,7 @@ impl Ledger {
             plan,
             fences,
         } = self.clone();
-        status.next_at = upcoming.iter().map(|strike| strike.at.0).min().map(k8s_openapi_time);
+        status.next_at = upcoming.iter().map(|strike| strike.at.0).min().map(time);
         status.effective_mean_time_between_kills = self.effective_mean();
         status.upcoming = upcoming;
         status.intents = intents;
@@ -104,11 +105,6 @@ impl Ledger {
         status.ended = ended;
         status.plan = plan;
         status.fences = fences;
-    }
-
-    /// Why it kills no more, if that is so.
-    pub fn end_reason(&self) -> Option<EndReason> {
-        EndReason::parse(&self.ended.as_ref()?.reason)
     }
 
     /// Mean active time between two kills of a group, once a group has two.
@@ -180,7 +176,7 @@ impl Ledger {
         self.skipped.push(SkipRecord {
             strike: strike.strike,
             group: strike.group.clone(),
-            at: micro(now),
+            at: micro_time(now),
             reason: reason.to_owned(),
             message,
         });
@@ -191,7 +187,11 @@ impl Ledger {
     /// Ends it, unless it has ended: the first reason stands.
     pub(super) fn end(&mut self, reason: EndReason, message: String, now: Timestamp) {
         self.upcoming.clear();
-        self.ended.get_or_insert_with(|| EndRecord { reason: reason.as_str().to_owned(), message, at: micro(now) });
+        self.ended.get_or_insert_with(|| EndRecord {
+            reason: reason.as_str().to_owned(),
+            message,
+            at: micro_time(now),
+        });
     }
 
     /// Longest time since one of the open kills was made.
@@ -203,11 +203,6 @@ impl Ledger {
 /// Whether an outcome counts as a kill: what may have happened does.
 pub(super) const fn is_kill(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Killed | Outcome::WouldKill | Outcome::Unknown)
-}
-
-fn k8s_openapi_time(at: Timestamp) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
-    let whole = Timestamp::from_second(at.as_second()).unwrap_or(at);
-    k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(whole)
 }
 
 fn day_of(at: Timestamp) -> Date {

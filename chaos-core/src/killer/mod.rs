@@ -43,8 +43,7 @@ pub use state::KillerState;
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use jiff::Timestamp;
 
 use crate::machine::{Machine, Step};
 
@@ -99,16 +98,6 @@ impl Machine for Killer {
     ) -> Step<KillerState, Action> {
         step::step(self, state, view, response, now)
     }
-}
-
-/// An instant as the API stores it: whole microseconds, so that what was saved equals what is read back.
-fn micro(at: Timestamp) -> MicroTime {
-    MicroTime(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
-}
-
-/// `at + span`, or the end of time.
-fn after(at: Timestamp, span: Duration) -> Timestamp {
-    SignedDuration::try_from(span).ok().and_then(|span| at.checked_add(span).ok()).unwrap_or(Timestamp::MAX)
 }
 
 /// Time from `since` to `now`; zero if `since` is later.

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 
 use super::reason::SkipReason;
 use super::step::Cursor;
-use super::{Life, Streams};
-use super::{after, calendar, gaps, micro};
+use super::{Life, Streams, calendar, gaps};
 use crate::api::PlannedStrike;
+use crate::instant::{after, micro_time};
 
 /// Name of the stream of a killer that has only one.
 pub(crate) const SINGLE: &str = "all";
@@ -75,7 +75,7 @@ impl Cursor<'_> {
             let mut planned = self.state.ledger.upcoming.iter_mut();
             if let Some(planned) = planned.find(|planned| planned.strike == strike.strike) {
                 planned.postponed_from.get_or_insert(strike.at);
-                planned.at = micro(at);
+                planned.at = micro_time(at);
             }
             self.sort_plan();
         }
@@ -164,7 +164,7 @@ impl Cursor<'_> {
         self.state.ledger.upcoming.push(PlannedStrike {
             id: format!("s{strike}"),
             strike,
-            at: micro(at),
+            at: micro_time(at),
             group: stream.to_owned(),
             waiting_for: None,
             postponed_from: None,

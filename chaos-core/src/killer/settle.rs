@@ -10,8 +10,9 @@ use super::plan::SINGLE;
 use super::reason::EndReason;
 use super::state::{Phase, Release};
 use super::step::Cursor;
-use super::{IN_DOUBT, Streams, after, elapsed, micro};
+use super::{IN_DOUBT, Streams, elapsed};
 use crate::api::{KillRecord, Outcome, RecoveringRecord, VictimRef};
+use crate::instant::{after, micro_time};
 use crate::limits::WorkloadBudget;
 use crate::population::{Population, WorkloadKey};
 
@@ -91,7 +92,7 @@ impl Cursor<'_> {
             nonce: nonce.to_owned(),
             group: intent.group.clone(),
             victim: intent.victim,
-            at: micro(at),
+            at: micro_time(at),
             outcome,
             message,
         };

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::Ledger;
+use crate::digest::hex;
 use crate::limits::KillsDone;
 use crate::model::{Distribution, GroupBy};
 use crate::model::{Every, Experiment, Kill, Limits, Mode, Monkey, PodKill, Policy, Schedule, Target, Tenure};
@@ -166,13 +167,4 @@ impl KillerSpec {
             Life::OfRun { .. } => KillsDone::OfRun(count(ledger.kills)),
         }
     }
-}
-
-/// Bytes in lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -114,9 +114,4 @@ impl KillerState {
             fenced: Vec::new(),
         }
     }
-
-    /// Since when the cluster cannot be seen, and why.
-    pub const fn blind(&self) -> Option<&(Timestamp, String)> {
-        self.blind.as_ref()
-    }
 }

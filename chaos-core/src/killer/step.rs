@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::messages::{Action, KillerView, Response};
 use super::reason::{EndReason, SkipReason};
 use super::state::{Attempt, Phase};
-use super::{Killer, KillerSpec, KillerState, Life, after, calendar, elapsed};
+use super::{Killer, KillerSpec, KillerState, Life, calendar, elapsed};
+use crate::instant::after;
 use crate::limits::RefusalReason;
 use crate::machine::{Next, Step};
 

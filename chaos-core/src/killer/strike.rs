@@ -7,11 +7,12 @@ use sha2::{Digest, Sha256};
 use super::decide::Refused;
 use super::messages::{Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, Observation, Stored};
 use super::reason::SkipReason;
-use super::spec::hex;
 use super::state::{Attempt, Decision, Phase, Release};
 use super::step::Cursor;
-use super::{SEND_WITHIN, after, elapsed, micro};
+use super::{SEND_WITHIN, elapsed};
 use crate::api::{IntentRecord, KillRecord, Mode, Outcome, RecoveringRecord};
+use crate::digest::hex;
+use crate::instant::{after, micro_time};
 use crate::limits::{RefusalReason, Reservation};
 use crate::population::WorkloadKey;
 
@@ -121,7 +122,7 @@ impl Cursor<'_> {
             nonce: self.nonce(decision),
             group: decision.group.clone(),
             victim: decision.victim.clone(),
-            at: micro(self.now),
+            at: micro_time(self.now),
             outcome: Outcome::WouldKill,
             message: None,
         };
@@ -163,14 +164,14 @@ impl Cursor<'_> {
             group: decision.group,
             victim: decision.victim.clone(),
             due: strike.at.clone(),
-            decided_at: micro(decision.at),
-            deadline: micro(deadline),
+            decided_at: micro_time(decision.at),
+            deadline: micro_time(deadline),
         });
         // Written with the intent: a kill whose answer is lost has to recover too.
         self.state.ledger.recovering.push(RecoveringRecord {
             strike: strike.strike,
             victim: decision.victim.clone(),
-            since: micro(self.now),
+            since: micro_time(self.now),
             serving_before: decision.serving,
         });
         self.state.phase = Phase::Sending { attempt: decision.attempt, nonce: nonce.clone() };

@@ -124,6 +124,10 @@ impl Play {
         &self.state.ledger
     }
 
+    fn ended(&self) -> Option<EndReason> {
+        EndReason::parse(&self.ledger().ended.as_ref()?.reason)
+    }
+
     fn outcomes(&self) -> Vec<Outcome> {
         self.ledger().history.iter().map(|kill| kill.outcome).collect()
     }
@@ -386,7 +390,7 @@ fn a_run_puts_strikes_off_until_they_can_happen_and_ends_when_all_are_done() {
     assert!(play.run(SignedDuration::from_mins(4)));
     let ledger = play.ledger();
     assert_eq!((ledger.kills, ledger.skips), (3, 0), "each waited for the one before to recover");
-    assert_eq!(ledger.end_reason(), Some(EndReason::StrikesDone));
+    assert_eq!(play.ended(), Some(EndReason::StrikesDone));
     for pair in ledger.history.windows(2) {
         assert!(pair[1].at.0.duration_since(pair[0].at.0) >= SignedDuration::from_secs(9));
     }
@@ -396,7 +400,7 @@ fn a_run_puts_strikes_off_until_they_can_happen_and_ends_when_all_are_done() {
 fn a_run_without_a_heartbeat_ends_without_a_kill() {
     let mut play = Play::new(of_run);
     assert!(play.run(SignedDuration::from_mins(4)));
-    assert_eq!((play.ledger().kills, play.ledger().end_reason()), (0, Some(EndReason::HeartbeatLost)));
+    assert_eq!((play.ledger().kills, play.ended()), (0, Some(EndReason::HeartbeatLost)));
     assert!(play.now.duration_since(start()) <= SignedDuration::from_millis(5_100), "{}", play.now);
 }
 
@@ -406,7 +410,7 @@ fn a_kill_that_does_not_recover_in_time_ends_it() {
     play.view.beat = Some(start());
     play.replaced_after = None;
     assert!(play.run(SignedDuration::from_mins(4)));
-    assert_eq!((play.ledger().kills, play.ledger().end_reason()), (1, Some(EndReason::NotRecovered)));
+    assert_eq!((play.ledger().kills, play.ended()), (1, Some(EndReason::NotRecovered)));
     let killed_at = play.ledger().history[0].at.0;
     let told_after = play.ledger().ended.as_ref().unwrap().at.0.duration_since(killed_at);
     assert!(told_after < SignedDuration::from_secs(63), "{told_after}");
@@ -418,7 +422,7 @@ fn a_blind_killer_kills_nothing_and_a_run_ends_when_it_lasts() {
     play.view.beat = Some(start());
     play.is_blind = true;
     assert!(play.run(SignedDuration::from_mins(4)));
-    assert_eq!((play.ledger().kills, play.ledger().end_reason()), (0, Some(EndReason::Blind)));
+    assert_eq!((play.ledger().kills, play.ended()), (0, Some(EndReason::Blind)));
 }
 
 #[test]
@@ -482,6 +486,5 @@ fn the_ledger_survives_its_status() {
 
 #[test]
 fn spans_never_overflow() {
-    assert_eq!(after(Timestamp::MAX, Duration::from_secs(1)), Timestamp::MAX);
     assert_eq!(elapsed(Timestamp::MAX, Timestamp::MIN), Duration::ZERO);
 }

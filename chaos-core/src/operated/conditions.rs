@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Record, Stage};
 use crate::api::ExperimentRunStatus;
 use crate::condition::{Say, set};
-use crate::verdict::ExitCode;
+use crate::verdict::{Conclusion, ExitCode, Outcome};
 
 /// What conditions are made of besides the record.
 #[derive(Debug, Clone)]
@@ -31,8 +31,9 @@ pub fn update_conditions(record: &Record, status: &mut ExperimentRunStatus, fact
         None => (Say::of(false, &phase, "it is not over"), Say::unknown(&phase, "it is not over")),
         Some(verdict) => {
             let (reason, text) = (&verdict.reason_code, &verdict.reason_text);
+            let held = Conclusion::read(&verdict.outcome) == Conclusion::Judged(Outcome::Pass);
             let passed = match ExitCode::try_from(verdict.exit_code) {
-                Ok(ExitCode::Held) if verdict.outcome == "pass" => Say::of(true, reason, text),
+                Ok(ExitCode::Held) if held => Say::of(true, reason, text),
                 Ok(ExitCode::Failed) => Say::of(false, reason, text),
                 _ => Say::unknown(reason, text),
             };

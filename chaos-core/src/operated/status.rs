@@ -2,12 +2,12 @@
 //! status tells people. Pure.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
 use super::{Record, Stage};
 use crate::api::{
     ExperimentRunStatus, ProberStage, RunClaim, RunKill, RunKiller, RunPhase, RunProbe, RunProgress, StopRecord,
 };
+use crate::instant::{after, micro_time, time};
 use crate::killer::Ledger;
 use crate::record::StopCause;
 use crate::result::{KillRow, RunResult};
@@ -41,10 +41,10 @@ pub fn write_record(record: &Record, status: &mut ExperimentRunStatus, now: Time
     let begun = !matches!(record.stage, Stage::Running(RunState::New))
         && matches!(record.stage, Stage::Running(_) | Stage::Judging);
     if begun {
-        status.started_at.get_or_insert_with(|| seconds(now));
+        status.started_at.get_or_insert_with(|| time(now));
     }
     if record.stage == Stage::Completed {
-        status.finished_at.get_or_insert_with(|| seconds(now));
+        status.finished_at.get_or_insert_with(|| time(now));
     }
 }
 
@@ -64,7 +64,7 @@ pub fn order_of(stage: &Stage) -> Option<ProberStage> {
 }
 
 fn phase(stage: &Stage) -> (Option<RunPhase>, RunProgress) {
-    let until = |until: &Timestamp| RunProgress { until: Some(micros(*until)), ..RunProgress::default() };
+    let until = |until: &Timestamp| RunProgress { until: Some(micro_time(*until)), ..RunProgress::default() };
     let none = RunProgress::default;
     let (phase, progress) = match stage {
         Stage::New => return (None, none()),
@@ -76,7 +76,7 @@ fn phase(stage: &Stage) -> (Option<RunPhase>, RunProgress) {
         Stage::Running(RunState::Baseline { until: at }) => (RunPhase::Baseline, until(at)),
         Stage::Running(RunState::Fault { ceiling }) => (RunPhase::Fault, until(ceiling)),
         Stage::Running(RunState::Settling { since }) => {
-            (RunPhase::Settling, RunProgress { since: Some(micros(*since)), ..none() })
+            (RunPhase::Settling, RunProgress { since: Some(micro_time(*since)), ..none() })
         }
         Stage::Running(RunState::Recovery { until: at }) => (RunPhase::Recovery, until(at)),
         Stage::Running(RunState::WindingDown { next, stop }) => {
@@ -232,12 +232,12 @@ pub fn summarise(result: &RunResult, status: &mut ExperimentRunStatus) {
 }
 
 fn kill(row: &KillRow, started_at: Timestamp) -> RunKill {
-    let at = started_at.saturating_add(std::time::Duration::from_micros(row.at_us)).unwrap_or(started_at);
+    let at = after(started_at, std::time::Duration::from_micros(row.at_us));
     let ready = row.replacement_ready_us.and_then(|ready| ready.checked_sub(row.at_us));
     RunKill {
         strike: row.strike,
         pod: format!("{}/{}", row.victim.namespace, row.victim.pod),
-        at: seconds(at),
+        at: time(at),
         ready_after: ready.map(|micros| Duration::from_millis(micros / 1_000)),
         lost: row.losses.iter().map(|loss| loss.failed + loss.slow).sum(),
     }
@@ -275,12 +275,4 @@ fn last<T>(mut all: Vec<T>, count: usize) -> Vec<T> {
     let surplus = all.len().saturating_sub(count);
     all.drain(..surplus);
     all
-}
-
-fn micros(at: Timestamp) -> MicroTime {
-    MicroTime(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
-}
-
-fn seconds(at: Timestamp) -> Time {
-    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }

@@ -7,6 +7,7 @@ use super::{
     Stage, Unfit, verdicts,
 };
 use crate::api::{ResolvedRun, RunVerdict};
+use crate::instant::after;
 use crate::machine::{Machine as _, Next, Step};
 use crate::model::Mode;
 use crate::record::StopCause;
@@ -239,8 +240,4 @@ fn act(mut state: OperatedState, action: OperatedAction) -> OperatedStep {
 
 fn wait(state: OperatedState, until: Timestamp) -> OperatedStep {
     Step { state, next: Next::Wait(Some(until)) }
-}
-
-fn after(now: Timestamp, span: Duration) -> Timestamp {
-    now.saturating_add(span.std()).unwrap_or(Timestamp::MAX)
 }

@@ -2,7 +2,7 @@
 
 use crate::api::RunVerdict;
 use crate::result::Verdict;
-use crate::verdict::ExitCode;
+use crate::verdict::{Conclusion, ExitCode};
 
 /// Longest text that a status keeps of a reason, in characters.
 const LONGEST: usize = 2_000;
@@ -52,7 +52,7 @@ impl Unfit {
 
 fn verdict(exit_code: ExitCode, reason: &str, text: &str) -> RunVerdict {
     RunVerdict {
-        outcome: exit_code.outcome().to_string(),
+        outcome: exit_code.outcome().as_str().to_owned(),
         exit_code: exit_code.code(),
         reason_code: reason.to_owned(),
         reason_text: text.chars().take(LONGEST).collect(),
@@ -68,7 +68,12 @@ pub fn of_result(result: &Verdict) -> RunVerdict {
 pub fn planned(strikes: u64, candidates: u64) -> RunVerdict {
     let text =
         format!("dry run: {strikes} strikes on {candidates} candidates are planned; nothing was touched or proved");
-    RunVerdict { outcome: "planned".to_owned(), exit_code: 0, reason_code: "DryRun".to_owned(), reason_text: text }
+    RunVerdict {
+        outcome: Conclusion::Planned.as_str().to_owned(),
+        exit_code: ExitCode::Held.code(),
+        reason_code: "DryRun".to_owned(),
+        reason_text: text,
+    }
 }
 
 /// Somebody ended it before anything was touched.

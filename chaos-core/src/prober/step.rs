@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{News, ProberAction, ProberResponse, ProberState, ProberView, REPORT_EVERY, Reached, ReportError};
 use crate::api::ProberStage;
+use crate::instant::after;
 use crate::machine::{Next, Step};
 
 /// News of a failure is told this soon, but no more often.
@@ -174,8 +175,4 @@ fn leave(mut state: ProberState) -> ProberStep {
 fn act(mut state: ProberState, action: ProberAction) -> ProberStep {
     state.waiting = Some(action.clone());
     Step { state, next: Next::Act(action) }
-}
-
-fn after(now: Timestamp, span: Duration) -> Timestamp {
-    now.saturating_add(span).unwrap_or(Timestamp::MAX)
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{RunAction, RunMachine, RunState, RunView, WindDown};
+use crate::instant::after;
 use crate::machine::{Machine, Next, Step};
 use crate::record::StopCause;
 use crate::units::Duration;
@@ -139,10 +140,6 @@ fn act(state: RunState, action: RunAction) -> RunStep {
 
 fn wait(state: RunState, until: Timestamp) -> RunStep {
     Step { state, next: Next::Wait(Some(until)) }
-}
-
-fn after(now: Timestamp, span: Duration) -> Timestamp {
-    now.saturating_add(span.std()).unwrap_or(Timestamp::MAX)
 }
 
 fn seconds(span: jiff::SignedDuration) -> String {

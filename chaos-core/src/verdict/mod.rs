@@ -1,6 +1,7 @@
 //! What a run proves: claims, the order in which they are decided, and the outcome. Pure functions of the record of a run.
 //! The rule is laid down in `docs/verdict-rule.md`; nothing here may look at a clock, a file or the cluster.
 
+mod conclusion;
 pub mod error_rates;
 mod expectation;
 mod findings;
@@ -17,6 +18,7 @@ pub mod words;
 #[cfg(test)]
 mod tests;
 
+pub use conclusion::Conclusion;
 pub use judge::judge;
 pub use live::{Refutation, refuted_live};
 pub use outcome::{ExitCode, Outcome, ReasonCode, decisive};

@@ -99,11 +99,6 @@ impl<K: Keeper> KillWorld<K> {
         Self { access, keeper, stepped }
     }
 
-    /// Who keeps it.
-    pub const fn keeper(&self) -> &K {
-        &self.keeper
-    }
-
     /// Who keeps it, to be told something.
     pub const fn keeper_mut(&mut self) -> &mut K {
         &mut self.keeper

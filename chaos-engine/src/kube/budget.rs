@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use chaos_core::digest::sha256_hex;
 use chaos_core::killer::{BudgetVersion, Stored, VersionedBudget};
 use chaos_core::limits::WorkloadBudget;
 use chaos_core::population::WorkloadKey;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
-use sha2::{Digest as _, Sha256};
 
 use super::call::{CallError, Caller};
 
@@ -32,11 +32,7 @@ pub(crate) fn budget_of(lease: &Lease) -> Option<WorkloadBudget> {
 
 /// Name of the Lease of a workload's budget: `chaos-` and the first 64 bits of SHA-256 of its UID.
 pub fn lease_name(workload_uid: &str) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(workload_uid)[..8].iter().fold("chaos-".to_owned(), |mut name, byte| {
-        let _ = write!(name, "{byte:02x}");
-        name
-    })
+    format!("chaos-{}", &sha256_hex(workload_uid.as_bytes())[..16])
 }
 
 impl BudgetStore {

@@ -18,7 +18,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Caller {
     client: Client,
-    timeout: Duration,
 }
 
 /// A call that did not succeed.
@@ -87,12 +86,7 @@ impl CallError {
 impl Caller {
     /// Calls through this client.
     pub const fn new(client: Client) -> Self {
-        Self { client, timeout: TIMEOUT }
-    }
-
-    /// The client behind it.
-    pub const fn client(&self) -> &Client {
-        &self.client
+        Self { client }
     }
 
     /// Reads an object.
@@ -142,9 +136,9 @@ impl Caller {
             let body = response.into_body().collect().await.map_err(|error| lost(error.to_string()))?.to_bytes();
             Ok((status, body))
         };
-        let (status, body) = tokio::time::timeout(self.timeout, answer)
+        let (status, body) = tokio::time::timeout(TIMEOUT, answer)
             .await
-            .map_err(|_| lost(format!("no answer within {} s", self.timeout.as_secs())))??;
+            .map_err(|_| lost(format!("no answer within {} s", TIMEOUT.as_secs())))??;
         if status.is_success() { Ok(body) } else { Err(refused(status, &body, what)) }
     }
 }

@@ -26,9 +26,6 @@ pub struct Clients {
 /// A client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// No usable configuration.
-    #[error("failed to find a cluster: {0}; hint: set KUBECONFIG, name a --context, or use --local")]
-    NoConfig(#[from] kube::config::InferConfigError),
     /// The configuration cannot be used.
     #[error("failed to set up the client for {url}: {source}")]
     Setup {

@@ -2,11 +2,11 @@
 //! that telling it again (after a restart) changes nothing.
 
 use chaos_core::api::{KillRecord, Outcome, SkipRecord};
+use chaos_core::digest::sha256_hex;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use sha2::{Digest as _, Sha256};
 
 use super::call::{CallError, Caller};
 
@@ -92,9 +92,9 @@ impl Happening {
     pub fn of_refusal(object: &ObjectReference, error: &CallError) -> Self {
         let uid = object.uid.as_deref().unwrap_or_default();
         let note = shorten(&error.to_string());
-        let digest = Sha256::digest(&note)[..4].iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let digest = sha256_hex(note.as_bytes());
         Self {
-            name: format!("chaos-refused-{}-{digest}", &uid[..uid.len().min(8)]),
+            name: format!("chaos-refused-{}-{}", &uid[..uid.len().min(8)], &digest[..8]),
             regarding: object.clone(),
             related: None,
             reason: "PermissionMissing".to_owned(),

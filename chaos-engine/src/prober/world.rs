@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use chaos_core::api::ExperimentRun;
+use chaos_core::instant::after;
 use chaos_core::model::Run;
 use chaos_core::operated::Unfit;
 use chaos_core::prober::{
@@ -134,7 +135,7 @@ impl ProberWorld {
         };
         let probes = ProbeSet::start(std::mem::take(&mut self.plans), context).map_err(|error| error.to_string())?;
         self.probes = Some(probes);
-        Ok(self.now().saturating_add(probing.lasts.std()).unwrap_or(Timestamp::MAX))
+        Ok(after(self.now(), probing.lasts))
     }
 
     /// Tells all events so far.

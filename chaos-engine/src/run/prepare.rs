@@ -116,11 +116,6 @@ impl Prepared {
     pub fn namespaces(&self) -> Vec<String> {
         namespaces_of(&self.eligible, &self.population)
     }
-
-    /// How many pods may be killed.
-    pub fn candidates(&self) -> usize {
-        self.eligible.len()
-    }
 }
 
 /// A run-owned monkey is of no use where nobody reconciles it.

@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::demo;
-use crate::cli::{ClusterArgs, ClusterCommand, ClusterProfile, Global, Overlay};
+use crate::cli::{self, ClusterArgs, ClusterCommand, ClusterProfile, Global, Overlay};
 use crate::context::Target;
 use crate::exit::{Exit, Failure};
 use crate::{apply, output, ready, signals};
@@ -28,14 +28,25 @@ const UP_WITHIN: Duration = Duration::from_secs(90);
 /// A cluster that is told to go is gone by then.
 const DOWN_WITHIN: Duration = Duration::from_secs(20);
 
+/// What a new cluster is to hold.
+enum Contents {
+    /// Nothing.
+    Empty,
+    /// The operator.
+    Operator,
+    /// The operator and the dispatch stack.
+    Stack { overlay: Overlay, rides: Option<u32> },
+}
+
 pub(super) async fn cluster(global: &Global, args: ClusterArgs) -> Result<Exit, Failure> {
     match args.command {
         ClusterCommand::Up { profile, operator, dispatch, rides } => {
-            let overlay = dispatch.map(|overlay| match overlay {
-                Overlay::Resilient => "resilient",
-                Overlay::Fragile => "fragile",
-            });
-            up(profile, operator, overlay, rides).await
+            let contents = match dispatch {
+                Some(overlay) => Contents::Stack { overlay, rides },
+                None if operator => Contents::Operator,
+                None => Contents::Empty,
+            };
+            up(profile, contents).await
         }
         ClusterCommand::Hold { profile } => hold(profile).await,
         ClusterCommand::Status => status().await,
@@ -61,12 +72,7 @@ pub(crate) fn fresh_folder() -> Result<PathBuf, Failure> {
     Ok(base.join(format!("chaos-cluster-{}-{:08x}", std::process::id(), rand::random::<u32>())))
 }
 
-async fn up(
-    profile: ClusterProfile,
-    operator: bool,
-    overlay: Option<&str>,
-    rides: Option<u32>,
-) -> Result<Exit, Failure> {
+async fn up(profile: ClusterProfile, contents: Contents) -> Result<Exit, Failure> {
     if let Some(state) = held::running()? {
         return Err(Failure::refused(anyhow::anyhow!(
             "an embedded cluster runs already (process {}); hint: `chaos cluster down`",
@@ -74,7 +80,7 @@ async fn up(
         )));
     }
     start_holder(profile).await?;
-    fill(operator, overlay, rides).await.map_err(|failure| {
+    fill(contents).await.map_err(|failure| {
         failure.hint("the cluster stays for a look: `chaos cluster status`, `chaos cluster down`")
     })?;
     let state = held::running()?.context("the cluster ended at once")?;
@@ -84,29 +90,25 @@ async fn up(
 }
 
 /// Puts on the cluster what was asked for.
-async fn fill(operator: bool, overlay: Option<&str>, rides: Option<u32>) -> Result<(), Failure> {
+async fn fill(contents: Contents) -> Result<(), Failure> {
     let target = Target::reach(running_config().await?, "embedded", true, Duration::from_secs(5)).await?;
-    match overlay {
-        Some(overlay) => demo::deploy(&target, overlay, rides).await?,
-        None if operator => {
+    match contents {
+        Contents::Stack { overlay, rides } => demo::deploy(&target, overlay, rides).await?,
+        Contents::Operator => {
             let objects = apply::documents("the operator's manifests", &super::install::demo_manifests())?;
             apply::apply(&target.client, &objects).await?;
             ready::wait(&target.client, &[chaos_core::api::switch::NAMESPACE], UP_WITHIN).await?;
         }
-        None => (),
+        Contents::Empty => (),
     }
     Ok(())
 }
 
 /// Starts the process that holds the cluster, and waits until it says that it is up.
 async fn start_holder(profile: ClusterProfile) -> anyhow::Result<()> {
-    let profile = match profile {
-        ClusterProfile::Fast => "fast",
-        ClusterProfile::KubernetesLike => "kubernetes-like",
-    };
     let (log, log_path) = held::open_log()?;
     let mut holder = tokio::process::Command::new(super::bundled::program()?)
-        .args(["cluster", "hold", "--profile", profile])
+        .args(["cluster", "hold", "--profile", &cli::word(&profile)])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         // Not ours: whoever reads our stderr to its end would wait for as long as the cluster stays.
@@ -131,7 +133,7 @@ const UP: &str = "up";
 
 async fn hold(profile: ClusterProfile) -> Result<Exit, Failure> {
     let mut asked = signals::listen().context("failed to listen for signals")?;
-    let config = demo::cluster_config(demo::profile(profile), fresh_folder()?)?;
+    let config = demo::cluster_config(profile.meant(), fresh_folder()?)?;
     let cluster = Cluster::start(config).await.context("failed to start the embedded cluster")?;
     held::remember(cluster.kubeconfig_path())?;
     output::data(&format!("{UP}\n"));

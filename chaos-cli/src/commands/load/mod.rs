@@ -38,7 +38,7 @@ pub(super) async fn load(global: &Global, args: LoadArgs) -> Result<Exit, Failur
             LoadFormat::Text => report::load::render(&result),
             LoadFormat::Json => report::load::json(&result).context("failed to write the result")?,
         });
-        worst = worst.worse(Exit(result.exit_code.code()));
+        worst = worst.worse(result.exit_code.into());
         if asked.borrow().is_some() {
             break;
         }

@@ -6,6 +6,7 @@ use super::super::*;
 use super::world::at;
 use crate::api::{GameDaySpec, GameDayStatus, StepPhase};
 use crate::validate::{Meta, gameday};
+use crate::verdict::Outcome;
 
 /// A sixth of what an API server takes.
 const MOST_BYTES: usize = 256 * 1024;
@@ -31,9 +32,9 @@ fn the_largest_status_is_far_from_what_an_api_server_refuses() {
             for step in &mut whole.steps {
                 let name = run_name(&day.name, &day.uid, &id, &step.name);
                 (step.run, step.run_uid) = (Some(name), Some("u".repeat(36)));
-                execution::over(step, StepPhase::Failed, "inconclusive", "RecoverWithinExceeded", &hostile);
+                execution::over(step, StepPhase::Failed, Outcome::Inconclusive, "RecoverWithinExceeded", &hostile);
             }
-            execution::end(&mut whole, "SpecChanged", hostile.clone());
+            execution::end(&mut whole, reason::StepReason::SpecChanged, hostile.clone());
             ledger.active.push(whole);
         }
         outcome::conclude(&mut ledger, now);

@@ -148,7 +148,7 @@ impl World {
             GameDayAction::Look(names) => {
                 let seen = self.runs.iter().filter(|(name, _)| names.contains(*name)).map(|(name, run)| {
                     let over = (run.ends <= self.now).then(|| RunOutcome {
-                        outcome: run.outcome.to_owned(),
+                        outcome: Conclusion::read(run.outcome),
                         reason: "X".to_owned(),
                         message: String::new(),
                     });
