@@ -59,7 +59,7 @@ fn only_the_victim_itself_can_leave_its_place_to_another() {
     for strike in 0..200 {
         let mut pods: Vec<&PodFacts> = population.pods.iter().collect();
         let chosen = victim(5, strike, &pods).unwrap();
-        pods.retain(|pod| pod.uid == chosen.uid || rank(5, strike, &pod.uid) % 2 == 0);
+        pods.retain(|pod| pod.uid == chosen.uid || rank(5, strike, &pod.uid).is_multiple_of(2));
         assert_eq!(victim(5, strike, &pods), Some(chosen));
         pods.retain(|pod| pod.uid != chosen.uid);
         assert_ne!(victim(5, strike, &pods), Some(chosen));
