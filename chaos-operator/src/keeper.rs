@@ -32,6 +32,8 @@ pub(crate) struct StatusKeeper {
     store: StatusStore<ChaosMonkey>,
     /// The newest version of the object that the watch has brought.
     object: watch::Receiver<Arc<ChaosMonkey>>,
+    /// The version that the machine decides on.
+    seen: Arc<ChaosMonkey>,
     /// What the machine was built from; another spec ends it, and a new machine goes on from the ledger.
     basis: ChaosMonkeySpec,
     schedule: Schedule,
@@ -59,7 +61,8 @@ pub(crate) struct Parts {
 impl StatusKeeper {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { shared, store, object, schedule, pulse, rest } = parts;
-        let basis = basis(&store.object().spec);
+        let seen = Arc::new(store.object().clone());
+        let basis = basis(&seen.spec);
         Self {
             switch: shared.switch.subscribe(),
             schema: shared.schema.subscribe(),
@@ -67,6 +70,7 @@ impl StatusKeeper {
             shared,
             store,
             object,
+            seen,
             basis,
             schedule,
             pulse,
@@ -102,9 +106,18 @@ impl StatusKeeper {
         is_other || is_going || self.object.has_changed().is_err() || basis(&object.spec) != self.basis
     }
 
-    /// Writes what a status says besides the ledger.
-    async fn put(&mut self, mut status: ChaosMonkeyStatus, object: &ChaosMonkey) -> Result<(), StoreError> {
+    /// The newest version of the object that is known: the watch may be behind what was read to write the status.
+    fn newest(&mut self) -> Arc<ChaosMonkey> {
+        let watched = self.object.borrow_and_update().clone();
+        let (read, of_watch) = (&self.store.object().metadata, &watched.metadata);
+        let is_behind = of_watch.uid == read.uid && of_watch.generation < read.generation;
+        if is_behind { Arc::new(self.store.object().clone()) } else { watched }
+    }
+
+    /// Writes what a status says besides the ledger, if the object still is what the machine has seen.
+    async fn put(&mut self, mut status: ChaosMonkeyStatus) -> Result<(), StoreError> {
         let now = Timestamp::now();
+        let object = self.seen.clone();
         let facts = conditions::Facts {
             spec: &object.spec,
             generation: object.metadata.generation,
@@ -121,6 +134,7 @@ impl StatusKeeper {
             status.clock = Some(reading);
         }
         conditions::update(&mut status, &facts);
+        self.store.decide_on(&object.metadata);
         self.store.put(&status).await
     }
 
@@ -165,7 +179,8 @@ impl Keeper for StatusKeeper {
     type Error = StoreError;
 
     async fn view(&mut self) -> KillerView {
-        let object = self.object.borrow_and_update().clone();
+        let object = self.newest();
+        self.seen = object.clone();
         let hold = conditions::hold(
             &self.schema.borrow_and_update(),
             *self.switch.borrow_and_update(),
@@ -173,7 +188,7 @@ impl Keeper for StatusKeeper {
             &object.spec,
         );
         let leave = self.rest.is_cancelled() || self.is_superseded(&object);
-        if !leave && let Err(error) = self.put(self.store.status(), &object).await {
+        if !leave && let Err(error) = self.put(self.store.status()).await {
             self.failed.get_or_insert(error);
         }
         KillerView {
@@ -190,8 +205,14 @@ impl Keeper for StatusKeeper {
         let before = self.store.status();
         let mut after = before.clone();
         ledger.write_to(&mut after);
-        let object = self.object.borrow().clone();
-        self.put(after.clone(), &object).await?;
+        let decides = after.intents.iter().any(|intent| !before.intents.contains(intent));
+        let mut saved = self.put(after.clone()).await;
+        if !decides && matches!(saved, Err(StoreError::Changed)) {
+            // What has happened stays true, whatever the spec says by now.
+            self.seen = Arc::new(self.store.object().clone());
+            saved = self.put(after.clone()).await;
+        }
+        saved?;
         self.announce(&before, &after);
         Ok(())
     }

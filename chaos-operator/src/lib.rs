@@ -6,6 +6,7 @@
 //! supervisor ── watches our objects, one task each while this process leads
 //!   ├ gameday ── a GameDay: claims it, validates it, drives it over its calendar
 //!   ├ run ── an ExperimentRun: claims it, validates it, drives it to its verdict
+//!   │   └ latest ── the newest version of it, from the watch or from a write that came upon it
 //!   └ monkey ── reads the object afresh, claims it, validates it, runs drive() on it, and starts over when the spec changes
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
 //! signals ── the stop switch, the served schema and the heartbeats, each read at least once a second or so
@@ -20,6 +21,7 @@ mod conditions;
 mod gameday;
 pub mod grants;
 mod keeper;
+mod latest;
 pub mod manifests;
 mod metrics;
 mod monkey;

@@ -32,11 +32,19 @@ enum Stint {
 /// Looks after one monkey until it is gone or `rest` is cancelled.
 pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<ChaosMonkey>>, rest: CancellationToken) {
     let mut backoff = Backoff::new();
+    // An earlier process, or a write that failed, may have left something untold; a change of the spec leaves nothing.
+    let mut retells = true;
     while !rest.is_cancelled() && object.has_changed().is_ok() {
         let seen = object.borrow_and_update().clone();
         let began = Instant::now();
-        match stint(&shared, &object, &seen, &rest).await {
-            Ok(Stint::Changed) => backoff.reset(),
+        let ended = stint(&shared, &object, &seen, &rest, retells).await;
+        retells = !matches!(ended, Ok(Stint::Changed));
+        match ended {
+            // Somebody who edits all the time, or a watch that lags behind, must not keep us busy.
+            Ok(Stint::Changed) | Err(StoreError::Changed) => {
+                backoff.reset();
+                backoff.wait(began, &rest).await;
+            }
             Ok(Stint::Idle) => {
                 backoff.reset();
                 let is_news = |now: &Arc<ChaosMonkey>| now.metadata.generation != seen.metadata.generation;
@@ -64,6 +72,7 @@ async fn stint(
     object: &watch::Receiver<Arc<ChaosMonkey>>,
     seen: &ChaosMonkey,
     rest: &CancellationToken,
+    retells: bool,
 ) -> Result<Stint, StoreError> {
     let began = Instant::now();
     let (namespace, name) = names(seen);
@@ -94,7 +103,9 @@ async fn stint(
         pulse,
         rest: rest.clone(),
     });
-    keeper.retell();
+    if retells {
+        keeper.retell();
+    }
     let environment = Environment::LabelOf(shared.namespace.clone());
     let access = ClusterAccess::new(&shared.clients, &monkey.target, environment, &shared.identity);
     let killer = Killer::new(KillerSpec::of_monkey(&monkey, &shared.namespace));

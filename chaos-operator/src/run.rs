@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::latest::Latest;
 use crate::shared::Shared;
 
 /// Looks after one run until it is over, gone, or `rest` is cancelled.
@@ -71,10 +72,12 @@ async fn stint(
     };
     let seed = seed(&status, &run);
     let machine = OperatedRun { run: RunMachine::new(&run.experiment), mode: run.mode, approval: run.approval };
-    let mut world = OperatedWorld::new(shared.backing(), run, seed, desk.clone(), object.clone());
+    let latest = Latest::new(fresh, object.clone(), shared.hold.subscribe(), desk.clone());
+    let backing = Backing { hold: latest.hold(), ..shared.backing() };
+    let mut world = OperatedWorld::new(backing, run, seed, desk, latest.object());
     shared.metrics.taken_up(began.elapsed().as_secs_f64());
     tracing::info!(namespace, run = name, stage = ?record.stage, "taken up");
-    let ended = drive_on(&machine, &mut world, record, object, rest).await?;
+    let ended = drive_on(&machine, &mut world, record, latest, rest).await?;
     if let Some(verdict) = ended.and_then(|record| record.verdict) {
         let (outcome, reason) = (&verdict.outcome, &verdict.reason_code);
         tracing::info!(namespace, run = name, outcome, reason, text = verdict.reason_text, "run ended");
@@ -88,18 +91,13 @@ async fn drive_on(
     machine: &OperatedRun,
     world: &mut OperatedWorld,
     record: Record,
-    object: &watch::Receiver<Arc<ExperimentRun>>,
+    mut latest: Latest,
     rest: &CancellationToken,
 ) -> Result<Option<Record>, StoreError> {
     let fenced = world.fenced();
-    let mut watched = object.clone();
-    let gone = async {
-        // An error means that the object is gone.
-        let _ = watched.wait_for(|object| object.metadata.deletion_timestamp.is_some()).await;
-    };
     let driven = tokio::select! {
         driven = drive(machine, world, record) => Some(driven),
-        () = gone => None,
+        () = latest.follow() => None,
         () = fenced.cancelled() => None,
         () = rest.cancelled() => None,
     };

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::object::HasStatus;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::call::{CallError, Caller};
 
@@ -50,6 +51,27 @@ pub struct StatusStore<K> {
     path: String,
     /// The object as it was last written or read: its version is the one that the next write follows.
     object: K,
+    basis: Basis,
+}
+
+/// What somebody who decides what a status says knows of the rest of the object.
+#[derive(Debug, Clone, Copy)]
+struct Basis {
+    generation: Option<i64>,
+    /// Its deletion was asked for.
+    is_going: bool,
+}
+
+impl Basis {
+    const fn of(meta: &ObjectMeta) -> Self {
+        Self { generation: meta.generation, is_going: meta.deletion_timestamp.is_some() }
+    }
+
+    /// Whether that version says something that is not known here.
+    fn is_behind(self, meta: &ObjectMeta) -> bool {
+        let newer = Self::of(meta);
+        newer.generation > self.generation || (newer.is_going && !self.is_going)
+    }
 }
 
 /// A status could not be written.
@@ -61,6 +83,9 @@ pub enum StoreError {
     /// Somebody else has written the status.
     #[error("another operator drives this object")]
     Fenced,
+    /// The spec was changed, or the deletion asked for, after it was decided what to write.
+    #[error("the object was changed after this was decided")]
+    Changed,
     /// The server does not answer, or refuses.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -75,6 +100,7 @@ impl StoreError {
         match self {
             Self::Gone => "Gone",
             Self::Fenced => "Fenced",
+            Self::Changed => "Changed",
             Self::Call(_) => "ApiServer",
             Self::Encode(_) => "Encode",
         }
@@ -82,11 +108,18 @@ impl StoreError {
 }
 
 impl<K: Tended> StatusStore<K> {
-    /// Reads the object afresh.
+    /// Reads the object afresh. What is written is decided on this version until another is named.
     pub async fn open(read: Caller, write: Caller, namespace: &str, name: &str) -> Result<Self, StoreError> {
         let path = format!("{}/{name}", K::url_path(&(), Some(namespace)));
-        let object = get(&read, &path).await?;
-        Ok(Self { read, write, path, object })
+        let object: K = get(&read, &path).await?;
+        let basis = Basis::of(object.meta());
+        Ok(Self { read, write, path, object, basis })
+    }
+
+    /// Names the version that what is written from now on was decided on: a watch may have brought one that is newer than the
+    /// last write.
+    pub const fn decide_on(&mut self, version: &ObjectMeta) {
+        self.basis = Basis::of(version);
     }
 
     /// The object as it was last written or read.
@@ -99,11 +132,15 @@ impl<K: Tended> StatusStore<K> {
         self.object.status().cloned().unwrap_or_default()
     }
 
-    /// Replaces the status, if nobody else has since we last did. Does nothing if it says nothing new.
+    /// Replaces the status, if nobody else has since we last did, and if the object still is what was decided on. Does nothing
+    /// if it says nothing new.
     pub async fn put(&mut self, status: &K::Status) -> Result<(), StoreError> {
         let wanted: K::Status = serde_json::from_value(serde_json::to_value(status)?)?;
         if self.object.status() == Some(&wanted) {
             return Ok(());
+        }
+        if self.basis.is_behind(self.object.meta()) {
+            return Err(StoreError::Changed);
         }
         let mut failed = None;
         for attempt in 0..TRIES {
@@ -135,7 +172,8 @@ impl<K: Tended> StatusStore<K> {
     }
 
     /// After a write whose fate is not clear, or that came too late: whether `wanted` is stored already. An error if
-    /// somebody else has written another status meanwhile; a change of the spec is none.
+    /// somebody else has written another status meanwhile, or if `wanted` was decided before the object became what it is.
+    /// Every change of a spec gives an object another version, so none goes unnoticed, whatever a watch brings.
     async fn settle(&mut self, wanted: &K::Status) -> Result<bool, StoreError> {
         let current: K = get(&self.read, &self.path).await?;
         if current.meta().uid != self.object.meta().uid {
@@ -146,7 +184,7 @@ impl<K: Tended> StatusStore<K> {
             return Err(StoreError::Fenced);
         }
         self.object = current;
-        Ok(is_stored)
+        if self.basis.is_behind(self.object.meta()) { Err(StoreError::Changed) } else { Ok(is_stored) }
     }
 }
 
@@ -161,18 +199,33 @@ async fn get<K: Tended>(caller: &Caller, path: &str) -> Result<K, StoreError> {
 /// A status that several tasks of one driver write, each its own part of it.
 pub struct StatusDesk<K> {
     store: Arc<Mutex<StatusStore<K>>>,
+    /// Not in the store: nobody waits for a write to name what the next one is decided on.
+    basis: watch::Sender<Basis>,
+    /// The object as a write came upon it that was decided on another version.
+    changed: watch::Sender<Option<Arc<K>>>,
 }
 
 impl<K> Clone for StatusDesk<K> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone() }
+        Self { store: self.store.clone(), basis: self.basis.clone(), changed: self.changed.clone() }
     }
 }
 
 impl<K: Tended> StatusDesk<K> {
     /// A desk around a store.
     pub fn new(store: StatusStore<K>) -> Self {
-        Self { store: Arc::new(Mutex::new(store)) }
+        let (basis, changed) = (watch::channel(store.basis).0, watch::channel(None).0);
+        Self { store: Arc::new(Mutex::new(store)), basis, changed }
+    }
+
+    /// The object whenever a write comes upon a version of it that nobody has named to [`Self::decide_on`].
+    pub fn changes(&self) -> watch::Receiver<Option<Arc<K>>> {
+        self.changed.subscribe()
+    }
+
+    /// Names the version that whatever is written here from now on is decided on.
+    pub fn decide_on(&self, version: &ObjectMeta) {
+        self.basis.send_replace(Basis::of(version));
     }
 
     /// The status as it is stored.
@@ -194,7 +247,14 @@ impl<K: Tended> StatusDesk<K> {
         let before = store.status();
         let mut after = before.clone();
         change(&mut after);
-        store.put(&after).await?;
-        Ok((before, after))
+        store.basis = *self.basis.borrow();
+        let written = store.put(&after).await;
+        if matches!(written, Err(StoreError::Changed)) {
+            self.changed.send_replace(Some(Arc::new(store.object().clone())));
+        }
+        written.map(|()| (before, after))
     }
 }
+
+#[cfg(test)]
+mod tests;

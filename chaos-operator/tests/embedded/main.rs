@@ -13,6 +13,7 @@
 mod gamedays;
 mod permissions;
 mod runs;
+mod unseen;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -118,14 +119,7 @@ impl Fixture {
     }
 
     fn operator_of(&self, args: &[&str]) -> Operator {
-        let client = self.server.client(Identity::service_account("chaos-system", "chaos-operator"));
-        let args = Cli::parse_from(args).operator;
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            chaos_operator::run_on(Clients::same(client), args, stopped.cancelled_owned()).await
-        });
-        Operator { stop, task }
+        Operator::start(self.server.client(Identity::service_account("chaos-system", "chaos-operator")), args)
     }
 
     fn monkeys(&self) -> Api<ChaosMonkey> {
@@ -165,6 +159,16 @@ impl Drop for Fixture {
 }
 
 impl Operator {
+    fn start(client: Client, args: &[&str]) -> Self {
+        let args = Cli::parse_from(args).operator;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            chaos_operator::run_on(Clients::same(client), args, stopped.cancelled_owned()).await
+        });
+        Self { stop, task }
+    }
+
     /// SIGTERM.
     async fn end(self) {
         self.stop.cancel();

@@ -313,6 +313,29 @@ async fn an_abort_and_a_deletion_end_the_kills() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_that_no_watch_brings_ends_the_kills_too() {
+    let fixture = Fixture::start().await;
+    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    fixture
+        .run(|spec| {
+            spec["experiment"]["fault"]["podKill"]["strikes"] = json!({"target": 60, "min": 1});
+            spec["experiment"]["limits"]["maxKills"] = json!(60);
+        })
+        .await;
+    let (operator, prober) = (fixture.operator_without_news_of("/experimentruns"), fixture.prober());
+    fixture.until_run("a kill", |run| killed(run) > 0).await;
+    let abort = Patch::Merge(json!({"spec": {"control": {"abort": true}}}));
+    let aborted = fixture.runs().patch("r", &PatchParams::default(), &abort).await.unwrap();
+    let run = fixture.completed().await;
+    let killer = aborted.status.as_ref().and_then(|status| status.killer.as_ref());
+    let open = killer.map_or(0, |killer| killer.intents.len() as u64);
+    assert!(killed(&run) <= killed(&aborted) + open, "{} after {} and {open}", killed(&run), killed(&aborted));
+    assert_eq!(verdict(&run).0, "aborted", "{}", text(&run));
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_takes_a_right_that_is_not_there_is_refused_by_name() {
     let fixture = Fixture::start().await;
     let stack = Stack::start(&fixture.admin, NS, "gateway").await;

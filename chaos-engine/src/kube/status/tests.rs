@@ -1,0 +1,183 @@
+//! Statuses on a server that answers as it is told to, and whose object others change in between.
+
+use std::collections::VecDeque;
+
+use axum::http::{Method, StatusCode};
+use axum::{Json, Router};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
+use serde_json::json;
+
+use super::*;
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Answered,
+    /// Carried out, but the answer is lost.
+    Unanswered,
+}
+
+/// A server with one monkey.
+#[derive(Clone)]
+struct Server(Arc<std::sync::Mutex<State>>);
+
+struct State {
+    monkey: Value,
+    /// What becomes of the next calls. Later ones are answered.
+    fates: VecDeque<Fate>,
+    writes: usize,
+}
+
+impl Server {
+    fn new() -> Self {
+        let monkey = json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ChaosMonkey",
+            "metadata": {"name": "m", "namespace": "dispatch", "uid": "u", "generation": 1, "resourceVersion": "1"},
+            "spec": {
+                "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
+                "fault": {"podKill": {"mode": "Evict", "group": "Workload"}},
+                "mode": "Live", "meanTimeBetweenKills": "1h", "minTimeBetweenKills": "10m", "schedule": {}, "guards": [],
+                "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 100, "minInterval": "0s",
+                    "recoverWithin": "1m", "maxBlind": "1m", "allowForce": false},
+            },
+        });
+        Self(Arc::new(std::sync::Mutex::new(State { monkey, fates: VecDeque::new(), writes: 0 })))
+    }
+
+    async fn open(&self) -> StatusStore<ChaosMonkey> {
+        let server = self.clone();
+        let answer = move |method: Method, body: String| {
+            let answer = server.answer(&method, &body);
+            async move { answer }
+        };
+        let router: Router = Router::new().fallback(answer);
+        let caller = Caller::new(kube::Client::new(router, "default"));
+        StatusStore::open(caller.clone(), caller, "dispatch", "m").await.unwrap()
+    }
+
+    fn answer(&self, method: &Method, body: &str) -> (StatusCode, Json<Value>) {
+        let mut state = self.0.lock().unwrap();
+        let fate = state.fates.pop_front().unwrap_or(Fate::Answered);
+        let code = if *method == Method::PUT { state.write(body) } else { StatusCode::OK };
+        match fate {
+            Fate::Answered => (code, Json(state.monkey.clone())),
+            Fate::Unanswered => (StatusCode::GATEWAY_TIMEOUT, Json(json!({}))),
+        }
+    }
+
+    /// Somebody changes the object.
+    fn edit(&self, change: impl FnOnce(&mut Value)) {
+        let mut state = self.0.lock().unwrap();
+        let before = state.monkey["spec"].clone();
+        change(&mut state.monkey);
+        if state.monkey["spec"] != before {
+            let generation = state.monkey["metadata"]["generation"].as_i64().unwrap();
+            state.monkey["metadata"]["generation"] = json!(generation + 1);
+        }
+        state.count_version();
+    }
+
+    /// What becomes of the next calls.
+    fn expect(&self, fates: &[Fate]) {
+        self.0.lock().unwrap().fates.extend(fates);
+    }
+
+    fn writes(&self) -> usize {
+        self.0.lock().unwrap().writes
+    }
+}
+
+impl State {
+    fn write(&mut self, body: &str) -> StatusCode {
+        let wanted: Value = serde_json::from_str(body).unwrap();
+        if wanted["metadata"]["resourceVersion"] != self.monkey["metadata"]["resourceVersion"] {
+            return StatusCode::CONFLICT;
+        }
+        self.monkey["status"] = wanted["status"].clone();
+        self.writes += 1;
+        self.count_version();
+        StatusCode::OK
+    }
+
+    fn count_version(&mut self) {
+        let version: u64 = self.monkey["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+        self.monkey["metadata"]["resourceVersion"] = json!((version + 1).to_string());
+    }
+}
+
+fn kills(kills: u64) -> ChaosMonkeyStatus {
+    ChaosMonkeyStatus { kills, ..ChaosMonkeyStatus::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_that_was_decided_on_another_spec() {
+    let server = Server::new();
+    let mut store = server.open().await;
+    store.put(&kills(1)).await.unwrap();
+    server.edit(|monkey| monkey["spec"]["suspend"] = json!(true));
+    for _ in 0..2 {
+        let written = store.put(&kills(2)).await;
+        assert!(matches!(written, Err(StoreError::Changed)), "{written:?}");
+    }
+    assert_eq!(server.writes(), 1);
+    assert!(store.object().spec.suspend, "what it says now is known");
+    let seen = store.object().metadata.clone();
+    store.decide_on(&seen);
+    store.put(&kills(2)).await.unwrap();
+    assert_eq!(server.writes(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_decided_on_the_newest_spec_is_written_whatever_else_has_changed() {
+    let server = Server::new();
+    let mut store = server.open().await;
+    server.edit(|monkey| monkey["spec"]["suspend"] = json!(true));
+    // A watch has brought it.
+    store.decide_on(&ObjectMeta { generation: Some(2), ..ObjectMeta::default() });
+    store.put(&kills(1)).await.unwrap();
+    server.edit(|monkey| monkey["metadata"]["labels"] = json!({"team": "riders"}));
+    store.put(&kills(2)).await.unwrap();
+    assert_eq!(server.writes(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_was_not_known_is_a_change_too() {
+    let server = Server::new();
+    let mut store = server.open().await;
+    server.edit(|monkey| monkey["metadata"]["deletionTimestamp"] = json!("2026-11-23T12:00:00Z"));
+    assert!(matches!(store.put(&kills(1)).await, Err(StoreError::Changed)));
+    assert_eq!(server.writes(), 0);
+    // What became of kills is written even then, by those who know.
+    let seen = store.object().metadata.clone();
+    store.decide_on(&seen);
+    store.put(&kills(1)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_is_told_even_where_the_write_came_before_it_and_its_answer_was_lost() {
+    let server = Server::new();
+    let mut store = server.open().await;
+    store.put(&kills(1)).await.unwrap();
+    server.expect(&[Fate::Unanswered]);
+    let edited = async {
+        tokio::time::sleep(PAUSE / 2).await;
+        server.edit(|monkey| monkey["spec"]["suspend"] = json!(true));
+    };
+    let status = kills(2);
+    let (written, ()) = tokio::join!(store.put(&status), edited);
+    assert!(matches!(written, Err(StoreError::Changed)), "{written:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_desk_hands_out_the_object_that_a_write_came_upon() {
+    let server = Server::new();
+    let desk = StatusDesk::new(server.open().await);
+    let mut changes = desk.changes();
+    server.edit(|monkey| monkey["spec"]["suspend"] = json!(true));
+    assert!(matches!(desk.update(|status| status.kills = 1).await, Err(StoreError::Changed)));
+    let found = changes.borrow_and_update().clone().expect("the object as it was found");
+    assert!(found.spec.suspend);
+    desk.decide_on(&found.metadata);
+    desk.update(|status| status.kills = 1).await.unwrap();
+    assert_eq!(server.writes(), 1);
+}
