@@ -30,6 +30,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<Experi
         let began = Instant::now();
         match stint(&shared, &object, &seen, &rest).await {
             Ok(()) | Err(StoreError::Gone) => return,
+            Err(StoreError::Fenced) if !is_ours(&shared, &seen).await => return,
             Err(error) => {
                 let (namespace, run) = (seen.namespace().unwrap_or_default(), seen.name_any());
                 tracing::warn!(%error, namespace, run, "starting over");
@@ -39,7 +40,21 @@ pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<Experi
     }
 }
 
-/// Drives it until it is over, gone, somebody else's, or this process rests.
+/// Whether this process drives the run still, though somebody else seems to have written its status: a person may have.
+async fn is_ours(shared: &Shared, seen: &ExperimentRun) -> bool {
+    let runs: Api<ExperimentRun> = Api::namespaced(shared.clients.read.clone(), &seen.namespace().unwrap_or_default());
+    match runs.get_opt(&seen.name_any()).await {
+        Ok(Some(run)) => {
+            let driver = run.status.as_ref().and_then(|status| status.driver.as_ref());
+            run.metadata.uid == seen.metadata.uid && driver == Some(&shared.instance)
+        }
+        Ok(None) => false,
+        // A run that nobody drives is worse than one that two take up one after the other.
+        Err(_) => true,
+    }
+}
+
+/// Drives it until it is over or gone, or this process rests.
 async fn stint(
     shared: &Arc<Shared>,
     object: &watch::Receiver<Arc<ExperimentRun>>,
@@ -86,7 +101,7 @@ async fn stint(
     Ok(())
 }
 
-/// Drives the run to its end. `None`: it was left before, because it is gone, somebody else's, or this process rests.
+/// Drives the run to its end. `None`: it was left before, because it is gone, or this process rests.
 async fn drive_on(
     machine: &OperatedRun,
     world: &mut OperatedWorld,
@@ -105,7 +120,7 @@ async fn drive_on(
         return driven.map(|state| Some(state.record));
     }
     world.leave().await;
-    Ok(None)
+    if fenced.is_cancelled() { Err(StoreError::Fenced) } else { Ok(None) }
 }
 
 /// The run as it is meant: by its record once it is under way, by its objects before.

@@ -18,6 +18,8 @@ use super::call::{CallError, Caller};
 /// How often a write is tried when its fate is not clear.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
+/// Statuses that may have been written that are remembered. All follow one version, so that one of them was, at most.
+const UNSETTLED: usize = 8;
 
 /// A kind of ours with a status.
 pub trait Tended:
@@ -45,13 +47,16 @@ impl<K> Tended for K where
 }
 
 /// The status of one object.
-pub struct StatusStore<K> {
+pub struct StatusStore<K: HasStatus> {
     read: Caller,
     write: Caller,
     path: String,
     /// The object as it was last written or read: its version is the one that the next write follows.
     object: K,
     basis: Basis,
+    /// Statuses of ours that may have been written since: nobody answered. One of them that is found was not written by
+    /// somebody else.
+    unsettled: Vec<K::Status>,
 }
 
 /// What somebody who decides what a status says knows of the rest of the object.
@@ -113,7 +118,7 @@ impl<K: Tended> StatusStore<K> {
         let path = format!("{}/{name}", K::url_path(&(), Some(namespace)));
         let object: K = get(&read, &path).await?;
         let basis = Basis::of(object.meta());
-        Ok(Self { read, write, path, object, basis })
+        Ok(Self { read, write, path, object, basis, unsettled: Vec::new() })
     }
 
     /// Names the version that what is written from now on was decided on: a watch may have brought one that is newer than the
@@ -136,7 +141,7 @@ impl<K: Tended> StatusStore<K> {
     /// if it says nothing new.
     pub async fn put(&mut self, status: &K::Status) -> Result<(), StoreError> {
         let wanted: K::Status = serde_json::from_value(serde_json::to_value(status)?)?;
-        if self.object.status() == Some(&wanted) {
+        if self.unsettled.is_empty() && self.object.status() == Some(&wanted) {
             return Ok(());
         }
         if self.basis.is_behind(self.object.meta()) {
@@ -150,11 +155,15 @@ impl<K: Tended> StatusStore<K> {
             match self.write_once(&wanted).await {
                 Ok(object) => {
                     self.object = object;
+                    self.unsettled.clear();
                     return Ok(());
                 }
                 Err(error) if error.is_not_found() => return Err(StoreError::Gone),
                 Err(error) if error.is_conflict() => failed = Some(error),
                 Err(error) if error.may_have_happened() || error.code().is_none() => {
+                    if error.may_have_happened() {
+                        self.remember(&wanted);
+                    }
                     failed = Some(error);
                     tokio::time::sleep(PAUSE * (attempt + 1)).await;
                 }
@@ -162,6 +171,14 @@ impl<K: Tended> StatusStore<K> {
             }
         }
         Err(failed.map_or(StoreError::Fenced, StoreError::Call))
+    }
+
+    fn remember(&mut self, status: &K::Status) {
+        if !self.unsettled.contains(status) {
+            let surplus = (self.unsettled.len() + 1).saturating_sub(UNSETTLED);
+            self.unsettled.drain(..surplus);
+            self.unsettled.push(status.clone());
+        }
     }
 
     async fn write_once(&self, status: &K::Status) -> Result<K, CallError> {
@@ -180,10 +197,14 @@ impl<K: Tended> StatusStore<K> {
             return Err(StoreError::Gone);
         }
         let is_stored = current.status() == Some(wanted);
-        if !is_stored && current.status().cloned().unwrap_or_default() != self.status() {
+        let found = current.status().cloned().unwrap_or_default();
+        if !is_stored && found != self.status() && !self.unsettled.contains(&found) {
             return Err(StoreError::Fenced);
         }
         self.object = current;
+        if is_stored {
+            self.unsettled.clear();
+        }
         if self.basis.is_behind(self.object.meta()) { Err(StoreError::Changed) } else { Ok(is_stored) }
     }
 }
@@ -197,7 +218,7 @@ async fn get<K: Tended>(caller: &Caller, path: &str) -> Result<K, StoreError> {
 }
 
 /// A status that several tasks of one driver write, each its own part of it.
-pub struct StatusDesk<K> {
+pub struct StatusDesk<K: HasStatus> {
     store: Arc<Mutex<StatusStore<K>>>,
     /// Not in the store: nobody waits for a write to name what the next one is decided on.
     basis: watch::Sender<Basis>,
@@ -205,7 +226,7 @@ pub struct StatusDesk<K> {
     changed: watch::Sender<Option<Arc<K>>>,
 }
 
-impl<K> Clone for StatusDesk<K> {
+impl<K: HasStatus> Clone for StatusDesk<K> {
     fn clone(&self) -> Self {
         Self { store: self.store.clone(), basis: self.basis.clone(), changed: self.changed.clone() }
     }

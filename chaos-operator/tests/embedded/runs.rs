@@ -336,6 +336,20 @@ async fn an_abort_that_no_watch_brings_ends_the_kills_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_status_a_person_has_written_is_driven_on() {
+    let fixture = Fixture::start().await;
+    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    let (operator, prober) = (fixture.operator("a"), fixture.prober());
+    fixture.run(|_| ()).await;
+    fixture.until_run("a kill", |run| killed(run) > 0).await;
+    let by_hand = Patch::Merge(json!({"status": {"observedGeneration": 99}}));
+    fixture.runs().patch_status("r", &PatchParams::default(), &by_hand).await.unwrap();
+    assert_judged(&fixture, &fixture.completed().await).await;
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_takes_a_right_that_is_not_there_is_refused_by_name() {
     let fixture = Fixture::start().await;
     let stack = Stack::start(&fixture.admin, NS, "gateway").await;

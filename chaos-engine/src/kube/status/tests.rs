@@ -15,6 +15,8 @@ enum Fate {
     Answered,
     /// Carried out, but the answer is lost.
     Unanswered,
+    /// Neither carried out nor answered.
+    Lost,
 }
 
 /// A server with one monkey.
@@ -58,10 +60,11 @@ impl Server {
     fn answer(&self, method: &Method, body: &str) -> (StatusCode, Json<Value>) {
         let mut state = self.0.lock().unwrap();
         let fate = state.fates.pop_front().unwrap_or(Fate::Answered);
-        let code = if *method == Method::PUT { state.write(body) } else { StatusCode::OK };
+        let is_write = *method == Method::PUT && fate != Fate::Lost;
+        let code = if is_write { state.write(body) } else { StatusCode::OK };
         match fate {
             Fate::Answered => (code, Json(state.monkey.clone())),
-            Fate::Unanswered => (StatusCode::GATEWAY_TIMEOUT, Json(json!({}))),
+            Fate::Unanswered | Fate::Lost => (StatusCode::GATEWAY_TIMEOUT, Json(json!({}))),
         }
     }
 
@@ -180,4 +183,39 @@ async fn a_desk_hands_out_the_object_that_a_write_came_upon() {
     desk.decide_on(&found.metadata);
     desk.update(|status| status.kills = 1).await.unwrap();
     assert_eq!(server.writes(), 1);
+}
+
+/// The write was carried out, its answer is lost, and the look at what became of it fails too.
+async fn written_unknowingly(server: &Server, status: &ChaosMonkeyStatus) -> StatusStore<ChaosMonkey> {
+    let mut store = server.open().await;
+    store.put(&kills(1)).await.unwrap();
+    server.expect(&[Fate::Unanswered, Fate::Lost]);
+    assert!(matches!(store.put(status).await, Err(StoreError::Call(_))));
+    assert_eq!(server.writes(), 2);
+    store
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_own_write_whose_answer_was_lost_is_nobody_elses() {
+    let server = Server::new();
+    let mut store = written_unknowingly(&server, &kills(2)).await;
+    store.put(&kills(3)).await.unwrap();
+    assert_eq!((server.writes(), store.status().kills), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_before_a_write_of_unknown_fate_is_written_once_more() {
+    let server = Server::new();
+    let mut store = written_unknowingly(&server, &kills(2)).await;
+    store.put(&kills(1)).await.unwrap();
+    assert_eq!((server.writes(), store.status().kills), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_finds_the_status_of_somebody_else_leaves_it() {
+    let server = Server::new();
+    let mut store = written_unknowingly(&server, &kills(2)).await;
+    server.edit(|monkey| monkey["status"]["driver"] = json!("another"));
+    assert!(matches!(store.put(&kills(3)).await, Err(StoreError::Fenced)));
+    assert_eq!(server.writes(), 2);
 }
