@@ -114,6 +114,26 @@ impl StatusKeeper {
         if is_behind { Arc::new(self.store.object().clone()) } else { watched }
     }
 
+    /// What is known, on the newest version of the object.
+    fn look(&mut self) -> KillerView {
+        let object = self.newest();
+        self.seen = object.clone();
+        let hold = conditions::hold(
+            &self.schema.borrow_and_update(),
+            *self.switch.borrow_and_update(),
+            &self.permissions.borrow_and_update(),
+            &object.spec,
+        );
+        KillerView {
+            suspended: object.spec.suspend,
+            hold,
+            cancel: object.spec.control.iter().flat_map(|control| control.cancel.iter().cloned()).collect(),
+            postpone: object.spec.control.iter().flat_map(MonkeyControl::postponed).collect(),
+            beat: self.pulse.as_mut().and_then(Pulse::latest).map(|reading| reading.read_at.0),
+            leave: self.rest.is_cancelled() || self.is_superseded(&object),
+        }
+    }
+
     /// Writes what a status says besides the ledger, if the object still is what the machine has seen.
     async fn put(&mut self, mut status: ChaosMonkeyStatus) -> Result<(), StoreError> {
         let now = Timestamp::now();
@@ -179,26 +199,17 @@ impl Keeper for StatusKeeper {
     type Error = StoreError;
 
     async fn view(&mut self) -> KillerView {
-        let object = self.newest();
-        self.seen = object.clone();
-        let hold = conditions::hold(
-            &self.schema.borrow_and_update(),
-            *self.switch.borrow_and_update(),
-            &self.permissions.borrow_and_update(),
-            &object.spec,
-        );
-        let leave = self.rest.is_cancelled() || self.is_superseded(&object);
-        if !leave && let Err(error) = self.put(self.store.status()).await {
+        let known = self.look();
+        if !known.leave
+            && let Err(error) = self.put(self.store.status()).await
+        {
             self.failed.get_or_insert(error);
         }
-        KillerView {
-            suspended: object.spec.suspend,
-            hold,
-            cancel: object.spec.control.iter().flat_map(|control| control.cancel.iter().cloned()).collect(),
-            postpone: object.spec.control.iter().flat_map(MonkeyControl::postponed).collect(),
-            beat: self.pulse.as_mut().and_then(Pulse::latest).map(|reading| reading.read_at.0),
-            leave: leave || self.failed.is_some(),
-        }
+        KillerView { leave: known.leave || self.failed.is_some(), ..known }
+    }
+
+    async fn last_look(&mut self) -> KillerView {
+        self.look()
     }
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), StoreError> {

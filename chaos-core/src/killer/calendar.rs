@@ -69,6 +69,22 @@ pub fn advance(schedule: &Schedule, from: Timestamp, gap: Duration) -> Option<Ti
     None
 }
 
+/// The first instant from `from` on that is not active, if it comes before `latest`.
+pub fn inactive_from(schedule: &Schedule, from: Timestamp, latest: Timestamp) -> Option<Timestamp> {
+    let mut at = from;
+    for _ in 0..MAX_STRETCHES {
+        if at >= latest {
+            break;
+        }
+        let stretch = stretch(schedule, at);
+        if !stretch.active {
+            return Some(at);
+        }
+        at = stretch.until?;
+    }
+    None
+}
+
 /// Active time from `from` to `to`.
 pub fn active_between(schedule: &Schedule, from: Timestamp, to: Timestamp) -> Duration {
     let mut total = SignedDuration::ZERO;

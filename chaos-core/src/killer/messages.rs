@@ -28,6 +28,26 @@ pub struct KillerView {
     pub leave: bool,
 }
 
+impl KillerView {
+    /// Why a kill that is decided, and written down, must not be sent all the same.
+    pub fn objection(&self, order: &KillOrder, now: Timestamp) -> Option<String> {
+        let id = &order.strike.id;
+        if self.suspended {
+            return Some("suspended".to_owned());
+        }
+        if let Some(why) = &self.hold {
+            return Some(why.clone());
+        }
+        if self.cancel.contains(id) {
+            return Some(format!("{id} was cancelled"));
+        }
+        if let Some(until) = self.postpone.get(id).filter(|until| now < **until) {
+            return Some(format!("{id} was postponed to {until}"));
+        }
+        self.leave.then(|| "this killer was told to leave".to_owned())
+    }
+}
+
 /// What the machine asks for, one thing at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {

@@ -51,7 +51,8 @@ use crate::machine::{Machine, Step};
 /// still carry out a request that it did not answer (it retries an eviction for about 10 s).
 pub const IN_DOUBT: Duration = Duration::from_secs(90);
 
-/// A decided kill that was not sent within this time is not sent any more: the facts it was decided on are too old.
+/// A decided kill that was not sent within this time is not sent any more: the facts it was decided on are too old. It has less
+/// time where its killer, or what the schedule allows, ends before.
 pub const SEND_WITHIN: Duration = Duration::from_secs(5);
 
 /// The strike machine of one spec.

@@ -128,6 +128,9 @@ impl Cursor<'_> {
                 return Some((SkipReason::Limit(RefusalReason::MaxKills), message));
             }
         }
+        if let Some(until) = self.spec.until().filter(|until| self.now >= *until) {
+            return Some((SkipReason::OutsideSchedule, format!("its time ended at {until}")));
+        }
         if !calendar::stretch(&self.spec.schedule, self.now).active {
             return Some((SkipReason::OutsideSchedule, "the schedule allows no kill at this time".to_owned()));
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::decide::Refused;
@@ -9,7 +10,7 @@ use super::messages::{Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrd
 use super::reason::SkipReason;
 use super::state::{Attempt, Decision, Phase, Release};
 use super::step::Cursor;
-use super::{SEND_WITHIN, elapsed};
+use super::{SEND_WITHIN, calendar, elapsed};
 use crate::api::{IntentRecord, KillRecord, Mode, Outcome, RecoveringRecord};
 use crate::digest::hex;
 use crate::instant::{after, micro_time};
@@ -155,8 +156,7 @@ impl Cursor<'_> {
     /// Writes the intent and asks for the kill: the driver saves the one before it does the other.
     fn send(&mut self, decision: Decision) -> Action {
         let nonce = self.nonce(&decision);
-        let stale = after(decision.at, SEND_WITHIN);
-        let deadline = self.silent_at().map_or(stale, |silent| silent.min(stale));
+        let deadline = self.deadline(decision.at);
         let strike = decision.attempt.strike.clone();
         self.state.ledger.intents.push(IntentRecord {
             strike: strike.strike,
@@ -178,6 +178,15 @@ impl Cursor<'_> {
         let kill = &self.spec.kill;
         let grace = kill.grace.map(crate::units::Duration::std);
         Action::Kill(KillOrder { strike, nonce, victim: decision.victim, mode: kill.mode, grace, deadline })
+    }
+
+    /// The last instant at which a kill that was decided then may be sent: its facts are not too old, its run is not silent, and
+    /// it is still allowed to happen.
+    fn deadline(&self, decided_at: Timestamp) -> Timestamp {
+        let stale = after(decided_at, SEND_WITHIN);
+        let closed = calendar::inactive_from(&self.spec.schedule, self.now, stale);
+        let ends = closed.into_iter().chain(self.spec.until()).map(just_before);
+        ends.chain(self.silent_at()).fold(stale, Ord::min)
     }
 
     /// The kill was answered, or not.
@@ -284,6 +293,11 @@ impl Cursor<'_> {
         hash.update(self.now.as_nanosecond().to_be_bytes());
         hex(&hash.finalize()[..8])
     }
+}
+
+/// The last instant before `end` that the API can keep.
+fn just_before(end: Timestamp) -> Timestamp {
+    end.checked_sub(SignedDuration::from_micros(1)).unwrap_or(end)
 }
 
 /// What an examination came to.

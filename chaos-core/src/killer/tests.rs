@@ -33,6 +33,10 @@ struct Play {
     budget: (u64, WorkloadBudget),
     answer: KillAnswerKind,
     is_blind: bool,
+    /// How long a budget takes to be written.
+    write_takes: SignedDuration,
+    /// When each kill was asked for, and until when it might have been sent.
+    deadlines: Vec<(Timestamp, Timestamp)>,
     actions: Vec<&'static str>,
     born: u64,
 }
@@ -81,6 +85,8 @@ impl Play {
             budget: (0, WorkloadBudget::default()),
             answer: KillAnswerKind::Accepted,
             is_blind: false,
+            write_takes: SignedDuration::ZERO,
+            deadlines: Vec::new(),
             actions: Vec::new(),
             born: 3,
         }
@@ -148,10 +154,12 @@ impl Play {
                 self.actions.push("write budget");
                 assert_eq!(at, self.versioned().version, "a budget is written under the version that was read");
                 self.budget = (self.budget.0 + 1, budget);
+                self.now += self.write_takes;
                 Response::Stored(Stored::Done(self.versioned().version))
             }
             Action::Kill(order) => {
                 self.actions.push("kill");
+                self.deadlines.push((self.now, order.deadline));
                 assert!(
                     self.ledger().intents.iter().any(|intent| intent.nonce == order.nonce),
                     "the intent is written first"
@@ -438,6 +446,75 @@ fn a_refused_kill_gives_its_reservation_back_and_is_no_kill() {
         assert!(!play.outcomes().is_empty() && play.outcomes().iter().all(|found| *found == outcome));
         assert_eq!(play.ledger().kills, 0);
         assert_eq!(play.budget.1, WorkloadBudget::default(), "nothing is left of it");
+    }
+}
+
+#[test]
+fn no_kill_may_be_sent_after_the_end_of_its_run() {
+    let until = |spec: &mut Value| {
+        of_run(spec);
+        spec["until"] = json!("2026-11-23T12:00:04Z");
+    };
+    let end = start() + SignedDuration::from_secs(4);
+    let mut play = Play::new(until);
+    play.view.beat = Some(start());
+    assert!(play.run(SignedDuration::from_mins(1)));
+    assert!(!play.deadlines.is_empty() && play.deadlines.iter().all(|(_, latest)| *latest < end));
+    // A reservation that takes long is given back.
+    let mut play = Play::new(until);
+    play.view.beat = Some(start());
+    play.write_takes = SignedDuration::from_secs(4);
+    assert!(play.run(SignedDuration::from_mins(1)));
+    assert_eq!((play.deadlines.len(), play.ended()), (0, Some(EndReason::Until)));
+    assert_eq!(play.budget.1, WorkloadBudget::default(), "nothing is left of it");
+    assert_eq!(play.actions.iter().filter(|action| **action == "write budget").count(), 2);
+}
+
+#[test]
+fn no_kill_may_be_sent_after_its_window() {
+    let mut play = Play::new(|spec| {
+        spec["meanTimeBetweenKills"] = json!("10s");
+        spec["minTimeBetweenKills"] = json!("1s");
+        spec["schedule"] = json!({"hours": [{"from": "12:00", "to": "12:01"}]});
+    });
+    play.run(hours(24 * 30));
+    let schedule = &play.killer.spec().schedule;
+    assert!(play.deadlines.iter().all(|(_, latest)| super::calendar::stretch(schedule, *latest).active));
+    let whole = SignedDuration::try_from(SEND_WITHIN).unwrap();
+    let cut = play.deadlines.iter().filter(|(at, latest)| latest.duration_since(*at) < whole).count();
+    assert!(cut > 0 && cut < play.deadlines.len(), "{cut} of {}", play.deadlines.len());
+}
+
+#[test]
+fn what_is_known_at_the_last_moment_keeps_a_kill_from_being_sent() {
+    let mut play = Play::new(|_| ());
+    play.run(SignedDuration::from_secs(1));
+    let strike = play.ledger().upcoming[0].clone();
+    let (id, later) = (strike.id.clone(), play.now + hours(1));
+    let victim = crate::api::VictimRef {
+        namespace: NS.into(),
+        pod: "pod-0".into(),
+        uid: "pod-0".into(),
+        workload: "Deployment/trips".into(),
+        workload_uid: "w".into(),
+        owner_uid: "rs".into(),
+        node: None,
+    };
+    let mode = crate::model::KillMode::Evict;
+    let order = KillOrder { strike, nonce: "n".into(), victim, mode, grace: None, deadline: later };
+    let said = |view: KillerView| view.objection(&order, play.now);
+    let free = KillerView::default;
+    assert_eq!(said(free()), None);
+    assert_eq!(said(KillerView { cancel: BTreeSet::from(["s99".to_owned()]), ..free() }), None);
+    assert_eq!(said(KillerView { postpone: BTreeMap::from([(id.clone(), play.now)]), ..free() }), None);
+    for view in [
+        KillerView { suspended: true, ..free() },
+        KillerView { hold: Some("the stop switch is on".into()), ..free() },
+        KillerView { cancel: BTreeSet::from([id.clone()]), ..free() },
+        KillerView { postpone: BTreeMap::from([(id.clone(), later)]), ..free() },
+        KillerView { leave: true, ..free() },
+    ] {
+        assert!(said(view.clone()).is_some(), "{view:?}");
     }
 }
 

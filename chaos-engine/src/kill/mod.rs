@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chaos_core::killer::{
-    Action, KillAnswer, KillOrder, Killer, KillerView, Ledger, Observation, Response, VersionedBudget,
+    Action, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response, VersionedBudget,
 };
 use chaos_core::model::Target;
 use chaos_core::population::{Population, WorkloadKey};
@@ -29,6 +29,11 @@ pub trait Keeper: Send {
 
     /// What is known without asking anybody.
     fn view(&mut self) -> impl Future<Output = KillerView> + Send;
+
+    /// The same, once more before a kill is sent: since it was decided, a budget and the ledger were written.
+    fn last_look(&mut self) -> impl Future<Output = KillerView> + Send {
+        self.view()
+    }
 
     /// Makes the ledger survive a crash. Nothing is killed that was not saved before.
     fn save(&mut self, ledger: &Ledger) -> impl Future<Output = Result<(), Self::Error>> + Send;
@@ -108,6 +113,17 @@ impl<K: Keeper> KillWorld<K> {
     pub fn into_keeper(self) -> K {
         self.keeper
     }
+
+    /// Sends a kill, unless it is known by now that it must not be.
+    async fn kill(&mut self, order: &KillOrder) -> KillAnswer {
+        let (since, instant) = self.stepped;
+        let view = self.keeper.last_look().await;
+        let at = steady(self.keeper.now(), since, instant.elapsed());
+        match view.objection(order, at) {
+            Some(why) => KillAnswer { at, kind: KillAnswerKind::NotSent, message: Some(why) },
+            None => self.access.hand.kill(order, at).await,
+        }
+    }
 }
 
 impl<K: Keeper> World<Killer> for KillWorld<K> {
@@ -144,8 +160,7 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
                 Response::Stored(self.access.budgets.write(&workload, &at, &budget).await)
             }
             Action::Kill(order) => {
-                let (since, instant) = self.stepped;
-                let answer = self.access.hand.kill(&order, steady(self.keeper.now(), since, instant.elapsed())).await;
+                let answer = self.kill(&order).await;
                 self.keeper.answered(&order, &answer);
                 Response::Kill(answer)
             }
@@ -157,3 +172,6 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
         self.keeper.wait(until).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

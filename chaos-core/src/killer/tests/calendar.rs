@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::{Weekday, date};
 
-use super::super::calendar::{active_between, advance, stretch};
+use super::super::calendar::{active_between, advance, inactive_from, stretch};
+use crate::instant::after;
 use crate::model::{Blackout, DayOfWeek, Minute, Schedule, Window};
 
 fn schedule(zone: &str, from: &str, to: &str) -> Schedule {
@@ -95,6 +96,22 @@ fn always_is_always_but_for_its_blackouts() {
     always.blackout =
         vec![Blackout::Span { from: at("2026-01-01T01:00:00Z"), to: at("2026-01-02T00:00:00Z"), reason: None }];
     assert_eq!(advance(&always, at("2026-01-01T00:00:00Z"), hours(5)), Some(at("2026-01-02T04:00:00Z")));
+}
+
+#[test]
+fn active_time_ends_where_nothing_active_follows() {
+    let mut days = Schedule::always();
+    days.weekdays = BTreeSet::from([Weekday::Monday, Weekday::Tuesday].map(DayOfWeek::from));
+    let from = |instant: &str| inactive_from(&days, at(instant), after(at(instant), Duration::from_secs(5)));
+    assert_eq!(from("2026-11-23T23:59:58Z"), None, "Tuesday follows");
+    assert_eq!(from("2026-11-24T23:59:58Z"), Some(at("2026-11-25T00:00:00Z")));
+    assert_eq!(from("2026-11-24T23:59:55Z"), None, "not before the end of the span");
+    assert_eq!(from("2026-11-25T00:00:01Z"), Some(at("2026-11-25T00:00:01Z")), "at once");
+    days.blackout =
+        vec![Blackout::Span { from: at("2026-11-23T12:00:02Z"), to: at("2026-11-23T13:00:00Z"), reason: None }];
+    let latest = at("2026-11-23T12:00:05Z");
+    assert_eq!(inactive_from(&days, at("2026-11-23T12:00:00Z"), latest), Some(at("2026-11-23T12:00:02Z")));
+    assert_eq!(inactive_from(&Schedule::always(), at("2026-11-23T12:00:00Z"), Timestamp::MAX), None);
 }
 
 #[test]

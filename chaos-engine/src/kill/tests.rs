@@ -1,0 +1,84 @@
+//! The last moment before a kill: what is known then decides whether it is sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::http::StatusCode;
+use axum::{Json, Router};
+use chaos_core::api::{PlannedStrike, VictimRef};
+use chaos_core::instant::{after, micro_time};
+use chaos_core::model::KillMode;
+use chaos_core::validate::experiment_file;
+use serde_json::json;
+
+use super::*;
+
+/// A keeper that knows this.
+struct Knowing(KillerView);
+
+impl Keeper for Knowing {
+    type Error = Infallible;
+
+    async fn view(&mut self) -> KillerView {
+        self.0.clone()
+    }
+
+    async fn save(&mut self, _: &Ledger) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn wait(&mut self, _: Option<Timestamp>) {}
+}
+
+fn order(now: Timestamp) -> KillOrder {
+    let (id, group) = ("s1".to_owned(), "trips".to_owned());
+    let strike = PlannedStrike { id, strike: 1, at: micro_time(now), group, waiting_for: None, postponed_from: None };
+    let victim = VictimRef {
+        namespace: "dispatch".into(),
+        pod: "trips-1".into(),
+        uid: "u".into(),
+        workload: "Deployment/trips".into(),
+        workload_uid: "w".into(),
+        owner_uid: "rs".into(),
+        node: None,
+    };
+    let deadline = after(now, std::time::Duration::from_secs(60));
+    KillOrder { strike, nonce: "n".into(), victim, mode: KillMode::Evict, grace: None, deadline }
+}
+
+/// What becomes of a kill, and how many requests leave for it.
+async fn asked_to_kill(known: KillerView) -> (KillAnswerKind, usize) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = requests.clone();
+    let answer = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { (StatusCode::CREATED, Json(json!({}))) }
+    };
+    let router: Router = Router::new().fallback(answer);
+    let clients = Clients::same(kube::Client::new(router, "default"));
+    let manifest = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
+    let target = experiment_file("x.yaml", manifest).unwrap().remove(0).target;
+    let access = ClusterAccess::new(&clients, &target, Environment::Known(None), "test");
+    let mut world = KillWorld::new(access, Knowing(known));
+    let Response::Kill(answer) = world.perform(Action::Kill(order(Timestamp::now()))).await else {
+        panic!("a kill is answered as one");
+    };
+    (answer.kind, requests.load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn a_kill_that_is_not_wanted_any_more_is_not_sent() {
+    let free = KillerView::default;
+    assert_eq!(asked_to_kill(free()).await, (KillAnswerKind::Accepted, 1));
+    let later = after(Timestamp::now(), std::time::Duration::from_secs(3_600));
+    for known in [
+        KillerView { suspended: true, ..free() },
+        KillerView { hold: Some("the stop switch of the cluster is on".into()), ..free() },
+        KillerView { cancel: BTreeSet::from(["s1".to_owned()]), ..free() },
+        KillerView { postpone: BTreeMap::from([("s1".to_owned(), later)]), ..free() },
+        KillerView { leave: true, ..free() },
+    ] {
+        assert_eq!(asked_to_kill(known.clone()).await, (KillAnswerKind::NotSent, 0), "{known:?}");
+    }
+}
