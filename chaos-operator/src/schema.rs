@@ -1,5 +1,6 @@
 //! Whether the schemas that the cluster serves for our kinds are the ones this operator was built with. A server prunes the
-//! fields that its schema does not know, so with another schema a missing field may be one that was meant to keep pods alive.
+//! fields that its schema does not know, so with another schema a missing field may be one that was meant to keep pods alive, or
+//! one by which a status remembers what was killed.
 
 use chaos_core::api::{ChaosMonkey, Experiment, ExperimentRun, GROUP, GameDay, VERSION};
 use chaos_core::schema::structural;
@@ -42,8 +43,11 @@ fn compare_kind(document: &Value, crd: &CustomResourceDefinition) -> SchemaState
         return SchemaState::Unknown(format!("{kind} is not served"));
     };
     let own = structural(crd);
-    let spec = |schema: &Value| shape(schema.pointer("/properties/spec").unwrap_or(&Value::Null));
-    match first_difference(&format!("{kind}.spec"), &spec(&own), &spec(served)) {
+    let differs_in = |part: &str| {
+        let part_of = |schema: &Value| shape(schema.pointer(&format!("/properties/{part}")).unwrap_or(&Value::Null));
+        first_difference(&format!("{kind}.{part}"), &part_of(&own), &part_of(served))
+    };
+    match differs_in("spec").or_else(|| differs_in("status")) {
         None => SchemaState::Same,
         Some(difference) => {
             SchemaState::Other(format!("{difference}; hint: `chaos install` installs the schema of this version"))
@@ -127,6 +131,20 @@ mod tests {
             schema["properties"]["spec"].as_object_mut().unwrap().remove("required");
         });
         assert!(matches!(compare(&lax), SchemaState::Other(why) if why.contains("ExperimentRun.spec.required")));
+    }
+
+    #[test]
+    fn a_status_that_would_forget_is_told() {
+        let pruned = document(|schema| {
+            schema["properties"]["status"]["properties"].as_object_mut().unwrap().remove("killer");
+        });
+        assert!(
+            matches!(compare(&pruned), SchemaState::Other(why) if why.contains("ExperimentRun.status.killer is ours, but is not served"))
+        );
+        let none = document(|schema| {
+            schema["properties"].as_object_mut().unwrap().remove("status");
+        });
+        assert!(matches!(compare(&none), SchemaState::Other(why) if why.contains("ExperimentRun.status")));
     }
 
     #[test]
