@@ -30,7 +30,7 @@ use crate::args::ProberArgs;
 
 /// What the API server's audit log calls us.
 const AGENT: &str = concat!("chaos-prober/", env!("CARGO_PKG_VERSION"));
-/// How often the loop shows that it is not stuck, and looks for runs that had to wait.
+/// How often the loop shows that it is not stuck, and gives runs that wait their turn.
 const BEAT: Duration = Duration::from_secs(2);
 /// A loop that was silent for longer is stuck.
 const STUCK_AFTER_SECONDS: u64 = 60;
@@ -96,8 +96,16 @@ struct Bench {
 /// A run that is there.
 struct Known {
     object: watch::Sender<Arc<ExperimentRun>>,
+    /// Whether it may be measured: until then it waits.
+    turn: watch::Sender<bool>,
     /// Whoever measures for it, once somebody was asked for. It is not done twice.
     task: Option<JoinHandle<()>>,
+}
+
+impl Known {
+    fn is_at_work(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| !task.is_finished())
+    }
 }
 
 impl Bench {
@@ -151,28 +159,37 @@ impl Bench {
         let object = Arc::new(object);
         match self.runs.get(&uid) {
             Some(known) => _ = known.object.send_replace(object),
-            None => _ = self.runs.insert(uid, Known { object: watch::channel(object).0, task: None }),
+            None => {
+                let (object, turn) = (watch::channel(object).0, watch::channel(false).0);
+                self.runs.insert(uid, Known { object, turn, task: None });
+            }
         }
     }
 
-    /// Measures for the runs that ask for it, as many as may be at once.
+    /// Has somebody for each run that asks to be measured, and lets as many of them begin as may be at once, the oldest first.
     fn employ(&mut self) {
-        let mut busy = self.busy();
         for known in self.runs.values_mut().filter(|known| known.task.is_none()) {
             let object = known.object.borrow().clone();
             let order = object.status.as_ref().and_then(|status| status.probing.as_ref());
-            if busy >= self.most || order.is_none_or(|probing| probing.order == ProberStage::Release) {
+            if order.is_none_or(|probing| probing.order == ProberStage::Release) {
                 continue;
             }
             tracing::info!(namespace = object.namespace(), run = object.name_any(), "asked to measure");
-            known.task = Some(tokio::spawn(probe(self.desk.clone(), known.object.subscribe())));
-            busy += 1;
+            let probing = probe(self.desk.clone(), known.object.subscribe(), known.turn.subscribe());
+            known.task = Some(tokio::spawn(probing));
         }
-        self.health.runs.set(i64::try_from(busy).unwrap_or(i64::MAX));
+        let mut waiting: Vec<&Known> =
+            self.runs.values().filter(|known| known.is_at_work() && !*known.turn.borrow()).collect();
+        waiting.sort_by_key(|known| known.object.borrow().creation_timestamp().map(|created| created.0));
+        for known in waiting.into_iter().take(self.most.saturating_sub(self.busy())) {
+            known.turn.send_replace(true);
+        }
+        self.health.runs.set(i64::try_from(self.busy()).unwrap_or(i64::MAX));
     }
 
+    /// Runs that are measured.
     fn busy(&self) -> usize {
-        self.runs.values().filter(|known| known.task.as_ref().is_some_and(|task| !task.is_finished())).count()
+        self.runs.values().filter(|known| known.is_at_work() && *known.turn.borrow()).count()
     }
 
     /// Lets load go off; what takes too long is dropped.

@@ -22,9 +22,14 @@ pub struct Facts {
 /// (what it proved; Unknown until it is over, and where it proved nothing).
 pub fn update_conditions(record: &Record, status: &mut ExperimentRunStatus, facts: &Facts) {
     let phase = status.phase.map_or_else(|| "New".to_owned(), |phase| format!("{phase:?}"));
-    let ready = match &facts.hindrance {
-        Some((reason, why)) => Say::of(false, *reason, why),
-        None => Say::of(true, "Ready", "it can be acted on"),
+    let ready = match (&facts.hindrance, &record.stage) {
+        (Some((reason, why)), _) => Say::of(false, *reason, why),
+        (None, Stage::Preparing { queued: Some(since), .. }) => {
+            let why =
+                format!("the prober measures as many runs as it may at once; it waits for its turn since {since}");
+            Say::of(false, "Queued", why)
+        }
+        (None, _) => Say::of(true, "Ready", "it can be acted on"),
     };
     let over = record.verdict.as_ref().filter(|_| record.stage == Stage::Completed);
     let (complete, passed) = match over {

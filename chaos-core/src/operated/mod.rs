@@ -74,8 +74,10 @@ pub enum Stage {
     },
     /// Waiting for a prober that is ready.
     Preparing {
-        /// Too late from then on.
+        /// Too late from then on, unless it waits for its turn.
         until: Timestamp,
+        /// Since when it waits for its turn, if the prober measures as many runs as it may.
+        queued: Option<Timestamp>,
     },
     /// The phases of a run.
     Running(RunState),
@@ -104,6 +106,8 @@ pub enum ProberView {
     /// No prober has taken the run up.
     #[default]
     Silent,
+    /// It measures as many runs as it may, and says that this one is going to have its turn.
+    Queued,
     /// It is looking for its addresses, or its clock is not known well enough yet.
     Preparing,
     /// It could start.

@@ -70,7 +70,9 @@ fn phase(stage: &Stage) -> (Option<RunPhase>, RunProgress) {
         Stage::New => return (None, none()),
         Stage::Resolving { until: at } => (RunPhase::Resolving, until(at)),
         Stage::AwaitingApproval { until: at } => (RunPhase::AwaitingApproval, until(at)),
-        Stage::Preparing { until: at } => (RunPhase::Preparing, until(at)),
+        Stage::Preparing { until: at, queued } => {
+            (RunPhase::Preparing, RunProgress { since: queued.map(micro_time), ..until(at) })
+        }
         Stage::Running(RunState::New) => (RunPhase::Starting, none()),
         Stage::Running(RunState::Asking) => (RunPhase::Asking, none()),
         Stage::Running(RunState::Baseline { until: at }) => (RunPhase::Baseline, until(at)),
@@ -97,7 +99,9 @@ fn stage(phase: Option<RunPhase>, progress: &RunProgress) -> Stage {
         None => return Stage::New,
         Some(RunPhase::Resolving) => return Stage::Resolving { until },
         Some(RunPhase::AwaitingApproval) => return Stage::AwaitingApproval { until },
-        Some(RunPhase::Preparing) => return Stage::Preparing { until },
+        Some(RunPhase::Preparing) => {
+            return Stage::Preparing { until, queued: progress.since.as_ref().map(|since| since.0) };
+        }
         Some(RunPhase::Judging) => return Stage::Judging,
         Some(RunPhase::Completed) => return Stage::Completed,
         Some(RunPhase::Starting) => RunState::New,

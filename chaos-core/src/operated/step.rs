@@ -63,7 +63,7 @@ pub(super) fn step(
         }
         Stage::Resolving { .. } => act(state, OperatedAction::Resolve),
         Stage::AwaitingApproval { until } => awaiting(machine, state, view, until, now),
-        Stage::Preparing { until } => preparing(state, view, until, now),
+        Stage::Preparing { until, queued } => preparing(state, view, (until, queued), now),
     }
 }
 
@@ -102,7 +102,7 @@ fn resolved_as(
     state.record.resolved = Some(resolved);
     state.record.stage = match until {
         Some(until) if !is_approved => Stage::AwaitingApproval { until },
-        _ => Stage::Preparing { until: after(now, PREPARE_WITHIN) },
+        _ => Stage::Preparing { until: after(now, PREPARE_WITHIN), queued: None },
     };
     match state.record.stage {
         Stage::AwaitingApproval { until } => awaiting(machine, state, view, until, now),
@@ -132,10 +132,22 @@ fn awaiting(
     }
 }
 
-fn preparing(state: OperatedState, view: &OperatedView, until: Timestamp, now: Timestamp) -> OperatedStep {
-    let until = until.min(after(now, PREPARE_WITHIN));
+fn preparing(
+    state: OperatedState,
+    view: &OperatedView,
+    (until, queued): (Timestamp, Option<Timestamp>),
+    now: Timestamp,
+) -> OperatedStep {
+    let within = after(now, PREPARE_WITHIN);
+    // The time of a run that waited for its turn begins when it has it.
+    let until = if queued.is_some() { within } else { until.min(within) };
     match &view.prober {
         ProberView::Unfit(unfit) => complete(state, unfit.verdict()),
+        ProberView::Queued => {
+            // Nothing of it is written again and again while nothing happens.
+            let since = queued.unwrap_or(now);
+            wait(with_stage(state, Stage::Preparing { until: since, queued: Some(since) }), after(now, TRY_AGAIN))
+        }
         ProberView::Ready => act(with_stage(state, Stage::Running(RunState::New)), OperatedAction::Begin),
         ProberView::Silent if now >= until => {
             let message = format!(
@@ -148,7 +160,7 @@ fn preparing(state: OperatedState, view: &OperatedView, until: Timestamp, now: T
             complete(state, Unfit::out_of_reach(message).verdict())
         }
         ProberView::Silent | ProberView::Preparing => {
-            wait(with_stage(state, Stage::Preparing { until }), until.min(after(now, TRY_AGAIN)))
+            wait(with_stage(state, Stage::Preparing { until, queued: None }), until.min(after(now, TRY_AGAIN)))
         }
     }
 }

@@ -310,6 +310,30 @@ fn nothing_is_touched_by_a_dry_run_a_refusal_or_an_abort() {
 }
 
 #[test]
+fn a_run_waits_for_its_turn_for_as_long_as_a_prober_says_so() {
+    let waits = |world: &World| -> OperatedView {
+        let prober = if world.elapsed() < 7_200 { ProberView::Queued } else { ProberView::Ready };
+        OperatedView { prober, ..healthy(world) }
+    };
+    let mut world = World { view: waits, ..World::new() };
+    assert_eq!(verdict(&world.play(&machine())).0, "pass");
+    assert!(world.elapsed() > 7_200 && world.points < 100, "{} s, {} writes and more", world.elapsed(), world.points);
+    let hour = SignedDuration::from_hours(1);
+    for at in 0..12 {
+        let crashes = vec![Crash { at, jump: -hour }];
+        assert_eq!(verdict(&World { view: waits, crashes, ..World::new() }.play(&machine())).0, "pass", "crash {at}");
+    }
+    // One that does not say so any more has as much time as one that never did.
+    let silent = |world: &World| -> OperatedView {
+        let prober = if world.elapsed() < 600 { ProberView::Queued } else { ProberView::Silent };
+        OperatedView { prober, ..healthy(world) }
+    };
+    let mut world = World { view: silent, ..World::new() };
+    assert_eq!(verdict(&world.play(&machine())).1, "OutOfReach");
+    assert!((659..=661).contains(&world.elapsed()), "{}", world.elapsed());
+}
+
+#[test]
 fn a_plan_has_to_be_approved_as_it_is() {
     let machine = OperatedRun { approval: Some(Duration::from_secs(600)), ..machine() };
     // Nobody.

@@ -32,6 +32,9 @@ pub struct Report {
     pub prober: String,
     /// How far it has gone.
     pub reached: Reached,
+    /// It measures as many runs as it may: this one waits for its turn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub queued: bool,
     /// UTC of run time zero, by the prober's clock: the clock of the whole record.
     pub started_at: Timestamp,
     /// When this was written, by the prober's clock: everything that had ended by then is told.
@@ -87,6 +90,8 @@ pub struct ProberView {
     pub order: Option<ProberStage>,
     /// The run is gone, or is not this prober's.
     pub gone: bool,
+    /// This prober measures as many runs as it may: the run has to wait for its turn.
+    pub queued: bool,
     /// The newest beat was not reported.
     pub unheard: bool,
     /// Whether there is something to report, and something that may end the run.
@@ -156,6 +161,8 @@ pub struct ProberState {
     /// That was not reported.
     untold: bool,
     waiting: Option<ProberAction>,
+    /// When the run asked to be measured, as far as this prober knows.
+    asked_at: Option<Timestamp>,
     reported_at: Option<Timestamp>,
     /// Since when reports are not taken.
     unheard_since: Option<Timestamp>,
@@ -176,6 +183,7 @@ impl Machine for Prober {
             reached: None,
             untold: false,
             waiting: None,
+            asked_at: None,
             reported_at: None,
             unheard_since: None,
             ceiling: None,

@@ -19,6 +19,10 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const UNHEARD_AT_MOST: Duration = Duration::from_secs(60);
 /// Orders that do not come for this long will not come.
 const IDLE_AT_MOST: Duration = Duration::from_secs(1_800);
+/// A run that would have to wait is left for this long to a prober that has time for it.
+const QUEUE_AFTER: Duration = Duration::from_secs(5);
+/// Time between two reports of a run that waits: each is an object on the cluster, and it may wait for long.
+const QUEUED_EVERY: Duration = Duration::from_secs(15);
 
 type ProberStep = Step<ProberState, ProberAction>;
 
@@ -37,6 +41,10 @@ pub(super) fn step(
         return leave(state);
     }
     let Some(reached) = state.reached.clone() else { return claim(state, view, now) };
+    if view.queued {
+        // Whoever waits for its turn is not idle.
+        state.ceiling = Some(after(now, IDLE_AT_MOST));
+    }
     let retry_at = state.unheard_since.map(|_| after(state.reported_at.unwrap_or(now), TRY_AGAIN));
     if state.untold && retry_at.is_none_or(|at| now >= at) {
         return act(state, ProberAction::Report(reached));
@@ -45,7 +53,7 @@ pub(super) fn step(
     if !state.load && !state.untold && (idle || is_over(&reached, view.order)) {
         return leave(state);
     }
-    if let Some(action) = forwards(&state, &reached, view.order, now) {
+    if let Some(action) = forwards(&state, &reached, view, now) {
         return act(state, action);
     }
     let report_at = retry_at.unwrap_or_else(|| report_at(&state, view, now));
@@ -107,27 +115,25 @@ fn is_refused(state: &ProberState) -> bool {
     matches!(state.reached, Some(Reached::Ended { .. })) && !state.untold
 }
 
-fn claim(state: ProberState, view: &ProberView, now: Timestamp) -> ProberStep {
-    let at = state.reported_at.map_or(now, |tried| after(tried, TRY_AGAIN));
+fn claim(mut state: ProberState, view: &ProberView, now: Timestamp) -> ProberStep {
     match view.order {
-        Some(ProberStage::Release) => leave(state),
-        Some(_) if now >= at => act(state, ProberAction::Claim),
-        Some(_) => Step { state, next: Next::Wait(Some(at)) },
+        Some(ProberStage::Release) => return leave(state),
+        Some(_) => {}
         // The run's status is watched.
-        None => Step { state, next: Next::Wait(None) },
+        None => return Step { state, next: Next::Wait(None) },
     }
+    let asked = *state.asked_at.get_or_insert(now);
+    let from = if view.queued { after(asked, QUEUE_AFTER) } else { now };
+    let at = state.reported_at.map_or(from, |tried| after(tried, TRY_AGAIN).max(from));
+    if now >= at { act(state, ProberAction::Claim) } else { Step { state, next: Next::Wait(Some(at)) } }
 }
 
 /// What the orders ask for next, if anything. A stage that was never ordered, or has passed, is not made up for.
-fn forwards(
-    state: &ProberState,
-    reached: &Reached,
-    order: Option<ProberStage>,
-    now: Timestamp,
-) -> Option<ProberAction> {
+fn forwards(state: &ProberState, reached: &Reached, view: &ProberView, now: Timestamp) -> Option<ProberAction> {
+    let order = view.order;
     let over = state.ceiling.is_some_and(|ceiling| now >= ceiling);
     match reached {
-        Reached::Claimed => Some(ProberAction::Prepare),
+        Reached::Claimed => (!view.queued).then_some(ProberAction::Prepare),
         Reached::Ready => (order == Some(ProberStage::Load)).then_some(ProberAction::StartLoad),
         Reached::Loading | Reached::BeforeAsked if over || order > Some(ProberStage::Load) => {
             Some(ProberAction::StopLoad)
@@ -144,7 +150,9 @@ fn is_over(reached: &Reached, order: Option<ProberStage>) -> bool {
     match order {
         Some(ProberStage::Release) => true,
         // The run ended before load was ever ordered.
-        Some(ProberStage::Stop | ProberStage::AskAfter) => matches!(reached, Reached::Ready | Reached::Unfit { .. }),
+        Some(ProberStage::Stop | ProberStage::AskAfter) => {
+            matches!(reached, Reached::Claimed | Reached::Ready | Reached::Unfit { .. })
+        }
         _ => false,
     }
 }
@@ -154,6 +162,7 @@ fn report_at(state: &ProberState, view: &ProberView, now: Timestamp) -> Timestam
     let reported = state.reported_at.unwrap_or(now);
     let regular = after(reported, REPORT_EVERY);
     match view.news {
+        _ if view.queued => after(reported, QUEUED_EVERY),
         _ if view.unheard && !state.load => now,
         // An operator that takes the run up compares the clocks while load is on.
         _ if view.unheard => after(reported, BEAT_TOLD_WITHIN),

@@ -159,6 +159,25 @@ fn a_failure_is_told_within_a_second_and_a_beat_before_the_run_at_once() {
 }
 
 #[test]
+fn a_run_that_has_to_wait_is_told_so_until_its_turn_has_come() {
+    // Longer than anybody waits for orders.
+    const TURN: u64 = 2_400_000;
+    let order = |now| Some(if now < TURN + 100_000 { ProberStage::Prepare } else { ProberStage::Release });
+    let waits = |now| ProberView { queued: now < TURN, ..ordered(order)(now) };
+    let actions = play(waits, well);
+    assert_eq!(without_reports(&actions), [&ProberAction::Claim, &ProberAction::Prepare]);
+    assert_eq!(actions[0].0, 5_000, "others have their chance first: {:?}", actions[0]);
+    let prepared = actions.iter().find(|(_, action)| *action == ProberAction::Prepare).unwrap().0;
+    assert!((TURN..TURN + 100).contains(&prepared), "{prepared}");
+    let told: Vec<u64> = actions[1..].iter().map(|(at, _)| *at).filter(|at| *at < TURN).collect();
+    assert!((155..=160).contains(&told.len()), "{}", told.len());
+    assert!(told.windows(2).all(|pair| pair[1] - pair[0] < 20_000), "never silent for long");
+    // A run that ends while it waits is left.
+    let ended = |now| ProberView { queued: true, ..ordered(|_| Some(ProberStage::Stop))(now) };
+    assert_eq!(without_reports(&play(ended, well)), [&ProberAction::Claim]);
+}
+
+#[test]
 fn a_run_that_is_never_ordered_on_is_left_after_half_an_hour() {
     let actions = play(ordered(|_| Some(ProberStage::Prepare)), well);
     let (at, _) = actions.last().unwrap();

@@ -30,9 +30,10 @@ pub struct ProberDesk {
     pub loopback: bool,
 }
 
-/// Measures for one run until it is over or gone (its sender dropped). A run of another prober is left alone.
-pub async fn probe(desk: ProberDesk, object: watch::Receiver<Arc<ExperimentRun>>) {
-    let mut world = ProberWorld::new(desk, object);
+/// Measures for one run until it is over or gone (its senders dropped). A run of another prober is left alone, and nothing is
+/// measured before `turn` says that it is this run's.
+pub async fn probe(desk: ProberDesk, object: watch::Receiver<Arc<ExperimentRun>>, turn: watch::Receiver<bool>) {
+    let mut world = ProberWorld::new(desk, object, turn);
     match drive(&Prober, &mut world, ()).await {
         Ok(_) => (),
         Err(never) => match never {},

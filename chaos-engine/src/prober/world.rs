@@ -30,6 +30,8 @@ use crate::recorder::Recorder;
 pub(super) struct ProberWorld {
     desk: ProberDesk,
     object: watch::Receiver<Arc<ExperimentRun>>,
+    /// Whether it may be measured.
+    turn: watch::Receiver<bool>,
     clock: RunClock,
     recorder: Recorder,
     row: Row,
@@ -40,6 +42,10 @@ pub(super) struct ProberWorld {
     news: News,
     heard: Option<Heard>,
     reached: Reached,
+    /// The run has to wait for its turn, as the machine was last told.
+    queued: bool,
+    /// It was reported that it does.
+    waited: bool,
 }
 
 /// The prober's row of the evidence.
@@ -51,7 +57,11 @@ struct Row {
 }
 
 impl ProberWorld {
-    pub(super) fn new(desk: ProberDesk, object: watch::Receiver<Arc<ExperimentRun>>) -> Self {
+    pub(super) fn new(
+        desk: ProberDesk,
+        object: watch::Receiver<Arc<ExperimentRun>>,
+        turn: watch::Receiver<bool>,
+    ) -> Self {
         let run = {
             let object = object.borrow();
             RunKey {
@@ -65,6 +75,7 @@ impl ProberWorld {
         Self {
             desk,
             object,
+            turn,
             clock: RunClock::start(),
             recorder: Recorder::in_memory(Redactor::default()),
             row: Row { writer, told: 0, told_beat: None },
@@ -74,6 +85,8 @@ impl ProberWorld {
             news: News::None,
             heard: None,
             reached: Reached::Claimed,
+            queued: false,
+            waited: false,
         }
     }
 
@@ -112,6 +125,10 @@ impl ProberWorld {
     }
 
     async fn prepare(&mut self) -> Result<(), Unfit> {
+        if std::mem::take(&mut self.waited) {
+            // Nothing of the record happened while the run waited.
+            self.clock = RunClock::start();
+        }
         let object = self.object.borrow().clone();
         let run: Run = prepare::resolve(&self.desk, &object).await?;
         self.plans = prepare::plans(&self.desk, &run).await?;
@@ -145,6 +162,7 @@ impl ProberWorld {
         let report = Report {
             prober: self.desk.instance.clone(),
             reached: reached.clone(),
+            queued: self.queued,
             started_at: self.clock.started_at(),
             written_at,
             heard: self.heard,
@@ -153,6 +171,7 @@ impl ProberWorld {
         self.row.told += events.len();
         self.row.told_beat = self.heard.map(|heard| heard.beat);
         self.reached = reached.clone();
+        self.waited |= self.queued;
         self.news = News::None;
         Ok(())
     }
@@ -220,11 +239,13 @@ impl World<Prober> for ProberWorld {
     async fn view(&mut self) -> ProberView {
         self.hear();
         self.scan();
+        self.queued = !*self.turn.borrow_and_update();
         let object = self.object.borrow();
         let probing = object.status.as_ref().and_then(|status| status.probing.as_ref());
         ProberView {
             order: probing.map(|probing| probing.order),
             gone: self.object.has_changed().is_err() || object.metadata.deletion_timestamp.is_some(),
+            queued: self.queued,
             unheard: self.heard.map(|heard| heard.beat) != self.row.told_beat,
             news: self.news,
         }
@@ -271,15 +292,15 @@ impl World<Prober> for ProberWorld {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            () = due => {}
-            () = news => {}
-            changed = self.object.changed() => {
-                if changed.is_err() {
-                    // The run is gone; the view says so, and the machine ends.
-                    tokio::task::yield_now().await;
-                }
-            }
+        let changed = tokio::select! {
+            () = due => Ok(()),
+            () = news => Ok(()),
+            changed = self.object.changed() => changed,
+            changed = self.turn.changed() => changed,
+        };
+        if changed.is_err() {
+            // The run is gone; the view says so, and the machine ends.
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -71,8 +71,14 @@ impl Stack {
 impl Fixture {
     /// A prober with the rights of its `ServiceAccount`, and nothing more.
     fn prober(&self) -> Operator {
+        self.prober_of("4")
+    }
+
+    /// The same, which measures that many runs at once.
+    fn prober_of(&self, runs: &str) -> Operator {
         let client = self.server.client(Identity::service_account("chaos-system", "chaos-prober"));
-        let args = ProberCli::parse_from(["test", "--listen", "127.0.0.1:0", "--pod-name", "prober"]).prober;
+        let args = ["test", "--listen", "127.0.0.1:0", "--pod-name", "prober", "--runs", runs];
+        let args = ProberCli::parse_from(args).prober;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -90,17 +96,25 @@ impl Fixture {
     }
 
     async fn try_run(&self, change: impl FnOnce(&mut Value)) -> kube::Result<ExperimentRun> {
+        self.try_run_as("r", change).await
+    }
+
+    async fn try_run_as(&self, name: &str, change: impl FnOnce(&mut Value)) -> kube::Result<ExperimentRun> {
         let mut spec = json!({"mode": "Live", "experiment": experiment()});
         change(&mut spec);
         let run = json!({"apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
-            "metadata": {"name": "r", "namespace": NS}, "spec": spec});
+            "metadata": {"name": name, "namespace": NS}, "spec": spec});
         self.runs().create(&PostParams::default(), &serde_json::from_value(run).unwrap()).await
     }
 
     async fn until_run(&self, what: &str, holds: impl Fn(&ExperimentRun) -> bool) -> ExperimentRun {
+        self.until_run_of("r", what, holds).await
+    }
+
+    async fn until_run_of(&self, name: &str, what: &str, holds: impl Fn(&ExperimentRun) -> bool) -> ExperimentRun {
         let runs = self.runs();
         eventually(what, || async {
-            let run = runs.get("r").await.unwrap();
+            let run = runs.get(name).await.unwrap();
             if holds(&run) { Ok(run) } else { Err(format!("{:#?}", run.status)) }
         })
         .await
@@ -331,6 +345,23 @@ async fn an_abort_that_no_watch_brings_ends_the_kills_too() {
     let open = killer.map_or(0, |killer| killer.intents.len() as u64);
     assert!(killed(&run) <= killed(&aborted) + open, "{} after {} and {open}", killed(&run), killed(&aborted));
     assert_eq!(verdict(&run).0, "aborted", "{}", text(&run));
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_beyond_those_that_are_measured_waits_for_its_turn() {
+    let fixture = Fixture::start().await;
+    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    let (operator, prober) = (fixture.operator("a"), fixture.prober_of("1"));
+    fixture.run(|spec| spec["experiment"]["phases"]["baseline"] = json!("20s")).await;
+    fixture.until_run("measured", |run| says(run, "Complete").1 == "Baseline").await;
+    fixture.try_run_as("second", |_| ()).await.unwrap();
+    let told = |run: &ExperimentRun| says(run, "Ready") == ("False", "Queued");
+    fixture.until_run_of("second", "told that it waits", told).await;
+    fixture.completed().await;
+    let second = fixture.until_run_of("second", "complete", |run| says(run, "Complete").0 == "True").await;
+    assert!(killed(&second) > 0, "{:?}: {}", verdict(&second), text(&second));
     operator.end().await;
     prober.end().await;
 }

@@ -12,7 +12,8 @@ fn every_stage() -> Vec<Stage> {
         Stage::New,
         Stage::Resolving { until },
         Stage::AwaitingApproval { until },
-        Stage::Preparing { until },
+        Stage::Preparing { until, queued: None },
+        Stage::Preparing { until, queued: Some(until) },
         Stage::Judging,
         Stage::Completed,
     ];
@@ -124,6 +125,21 @@ fn a_killer_remembers_what_it_needs_and_no_more_than_fits() {
     assert!(size <= 64 * 1024, "{size}");
     let killer: &RunKiller = status.killer.as_ref().unwrap();
     assert_eq!((killer.kills, killer.strikes), (10_000, 12_000));
+}
+
+#[test]
+fn a_condition_says_that_it_waits_for_its_turn() {
+    let ready = |queued, hindrance| {
+        let record = Record { stage: Stage::Preparing { until: start(), queued }, ..Record::default() };
+        let mut status = ExperimentRunStatus::default();
+        write_record(&record, &mut status, start());
+        update_conditions(&record, &mut status, &Facts { generation: Some(1), hindrance, now: start() });
+        let found = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+        format!("{} {}", found.status, found.reason)
+    };
+    assert_eq!(ready(None, None), "True Ready");
+    assert_eq!(ready(Some(start()), None), "False Queued");
+    assert_eq!(ready(Some(start()), Some(("Stopped", "the stop switch".to_owned()))), "False Stopped");
 }
 
 #[test]

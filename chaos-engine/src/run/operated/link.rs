@@ -1,6 +1,8 @@
 //! What is known of the prober: its reports, read one by one as they come, and how far its clock is from ours. Its clock is the
 //! clock of the record, because a prober that is lost ends the run, while operators may come and go.
 
+mod listen;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,18 +14,14 @@ use chaos_core::prober::{Reached, Report, SILENT_AFTER};
 use chaos_core::record::{Event, StopCause};
 use chaos_core::verdict::ExitCode;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::super::offset::Offset;
-use crate::chunks::{ChunkReader, ReadError, Role, RunKey};
+use crate::chunks::{ChunkReader, Role, RunKey};
 use crate::clock::RunClock;
-use crate::kube::{Caller, StatusDesk, StoreError};
+use crate::kube::{Caller, StatusDesk};
 
-/// Time between two looks while the clocks are compared, while an answer is waited for, and while none is.
-const LOOK: (Duration, Duration, Duration) =
-    (Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(500));
 /// An offset of the clocks that is known this well is good, and one that is known this well is good enough, in nanoseconds: a
 /// verdict takes 50 ms.
 const PRECISE: (u64, u64) = (20_000_000, 45_000_000);
@@ -31,8 +29,6 @@ const PRECISE: (u64, u64) = (20_000_000, 45_000_000);
 const ROUNDS: (u32, u32) = (25, 80);
 /// A prober that does not answer for this long will not.
 const FIND_CLOCK_WITHIN: Duration = Duration::from_secs(15);
-/// Time between two beats once the clock is known: clocks drift.
-const BEAT: Duration = Duration::from_secs(10);
 
 /// The prober as it is known.
 pub(super) struct Link {
@@ -86,7 +82,7 @@ impl Link {
         });
         let stop = CancellationToken::new();
         let reader = ChunkReader::new(reads, run, Role::Prober);
-        tokio::spawn(listen(shared.clone(), reader, desk, stop.clone()));
+        tokio::spawn(listen::listen(shared.clone(), reader, desk, stop.clone()));
         Self { shared, changed, stop }
     }
 
@@ -100,6 +96,8 @@ impl Link {
             None => ProberView::Silent,
             Some(Reached::Unfit { exit_code, message }) => ProberView::Unfit(unfit(*exit_code, message)),
             Some(Reached::Ended { message }) => ProberView::Unfit(Unfit::out_of_reach(message)),
+            Some(_) if state.is_queued() && state.seen_at.elapsed() > SILENT_AFTER => ProberView::Silent,
+            Some(_) if state.is_queued() => ProberView::Queued,
             Some(Reached::Claimed) => ProberView::Preparing,
             Some(_) if state.clock_is_known() => ProberView::Ready,
             Some(_) => ProberView::Preparing,
@@ -248,6 +246,16 @@ impl State {
         }
     }
 
+    /// Its prober lets the run wait for its turn.
+    fn is_queued(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.queued)
+    }
+
+    /// Its prober is at work: its clock is of interest.
+    fn has_begun(&self) -> bool {
+        self.report.is_some() && !self.is_queued()
+    }
+
     fn clock_is_known(&self) -> bool {
         let known = self.offset.uncertainty();
         known <= PRECISE.0 || (self.reports >= ROUNDS.0 && known <= PRECISE.1) || self.reports >= ROUNDS.1
@@ -266,110 +274,21 @@ impl State {
         }
         let report = report.ok_or_else(|| "a report is missing".to_owned())?;
         if let Some(before) = &self.report
-            && (before.prober != report.prober || before.started_at != report.started_at)
+            && (before.prober != report.prober || (before.started_at != report.started_at && !before.queued))
         {
             return Err("another prober went on with the report".to_owned());
         }
-        if let Some(heard) = report.heard {
-            self.offset.heard(heard.beat, heard.read_at);
+        // Clocks drift while a run waits, and a prober that is busy is slow to answer.
+        if !report.queued {
+            if let Some(heard) = report.heard {
+                self.offset.heard(heard.beat, heard.read_at);
+            }
+            self.offset.told(report.written_at, Timestamp::now());
+            self.reports += 1;
         }
-        self.offset.told(report.written_at, Timestamp::now());
-        (self.report, self.seen_at, self.reports) = (Some(report), Instant::now(), self.reports + 1);
+        (self.report, self.seen_at) = (Some(report), Instant::now());
         Ok(())
     }
-}
-
-/// Reads what comes, and beats.
-async fn listen(
-    shared: Arc<Shared>,
-    mut reader: ChunkReader,
-    desk: StatusDesk<ExperimentRun>,
-    stop: CancellationToken,
-) {
-    let mut eager = shared.eager.subscribe();
-    let mut beat: Option<Timestamp> = None;
-    let mut beat_at = Instant::now();
-    loop {
-        look(&shared, &mut reader).await;
-        let due = {
-            let state = shared.state();
-            let heard = state.report.as_ref().and_then(|report| report.heard.map(|heard| heard.beat));
-            let known = state.clock_is_known();
-            state.report.is_some() && if known { beat_at.elapsed() >= BEAT } else { beat.is_none() || heard == beat }
-        };
-        if due {
-            match write_beat(&desk).await {
-                Ok(written) => (beat, beat_at) = (written, Instant::now()),
-                Err(StoreError::Gone | StoreError::Fenced) => {
-                    shared.state().fenced = true;
-                    shared.tell.send_modify(|changes| *changes += 1);
-                    return;
-                }
-                Err(error) => tracing::debug!(%error, "a beat could not be written"),
-            }
-        }
-        let comparing = {
-            let state = shared.state();
-            state.report.is_some() && !state.clock_is_known()
-        };
-        let eager_now = *eager.borrow_and_update();
-        let pause = if comparing {
-            LOOK.0
-        } else if eager_now {
-            LOOK.1
-        } else {
-            LOOK.2
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-            _ = eager.changed() => {}
-        }
-    }
-}
-
-async fn look(shared: &Shared, reader: &mut ChunkReader) {
-    if shared.state().damaged.is_some() {
-        return;
-    }
-    loop {
-        let news = match reader.next().await {
-            Ok(None) => return,
-            Ok(Some(chunk)) => {
-                let mut state = shared.state();
-                state.chunks = reader.read_so_far();
-                let taken = state.take(chunk.events, chunk.report);
-                if state.anchor.is_some() {
-                    shared.slack.store(state.slack(), Ordering::Relaxed);
-                }
-                taken
-            }
-            Err(ReadError::Call(error)) => {
-                tracing::debug!(%error, "the prober's report could not be read");
-                return;
-            }
-            Err(error @ ReadError::Damaged { .. }) => Err(error.to_string()),
-        };
-        if let Err(why) = news {
-            shared.state().damaged.get_or_insert(why);
-        }
-        shared.tell.send_modify(|changes| *changes += 1);
-        if shared.state().damaged.is_some() {
-            return;
-        }
-    }
-}
-
-/// Writes a beat, if there is an order for a prober.
-async fn write_beat(desk: &StatusDesk<ExperimentRun>) -> Result<Option<Timestamp>, StoreError> {
-    let (_, status) = desk
-        .update(|status| {
-            if let Some(probing) = &mut status.probing {
-                probing.beat = MicroTime(whole_micros(Timestamp::now()));
-            }
-        })
-        .await?;
-    Ok(status.probing.map(|probing| probing.beat.0))
 }
 
 /// An instant as the API stores it.
@@ -411,7 +330,40 @@ mod tests {
 
     fn report(prober: &str, reached: Reached) -> Option<Report> {
         let started_at = Timestamp::UNIX_EPOCH;
-        Some(Report { prober: prober.into(), reached, started_at, written_at: Timestamp::now(), heard: None })
+        let written_at = Timestamp::now();
+        Some(Report { prober: prober.into(), reached, queued: false, started_at, written_at, heard: None })
+    }
+
+    fn link(state: State) -> Link {
+        let (tell, changed) = watch::channel(0);
+        let slack = Arc::new(AtomicU64::new(0));
+        let shared = Arc::new(Shared { state: Mutex::new(state), slack, eager: watch::channel(false).0, tell });
+        Link { shared, changed, stop: CancellationToken::new() }
+    }
+
+    #[test]
+    fn a_run_that_waits_for_its_turn_does_so_while_it_is_told() {
+        let queued = || report("a", Reached::Claimed).map(|report| Report { queued: true, ..report });
+        let link = link(state());
+        assert_eq!(link.view(), ProberView::Silent);
+        for _ in 0..2 * ROUNDS.1 {
+            link.shared.state().take(Vec::new(), queued()).unwrap();
+        }
+        assert_eq!(link.view(), ProberView::Queued);
+        assert!(!link.shared.state().clock_is_known(), "nothing was compared");
+        link.shared.state().seen_at = Instant::now().checked_sub(SILENT_AFTER + Duration::from_secs(1)).unwrap();
+        assert_eq!(link.view(), ProberView::Silent);
+        // The record begins when its turn has come, and only then.
+        let later = |second| {
+            let started_at = Timestamp::from_second(second).unwrap();
+            report("a", Reached::Ready).map(|report| Report { started_at, ..report })
+        };
+        link.shared.state().take(Vec::new(), later(1)).unwrap();
+        assert_eq!(link.view(), ProberView::Preparing);
+        assert!(link.shared.state().take(Vec::new(), later(2)).is_err());
+        let written = serde_json::to_value(report("a", Reached::Claimed)).unwrap();
+        assert!(written.get("queued").is_none(), "as it was before there were queues: {written}");
+        assert_eq!(serde_json::from_value::<Option<Report>>(written).unwrap().map(|report| report.queued), Some(false));
     }
 
     #[test]
@@ -446,12 +398,9 @@ mod tests {
     async fn a_prober_that_is_not_heard_of_is_lost() {
         let mut state = state();
         state.take(Vec::new(), report("a", Reached::Loading)).unwrap();
-        let (tell, changed) = watch::channel(0);
-        let slack = Arc::new(AtomicU64::new(0));
-        let shared = Arc::new(Shared { state: Mutex::new(state), slack, eager: watch::channel(false).0, tell });
-        let link = Link { shared: shared.clone(), changed, stop: CancellationToken::new() };
+        let link = link(state);
         assert_eq!(link.lost(), None);
-        shared.state().seen_at = Instant::now().checked_sub(SILENT_AFTER + Duration::from_secs(1)).unwrap();
+        link.shared.state().seen_at = Instant::now().checked_sub(SILENT_AFTER + Duration::from_secs(1)).unwrap();
         assert!(matches!(link.lost(), Some(StopCause::Probes { message }) if message.contains("silent for 21 s")));
     }
 }
