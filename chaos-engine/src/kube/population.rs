@@ -51,7 +51,7 @@ impl PopulationReader {
         let taken_at = Timestamp::now();
         let (namespaces, environment, switch, nodes) =
             futures::join!(self.namespaces(), self.environment(), read_switch(&self.caller), self.nodes());
-        let namespaces = namespaces?;
+        let (namespaces, switch) = (namespaces?, switch?);
         let contents = try_join_all(namespaces.iter().map(|namespace| self.contents(&namespace.name))).await?;
         let mut population = Population {
             taken_at,
@@ -284,15 +284,4 @@ fn encode(value: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_is_stopped_by_whatever_does_not_say_false() {
-        let is_stopped = |value: &str| {
-            let namespace = serde_json::json!({"metadata": {"name": "n", "annotations": {labels::STOP: value}}});
-            namespace_facts(serde_json::from_value(namespace).unwrap()).stopped
-        };
-        assert!(is_stopped("true") && is_stopped("yes") && !is_stopped("false"));
-    }
-}
+mod tests;
