@@ -8,6 +8,7 @@
 //!   ├ run ── an ExperimentRun: claims it, validates it, drives it to its verdict
 //!   └ monkey ── reads the object afresh, claims it, validates it, runs drive() on it, and starts over when the spec changes
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
+//! watched ── the watches of our objects
 //! signals ── the stop switch, the served schema and the heartbeats, each read at least once a second or so
 //! permitted ── what this process may do, asked of the API server
 //! serve ── /livez /readyz /metrics, the only listener
@@ -32,6 +33,7 @@ mod shared;
 mod signals;
 mod supervisor;
 mod teller;
+mod watched;
 
 use std::future::Future;
 

@@ -9,15 +9,14 @@ use std::time::Duration;
 use chaos_core::api::{ChaosMonkey, ExperimentRun, GameDay};
 use chaos_engine::kube::Tended;
 use futures::StreamExt as _;
-use futures::stream::BoxStream;
-use kube::runtime::WatchStreamExt as _;
+use kube::ResourceExt as _;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
+use crate::watched::{self, Watched, is_over};
 use crate::{gameday, monkey, run};
 
 /// How often the supervisor shows that it is not stuck.
@@ -77,12 +76,13 @@ struct AllWork {
 
 impl AllWork {
     fn begin(shared: &Arc<Shared>, namespace: Option<&str>) -> Self {
+        let monkey: Tend<ChaosMonkey> = |shared, object, rest| Box::pin(monkey::tend(shared, object, rest));
+        let run: Tend<ExperimentRun> = |shared, object, rest| Box::pin(run::tend(shared, object, rest));
+        let day: Tend<GameDay> = |shared, object, rest| Box::pin(gameday::tend(shared, object, rest));
         Self {
-            monkeys: Work::begin(shared, namespace, |shared, object, rest| {
-                Box::pin(monkey::tend(shared, object, rest))
-            }),
-            runs: Work::begin(shared, namespace, |shared, object, rest| Box::pin(run::tend(shared, object, rest))),
-            days: Work::begin(shared, namespace, |shared, object, rest| Box::pin(gameday::tend(shared, object, rest))),
+            monkeys: Work::begin(shared, namespace, monkey, |_| false),
+            runs: Work::begin(shared, namespace, run, is_over),
+            days: Work::begin(shared, namespace, day, |_| false),
         }
     }
 
@@ -109,7 +109,9 @@ type Tend<K> = fn(Arc<Shared>, watch::Receiver<Arc<K>>, CancellationToken) -> Pi
 struct Work<K> {
     shared: Arc<Shared>,
     tend: Tend<K>,
-    watch: BoxStream<'static, Result<Event<K>, watcher::Error>>,
+    /// Nothing is left to be done for such an object, ever.
+    is_over: fn(&K) -> bool,
+    watch: Watched<K>,
     tended: BTreeMap<String, TendedObject<K>>,
     /// Objects of the list that is just being read: what is not among them is gone.
     listed: BTreeSet<String>,
@@ -123,17 +125,12 @@ struct TendedObject<K> {
 }
 
 impl<K: Tended + std::fmt::Debug> Work<K> {
-    fn begin(shared: &Arc<Shared>, namespace: Option<&str>, tend: Tend<K>) -> Self {
-        let client = shared.clients.read.clone();
-        let api: Api<K> = match namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        };
-        let watch = watcher::watcher(api, watcher::Config::default()).default_backoff().boxed();
+    fn begin(shared: &Arc<Shared>, namespace: Option<&str>, tend: Tend<K>, is_over: fn(&K) -> bool) -> Self {
         Self {
             shared: shared.clone(),
             tend,
-            watch,
+            is_over,
+            watch: watched::watch(shared.clients.read.clone(), namespace),
             tended: BTreeMap::new(),
             listed: BTreeSet::new(),
             rest: CancellationToken::new(),
@@ -163,19 +160,30 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             }
             None => {}
         }
+        self.let_go();
         self.shared.metrics.works_on(&K::kind(&()), self.tended.len());
     }
 
     fn apply(&mut self, object: K) {
         let uid = object.uid().unwrap_or_default();
+        let is_over = (self.is_over)(&object);
         let object = Arc::new(object);
-        if let Some(tended) = self.tended.get(&uid).filter(|tended| !tended.task.is_finished()) {
-            tended.object.send_replace(object);
-        } else {
-            let (sender, receiver) = watch::channel(object);
-            let task = tokio::spawn((self.tend)(self.shared.clone(), receiver, self.rest.clone()));
-            self.tended.insert(uid, TendedObject { object: sender, task });
+        match self.tended.get(&uid).filter(|tended| !tended.task.is_finished()) {
+            // Though it is over, who tends it may not be through: without its sender it would take it for gone.
+            Some(tended) => _ = tended.object.send_replace(object),
+            None if is_over => _ = self.tended.remove(&uid),
+            None => {
+                let (sender, receiver) = watch::channel(object);
+                let task = tokio::spawn((self.tend)(self.shared.clone(), receiver, self.rest.clone()));
+                self.tended.insert(uid, TendedObject { object: sender, task });
+            }
         }
+    }
+
+    /// Keeps nothing of what is over, once whoever tended it is through.
+    fn let_go(&mut self) {
+        let is_over = self.is_over;
+        self.tended.retain(|_, tended| !tended.task.is_finished() || !is_over(&tended.object.borrow()));
     }
 
     /// Lets every task finish what it has in hand; what takes too long is dropped, which is as good as a crash.
@@ -189,3 +197,6 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
