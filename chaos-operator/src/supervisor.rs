@@ -1,20 +1,23 @@
 //! Watches our objects and keeps one task for each while this process leads.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chaos_core::api::{ChaosMonkey, ExperimentRun, GameDay};
 use chaos_engine::kube::Tended;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use kube::ResourceExt as _;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::shared::Shared;
 use crate::watched::{self, Watched, is_over};
 use crate::{gameday, monkey, run};
@@ -174,7 +177,7 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             None if is_over => _ = self.tended.remove(&uid),
             None => {
                 let (sender, receiver) = watch::channel(object);
-                let task = tokio::spawn((self.tend)(self.shared.clone(), receiver, self.rest.clone()));
+                let task = tokio::spawn(tend_on(self.tend, self.shared.clone(), receiver, self.rest.clone()));
                 self.tended.insert(uid, TendedObject { object: sender, task });
             }
         }
@@ -196,6 +199,33 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             }
         }
     }
+}
+
+/// Looks after one object, and begins again after a pause whenever that panics: else nobody would look after it any more, and
+/// nobody would be told.
+async fn tend_on<K: Tended>(
+    tend: Tend<K>,
+    shared: Arc<Shared>,
+    object: watch::Receiver<Arc<K>>,
+    rest: CancellationToken,
+) {
+    let mut backoff = Backoff::new();
+    while !rest.is_cancelled() && object.has_changed().is_ok() {
+        let began = Instant::now();
+        let tended = AssertUnwindSafe(tend(shared.clone(), object.clone(), rest.clone()));
+        let Err(panic) = tended.catch_unwind().await else { return };
+        let seen = object.borrow().clone();
+        let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
+        tracing::error!(kind = %K::kind(&()), namespace, name, why = words(&*panic), "it panicked; starting over");
+        shared.metrics.failed("Panic");
+        backoff.wait(began, &rest).await;
+    }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("nothing")
 }
 
 #[cfg(test)]
