@@ -2,7 +2,7 @@
 
 use chaos_core::api::{ChaosMonkeySpec, ChaosMonkeyStatus};
 use chaos_core::condition::{Say, set};
-use chaos_core::killer::EndReason;
+use chaos_core::killer::{EndReason, MAX_GROUPS};
 use chaos_core::population::SwitchState;
 use jiff::Timestamp;
 
@@ -98,7 +98,14 @@ fn active(status: &ChaosMonkeyStatus, facts: &Facts<'_>) -> Say {
     if !facts.is_in_schedule {
         return Say::of(false, "OutsideSchedule", "the schedule allows no kill at this time");
     }
-    Say::of(true, "Active", "it may kill")
+    let message = match status.unplanned_groups {
+        None => "it may kill".to_owned(),
+        Some(groups) => format!(
+            "it may kill; nothing is planned for {groups} of its groups, as one monkey plans for the first {MAX_GROUPS} by name; \
+             hint: several monkeys, each with a target of its own"
+        ),
+    };
+    Say::of(true, "Active", message)
 }
 
 fn permitted(facts: &Facts<'_>) -> Say {
@@ -113,5 +120,41 @@ fn complete(status: &ChaosMonkeyStatus) -> Say {
     match end {
         Some((reason, end)) => Say::of(true, reason.as_str(), &end.message),
         None => Say::of(false, "Working", "it has not ended"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn groups_that_nothing_is_planned_for_are_told() {
+        let spec = json!({
+            "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
+            "fault": {"podKill": {"mode": "Evict"}}, "mode": "Live",
+            "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
+            "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "30s",
+                "maxBlind": "30s", "allowForce": false},
+        });
+        let facts = Facts {
+            spec: &serde_json::from_value(spec).unwrap(),
+            generation: Some(1),
+            invalid: None,
+            schema: &SchemaState::Same,
+            switch: SwitchState::Running,
+            permissions: &Permissions::Known(Vec::new()),
+            blind: None,
+            is_in_schedule: true,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        for (unplanned_groups, told) in [(None, false), (Some(7), true)] {
+            let mut status = ChaosMonkeyStatus { unplanned_groups, ..ChaosMonkeyStatus::default() };
+            update(&mut status, &facts);
+            let active = status.conditions.iter().find(|condition| condition.type_ == "Active").unwrap();
+            assert_eq!((active.status.as_str(), active.reason.as_str()), ("True", "Active"));
+            assert_eq!(active.message.contains("nothing is planned for 7 of its groups"), told, "{}", active.message);
+        }
     }
 }

@@ -9,6 +9,7 @@
 //!   │   └ latest ── the newest version of it, from the watch or from a write that came upon it
 //!   └ monkey ── reads the object afresh, claims it, validates it, runs drive() on it, and starts over when the spec changes
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
+//! watched ── the watches of our objects
 //! signals ── the stop switch, the served schema and the heartbeats, each read at least once a second or so
 //! permitted ── what this process may do, asked of the API server
 //! serve ── /livez /readyz /metrics, the only listener
@@ -34,6 +35,7 @@ mod shared;
 mod signals;
 mod supervisor;
 mod teller;
+mod watched;
 
 use std::future::Future;
 

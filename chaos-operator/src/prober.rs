@@ -16,9 +16,8 @@ use chaos_core::api::{ExperimentRun, ProberStage};
 use chaos_engine::kube::Clients;
 use chaos_engine::prober::{ProberDesk, probe};
 use futures::StreamExt as _;
-use kube::runtime::WatchStreamExt as _;
+use kube::ResourceExt as _;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, ResourceExt as _};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -27,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::args::ProberArgs;
+use crate::watched::{self, Watched, is_over};
 
 /// What the API server's audit log calls us.
 const AGENT: &str = concat!("chaos-prober/", env!("CARGO_PKG_VERSION"));
@@ -83,7 +83,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The runs that are known.
+/// The runs that are known, but for those that are over.
 struct Bench {
     desk: ProberDesk,
     health: Arc<Health>,
@@ -110,12 +110,7 @@ impl Known {
 
 impl Bench {
     async fn work(&mut self, namespace: Option<&str>, shutdown: impl Future<Output = ()> + Send) {
-        let client = self.desk.clients.read.clone();
-        let api: Api<ExperimentRun> = match namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        };
-        let mut events = watcher::watcher(api, watcher::Config::default()).default_backoff().boxed();
+        let mut events: Watched<ExperimentRun> = watched::watch(self.desk.clients.read.clone(), namespace);
         let mut shutdown = std::pin::pin!(shutdown);
         let mut tick = tokio::time::interval(BEAT);
         loop {
@@ -167,7 +162,9 @@ impl Bench {
     }
 
     /// Has somebody for each run that asks to be measured, and lets as many of them begin as may be at once, the oldest first.
+    /// Those that are over ask for nothing any more.
     fn employ(&mut self) {
+        self.runs.retain(|_, known| known.is_at_work() || !is_over(&known.object.borrow()));
         for known in self.runs.values_mut().filter(|known| known.task.is_none()) {
             let object = known.object.borrow().clone();
             let order = object.status.as_ref().and_then(|status| status.probing.as_ref());
@@ -271,12 +268,39 @@ async fn metrics(State(health): State<Arc<Health>>) -> ([(header::HeaderName, &'
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::api::RunPhase;
+    use chaos_engine::sources::Sources;
+
+    use super::*;
+    use crate::watched::tests::{admin, run};
+
     #[test]
     fn a_cluster_on_this_machine_is_known_by_its_address() {
         for (host, here) in
             [("127.0.0.1", true), ("[::1]", true), ("localhost", true), ("10.0.0.1", false), ("api", false)]
         {
-            assert_eq!(super::is_loopback(host), here, "{host}");
+            assert_eq!(is_loopback(host), here, "{host}");
         }
+    }
+
+    #[tokio::test]
+    async fn of_a_run_that_is_over_nothing_is_kept() {
+        let clients = Clients::same(admin());
+        let desk = ProberDesk { clients, instance: "test".into(), sources: Sources::default(), loopback: true };
+        let health = Arc::new(Health::new());
+        let mut bench = Bench { desk, health, most: 1, runs: BTreeMap::new(), listed: BTreeSet::new() };
+        bench.take(Some(Ok(Event::Apply(run("old", RunPhase::Completed)))));
+        assert!(bench.runs.is_empty());
+        bench.take(Some(Ok(Event::Apply(run("r", RunPhase::Fault)))));
+        assert!(bench.runs.contains_key("r"));
+        bench.runs.get_mut("r").unwrap().task = Some(tokio::spawn(std::future::pending()));
+        bench.take(Some(Ok(Event::Apply(run("r", RunPhase::Completed)))));
+        assert!(bench.runs.contains_key("r"), "whoever measures would take it for gone");
+        bench.runs["r"].task.as_ref().unwrap().abort();
+        while bench.busy() > 0 {
+            tokio::task::yield_now().await;
+        }
+        bench.employ();
+        assert!(bench.runs.is_empty());
     }
 }

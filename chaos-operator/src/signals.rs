@@ -34,7 +34,7 @@ pub(crate) async fn follow_switch(shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !shared.stop.is_cancelled() {
         ticks.tick().await;
-        let state = read_switch(&caller).await;
+        let state = read_switch(&caller).await.unwrap_or(SwitchState::Unreadable);
         shared.metrics.switch_is_running(state == SwitchState::Running);
         let changed = shared.switch.send_if_modified(|known| std::mem::replace(known, state) != state);
         if changed {

@@ -1,23 +1,25 @@
 //! Watches our objects and keeps one task for each while this process leads.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chaos_core::api::{ChaosMonkey, ExperimentRun, GameDay};
 use chaos_engine::kube::Tended;
-use futures::StreamExt as _;
-use futures::stream::BoxStream;
-use kube::runtime::WatchStreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
+use kube::ResourceExt as _;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::shared::Shared;
+use crate::watched::{self, Watched, is_over};
 use crate::{gameday, monkey, run};
 
 /// How often the supervisor shows that it is not stuck.
@@ -77,12 +79,13 @@ struct AllWork {
 
 impl AllWork {
     fn begin(shared: &Arc<Shared>, namespace: Option<&str>) -> Self {
+        let monkey: Tend<ChaosMonkey> = |shared, object, rest| Box::pin(monkey::tend(shared, object, rest));
+        let run: Tend<ExperimentRun> = |shared, object, rest| Box::pin(run::tend(shared, object, rest));
+        let day: Tend<GameDay> = |shared, object, rest| Box::pin(gameday::tend(shared, object, rest));
         Self {
-            monkeys: Work::begin(shared, namespace, |shared, object, rest| {
-                Box::pin(monkey::tend(shared, object, rest))
-            }),
-            runs: Work::begin(shared, namespace, |shared, object, rest| Box::pin(run::tend(shared, object, rest))),
-            days: Work::begin(shared, namespace, |shared, object, rest| Box::pin(gameday::tend(shared, object, rest))),
+            monkeys: Work::begin(shared, namespace, monkey, |_| false),
+            runs: Work::begin(shared, namespace, run, is_over),
+            days: Work::begin(shared, namespace, day, |_| false),
         }
     }
 
@@ -109,7 +112,9 @@ type Tend<K> = fn(Arc<Shared>, watch::Receiver<Arc<K>>, CancellationToken) -> Pi
 struct Work<K> {
     shared: Arc<Shared>,
     tend: Tend<K>,
-    watch: BoxStream<'static, Result<Event<K>, watcher::Error>>,
+    /// Nothing is left to be done for such an object, ever.
+    is_over: fn(&K) -> bool,
+    watch: Watched<K>,
     tended: BTreeMap<String, TendedObject<K>>,
     /// Objects of the list that is just being read: what is not among them is gone.
     listed: BTreeSet<String>,
@@ -123,17 +128,12 @@ struct TendedObject<K> {
 }
 
 impl<K: Tended + std::fmt::Debug> Work<K> {
-    fn begin(shared: &Arc<Shared>, namespace: Option<&str>, tend: Tend<K>) -> Self {
-        let client = shared.clients.read.clone();
-        let api: Api<K> = match namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        };
-        let watch = watcher::watcher(api, watcher::Config::default()).default_backoff().boxed();
+    fn begin(shared: &Arc<Shared>, namespace: Option<&str>, tend: Tend<K>, is_over: fn(&K) -> bool) -> Self {
         Self {
             shared: shared.clone(),
             tend,
-            watch,
+            is_over,
+            watch: watched::watch(shared.clients.read.clone(), namespace),
             tended: BTreeMap::new(),
             listed: BTreeSet::new(),
             rest: CancellationToken::new(),
@@ -163,19 +163,30 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             }
             None => {}
         }
+        self.let_go();
         self.shared.metrics.works_on(&K::kind(&()), self.tended.len());
     }
 
     fn apply(&mut self, object: K) {
         let uid = object.uid().unwrap_or_default();
+        let is_over = (self.is_over)(&object);
         let object = Arc::new(object);
-        if let Some(tended) = self.tended.get(&uid).filter(|tended| !tended.task.is_finished()) {
-            tended.object.send_replace(object);
-        } else {
-            let (sender, receiver) = watch::channel(object);
-            let task = tokio::spawn((self.tend)(self.shared.clone(), receiver, self.rest.clone()));
-            self.tended.insert(uid, TendedObject { object: sender, task });
+        match self.tended.get(&uid).filter(|tended| !tended.task.is_finished()) {
+            // Though it is over, who tends it may not be through: without its sender it would take it for gone.
+            Some(tended) => _ = tended.object.send_replace(object),
+            None if is_over => _ = self.tended.remove(&uid),
+            None => {
+                let (sender, receiver) = watch::channel(object);
+                let task = tokio::spawn(tend_on(self.tend, self.shared.clone(), receiver, self.rest.clone()));
+                self.tended.insert(uid, TendedObject { object: sender, task });
+            }
         }
+    }
+
+    /// Keeps nothing of what is over, once whoever tended it is through.
+    fn let_go(&mut self) {
+        let is_over = self.is_over;
+        self.tended.retain(|_, tended| !tended.task.is_finished() || !is_over(&tended.object.borrow()));
     }
 
     /// Lets every task finish what it has in hand; what takes too long is dropped, which is as good as a crash.
@@ -189,3 +200,33 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
         }
     }
 }
+
+/// Looks after one object, and begins again after a pause whenever that panics: else nobody would look after it any more, and
+/// nobody would be told.
+async fn tend_on<K: Tended>(
+    tend: Tend<K>,
+    shared: Arc<Shared>,
+    object: watch::Receiver<Arc<K>>,
+    rest: CancellationToken,
+) {
+    let mut backoff = Backoff::new();
+    while !rest.is_cancelled() && object.has_changed().is_ok() {
+        let began = Instant::now();
+        let tended = AssertUnwindSafe(tend(shared.clone(), object.clone(), rest.clone()));
+        let Err(panic) = tended.catch_unwind().await else { return };
+        let seen = object.borrow().clone();
+        let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
+        tracing::error!(kind = %K::kind(&()), namespace, name, why = words(&*panic), "it panicked; starting over");
+        shared.metrics.failed("Panic");
+        backoff.wait(began, &rest).await;
+    }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("nothing")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! The second lock: what the API server refuses to the operator's identity, whatever the operator asks for. Every request is a
 //! dry run: the same is refused, and nothing dies.
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt as _};
 use serde_json::{Value, json};
@@ -45,6 +46,25 @@ const CASES: &[Case] = &[
     (Ask::Evict { uid: true }, &[], &[OPTED_IN], None),
     (Ask::Evict { uid: true }, &[OPTED_IN, EXCLUDED], &[OPTED_IN], None),
 ];
+
+const NOT_OURS: Option<&str> = Some("the Lease is not one of the operator's");
+const NOT_HERE: Option<&str> = Some("no Lease of this namespace is the operator's");
+
+/// A Lease that the operator would write: its namespace, its name, and the words of the refusal (`None`: accepted).
+const LEASES: &[(&str, &str, Option<&str>)] = &[
+    ("default", "chaos-0123456789abcdef", None),
+    ("default", "run-01234567-89ab-cdef-0123-456789abcdef", None),
+    ("chaos-system", "chaos-operator", None),
+    ("default", "chaos-operator", NOT_OURS),
+    ("default", "chaos-0123456789abcdef0", NOT_OURS),
+    ("default", "run-of-somebody-else", NOT_OURS),
+    ("chaos-system", "somebody-else", NOT_OURS),
+    ("kube-system", SCHEDULER, NOT_HERE),
+    ("kube-system", "chaos-0123456789abcdef", NOT_HERE),
+    ("kube-node-lease", "chaos-0123456789abcdef", NOT_HERE),
+];
+/// The Lease that every Kubernetes has, and that stops its scheduler for whoever holds it.
+const SCHEDULER: &str = "kube-scheduler";
 
 /// A client that is the operator to the API server. It may delete pods too, so that only the policies refuse.
 fn operator(cluster: &Cluster) -> Client {
@@ -121,6 +141,51 @@ async fn ask(client: &Client, ask: Ask, pod: &Pod) -> Result<(), kube::Error> {
     }
 }
 
+/// Takes a Lease over, or creates one where there is none.
+async fn take(client: &Client, namespace: &str, name: &str) -> Result<(), kube::Error> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    if leases.get_opt(name).await?.is_some() {
+        let patch = Patch::Merge(json!({"spec": {"holderIdentity": "a-thief"}}));
+        let dry_run = PatchParams { dry_run: true, ..PatchParams::default() };
+        return leases.patch(name, &dry_run, &patch).await.map(drop);
+    }
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    leases.create(&dry_run, &lease(name)).await.map(drop)
+}
+
+fn lease(name: &str) -> Lease {
+    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+    Lease { metadata, ..Lease::default() }
+}
+
+/// Whether that is the answer that is due.
+fn is_due(answer: Result<(), kube::Error>, refusal: Option<&str>) -> Result<(), String> {
+    match (answer, refusal) {
+        (Ok(()), None) => Ok(()),
+        (Err(kube::Error::Api(status)), Some(words)) if status.code == 422 && status.message.contains(words) => Ok(()),
+        (answer, _) => Err(format!("{answer:?}")),
+    }
+}
+
+#[test]
+fn the_operator_takes_no_lease_but_its_own() {
+    let cluster = Cluster::start();
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let client = operator(&cluster);
+    if cluster.is_embedded() {
+        let leases: Api<Lease> = Api::namespaced(cluster.client.clone(), "kube-system");
+        cluster.block(leases.create(&PostParams::default(), &lease(SCHEDULER))).unwrap();
+    }
+    for (namespace, name, refusal) in LEASES {
+        cluster.eventually(&format!("Lease {namespace}/{name}: {refusal:?}"), || async {
+            is_due(take(&client, namespace, name).await, *refusal)
+        });
+        let answer = cluster.block(take(&cluster.client, namespace, name));
+        assert!(answer.is_ok(), "the policy is about the operator alone: {answer:?}");
+    }
+    end(&cluster);
+}
+
 #[test]
 fn the_api_server_refuses_what_is_not_opted_in_or_names_no_uid() {
     let cluster = Cluster::start();
@@ -134,17 +199,7 @@ fn the_api_server_refuses_what_is_not_opted_in_or_names_no_uid() {
             pod(&cluster.client, namespace, on_pod).await
         });
         // The API server takes a moment to notice permissions, policies and labels.
-        cluster.eventually(&name, || async {
-            match (ask(&client, *request, &pod).await, refusal) {
-                (Ok(()), None) => Ok(()),
-                (Err(kube::Error::Api(status)), Some(words))
-                    if status.code == 422 && status.message.contains(words) =>
-                {
-                    Ok(())
-                }
-                (answer, _) => Err(format!("{answer:?}")),
-            }
-        });
+        cluster.eventually(&name, || async { is_due(ask(&client, *request, &pod).await, *refusal) });
         assert!(cluster.block(ask(&cluster.client, *request, &pod)).is_ok(), "the policy is about the operator alone");
     }
     end(&cluster);

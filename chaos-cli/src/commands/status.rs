@@ -76,7 +76,7 @@ async fn read(global: &Global, target: &Target, all: bool) -> anyhow::Result<Fac
     let stopped = stopped.into_iter().filter(|one| switch::stopped_by(one.annotations()).is_some());
     let lease = leases.get_opt(chaos_operator::LEASE).await.context("failed to read the operators' Lease")?;
     Ok(Facts {
-        switch: read_switch(&caller).await,
+        switch: read_switch(&caller).await.unwrap_or(SwitchState::Unreadable),
         operator: workload("chaos-operator").await?,
         leader: lease.and_then(|lease| lease.spec?.holder_identity).filter(|holder| !holder.is_empty()),
         prober: workload("chaos-prober").await?,

@@ -199,9 +199,12 @@ pub struct ChaosMonkeyStatus {
     /// Observed mean time between kills of a group, once there are two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_mean_time_between_kills: Option<Duration>,
-    /// What is remembered of each group.
+    /// What is remembered of each group that is there, or was not long ago.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupRecord>,
+    /// How many groups nothing is planned for, if there are more than the 300 that a monkey plans for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unplanned_groups: Option<u64>,
     /// Kills whose replacement is not Ready yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recovering: Vec<RecoveringRecord>,

@@ -1,6 +1,9 @@
 //! What must survive a crash: the plan, the open intents, and what became of the strikes. The operator keeps it in the
 //! monkey's status, the CLI writes what is new in it to its journal.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::reason::EndReason;
@@ -30,6 +33,8 @@ pub struct Ledger {
     pub skipped: Vec<SkipRecord>,
     /// What is remembered of each group.
     pub groups: Vec<GroupRecord>,
+    /// Groups that are there and that nothing is planned for, if there are more than one killer plans for.
+    pub unplanned: Option<u64>,
     /// Kills whose replacement is not Ready yet.
     pub recovering: Vec<RecoveringRecord>,
     /// Kills so far: accepted ones, those nobody knows the outcome of, and in a dry run those that would have been.
@@ -60,6 +65,7 @@ impl Ledger {
             history: status.history,
             skipped: status.skipped,
             groups: status.groups,
+            unplanned: status.unplanned_groups,
             recovering: status.recovering,
             kills: status.kills,
             kills_today: status.kills_today,
@@ -80,6 +86,7 @@ impl Ledger {
             history,
             skipped,
             groups,
+            unplanned,
             recovering,
             kills,
             kills_today,
@@ -97,6 +104,7 @@ impl Ledger {
         status.history = history;
         status.skipped = skipped;
         status.groups = groups;
+        status.unplanned_groups = unplanned;
         status.recovering = recovering;
         status.kills = kills;
         status.kills_today = kills_today;
@@ -110,7 +118,7 @@ impl Ledger {
     /// Mean active time between two kills of a group, once a group has two.
     pub fn effective_mean(&self) -> Option<crate::units::Duration> {
         let gaps: u64 = self.groups.iter().map(|group| group.kills.saturating_sub(1)).sum();
-        let total: std::time::Duration = self.groups.iter().map(|group| group.active.std()).sum();
+        let total: Duration = self.groups.iter().map(|group| group.active.std()).sum();
         let millis = u64::try_from(total.as_millis()).ok()?.checked_div(gaps)?;
         Some(crate::units::Duration::from_millis(millis))
     }
@@ -146,6 +154,20 @@ impl Ledger {
             self.groups.len() - 1
         });
         &mut self.groups[index]
+    }
+
+    /// Forgets the groups that are not `present`, for names come and go (nodes, versions) and a status has to stay small. Those are
+    /// kept whose last kill still counts: for the least gap to the next, or for the day (UTC).
+    pub(super) fn forget(&mut self, present: &BTreeSet<String>, min: Duration, now: Timestamp) {
+        let (upcoming, intents, today) = (&self.upcoming, &self.intents, day_of(now));
+        let is_wanted = |name: &str| {
+            present.contains(name)
+                || upcoming.iter().any(|strike| strike.group == name)
+                || intents.iter().any(|intent| intent.group == name)
+        };
+        let counts = |kill: Timestamp| day_of(kill) >= today || elapsed(kill, now) < min;
+        self.groups
+            .retain(|group| group.last_kill_at.as_ref().is_some_and(|at| counts(at.0)) || is_wanted(&group.group));
     }
 
     /// Adds a kill call to the history, and to the counts if it was a kill.
@@ -195,7 +217,7 @@ impl Ledger {
     }
 
     /// Longest time since one of the open kills was made.
-    pub fn longest_recovery(&self, now: Timestamp) -> Option<std::time::Duration> {
+    pub fn longest_recovery(&self, now: Timestamp) -> Option<Duration> {
         self.recovering.iter().map(|record| elapsed(record.since.0, now)).max()
     }
 }

@@ -36,6 +36,7 @@ pub use messages::{
     Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, KillerView, Observation, Response, Sighting, Stored,
     VersionedBudget,
 };
+pub use plan::MAX_GROUPS;
 pub(crate) use plan::SINGLE as SINGLE_STREAM;
 pub use reason::{EndReason, SkipReason};
 pub use spec::{KillerSpec, Life, RunIdentity, Streams, Victims};

@@ -17,8 +17,8 @@ pub(crate) const SINGLE: &str = "all";
 /// A standing killer shows this many strikes ahead, at most [`PER_GROUP`] of a group and at least one.
 const SHOWN: usize = 20;
 const PER_GROUP: usize = 5;
-/// Groups that one killer plans for: its status has to stay small.
-const MAX_GROUPS: usize = 300;
+/// Groups that one killer plans for, the first by name: its status has to stay small.
+pub const MAX_GROUPS: usize = 300;
 /// A strike of a standing killer that is later than its least gap was missed; within these bounds.
 const LATE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -30,6 +30,7 @@ impl Cursor<'_> {
             self.state.ledger.plan = Some(self.digest.to_owned());
         }
         let streams = self.streams();
+        self.state.ledger.unplanned = self.unplanned();
         let ahead = match self.spec.life {
             Life::OfRun { .. } => 1,
             Life::Standing => (SHOWN / streams.len().max(1)).clamp(1, PER_GROUP),
@@ -143,6 +144,15 @@ impl Cursor<'_> {
             Streams::Single => BTreeSet::from([SINGLE.to_owned()]),
             Streams::PerGroup => self.state.groups.iter().take(MAX_GROUPS).cloned().collect(),
         }
+    }
+
+    /// How many groups nothing is planned for, if there are such.
+    fn unplanned(&self) -> Option<u64> {
+        let surplus = match self.spec.streams {
+            Streams::Single => 0,
+            Streams::PerGroup => self.state.groups.len().saturating_sub(MAX_GROUPS),
+        };
+        (surplus > 0).then_some(surplus as u64)
     }
 
     /// Plans the strike of `stream` that follows `anchor`. Whether there is one.

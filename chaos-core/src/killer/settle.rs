@@ -35,6 +35,9 @@ impl Cursor<'_> {
         self.state.blind = None;
         let facts = observation.population.clone();
         self.state.groups = self.group_names(&facts);
+        if self.spec.streams == Streams::PerGroup {
+            self.state.ledger.forget(&self.state.groups, self.spec.every.min.std(), self.now);
+        }
         self.recover(&facts);
         self.state.facts = Some(facts);
         Ok(observation)

@@ -11,7 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{ChaosMonkeySpec, Outcome};
+use crate::api::{ChaosMonkeySpec, Outcome, PlannedStrike};
+use crate::instant::micro_time;
 use crate::limits::WorkloadBudget;
 use crate::machine::Next;
 use crate::population::{NamespaceFacts, OwnerFacts, PodFacts, Population, SwitchState, WorkloadFacts, WorkloadKey};
@@ -56,6 +57,11 @@ fn spec(change: impl FnOnce(&mut Value)) -> ChaosMonkeySpec {
     });
     change(&mut spec);
     serde_json::from_value(spec).unwrap()
+}
+
+/// Every pod is a group of its own: each kill ends one group, and begins another.
+fn by_pod(spec: &mut Value) {
+    spec["fault"]["podKill"]["group"] = json!("shard");
 }
 
 /// A run's monkey: 3 kills, one a second.
@@ -196,11 +202,12 @@ impl Play {
         let labels = BTreeMap::from([("chaos.dispatch.dev/enabled".to_owned(), "true".to_owned())]);
         let key =
             WorkloadKey { namespace: NS.into(), kind: "Deployment".into(), name: "trips".into(), uid: "w".into() };
+        let shard = |uid: &String| ("shard".to_owned(), uid.clone());
         let pod = |uid: &String| PodFacts {
             namespace: NS.into(),
             name: uid.clone(),
             uid: uid.clone(),
-            labels: labels.clone(),
+            labels: labels.clone().into_iter().chain([shard(uid)]).collect(),
             owner: Some(OwnerFacts { kind: "ReplicaSet".into(), name: "trips-1".into(), uid: "rs".into() }),
             workload: Some(key.clone()),
             node: None,
@@ -388,6 +395,56 @@ fn the_daily_cap_is_of_the_day() {
     play.run(hours(12 + 24));
     assert_eq!(play.ledger().kills, 4, "two until midnight, two on the day after");
     assert!(play.reasons().contains("MaxKills"));
+}
+
+#[test]
+fn groups_that_are_gone_are_forgotten_and_the_day_still_counts() {
+    let mut play = Play::new(|spec| {
+        by_pod(spec);
+        spec["limits"]["maxKills"] = json!(5);
+    });
+    // Until 23:00 of some day.
+    play.run(hours(24 * 30 + 11));
+    let ledger = play.ledger();
+    assert!(ledger.kills > 100, "{}", ledger.kills);
+    assert!(ledger.groups.len() < 30, "{} groups", ledger.groups.len());
+    let midnight = play.now - hours(23);
+    let today = ledger.history.iter().filter(|kill| kill.at.0 >= midnight).count() as u64;
+    assert!(today > 0);
+    assert_eq!(ledger.kills_on(play.now), today);
+}
+
+#[test]
+fn a_group_is_forgotten_once_nothing_depends_on_it() {
+    let now = start();
+    let mut ledger = Ledger::default();
+    for (name, hours_ago) in [("old", 48), ("there", 48), ("today", 2), ("spaced", 13)] {
+        ledger.group(name).last_kill_at = Some(micro_time(now - hours(hours_ago)));
+    }
+    ledger.group("never");
+    ledger.group("planned");
+    ledger.upcoming.push(PlannedStrike {
+        id: "s0".into(),
+        strike: 0,
+        at: micro_time(now),
+        group: "planned".into(),
+        waiting_for: None,
+        postponed_from: None,
+    });
+    ledger.forget(&BTreeSet::from(["there".to_owned()]), Duration::from_secs(14 * 3600), now);
+    let kept: BTreeSet<_> = ledger.groups.iter().map(|group| group.group.as_str()).collect();
+    assert_eq!(kept, BTreeSet::from(["planned", "spaced", "there", "today"]));
+}
+
+#[test]
+fn groups_that_nothing_is_planned_for_are_counted() {
+    let mut play = Play::new(by_pod);
+    play.pods = (0..MAX_GROUPS + 7).map(|i| format!("pod-{i}")).collect();
+    play.run(SignedDuration::from_secs(1));
+    assert_eq!((play.ledger().upcoming.len(), play.ledger().unplanned), (MAX_GROUPS, Some(7)));
+    play.pods.truncate(3);
+    play.run(SignedDuration::from_mins(2));
+    assert_eq!(play.ledger().unplanned, None);
 }
 
 #[test]

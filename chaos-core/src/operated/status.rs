@@ -161,6 +161,8 @@ pub fn read_killer(status: &ExperimentRunStatus) -> Ledger {
         history: killer.history,
         skipped: killer.skipped,
         groups: killer.groups,
+        // The strikes of a run go to all groups in turn.
+        unplanned: None,
         recovering: killer.recovering,
         kills: killer.kills,
         kills_today: killer.kills_today,
@@ -181,6 +183,7 @@ pub fn write_killer(ledger: &Ledger, status: &mut ExperimentRunStatus) {
         history,
         skipped,
         groups,
+        unplanned: _,
         recovering,
         kills,
         kills_today,

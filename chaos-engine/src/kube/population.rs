@@ -2,6 +2,7 @@
 //! any other failure means that the cluster cannot be seen.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 
 use chaos_core::api::{labels, switch};
 use chaos_core::model::{NamespaceScope, Target};
@@ -9,7 +10,7 @@ use chaos_core::population::{
     BudgetFacts, ContainerFacts, NamespaceFacts, NodeFacts, OwnerFacts, PodFacts, Population, TemplateFacts,
     WorkloadFacts,
 };
-use futures::future::try_join_all;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use kube::core::SelectorExt as _;
 use serde::de::DeserializeOwned;
@@ -21,6 +22,8 @@ use super::wire;
 
 /// Objects in one page of a list.
 const PAGE: usize = 1000;
+/// Namespaces that are read at once, each with half a dozen requests: a target may be hundreds of them.
+const AT_ONCE: usize = 8;
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Reads what decisions about one target are made on.
@@ -51,8 +54,9 @@ impl PopulationReader {
         let taken_at = Timestamp::now();
         let (namespaces, environment, switch, nodes) =
             futures::join!(self.namespaces(), self.environment(), read_switch(&self.caller), self.nodes());
-        let namespaces = namespaces?;
-        let contents = try_join_all(namespaces.iter().map(|namespace| self.contents(&namespace.name))).await?;
+        let (namespaces, switch) = (namespaces?, switch?);
+        let reads: Vec<_> = namespaces.iter().map(|namespace| self.contents(&namespace.name)).collect();
+        let contents = few_at_a_time(reads).await?;
         let mut population = Population {
             taken_at,
             environment: environment?,
@@ -79,8 +83,8 @@ impl PopulationReader {
     async fn namespaces(&self) -> Result<Vec<NamespaceFacts>, CallError> {
         match &self.scope {
             NamespaceScope::Named(names) => {
-                let read = names.iter().map(|name| self.namespace(name));
-                Ok(try_join_all(read).await?.into_iter().flatten().collect())
+                let reads: Vec<_> = names.iter().map(|name| self.namespace(name)).collect();
+                Ok(few_at_a_time(reads).await?.into_iter().flatten().collect())
             }
             NamespaceScope::Labelled(selector) => {
                 let all: Vec<wire::Namespace> = self.list("/api/v1/namespaces").await?;
@@ -167,6 +171,11 @@ impl PopulationReader {
             }
         }
     }
+}
+
+/// What all of these reads find, in their order.
+async fn few_at_a_time<T>(reads: Vec<impl Future<Output = Result<T, CallError>>>) -> Result<Vec<T>, CallError> {
+    stream::iter(reads).buffered(AT_ONCE).try_collect().await
 }
 
 /// What one namespace holds.
@@ -284,15 +293,4 @@ fn encode(value: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_is_stopped_by_whatever_does_not_say_false() {
-        let is_stopped = |value: &str| {
-            let namespace = serde_json::json!({"metadata": {"name": "n", "annotations": {labels::STOP: value}}});
-            namespace_facts(serde_json::from_value(namespace).unwrap()).stopped
-        };
-        assert!(is_stopped("true") && is_stopped("yes") && !is_stopped("false"));
-    }
-}
+mod tests;

@@ -3,16 +3,18 @@
 use chaos_core::api::switch::{NAME, NAMESPACE, is_running};
 use chaos_core::population::SwitchState;
 
-use super::call::Caller;
+use super::call::{CallError, Caller};
 use super::wire::ConfigMap;
 
-/// Reads the stop switch.
-pub async fn read_switch(caller: &Caller) -> SwitchState {
+/// Reads the stop switch. It is unreadable to those alone who are told that they may not: any other failure says nothing about
+/// it, and is one of the caller's, who must not decide as if it were known.
+pub async fn read_switch(caller: &Caller) -> Result<SwitchState, CallError> {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{NAME}");
     match caller.get::<ConfigMap>(&path).await {
-        Ok(map) if is_running(&map.data) => SwitchState::Running,
-        Ok(_) => SwitchState::Stopped,
-        Err(error) if error.is_not_found() => SwitchState::Missing,
-        Err(_) => SwitchState::Unreadable,
+        Ok(map) if is_running(&map.data) => Ok(SwitchState::Running),
+        Ok(_) => Ok(SwitchState::Stopped),
+        Err(error) if error.is_not_found() => Ok(SwitchState::Missing),
+        Err(error) if error.is_forbidden() => Ok(SwitchState::Unreadable),
+        Err(error) => Err(error),
     }
 }

@@ -1,7 +1,8 @@
 //! The Helm chart: the very objects of an installation as templates, with the few values that an owner of a cluster sets.
-//! Pure: whoever calls writes files. What `helm template` makes of it is held equal to `chaos install --print` by a test.
+//! Pure: whoever calls writes files. What `helm template` makes of it is held equal to `chaos install --print` by a test, but for
+//! the stop switch: it is no part of the chart.
 
-use chaos_core::api::{labels, switch};
+use chaos_core::api::labels;
 use serde_json::{Value, json};
 
 use super::{IMAGE, Installation, REPLICAS, base, delete_role, network_policy, prober, yaml};
@@ -24,12 +25,10 @@ pub(super) fn files() -> Vec<(String, String)> {
         ("templates/NOTES.txt".to_owned(), NOTES.to_owned()),
         ("templates/crds.yaml".to_owned(), generated(&documents(&crds()))),
     ];
-    for (name, objects) in base(&installation) {
-        if name == super::SWITCH_FILE {
-            files.push(("templates/switch.yaml".to_owned(), generated(&once(&objects))));
-        } else {
-            files.push((format!("templates/{name}"), generated(&documents(&objects))));
-        }
+    // Argo CD applies what the chart renders again and again, which would turn a stopped switch back on: there a hook of the first
+    // installation is one of every sync, and `lookup` finds nothing.
+    for (name, objects) in base(&installation).into_iter().filter(|(name, _)| name != super::SWITCH_FILE) {
+        files.push((format!("templates/{name}"), generated(&documents(&objects))));
     }
     let policies = [network_policy(), prober::network_policy()];
     files.push((
@@ -42,8 +41,13 @@ pub(super) fn files() -> Vec<(String, String)> {
 }
 
 const NOTES: &str = "\
-Nothing may be killed yet. Opt in a namespace and the pod templates in it: chaos.dispatch.dev/enabled=true
-Then: chaos status, chaos plan FILE, chaos run FILE
+Nothing is killed until the stop switch of the cluster says Running; a missing one counts as stopped. The chart neither makes nor
+changes it, so that no upgrade and no sync turns chaos back on. After the first installation, turn it on:
+  chaos resume --all
+or, without the program (this changes no switch that there is):
+  kubectl create configmap chaos-switch --namespace chaos-system --from-literal=state=Running
+Then opt in a namespace and the pod templates in it: chaos.dispatch.dev/enabled=true
+And: chaos status, chaos plan FILE, chaos run FILE
 ";
 
 /// Where the chart is refused: the namespace is part of it, so a release cannot be kept in it.
@@ -99,20 +103,6 @@ fn crds() -> Vec<Value> {
     crds
 }
 
-/// The stop switch is made by the first installation alone: neither an upgrade nor another release may turn it back on.
-fn once(objects: &[Value]) -> String {
-    let mut objects = objects.to_vec();
-    for object in &mut objects {
-        object["metadata"]["annotations"] =
-            json!({"helm.sh/hook": "post-install", "helm.sh/hook-delete-policy": "hook-failed"});
-    }
-    let (namespace, name) = (switch::NAMESPACE, switch::NAME);
-    format!(
-        "{{{{- if not (lookup \"v1\" \"ConfigMap\" \"{namespace}\" \"{name}\") }}}}\n{}{{{{- end }}}}\n",
-        documents(&objects)
-    )
-}
-
 fn only_if(value: &str, text: &str) -> String {
     format!("{{{{- if .Values.{value} }}}}\n{text}{{{{- end }}}}\n")
 }
@@ -139,6 +129,8 @@ fn documents(objects: &[Value]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::api::switch;
+
     use super::*;
 
     #[test]
@@ -150,5 +142,14 @@ mod tests {
         for value in [".Values.environment", ".Values.image", ".Values.replicas"] {
             assert!(text.contains(value), "{value}");
         }
+    }
+
+    #[test]
+    fn the_chart_never_writes_the_stop_switch_and_says_who_does() {
+        for (name, text) in files() {
+            assert!(!text.contains(&format!("name: {}\n", switch::NAME)), "{name}");
+        }
+        let by_hand = format!("{} --namespace {} --from-literal={}=", switch::NAME, switch::NAMESPACE, switch::KEY);
+        assert!(NOTES.contains("chaos resume --all\n") && NOTES.contains(&(by_hand + switch::RUNNING)));
     }
 }

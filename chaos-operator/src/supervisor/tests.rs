@@ -1,0 +1,71 @@
+//! Work on runs that a test brings, with tasks of the test.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chaos_core::api::RunPhase;
+use chaos_engine::kube::Clients;
+use chaos_engine::sources::Sources;
+use clap::Parser;
+
+use super::*;
+use crate::OperatorArgs;
+use crate::watched::tests::{admin, run};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    operator: OperatorArgs,
+}
+
+fn shared() -> Arc<Shared> {
+    let args = Cli::parse_from(["test"]).operator;
+    Shared::new(Clients::same(admin()), &args, Sources::default(), CancellationToken::new()).0
+}
+
+fn bring(work: &mut Work<ExperimentRun>, name: &str, phase: RunPhase) {
+    work.take(Some(Ok(Event::Apply(run(name, phase)))));
+}
+
+#[tokio::test]
+async fn of_a_run_that_is_over_nothing_is_kept() {
+    let until_over: Tend<ExperimentRun> = |_, mut object, _| {
+        Box::pin(async move {
+            let _ = object.wait_for(|run| is_over(run)).await;
+        })
+    };
+    let mut work = Work::begin(&shared(), None, until_over, is_over);
+    for old in ["a", "b", "c"] {
+        bring(&mut work, old, RunPhase::Completed);
+    }
+    assert!(work.tended.is_empty());
+    bring(&mut work, "r", RunPhase::Fault);
+    bring(&mut work, "r", RunPhase::Completed);
+    let tended = work.tended.get_mut("r").expect("whoever tends it would take it for gone");
+    (&mut tended.task).await.unwrap();
+    bring(&mut work, "a", RunPhase::Completed);
+    assert!(work.tended.is_empty());
+}
+
+#[tokio::test]
+async fn an_object_whose_task_panics_is_counted_and_looked_after_again() {
+    static STARTS: AtomicUsize = AtomicUsize::new(0);
+    let panics_once: Tend<ExperimentRun> = |_, _, rest| {
+        Box::pin(async move {
+            assert!(STARTS.fetch_add(1, Ordering::Relaxed) > 0, "the first one panics");
+            rest.cancelled().await;
+        })
+    };
+    let shared = shared();
+    let mut work = Work::begin(&shared, None, panics_once, is_over);
+    bring(&mut work, "r", RunPhase::Fault);
+    let again = async {
+        while STARTS.load(Ordering::Relaxed) < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), again).await.expect("nobody looks after it");
+    let metrics = shared.metrics.text();
+    assert!(metrics.contains("chaos_reconcile_errors_total{reason=\"Panic\"} 1"), "{metrics}");
+    work.end().await;
+    assert_eq!(STARTS.load(Ordering::Relaxed), 2, "whoever rests is not begun again");
+}
