@@ -13,7 +13,7 @@ use super::{CommandLook, Expected, GrpcLook, KubernetesLook, PrometheusLook, Tcp
 /// Longest text that a record keeps of an answer or a cause, in characters.
 const LONGEST: usize = 4_096;
 /// From a look without an answer to the next attempt.
-const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
+pub(crate) const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 /// A probe that asks for a value.
 #[derive(Debug)]

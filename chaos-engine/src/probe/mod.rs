@@ -23,6 +23,7 @@ pub use expect::{Expected, meets};
 pub use grpc::GrpcLook;
 pub use invariants::InvariantsPlan;
 pub use kubernetes::KubernetesLook;
+pub(crate) use look::BETWEEN_ATTEMPTS;
 pub use look::{Look, LookPlan, NoAnswer};
 pub use prometheus::{AlertLook, PrometheusLook};
 pub use set::{ProbeContext, ProbePlan, ProbeSet};

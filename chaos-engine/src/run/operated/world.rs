@@ -16,19 +16,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Backing;
 use super::ledger::OwnRow;
 use super::link::{Link, whole_micros};
 use super::live::Live;
 use super::survey::{Survey, survey};
+use super::{Backing, patience};
 use crate::chunks::WriteError;
 use crate::drive::World;
 use crate::journal::Redactor;
 use crate::kube::{Caller, StatusDesk, StoreError};
 use crate::recorder::Recorder;
-
-/// How much longer than its phases may take load stays on if nobody ends it, in seconds.
-const CEILING_SLACK: u64 = 300;
 
 /// The world of one operated run.
 pub struct OperatedWorld {
@@ -217,11 +214,7 @@ impl OperatedWorld {
         if let Some(before) = before.filter(|before| before.order >= order) {
             return Some(before.clone());
         }
-        let phases = &self.run.experiment.phases;
-        let span = phases.baseline.std() + phases.fault.std() + phases.recovery.std();
-        let span =
-            span + self.run.experiment.limits.recover_within.std() + std::time::Duration::from_secs(CEILING_SLACK);
-        let lasts = chaos_core::units::Duration::from(span);
+        let lasts = chaos_core::units::Duration::from(patience::of_run(&self.run.experiment));
         Some(ProbingOrder { order, beat: MicroTime(whole_micros(Timestamp::now())), lasts })
     }
 }
