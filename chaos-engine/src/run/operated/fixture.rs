@@ -5,23 +5,38 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chaos_core::api::{ExperimentRun, KillRecord, SkipRecord, switch};
+use chaos_core::model::Run;
+use chaos_core::population::{Population, SwitchState};
+use chaos_core::record::{Event, RunTime};
+use chaos_core::validate::{self, Meta};
 use http::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
 use kube::Resource as _;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Announcer, Backing};
+use super::ledger::OwnRow;
+use super::link::Link;
+use super::live::Live;
+use super::{Announcer, Backing, key, started};
+use crate::clock::RunClock;
+use crate::journal::Redactor;
 use crate::kube::{Caller, Clients, StatusDesk, StatusStore};
+use crate::recorder::Recorder;
 
 const NAMESPACE: &str = "shop";
 
 /// The server. Clones are the same one.
 #[derive(Clone)]
-pub(super) struct Server(Arc<Mutex<Objects>>);
+pub(super) struct Server(Arc<Mutex<State>>);
 
-/// What is stored, by path.
-type Objects = BTreeMap<String, Value>;
+struct State {
+    /// By path.
+    objects: BTreeMap<String, Value>,
+    /// What is answered to whoever creates something, where it is refused.
+    refusal: Option<StatusCode>,
+}
 
 impl Server {
     /// With a run, and a switch that lets it go on.
@@ -29,14 +44,19 @@ impl Server {
         let of_runs = ExperimentRun::url_path(&(), Some(NAMESPACE));
         let switch_path = format!("/api/v1/namespaces/{}/configmaps/{}", switch::NAMESPACE, switch::NAME);
         let objects = BTreeMap::from([
-            (format!("{of_runs}/r"), run("30s")),
+            (format!("{of_runs}/r"), object("30s")),
             (
                 switch_path,
                 json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": switch::NAME},
-                    "data": {switch::KEY: switch::RUNNING}}),
+                    "data": {(switch::KEY): switch::RUNNING}}),
             ),
         ]);
-        Self(Arc::new(Mutex::new(objects)))
+        Self(Arc::new(Mutex::new(State { objects, refusal: None })))
+    }
+
+    /// Refuses to create anything from here on.
+    pub(super) fn refuse(&self, code: StatusCode) {
+        self.0.lock().unwrap().refusal = Some(code);
     }
 
     /// A client without retries.
@@ -76,21 +96,58 @@ impl Server {
     }
 
     fn answer(&self, method: &Method, path: &str, body: &Bytes) -> (StatusCode, Value) {
-        let mut objects = self.0.lock().unwrap();
-        match method.as_str() {
-            "GET" => objects.get(path).map_or((StatusCode::NOT_FOUND, Value::Null), |it| (StatusCode::OK, it.clone())),
-            "PUT" => {
-                let object: Value = serde_json::from_slice(body).unwrap();
-                objects.insert(path.trim_end_matches("/status").to_owned(), object.clone());
-                (StatusCode::OK, object)
-            }
-            _ => (StatusCode::METHOD_NOT_ALLOWED, Value::Null),
+        let mut state = self.0.lock().unwrap();
+        if *method == Method::GET {
+            let found = state.objects.get(path).cloned();
+            return found.map_or((StatusCode::NOT_FOUND, Value::Null), |object| (StatusCode::OK, object));
         }
+        let object: Value = serde_json::from_slice(body).unwrap();
+        let at = match (method.as_str(), state.refusal) {
+            ("POST", Some(code)) => return (code, Value::Null),
+            ("POST", None) => format!("{path}/{}", object["metadata"]["name"].as_str().unwrap()),
+            _ => path.trim_end_matches("/status").to_owned(),
+        };
+        state.objects.insert(at, object.clone());
+        (StatusCode::OK, object)
     }
 }
 
+/// The run, as its object says it.
+pub(super) fn run(max_blind: &str) -> Run {
+    let object: ExperimentRun = serde_json::from_value(object(max_blind)).unwrap();
+    validate::run(&object.spec, None, &Meta::from(&object.metadata)).unwrap()
+}
+
+/// The same run under way, with nothing of its record written yet, and its prober, of whom nothing is heard.
+pub(super) async fn begun(server: &Server, max_blind: &str) -> (Live, Link) {
+    let (backing, run, desk) = (server.backing(), Arc::new(run(max_blind)), server.desk().await);
+    let reads = Caller::new(server.client());
+    let link = Link::open(reads, key(&run), Arc::new(run.experiment.clone()), desk.clone());
+    let recorder = Recorder::in_memory(Redactor::default());
+    let row = OwnRow::open(&backing.clients, key(&run), &backing.instance, recorder).await.unwrap();
+    let clock = RunClock::start();
+    row.recorder().record(Event::Started(Box::new(started(&backing, &run, 7, clock.started_at()))));
+    row.recorder().record(planned());
+    let live = Live::start(&backing, &run, 7, row, clock, &link, &desk).unwrap();
+    (live, link)
+}
+
+fn planned() -> Event {
+    let population = Population {
+        taken_at: Timestamp::now(),
+        environment: None,
+        switch: SwitchState::Running,
+        namespaces: Vec::new(),
+        workloads: Vec::new(),
+        pods: Vec::new(),
+        nodes: None,
+        budgets: Vec::new(),
+    };
+    Event::Planned { at: RunTime(0), population: Box::new(population), eligible: Vec::new(), excluded: Vec::new() }
+}
+
 /// A run with that `maxBlind`.
-fn run(max_blind: &str) -> Value {
+fn object(max_blind: &str) -> Value {
     json!({
         "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
         "metadata": {"name": "r", "namespace": NAMESPACE, "uid": "u-1", "resourceVersion": "1"},

@@ -96,8 +96,10 @@ impl OperatedWorld {
 
     /// Begins the record, or finds that it was begun before.
     async fn begin(&mut self) -> Result<(), RecordLoss> {
-        if self.live.is_some() {
-            return Ok(());
+        if let Some(live) = &mut self.live {
+            // It was begun, and may not have been written.
+            let written = live.write().await;
+            return written.map_err(|error| self.lost(error));
         }
         let Some(survey) = self.survey_again().await? else {
             return Err(RecordLoss::Unreached("who may be killed could not be read once more".into()));
@@ -161,7 +163,7 @@ impl OperatedWorld {
         let summed = self.desk.update(|status| {
             summarise(&result, status);
             let evidence = status.evidence.get_or_insert_default();
-            evidence.digest = Some(digest);
+            evidence.digest = digest;
             fit(status);
         });
         if let Err(error) = summed.await {
@@ -177,7 +179,7 @@ impl OperatedWorld {
                 self.fenced.cancel();
                 RecordLoss::Unreached("somebody else writes it".into())
             }
-            WriteError::Call(error) if !error.is_forbidden() => RecordLoss::Unreached(error.to_string()),
+            error if error.may_pass() => RecordLoss::Unreached(error.to_string()),
             other => RecordLoss::Lost(other.to_string()),
         }
     }
@@ -302,7 +304,9 @@ impl World<OperatedRun> for OperatedWorld {
         if let Some(live) = &mut self.live
             && let Err(error) = live.write_in_time().await
         {
-            let _ = self.lost(error);
+            // It is tried again; what was lost, or is not taken for too long, is seen as a cause to stop.
+            let loss = self.lost(error);
+            tracing::warn!(?loss, "the record of a run could not be written");
         }
         if self.fenced.is_cancelled() {
             // Whoever tends the run listens to that, and drops this.
@@ -325,5 +329,26 @@ impl World<OperatedRun> for OperatedWorld {
             () = edited => {}
             () = self.link.changed() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::super::fixture::{self, Server};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_record_that_could_not_be_written_is_not_taken_for_begun() {
+        let server = Server::start();
+        let (live, _link) = fixture::begun(&server, "30s").await;
+        let desk = server.desk().await;
+        let (_watch, object) = watch::channel(Arc::new(desk.object().await));
+        let mut world = OperatedWorld::new(server.backing(), fixture::run("30s"), 7, desk, object);
+        world.live = Some(live);
+        server.refuse(StatusCode::FORBIDDEN);
+        let begun = world.perform(OperatedAction::Begin).await;
+        assert!(matches!(begun, OperatedResponse::Recorded(Err(RecordLoss::Lost(_)))), "{begun:?}");
     }
 }
