@@ -46,8 +46,11 @@ pub(super) struct Live {
     row: OwnRow,
     /// Number of our own events that were looked at.
     read: usize,
-    /// What the prober told.
+    /// What the prober told, and in how many ConfigMaps.
     measured: Vec<Event>,
+    told: u64,
+    /// The record is ended: what is told from then on is no part of it.
+    ended: bool,
     observer: Observer,
     killer: Option<Killer>,
     /// Something could not be done.
@@ -93,6 +96,8 @@ impl Live {
             row,
             read: 0,
             measured: Vec::new(),
+            told: 0,
+            ended: false,
             observer,
             killer: None,
             failed: None,
@@ -110,9 +115,9 @@ impl Live {
         self.fenced || self.killer.as_ref().is_some_and(Killer::is_fenced)
     }
 
-    /// ConfigMaps of its own row.
-    pub(super) const fn chunks(&self) -> u64 {
-        self.row.chunks()
+    /// ConfigMaps of its own row and of the prober's, as far as they are part of the record.
+    pub(super) const fn chunks(&self) -> (u64, u64) {
+        (self.row.chunks(), self.told)
     }
 
     /// Kills and skips so far.
@@ -126,11 +131,15 @@ impl Live {
 
     /// Takes notice of what happened since the last look.
     pub(super) fn take_news(&mut self, link: &Link) {
+        if self.ended {
+            return;
+        }
         let mut news = self.row.recorder().since(self.read);
         self.read += news.len();
-        let told = link.take();
-        self.measured.extend(told.iter().cloned());
-        news.extend(told);
+        let (events, chunks) = link.take();
+        self.told = chunks;
+        self.measured.extend(events.iter().cloned());
+        news.extend(events);
         self.observer.take(news);
     }
 
@@ -284,6 +293,7 @@ impl Live {
     /// The whole record, ended by the exit code of what it proves, and its digest. What could not be written is known to nobody
     /// else: the run was stopped by that, whatever it had shown, and there is no digest for others to compare with.
     pub(super) async fn finish(&mut self, spec: &JudgeSpec) -> (Vec<Event>, Option<String>) {
+        self.ended = true;
         let exit_code = judge(spec, &merge(&self.row.recorder().events(), &self.measured)).verdict.exit_code.code();
         let alike = |event: &Event| matches!(event, Event::Finished { .. });
         self.row.record_once(Event::Finished { at: self.clock.now(), exit_code }, alike);

@@ -259,7 +259,7 @@ impl World<OperatedRun> for OperatedWorld {
         }
         let object = self.object.borrow().clone();
         let hold = self.backing.hold.borrow().clone();
-        let chunks = (self.live.as_ref().map(Live::chunks), self.link.chunks());
+        let chunks = self.live.as_ref().map(Live::chunks);
         let monkey_kills = self.live.as_ref().filter(|_| matches!(self.run.experiment.fault, Fault::Monkey(_)));
         let monkey_kills = monkey_kills.map(Live::kills);
         let now = Timestamp::now();
@@ -269,9 +269,9 @@ impl World<OperatedRun> for OperatedWorld {
             if let Some((kills, skips)) = monkey_kills.filter(|_| record.stage != Stage::Completed) {
                 (status.kills, status.skips) = (kills, skips);
             }
-            if let Some(operator) = chunks.0 {
+            if let Some((operator, prober)) = chunks {
                 let evidence = status.evidence.get_or_insert_default();
-                (evidence.operator, evidence.prober) = (operator, chunks.1);
+                (evidence.operator, evidence.prober) = (operator, prober);
             }
             let hindrance = hold.as_ref().filter(|_| record.stage != Stage::Completed);
             let hindrance = hindrance.map(|hold| ("Stopped", hold.message.clone()));
