@@ -49,27 +49,38 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failure {
     exit: Exit,
     error: anyhow::Error,
+    /// Why, where more is known than the exit code says.
+    because: Option<ReasonCode>,
 }
 
 impl Failure {
+    fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into(), because: None }
+    }
+
     pub(crate) fn invalid(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::INVALID_INPUT, error: error.into() }
+        Self::new(Exit::INVALID_INPUT, error)
     }
 
     pub(crate) fn could_not_run(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::COULD_NOT_RUN, error: error.into() }
+        Self::new(Exit::COULD_NOT_RUN, error)
     }
 
     pub(crate) fn refused(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::REFUSED, error: error.into() }
+        Self::new(Exit::REFUSED, error)
     }
 
     pub(crate) fn stopped(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::STOPPED, error: error.into() }
+        Self::new(Exit::STOPPED, error)
     }
 
     pub(crate) fn invalid_run(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::INVALID_RUN, error: error.into() }
+        Self::new(Exit::INVALID_RUN, error)
+    }
+
+    /// The same, as the end of a run of which that is known.
+    pub(crate) fn because(self, reason: ReasonCode) -> Self {
+        Self { exit: reason.exit_code().into(), because: Some(reason), ..self }
     }
 
     /// The same, with what to do about it.
@@ -79,6 +90,9 @@ impl Failure {
 
     /// What it means for a run that was to be started.
     pub(crate) fn reason(&self) -> ReasonCode {
+        if let Some(reason) = self.because {
+            return reason;
+        }
         match self.exit {
             Exit::INVALID_INPUT => ReasonCode::InvalidManifest,
             Exit::REFUSED => ReasonCode::Refused,

@@ -49,6 +49,13 @@ pub enum WriteError {
     Codec(#[from] CodecError),
 }
 
+impl WriteError {
+    /// Whether the same write may succeed later: the server did not answer, or could not do it at that time.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Call(error) if !error.is_forbidden())
+    }
+}
+
 impl ChunkWriter {
     /// A writer that goes on at `next`, of a row that holds `events` already.
     pub const fn new(

@@ -33,7 +33,7 @@ fn told_by(resource: &str, verb: &str) -> Told {
 }
 
 /// Takes a verb out of every role that the operator has.
-async fn take_away(fixture: &Fixture, group: &str, resource: &str, verb: &str) {
+pub(super) async fn take_away(fixture: &Fixture, group: &str, resource: &str, verb: &str) {
     let without = |rules: Option<Vec<PolicyRule>>| -> Option<Vec<PolicyRule>> {
         rules.map(|rules| rules.into_iter().flat_map(|rule| narrowed(rule, group, resource, verb)).collect())
     };

@@ -294,6 +294,23 @@ async fn a_prober_that_is_lost_ends_the_run_as_inconclusive() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_evidence_is_refused_is_stopped_by_that() {
+    let fixture = Fixture::start().await;
+    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
+    let (operator, prober) = (fixture.operator("a"), fixture.prober());
+    fixture.run(|spec| spec["experiment"]["fault"]["podKill"]["strikes"] = json!({"target": 10, "min": 1})).await;
+    fixture.until_run("a kill", |run| killed(run) > 0).await;
+    permissions::take_away(&fixture, "", "configmaps", "create").await;
+    let run = fixture.completed().await;
+    assert_eq!(verdict(&run), ("aborted", "JournalFailed"), "{}", text(&run));
+    let evidence = run.status.as_ref().unwrap().evidence.clone().unwrap();
+    assert!(evidence.operator > 0);
+    assert_eq!(evidence.digest, None, "what was judged is not all there");
+    operator.end().await;
+    prober.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_abort_and_a_deletion_end_the_kills() {
     let fixture = Fixture::start().await;
     let stack = Stack::start(&fixture.admin, NS, "gateway").await;

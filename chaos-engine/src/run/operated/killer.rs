@@ -31,7 +31,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A killer at work.
 pub(in crate::run) struct KeptKiller {
-    ledger: watch::Receiver<Ledger>,
+    shown: watch::Receiver<Shown>,
     orders: watch::Sender<Orders>,
     /// A killer that nobody holds any more ends as in a crash.
     task: AbortOnDropHandle<()>,
@@ -45,6 +45,15 @@ struct Orders {
     rest: bool,
     /// Leave when nothing is in hand.
     leave: bool,
+}
+
+/// What a killer shows of itself.
+#[derive(Debug, Clone, Default)]
+struct Shown {
+    /// Its memory, as it was last written.
+    ledger: Ledger,
+    /// It was told to rest when it last looked: it decides on no kill any more, and all that it decided on stands in `ledger`.
+    resting: bool,
 }
 
 /// What a killer is made of.
@@ -74,17 +83,17 @@ impl KeptKiller {
             until: parts.until,
         };
         let killer = Killer::new(KillerSpec::of_pod_kill(&parts.run.experiment, pod_kill, identity));
-        let saved = read_killer(&parts.desk.status().await);
-        let (publish, ledger) = watch::channel(saved);
+        let ledger = read_killer(&parts.desk.status().await);
+        let (show, shown) = watch::channel(Shown { ledger, resting: false });
         let (orders, obeyed) = watch::channel(Orders { rest: parts.resting, leave: false });
         let (fence, fenced) = watch::channel(false);
-        let task = AbortOnDropHandle::new(tokio::spawn(work(parts, killer, publish, obeyed, fence)));
-        Some(Self { ledger, orders, task, fenced })
+        let task = AbortOnDropHandle::new(tokio::spawn(work(parts, killer, show, obeyed, fence)));
+        Some(Self { shown, orders, task, fenced })
     }
 
     /// It has nothing left to do.
     pub(in crate::run) fn is_done(&self) -> bool {
-        self.ledger.borrow().ended.is_some()
+        self.shown.borrow().ledger.ended.is_some()
     }
 
     /// Somebody else drives the run, or it is gone.
@@ -92,13 +101,16 @@ impl KeptKiller {
         *self.fenced.borrow()
     }
 
-    /// Starts no strike any more, and waits until it is known what became of those that were sent.
+    /// Starts no strike any more, and waits until it is known what became of those that were sent. What is written does not say
+    /// it alone: a killer that looked before it was told may be about to write the intent of one more.
     pub(in crate::run) async fn rest(&self) {
         self.orders.send_modify(|orders| orders.rest = true);
-        let mut ledger = self.ledger.clone();
-        let quiet = ledger.wait_for(|ledger| ledger.intents.is_empty());
+        let mut shown = self.shown.clone();
+        let quiet = shown.wait_for(|shown| shown.resting && shown.ledger.intents.is_empty());
+        // One that has left decides on nothing either: nobody shows anything then, which ends the waiting too.
         if tokio::time::timeout(REST_WITHIN, quiet).await.is_err() {
-            tracing::warn!("the outcome of a kill is not known");
+            let resting = self.shown.borrow().resting;
+            tracing::warn!(resting, "the outcome of a kill is not known");
         }
     }
 
@@ -112,7 +124,7 @@ impl KeptKiller {
             let (namespace, pod) = (&intent.victim.namespace, &intent.victim.pod);
             format!("see whether pod {namespace}/{pod} was killed: its kill has no known outcome")
         };
-        self.ledger.borrow().intents.iter().map(look).collect()
+        self.shown.borrow().ledger.intents.iter().map(look).collect()
     }
 }
 
@@ -121,7 +133,7 @@ impl KeptKiller {
 async fn work(
     parts: KillerParts,
     killer: Killer,
-    publish: watch::Sender<Ledger>,
+    show: watch::Sender<Shown>,
     orders: watch::Receiver<Orders>,
     fence: watch::Sender<bool>,
 ) {
@@ -134,7 +146,7 @@ async fn work(
     parts.backing.announcer.again(&object, &before.history, &before.skipped);
     loop {
         let saved = read_killer(&parts.desk.status().await);
-        publish.send_replace(saved.clone());
+        show.send_modify(|shown| shown.ledger = saved.clone());
         let keeper = RunKeeper {
             object: object.clone(),
             desk: parts.desk.clone(),
@@ -143,7 +155,7 @@ async fn work(
             slack: parts.slack.clone(),
             hold: parts.backing.hold.clone(),
             orders: orders.clone(),
-            publish: publish.clone(),
+            show: show.clone(),
             backing: parts.backing.clone(),
             told: std::mem::take(&mut told),
         };
@@ -176,7 +188,7 @@ struct RunKeeper {
     slack: Arc<AtomicU64>,
     hold: watch::Receiver<Option<Hold>>,
     orders: watch::Receiver<Orders>,
-    publish: watch::Sender<Ledger>,
+    show: watch::Sender<Shown>,
     backing: Backing,
     told: Told,
 }
@@ -218,6 +230,8 @@ impl Keeper for RunKeeper {
 
     async fn view(&mut self) -> KillerView {
         let orders = *self.orders.borrow_and_update();
+        // The step that follows is decided with this order, and what was decided before is written and shown.
+        self.show.send_if_modified(|shown| std::mem::replace(&mut shown.resting, orders.rest) != orders.rest);
         let resting = orders.rest.then(|| "the run is winding down".to_owned());
         let hold = self.hold.borrow_and_update().as_ref().map(|hold| hold.message.clone());
         KillerView { hold: resting.or(hold), leave: orders.leave, ..KillerView::default() }
@@ -230,7 +244,7 @@ impl Keeper for RunKeeper {
         });
         saved.await?;
         self.tell(ledger);
-        self.publish.send_replace(ledger.clone());
+        self.show.send_modify(|shown| shown.ledger = ledger.clone());
         Ok(())
     }
 
@@ -243,5 +257,85 @@ impl Keeper for RunKeeper {
             _ = self.orders.changed() => {}
             _ = self.hold.changed() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::{Pin, pin};
+
+    use chaos_core::api::VictimRef;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+    use super::super::fixture::Server;
+    use super::*;
+    use crate::journal::Redactor;
+
+    /// A killer whose steps a test takes, and what the run holds of it.
+    async fn killer(server: &Server) -> (RunKeeper, KeptKiller) {
+        let (show, shown) = watch::channel(Shown::default());
+        let (orders, obeyed) = watch::channel(Orders::default());
+        let desk = server.desk().await;
+        let keeper = RunKeeper {
+            object: Arc::new(desk.object().await),
+            desk,
+            clock: RunClock::start(),
+            recorder: Recorder::in_memory(Redactor::default()),
+            slack: Arc::default(),
+            hold: watch::channel(None).1,
+            orders: obeyed,
+            show,
+            backing: server.backing(),
+            told: Told::default(),
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(std::future::pending()));
+        (keeper, KeptKiller { shown, orders, task, fenced: watch::channel(false).1 })
+    }
+
+    fn with_an_intent() -> Ledger {
+        let victim = VictimRef {
+            namespace: "shop".into(),
+            pod: "trips-1".into(),
+            uid: "pod-1".into(),
+            workload: "Deployment/trips".into(),
+            workload_uid: "deployment".into(),
+            owner_uid: "replicas".into(),
+            node: None,
+        };
+        let (nonce, group, now) = ("n-1".into(), "trips".into(), MicroTime(Timestamp::UNIX_EPOCH));
+        let intent =
+            IntentRecord { strike: 1, nonce, group, victim, due: now.clone(), decided_at: now.clone(), deadline: now };
+        Ledger { intents: vec![intent], ..Ledger::default() }
+    }
+
+    /// Whether it is over, or will be within a moment.
+    async fn is_over(rest: Pin<&mut impl Future<Output = ()>>) -> bool {
+        tokio::time::timeout(Duration::from_millis(20), rest).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_kill_that_was_decided_before_the_order_to_rest_is_waited_for() {
+        let (mut keeper, killer) = killer(&Server::start()).await;
+        assert_eq!(keeper.view().await.hold, None, "it may decide on a kill now");
+        let mut rest = pin!(killer.rest());
+        assert!(!is_over(rest.as_mut()).await, "it has not seen the order, and may be about to write an intent");
+        keeper.save(&with_an_intent()).await.unwrap();
+        assert!(!is_over(rest.as_mut()).await, "its kill is sent now");
+        keeper.save(&Ledger::default()).await.unwrap();
+        assert!(!is_over(rest.as_mut()).await, "it has still not seen the order");
+        assert_eq!(keeper.view().await.hold.as_deref(), Some("the run is winding down"));
+        assert!(is_over(rest.as_mut()).await, "nothing is decided any more, and nothing is open");
+    }
+
+    #[tokio::test]
+    async fn a_killer_that_rests_is_waited_for_while_an_outcome_is_open_and_not_once_it_has_left() {
+        let (mut keeper, killer) = killer(&Server::start()).await;
+        keeper.save(&with_an_intent()).await.unwrap();
+        let mut rest = pin!(killer.rest());
+        assert!(!is_over(rest.as_mut()).await);
+        keeper.view().await;
+        assert!(!is_over(rest.as_mut()).await, "what became of its kill is not known");
+        drop(keeper);
+        assert!(is_over(rest.as_mut()).await, "whoever is not there kills nobody");
     }
 }

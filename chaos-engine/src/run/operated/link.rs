@@ -164,14 +164,10 @@ impl Link {
         self.shared.slack.clone()
     }
 
-    /// Events that were told since the last time.
-    pub(super) fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut self.shared.state().events)
-    }
-
-    /// ConfigMaps of it that were read.
-    pub(super) fn chunks(&self) -> u64 {
-        self.shared.state().chunks
+    /// Events that were told since the last time, and how many ConfigMaps were read with them.
+    pub(super) fn take(&self) -> (Vec<Event>, u64) {
+        let mut state = self.shared.state();
+        (std::mem::take(&mut state.events), state.chunks)
     }
 
     /// Somebody else drives the run, or it is gone.

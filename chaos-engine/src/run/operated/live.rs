@@ -46,8 +46,11 @@ pub(super) struct Live {
     row: OwnRow,
     /// Number of our own events that were looked at.
     read: usize,
-    /// What the prober told.
+    /// What the prober told, and in how many ConfigMaps.
     measured: Vec<Event>,
+    told: u64,
+    /// The record is ended: what is told from then on is no part of it.
+    ended: bool,
     observer: Observer,
     killer: Option<Killer>,
     /// Something could not be done.
@@ -93,6 +96,8 @@ impl Live {
             row,
             read: 0,
             measured: Vec::new(),
+            told: 0,
+            ended: false,
             observer,
             killer: None,
             failed: None,
@@ -110,9 +115,9 @@ impl Live {
         self.fenced || self.killer.as_ref().is_some_and(Killer::is_fenced)
     }
 
-    /// ConfigMaps of its own row.
-    pub(super) const fn chunks(&self) -> u64 {
-        self.row.chunks()
+    /// ConfigMaps of its own row and of the prober's, as far as they are part of the record.
+    pub(super) const fn chunks(&self) -> (u64, u64) {
+        (self.row.chunks(), self.told)
     }
 
     /// Kills and skips so far.
@@ -126,11 +131,15 @@ impl Live {
 
     /// Takes notice of what happened since the last look.
     pub(super) fn take_news(&mut self, link: &Link) {
+        if self.ended {
+            return;
+        }
         let mut news = self.row.recorder().since(self.read);
         self.read += news.len();
-        let told = link.take();
-        self.measured.extend(told.iter().cloned());
-        news.extend(told);
+        let (events, chunks) = link.take();
+        self.told = chunks;
+        self.measured.extend(events.iter().cloned());
+        news.extend(events);
         self.observer.take(news);
     }
 
@@ -139,11 +148,13 @@ impl Live {
         RunView { killer_done: self.killer.as_ref().is_some_and(Killer::is_done), ..self.observer.view(in_baseline) }
     }
 
-    /// Why the run must end.
+    /// Why the run must end. What is not kept proves nothing, so nothing more is done for it.
     pub(super) fn stop_cause(&self) -> Option<StopCause> {
+        let unkept = self.row.failure(self.run.experiment.limits.max_blind.std());
+        let unkept = unkept.map(|message| StopCause::Journal { message });
         let trouble = self.killer.as_ref().and_then(Killer::trouble);
         let trouble = trouble.map(|message| StopCause::Killer { message });
-        self.observer.stop_cause().or_else(|| self.failed.clone()).or(trouble)
+        self.observer.stop_cause().or_else(|| self.failed.clone()).or(unkept).or(trouble)
     }
 
     /// Carries an action of the phases out.
@@ -279,22 +290,38 @@ impl Live {
         }
     }
 
-    /// The whole record, ended by the exit code of what it proves, and its digest.
-    pub(super) async fn finish(&mut self, spec: &JudgeSpec) -> (Vec<Event>, String) {
+    /// The whole record, ended by the exit code of what it proves, and its digest. What could not be written is known to nobody
+    /// else: the run was stopped by that, whatever it had shown, and there is no digest for others to compare with.
+    pub(super) async fn finish(&mut self, spec: &JudgeSpec) -> (Vec<Event>, Option<String>) {
+        self.ended = true;
         let exit_code = judge(spec, &merge(&self.row.recorder().events(), &self.measured)).verdict.exit_code.code();
         let alike = |event: &Event| matches!(event, Event::Finished { .. });
         self.row.record_once(Event::Finished { at: self.clock.now(), exit_code }, alike);
-        for _ in 0..LAST_TRIES {
-            match self.write().await {
-                Ok(()) => break,
-                Err(WriteError::Taken | WriteError::Gone) => break,
-                Err(error) => tracing::warn!(%error, "the end of a record could not be written, and is tried again"),
+        if let Err(error) = self.write_the_rest().await {
+            let alike = |event: &Event| matches!(event, Event::Stop { cause: StopCause::Journal { .. }, .. });
+            let cause = StopCause::Journal { message: error.to_string() };
+            self.row.record_once(Event::Stop { at: self.clock.now(), cause }, alike);
+            return (merge(&self.row.recorder().events(), &self.measured), None);
+        }
+        let merged = merge(&self.row.kept(), &self.measured);
+        let digest = digest(&merged);
+        (merged, Some(digest))
+    }
+
+    /// Writes what is left, for as long as trying again may help.
+    async fn write_the_rest(&mut self) -> Result<(), WriteError> {
+        let mut written = self.write().await;
+        for _ in 1..LAST_TRIES {
+            match &written {
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(%error, "the end of a record could not be written, and is tried again");
+                }
+                _ => break,
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
+            written = self.write().await;
         }
-        let merged = merge(&self.row.recorder().events(), &self.measured);
-        let digest = digest(&merged);
-        (merged, digest)
+        written
     }
 
     /// Writes what was recorded.
@@ -326,3 +353,6 @@ pub fn digest(events: &[Event]) -> String {
     }
     sha256_hex(&lines)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@
 //!   └ killer ── the run's own killer (podKill) or its ChaosMonkey
 //! ```
 
+#[cfg(test)]
+mod fixture;
 mod killer;
 mod ledger;
 mod link;

@@ -2,31 +2,78 @@
 
 use std::time::Duration;
 
-use chaos_core::model::{Experiment, Probe, ProbeKind};
+use chaos_core::model::{Experiment, Probe};
 
 /// For orders and reports on their way.
 const WAY: Duration = Duration::from_secs(30);
+/// How much longer than it may take load stays on if nobody ends it.
+const CEILING_SLACK: Duration = Duration::from_secs(300);
 
-/// Longest that a look of any probe may take.
-fn longest(experiment: &Experiment, timeout: impl Fn(&Probe) -> Duration) -> Duration {
-    experiment.probes.iter().map(timeout).max().unwrap_or_default()
+/// Longest that any probe may take.
+fn longest(experiment: &Experiment, takes: impl Fn(&Probe) -> Duration) -> Duration {
+    experiment.probes.iter().map(takes).max().unwrap_or_default()
 }
 
-/// For load to go off: requests in flight are waited for.
+/// For load to go off: requests in flight are waited for, and so are looks that were begun.
 pub(super) fn of_load(experiment: &Experiment) -> Duration {
-    WAY + longest(experiment, |probe| probe.http().map(|http| http.load.timeout.std()).unwrap_or_default())
+    let takes = |probe: &Probe| probe.http().map_or_else(|| probe.longest_look(), |http| http.load.timeout.std());
+    WAY.saturating_add(longest(experiment, takes))
 }
 
-/// For the probes that look once.
+/// For the probes that look once, all of them at the same time; each may be put off first.
 pub(super) fn of_looks(experiment: &Experiment) -> Duration {
-    WAY + longest(experiment, |probe| match &probe.kind {
-        ProbeKind::Http(_) => Duration::ZERO,
-        ProbeKind::Prometheus(query) => query.timeout.std(),
-        // Whatever asks the API server gives up after that long.
-        ProbeKind::Kubernetes(_) => Duration::from_secs(10),
-        ProbeKind::Command(command) => command.timeout.std(),
-        ProbeKind::Tcp(tcp) => tcp.timeout.std(),
-        ProbeKind::Grpc(grpc) => grpc.timeout.std(),
-        ProbeKind::Invariants(checker) => checker.timeout.std(),
-    })
+    let takes = |probe: &Probe| probe.patience.initial_delay.std().saturating_add(probe.longest_look());
+    WAY.saturating_add(longest(experiment, takes))
+}
+
+/// For the whole run. Load is on while the probes look that look before the fault, so their time is part of it.
+pub(super) fn of_run(experiment: &Experiment) -> Duration {
+    let phases = &experiment.phases;
+    let of_phases = [phases.baseline, phases.fault, phases.recovery, experiment.limits.recover_within];
+    let spans = of_phases.into_iter().map(chaos_core::units::Duration::std);
+    spans.chain([of_looks(experiment), CEILING_SLACK]).fold(Duration::ZERO, Duration::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chaos_core::validate;
+
+    const MANIFEST: &str = "apiVersion: chaos.dispatch.dev/v1alpha1
+kind: Experiment
+metadata: {name: e, namespace: dispatch}
+spec:
+  hypothesis: It holds.
+  target: {workloads: [{kind: Deployment, name: trips}]}
+  fault: {podKill: {mode: Evict, strikes: {target: 3, min: 1}, every: {mean: 1s, min: 500ms}}}
+  phases: {baseline: 1s, fault: 60s, recovery: 1s}
+  probes:
+    - name: ride
+      http: {url: \"http://127.0.0.1:1\", rate: 1/m, timeout: 2s, maxLag: 100ms}
+      slo: {availability: 90%, confidence: 95%, evidence: {observed: {}}}
+    - name: slow
+      prometheus: {source: platform, query: up, every: 1s, timeout: 60s}
+      when: Before
+      attempts: 10
+      initialDelay: 60s
+      expect: {min: 1}
+  limits: {maxUnavailable: 1, minReady: 1, maxKills: 9, minInterval: 100ms, recoverWithin: 9s, maxBlind: 9s, allowForce: false}
+  abort: []
+";
+
+    fn experiment(text: &str) -> Experiment {
+        validate::experiment_file("e.yaml", text).unwrap_or_else(|error| panic!("{error}")).remove(0)
+    }
+
+    #[test]
+    fn a_prober_has_the_time_that_its_manifest_allows() {
+        // Ten attempts of a minute with nine pauses between them, after a delay of a minute.
+        let patient = experiment(MANIFEST);
+        assert_eq!(of_looks(&patient), Duration::from_millis(30_000 + 60_000 + 604_500));
+        assert_eq!(of_load(&patient), Duration::from_millis(30_000 + 604_500));
+        assert_eq!(of_run(&patient), Duration::from_millis(71_000 + 694_500 + 300_000));
+        let hasty = experiment(&MANIFEST.replace("attempts: 10", "attempts: 1").replace("initialDelay: 60s", ""));
+        assert_eq!(of_looks(&hasty), Duration::from_secs(30 + 60));
+        assert_eq!(of_load(&hasty), Duration::from_secs(30 + 60));
+    }
 }

@@ -16,19 +16,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Backing;
 use super::ledger::OwnRow;
 use super::link::{Link, whole_micros};
 use super::live::Live;
 use super::survey::{Survey, survey};
+use super::{Backing, patience};
 use crate::chunks::WriteError;
 use crate::drive::World;
 use crate::journal::Redactor;
 use crate::kube::{Caller, StatusDesk, StoreError};
 use crate::recorder::Recorder;
-
-/// How much longer than its phases may take load stays on if nobody ends it, in seconds.
-const CEILING_SLACK: u64 = 300;
 
 /// The world of one operated run.
 pub struct OperatedWorld {
@@ -99,8 +96,10 @@ impl OperatedWorld {
 
     /// Begins the record, or finds that it was begun before.
     async fn begin(&mut self) -> Result<(), RecordLoss> {
-        if self.live.is_some() {
-            return Ok(());
+        if let Some(live) = &mut self.live {
+            // It was begun, and may not have been written.
+            let written = live.write().await;
+            return written.map_err(|error| self.lost(error));
         }
         let Some(survey) = self.survey_again().await? else {
             return Err(RecordLoss::Unreached("who may be killed could not be read once more".into()));
@@ -164,7 +163,7 @@ impl OperatedWorld {
         let summed = self.desk.update(|status| {
             summarise(&result, status);
             let evidence = status.evidence.get_or_insert_default();
-            evidence.digest = Some(digest);
+            evidence.digest = digest;
             fit(status);
         });
         if let Err(error) = summed.await {
@@ -180,7 +179,7 @@ impl OperatedWorld {
                 self.fenced.cancel();
                 RecordLoss::Unreached("somebody else writes it".into())
             }
-            WriteError::Call(error) if !error.is_forbidden() => RecordLoss::Unreached(error.to_string()),
+            error if error.may_pass() => RecordLoss::Unreached(error.to_string()),
             other => RecordLoss::Lost(other.to_string()),
         }
     }
@@ -217,11 +216,7 @@ impl OperatedWorld {
         if let Some(before) = before.filter(|before| before.order >= order) {
             return Some(before.clone());
         }
-        let phases = &self.run.experiment.phases;
-        let span = phases.baseline.std() + phases.fault.std() + phases.recovery.std();
-        let span =
-            span + self.run.experiment.limits.recover_within.std() + std::time::Duration::from_secs(CEILING_SLACK);
-        let lasts = chaos_core::units::Duration::from(span);
+        let lasts = chaos_core::units::Duration::from(patience::of_run(&self.run.experiment));
         Some(ProbingOrder { order, beat: MicroTime(whole_micros(Timestamp::now())), lasts })
     }
 }
@@ -264,7 +259,7 @@ impl World<OperatedRun> for OperatedWorld {
         }
         let object = self.object.borrow().clone();
         let hold = self.backing.hold.borrow().clone();
-        let chunks = (self.live.as_ref().map(Live::chunks), self.link.chunks());
+        let chunks = self.live.as_ref().map(Live::chunks);
         let monkey_kills = self.live.as_ref().filter(|_| matches!(self.run.experiment.fault, Fault::Monkey(_)));
         let monkey_kills = monkey_kills.map(Live::kills);
         let now = Timestamp::now();
@@ -274,9 +269,9 @@ impl World<OperatedRun> for OperatedWorld {
             if let Some((kills, skips)) = monkey_kills.filter(|_| record.stage != Stage::Completed) {
                 (status.kills, status.skips) = (kills, skips);
             }
-            if let Some(operator) = chunks.0 {
+            if let Some((operator, prober)) = chunks {
                 let evidence = status.evidence.get_or_insert_default();
-                (evidence.operator, evidence.prober) = (operator, chunks.1);
+                (evidence.operator, evidence.prober) = (operator, prober);
             }
             let hindrance = hold.as_ref().filter(|_| record.stage != Stage::Completed);
             let hindrance = hindrance.map(|hold| ("Stopped", hold.message.clone()));
@@ -309,7 +304,9 @@ impl World<OperatedRun> for OperatedWorld {
         if let Some(live) = &mut self.live
             && let Err(error) = live.write_in_time().await
         {
-            let _ = self.lost(error);
+            // It is tried again; what was lost, or is not taken for too long, is seen as a cause to stop.
+            let loss = self.lost(error);
+            tracing::warn!(?loss, "the record of a run could not be written");
         }
         if self.fenced.is_cancelled() {
             // Whoever tends the run listens to that, and drops this.
@@ -332,5 +329,26 @@ impl World<OperatedRun> for OperatedWorld {
             () = edited => {}
             () = self.link.changed() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::super::fixture::{self, Server};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_record_that_could_not_be_written_is_not_taken_for_begun() {
+        let server = Server::start();
+        let (live, _link) = fixture::begun(&server, "30s").await;
+        let desk = server.desk().await;
+        let (_watch, object) = watch::channel(Arc::new(desk.object().await));
+        let mut world = OperatedWorld::new(server.backing(), fixture::run("30s"), 7, desk, object);
+        world.live = Some(live);
+        server.refuse(StatusCode::FORBIDDEN);
+        let begun = world.perform(OperatedAction::Begin).await;
+        assert!(matches!(begun, OperatedResponse::Recorded(Err(RecordLoss::Lost(_)))), "{begun:?}");
     }
 }
