@@ -233,7 +233,7 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Journal of a run
+    /// Journal of a run, or the run's folder
     #[arg(value_name = "JOURNAL")]
     pub(crate) journal: PathBuf,
     /// Folder for the reports; default: the journal's own
@@ -263,7 +263,7 @@ pub(crate) struct SchemaArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// Journal of a run
+    /// Journal of a run, or the run's folder
     #[arg(value_name = "JOURNAL")]
     pub(crate) journal: PathBuf,
     /// Output format
