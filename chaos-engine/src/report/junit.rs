@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use chaos_core::result::{Claim, Holds, RunResult};
+use chaos_core::result::{Claim, Holds, ProbeResult, RunResult};
 use chaos_core::verdict::ExitCode;
 use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+
+use super::text;
 
 /// Renders one result.
 pub fn render(result: &RunResult) -> Result<String, SerializeError> {
@@ -61,10 +63,11 @@ fn status(result: &RunResult) -> TestCaseStatus {
         | ExitCode::InvalidRun => NonSuccessKind::Error,
     };
     let mut status = TestCaseStatus::non_success(kind);
-    let findings: Vec<String> =
-        verdict.findings.iter().map(|finding| format!("{}: {}", finding.reason_code, finding.message)).collect();
+    let findings = verdict.findings.iter().map(|finding| format!("{}: {}", finding.reason_code, finding.message));
+    let causes = |probe: &ProbeResult| Some(format!("{}: failed requests: {}", probe.probe, text::causes(probe)?));
+    let described: Vec<String> = findings.chain(result.probes.iter().filter_map(causes)).collect();
     status.set_message(verdict.reason_text.as_str()).set_type(verdict.reason_code.to_string());
-    status.set_description(findings.join("\n"));
+    status.set_description(described.join("\n"));
     status
 }
 
