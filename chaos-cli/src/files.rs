@@ -57,6 +57,13 @@ pub(crate) fn write_reports(folder: &Path, result: &RunResult) -> anyhow::Result
     Ok(written)
 }
 
+/// Keeps stdout for the copies that go there.
+pub(crate) fn claim_stdout(copies: &[(OutputKind, PathBuf)]) {
+    if copies.iter().any(|(_, path)| path.as_os_str() == STDOUT) {
+        output::take_stdout();
+    }
+}
+
 /// Refuses copies that could not be written once the runs are over.
 pub(crate) fn check_copies(copies: &[(OutputKind, PathBuf)], experiments: usize) -> Result<(), Failure> {
     for (kind, path) in copies {

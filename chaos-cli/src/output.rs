@@ -1,4 +1,5 @@
-//! The one place that prints. Data goes to stdout, everything else to stderr; `--quiet` leaves data and errors.
+//! The one place that prints. Data goes to stdout, everything else to stderr; `--quiet` leaves data and errors. Where an output
+//! for machines is asked for on stdout, it is the only data: verdicts are for people then.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -6,11 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use chaos_core::result::RunResult;
+use chaos_engine::report::terminal::{self, Medium};
 use comfy_table::{Table, presets};
 
 use crate::cli::{Color, Global};
 
 static QUIET: AtomicBool = AtomicBool::new(false);
+/// Whether stdout is for an output that was asked for there.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 
 const BOLD: Style = Style::new().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -57,6 +61,21 @@ pub(crate) fn data(text: &str) {
     let mut out = anstream::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
         QUIET.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Keeps stdout for the output that was asked for there.
+pub(crate) fn take_stdout() {
+    TAKEN.store(true, Ordering::Relaxed);
+}
+
+/// Prints what came of a command: data, or on stderr for a person where stdout is taken.
+pub(crate) fn end(text: &str) {
+    if !TAKEN.load(Ordering::Relaxed) {
+        data(text);
+    } else if !QUIET.load(Ordering::Relaxed) {
+        // There is nobody to tell when stderr itself is gone.
+        let _ = anstream::stderr().lock().write_all(text.as_bytes());
     }
 }
 
@@ -115,9 +134,12 @@ pub(crate) fn laid_out_error(text: &str) {
 
 /// Prints what a run proved, and where the rest of it is to be found.
 pub(crate) fn verdict(result: &RunResult, files: &[PathBuf]) {
-    data(&chaos_engine::report::terminal::render(result));
+    let is_screen =
+        if TAKEN.load(Ordering::Relaxed) { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+    let medium = if is_screen { Medium::Screen } else { Medium::Pipe };
+    end(&terminal::render(result, medium));
     for file in files {
-        data(&format!("  {}\n", file.display()));
+        end(&format!("  {}\n", file.display()));
     }
 }
 
