@@ -11,6 +11,7 @@ use chaos_engine::report::terminal::{self, Medium};
 use comfy_table::{Table, presets};
 
 use crate::cli::{Color, Global};
+use crate::refusal;
 
 static QUIET: AtomicBool = AtomicBool::new(false);
 /// Whether stdout is for an output that was asked for there.
@@ -36,10 +37,11 @@ pub(crate) fn init(global: &Global) {
     choice.write_global();
 }
 
-/// Starts logging for a person's command: errors only, unless `CHAOS_LOG` says otherwise. Services log as they see fit.
+/// Starts logging for a person's command: errors only, unless `CHAOS_LOG` says otherwise. What the client of the API server
+/// logs, the command tells itself. Services log as they see fit.
 pub(crate) fn init_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CHAOS_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off"));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -110,15 +112,15 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
 fn told(error: &anyhow::Error, mark: &str) -> String {
     let (mut what, mut hints) = (String::new(), Vec::<String>::new());
     for cause in error.chain() {
-        let cause = cause.to_string();
-        let mut parts = cause.split(HINT);
+        let words = refusal::words(cause);
+        let mut parts = words.split(HINT);
         let text = parts.next().unwrap_or_default();
         if what.is_empty() {
             what = text.to_owned();
         } else if !what.contains(text) {
             what = format!("{what}: {text}");
         }
-        for hint in parts {
+        for hint in parts.chain(refusal::hint(cause)) {
             if !hints.iter().any(|known| known == hint) {
                 hints.push(hint.to_owned());
             }
@@ -183,5 +185,27 @@ mod tests {
         let expected = "rate: no number\n  hint: 10/s\npath: no path\n  hint: it starts with /";
         assert_eq!(told(&problems, HINT_LINE), expected);
         assert_eq!(told(&anyhow!("plain").context("failed"), HINT_LINE), "failed: plain");
+    }
+
+    #[test]
+    fn what_the_server_says_is_told_in_its_words_with_what_to_do() {
+        let answer = |message: &str, code| {
+            let status = kube::core::Status::failure(message, "Failed to parse error data").with_code(code);
+            kube::Error::Api(status.boxed())
+        };
+        let unserved = anyhow::Error::new(answer("404 page not found", 404)).context("failed to list runs");
+        let told = "failed to list runs: the server serves no such kind (404); hint: `chaos install`";
+        assert_eq!(one_line(&unserved), told);
+        let missing = anyhow::Error::new(answer("pods \"a\" not found", 404));
+        assert_eq!(one_line(&missing), "pods \"a\" not found (404)");
+        let message = "monkeys is forbidden: User \"u\" cannot list resource \"monkeys\"";
+        let forbidden = anyhow::Error::new(answer(message, 403)).context("failed to list monkeys");
+        let hint = "docs/permissions.md says which permissions are needed";
+        assert_eq!(one_line(&forbidden), format!("failed to list monkeys: {message} (403); hint: {hint}"));
+        let call = chaos_engine::kube::CallError::Refused {
+            what: "read /api".into(),
+            status: kube::core::Status::failure(message, "Forbidden").with_code(403).boxed(),
+        };
+        assert_eq!(one_line(&anyhow::Error::from(call)), format!("failed to read /api: {message} (403); hint: {hint}"));
     }
 }

@@ -239,12 +239,8 @@ impl Desk {
                     self.namespace
                 ))
             }
-            (kube::Error::Api(status), _) if status.code == 404 => {
-                Failure::could_not_run(anyhow::anyhow!("the cluster serves no GameDays; hint: `chaos install`"))
-            }
-            (kube::Error::Api(status), _) if status.code == 422 => Failure::invalid(anyhow::anyhow!(status.message)),
-            (kube::Error::Api(status), _) if status.code == 403 => Failure::refused(anyhow::anyhow!(status.message)),
-            (error, _) => Failure::could_not_run(anyhow::Error::new(error).context("failed to ask for game days")),
+            (error, Some(name)) => Failure::of_api(error, format!("failed to ask for game day {name}")),
+            (error, None) => Failure::of_api(error, "failed to list game days"),
         }
     }
 }

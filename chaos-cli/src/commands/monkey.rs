@@ -71,7 +71,7 @@ pub(super) async fn list(global: &Global, target: &Target, all: bool) -> anyhow:
     } else {
         Api::namespaced(target.client.clone(), &target.namespace(global))
     };
-    let list = api.list(&ListParams::default()).await.context("failed to list monkeys; hint: chaos install")?;
+    let list = api.list(&ListParams::default()).await.context("failed to list monkeys")?;
     Ok(list.items)
 }
 
@@ -209,7 +209,7 @@ async fn change(
         match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(changed) => return Ok(changed),
             Err(kube::Error::Api(refused)) if refused.is_conflict() && attempt < ATTEMPTS => (),
-            Err(error) => return Err(anyhow::Error::new(error).context(format!("failed to change {name}")).into()),
+            Err(error) => return Err(Failure::of_api(error, format!("failed to change {name}"))),
         }
     }
 }

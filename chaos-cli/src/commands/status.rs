@@ -82,7 +82,7 @@ async fn read(global: &Global, target: &Target, all: bool) -> anyhow::Result<Fac
         prober: workload("chaos-prober").await?,
         stopped: stopped.map(|namespace| namespace.name_any()).collect(),
         monkeys: monkey::list(global, target, all).await?,
-        runs: runs.list(&ListParams::default()).await.context("failed to list runs; hint: chaos install")?.items,
+        runs: runs.list(&ListParams::default()).await.context("failed to list runs")?.items,
     })
 }
 
