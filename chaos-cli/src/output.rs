@@ -58,6 +58,14 @@ pub(crate) fn columns(header: &[&str]) -> Table {
     table
 }
 
+/// What is said where there are none of these: in one namespace there may be others elsewhere.
+pub(crate) fn none(what: &str, namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!("no {what} in namespace {namespace}; -A for all namespaces\n"),
+        None => format!("no {what}\n"),
+    }
+}
+
 /// Writes data to stdout. A reader that went away (a closed pipe) is no error.
 pub(crate) fn data(text: &str) {
     let mut out = anstream::stdout().lock();

@@ -37,7 +37,9 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
     let one = || Api::<ChaosMonkey>::namespaced(target.client.clone(), &target.namespace(global));
     match command {
         MonkeyCommand::List { all_namespaces } => {
-            output::data(&table(&list(global, &target, all_namespaces).await?));
+            let namespace = target.namespace(global);
+            let monkeys = list(global, &target, all_namespaces).await?;
+            output::data(&table(&monkeys, (!all_namespaces).then_some(namespace.as_str())));
             Ok(Exit::OK)
         }
         MonkeyCommand::Upcoming { name: Some(name), .. } => {
@@ -82,10 +84,10 @@ async fn get(api: &Api<ChaosMonkey>, name: &str) -> Result<ChaosMonkey, Failure>
     })
 }
 
-/// All monkeys as a table.
-pub(super) fn table(monkeys: &[ChaosMonkey]) -> String {
+/// All monkeys of a namespace, or of the cluster, as a table.
+pub(super) fn table(monkeys: &[ChaosMonkey], namespace: Option<&str>) -> String {
     if monkeys.is_empty() {
-        return "no monkeys\n".to_owned();
+        return output::none("monkeys", namespace);
     }
     let mut rows = output::columns(&["MONKEY", "MODE", "STATE", "KILLS", "TODAY", "SKIPS", "NEXT"]);
     for monkey in monkeys {
@@ -132,7 +134,10 @@ fn upcoming(monkeys: &[ChaosMonkey]) -> String {
             rows.add_row([name, strike.id.clone(), at, strike.group.clone(), waits, from]);
         }
     }
-    if any { format!("{}\n", rows.trim_fmt()) } else { "nothing is planned\n".to_owned() }
+    let held = monkeys.iter().filter(|monkey| monkey.spec.suspend);
+    let held: String = held.map(|monkey| format!("{} is suspended until it is resumed\n", full_name(monkey))).collect();
+    let planned = if any { format!("{}\n", rows.trim_fmt()) } else { "nothing is planned\n".to_owned() };
+    planned + &held
 }
 
 async fn cancel(api: &Api<ChaosMonkey>, name: &str, ids: &[String]) -> Result<Exit, Failure> {

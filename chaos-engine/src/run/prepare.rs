@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chaos_core::api::ChaosMonkey;
-use chaos_core::eligible::{Judged, eligible};
+use chaos_core::eligible::{Exclusion, Judged, eligible};
 use chaos_core::model::{Experiment, Fault, Policy};
 use chaos_core::population::{Population, SwitchState};
 use chaos_core::record::{Event, Excluded, RunTime};
@@ -169,11 +169,17 @@ fn no_victim(judged: &[Judged<'_>]) -> Unfit {
         .reasons
         .first()
         .map_or_else(String::new, |reason| format!("{}: {}", reason.exclusion.as_str(), reason.message));
+    let namespace = &first.pod.namespace;
+    let hint = match first.reasons.first() {
+        Some(reason) if reason.exclusion == Exclusion::NamespaceStopped => {
+            format!("; hint: `chaos resume -n {namespace}`")
+        }
+        _ => String::new(),
+    };
     let text = format!(
-        "no pod may be killed; {} of {} meant, {}/{}: {why}",
+        "no pod may be killed; {} of {} meant, {namespace}/{}: {why}{hint}",
         meant.clone().count(),
         judged.len(),
-        first.pod.namespace,
         first.pod.name
     );
     if meant.clone().all(|j| j.reasons.iter().all(|reason| reason.exclusion.may_pass())) {
