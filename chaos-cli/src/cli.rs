@@ -214,7 +214,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
-    /// Files; `-` reads standard input
+    /// Files, or folders of them; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }

@@ -27,7 +27,9 @@ fn suite(result: &RunResult) -> TestSuite {
         namespace => format!("{namespace}/{}", result.run.experiment),
     });
     let verdict = &result.verdict;
-    for (name, value) in [
+    // A run that was never started has neither: the fields of the result say nothing then.
+    let is_known = |name: &str| !(result.run.id.is_empty() && matches!(name, "runId" | "seed"));
+    let properties = [
         ("runId", result.run.id.clone()),
         ("startedAt", result.run.started_at.to_string()),
         ("exitCode", verdict.exit_code.code().to_string()),
@@ -36,7 +38,8 @@ fn suite(result: &RunResult) -> TestSuite {
         ("attempt", result.run.attempt.to_string()),
         ("manifestDigest", result.run.manifest_digest.clone()),
         ("tool", result.run.tool.clone()),
-    ] {
+    ];
+    for (name, value) in properties.into_iter().filter(|(name, _)| is_known(name)) {
         suite.add_property(Property::new(name, value));
     }
     let title = if result.hypothesis.is_empty() { &result.run.experiment } else { &result.hypothesis };

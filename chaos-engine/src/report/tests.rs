@@ -113,6 +113,19 @@ fn github_annotations_are_one_line_each_whatever_the_text() {
     assert_eq!(text.lines().count(), result.verdict.findings.len());
     assert!(text.lines().all(|line| line.starts_with("::error file=")));
     assert!(text.contains("%250A::error::"), "{text}");
+    result.run.manifest_source = "ExperimentRun dispatch/riders".into();
+    assert!(github::render(&result).lines().all(|line| line.starts_with("::error title=chaos fail%3A")), "{text}");
+}
+
+#[test]
+fn junit_has_no_seed_and_no_id_of_a_run_that_was_never_started() {
+    let mut result = fail();
+    for (id, known) in [("r-5f2c", true), ("", false)] {
+        result.run.id = id.into();
+        let xml = junit::render(&result).unwrap();
+        assert_eq!((xml.contains("name=\"runId\""), xml.contains("name=\"seed\"")), (known, known), "{xml}");
+        assert!(xml.contains("name=\"startedAt\""), "{xml}");
+    }
 }
 
 #[test]
