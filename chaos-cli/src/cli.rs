@@ -130,7 +130,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) experiment: Option<PathBuf>,
     /// Make victims and instants repeatable
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<i64>,
     /// How the cluster behaves: as quick as processes allow, or with a Kubernetes' lags
     #[arg(long, default_value = "fast")]
@@ -179,7 +179,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) out: OutArgs,
     /// Make victims and instants repeatable
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<i64>,
     /// Submit to the operator, which kills while a prober measures, and follow
     #[arg(long)]
@@ -201,7 +201,7 @@ pub(crate) struct PlanArgs {
     #[arg(short = 'o', long = "output", default_value = "table")]
     pub(crate) format: Format,
     /// Plan with this seed
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<i64>,
 }
 
@@ -214,7 +214,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
-    /// Files; `-` reads standard input
+    /// Files, or folders of them; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }
@@ -233,7 +233,7 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Journal of a run
+    /// Journal of a run, or the run's folder
     #[arg(value_name = "JOURNAL")]
     pub(crate) journal: PathBuf,
     /// Folder for the reports; default: the journal's own
@@ -263,7 +263,7 @@ pub(crate) struct SchemaArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// Journal of a run
+    /// Journal of a run, or the run's folder
     #[arg(value_name = "JOURNAL")]
     pub(crate) journal: PathBuf,
     /// Output format
@@ -392,10 +392,19 @@ fn parse_output(text: &str) -> Result<(OutputKind, PathBuf), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     #[test]
     fn no_two_flags_of_a_command_are_the_same() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_seed_may_be_below_zero() {
+        for command in [vec!["run", "x.yaml"], vec!["plan", "x.yaml"], vec!["load", "http://h"]] {
+            let line = ["chaos"].into_iter().chain(command).chain(["--seed", "-3"]);
+            let parsed = super::Cli::try_parse_from(line);
+            assert!(parsed.is_ok(), "{}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+        }
     }
 }

@@ -47,7 +47,7 @@ impl Target {
         let version = tokio::time::timeout(timeout, client.apiserver_version())
             .await
             .map_err(|_| anyhow::anyhow!("no answer within {}", humantime::format_duration(timeout)))
-            .and_then(|answer| answer.map_err(anyhow::Error::new))
+            .and_then(|answer| answer.map_err(no_version))
             .with_context(|| format!("failed to reach the cluster of context {context:?} at {server}"))?;
         let label = format!("{context} ({}, {})", server.trim_end_matches('/'), version.git_version);
         let default_namespace = config.default_namespace.clone();
@@ -83,6 +83,14 @@ impl Target {
             return Ok(());
         }
         Err(Failure::refused(anyhow::anyhow!("not confirmed: nothing was touched")))
+    }
+}
+
+/// Why a server does not say its version. One that knows no such path is none of Kubernetes, and nothing can be installed there.
+fn no_version(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => anyhow::anyhow!("no API server answers there (404)"),
+        other => other.into(),
     }
 }
 

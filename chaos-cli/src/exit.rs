@@ -62,8 +62,18 @@ impl Failure {
         Self::new(Exit::INVALID_INPUT, error)
     }
 
+    /// It did not work; where a permission is missing, somebody refused it.
     pub(crate) fn could_not_run(error: impl Into<anyhow::Error>) -> Self {
-        Self::new(Exit::COULD_NOT_RUN, error)
+        let error = error.into();
+        let refused = crate::refusal::is_of_permission(&error);
+        Self::new(if refused { Exit::REFUSED } else { Exit::COULD_NOT_RUN }, error)
+    }
+
+    /// A call to the API server failed: what it found invalid is, what it did not permit is refused.
+    pub(crate) fn of_api(error: kube::Error, what: impl Into<String>) -> Self {
+        let is_invalid = matches!(&error, kube::Error::Api(status) if status.code == 422);
+        let error = anyhow::Error::new(error).context(what.into());
+        if is_invalid { Self::invalid(error) } else { Self::could_not_run(error) }
     }
 
     pub(crate) fn refused(error: impl Into<anyhow::Error>) -> Self {
@@ -114,7 +124,7 @@ impl Failure {
     }
 }
 
-/// Failures without a better-known kind mean that the command could not run.
+/// Failures without a better-known kind mean that the command could not run, or was not permitted to.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::could_not_run(error)
@@ -135,5 +145,17 @@ mod tests {
         assert_eq!(worst(&[5, 1, 0]), 1);
         assert_eq!(worst(&[1, 6]), 6);
         assert_eq!(worst(&[]), 0);
+    }
+
+    #[test]
+    fn what_is_not_permitted_is_refused_wherever_it_is_told() {
+        let answer = |code| kube::Error::Api(kube::core::Status::failure("no", "Reason").with_code(code).boxed());
+        for (code, exit) in
+            [(403, Exit::REFUSED), (404, Exit::COULD_NOT_RUN), (422, Exit::INVALID_INPUT), (500, Exit::COULD_NOT_RUN)]
+        {
+            assert_eq!(Failure::of_api(answer(code), "failed to list runs").exit, exit, "{code}");
+        }
+        let told = anyhow::Error::new(answer(403)).context("failed to list runs");
+        assert_eq!(Failure::from(told).exit, Exit::REFUSED);
     }
 }

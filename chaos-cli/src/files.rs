@@ -13,10 +13,13 @@ use crate::output;
 /// Name of the journal in a run's folder.
 pub(crate) const JOURNAL: &str = "run.journal";
 
+/// Name of the result in a run's folder.
+pub(crate) const RESULT: &str = "result.json";
+
 /// Every file that a run leaves.
 const REPORTS: [(OutputKind, &str); 4] = [
     (OutputKind::Html, "report.html"),
-    (OutputKind::Json, "result.json"),
+    (OutputKind::Json, RESULT),
     (OutputKind::Junit, "junit.xml"),
     (OutputKind::Markdown, "summary.md"),
 ];
@@ -33,9 +36,14 @@ pub(crate) fn run_folder(out: &Path, experiment: &str, run_id: &str) -> Result<P
     Ok(folder)
 }
 
+/// The journal that a path means: its own file, or that in a run's folder.
+pub(crate) fn journal(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(JOURNAL) } else { path.to_path_buf() }
+}
+
 /// Whether a folder holds the result of its run.
 pub(crate) fn is_reported(folder: &Path) -> bool {
-    REPORTS.iter().any(|(kind, name)| *kind == OutputKind::Json && folder.join(name).is_file())
+    folder.join(RESULT).is_file()
 }
 
 /// Renders everything into a folder; gives the files in the order in which people look at them.
@@ -47,6 +55,13 @@ pub(crate) fn write_reports(folder: &Path, result: &RunResult) -> anyhow::Result
         written.push(path);
     }
     Ok(written)
+}
+
+/// Keeps stdout for the copies that go there.
+pub(crate) fn claim_stdout(copies: &[(OutputKind, PathBuf)]) {
+    if copies.iter().any(|(_, path)| path.as_os_str() == STDOUT) {
+        output::take_stdout();
+    }
 }
 
 /// Refuses copies that could not be written once the runs are over.
@@ -98,4 +113,17 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         let _ = std::fs::remove_file(&partial);
     }
     written.with_context(|| format!("failed to write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_means_the_journal_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join(JOURNAL);
+        assert_eq!(journal(folder.path()), inside);
+        assert_eq!(journal(&inside), inside);
+    }
 }

@@ -13,6 +13,7 @@ mod permissions;
 mod progress;
 #[cfg(feature = "bundled")]
 mod ready;
+mod refusal;
 mod signals;
 
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
-//! The one place that prints. Data goes to stdout, everything else to stderr; `--quiet` leaves data and errors.
+//! The one place that prints. Data goes to stdout, everything else to stderr; `--quiet` leaves data and errors. Where an output
+//! for machines is asked for on stdout, it is the only data: verdicts are for people then.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -6,11 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use chaos_core::result::RunResult;
+use chaos_engine::report::terminal::{self, Medium};
 use comfy_table::{Table, presets};
 
 use crate::cli::{Color, Global};
+use crate::refusal;
 
 static QUIET: AtomicBool = AtomicBool::new(false);
+/// Whether stdout is for an output that was asked for there.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 
 const BOLD: Style = Style::new().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -32,10 +37,11 @@ pub(crate) fn init(global: &Global) {
     choice.write_global();
 }
 
-/// Starts logging for a person's command: errors only, unless `CHAOS_LOG` says otherwise. Services log as they see fit.
+/// Starts logging for a person's command: errors only, unless `CHAOS_LOG` says otherwise. What the client of the API server
+/// logs, the command tells itself. Services log as they see fit.
 pub(crate) fn init_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CHAOS_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off"));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -52,11 +58,34 @@ pub(crate) fn columns(header: &[&str]) -> Table {
     table
 }
 
+/// What is said where there are none of these: in one namespace there may be others elsewhere.
+pub(crate) fn none(what: &str, namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!("no {what} in namespace {namespace}; -A for all namespaces\n"),
+        None => format!("no {what}\n"),
+    }
+}
+
 /// Writes data to stdout. A reader that went away (a closed pipe) is no error.
 pub(crate) fn data(text: &str) {
     let mut out = anstream::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
         QUIET.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Keeps stdout for the output that was asked for there.
+pub(crate) fn take_stdout() {
+    TAKEN.store(true, Ordering::Relaxed);
+}
+
+/// Prints what came of a command: data, or on stderr for a person where stdout is taken.
+pub(crate) fn end(text: &str) {
+    if !TAKEN.load(Ordering::Relaxed) {
+        data(text);
+    } else if !QUIET.load(Ordering::Relaxed) {
+        // There is nobody to tell when stderr itself is gone.
+        let _ = anstream::stderr().lock().write_all(text.as_bytes());
     }
 }
 
@@ -91,15 +120,15 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
 fn told(error: &anyhow::Error, mark: &str) -> String {
     let (mut what, mut hints) = (String::new(), Vec::<String>::new());
     for cause in error.chain() {
-        let cause = cause.to_string();
-        let mut parts = cause.split(HINT);
+        let words = refusal::words(cause);
+        let mut parts = words.split(HINT);
         let text = parts.next().unwrap_or_default();
         if what.is_empty() {
             what = text.to_owned();
         } else if !what.contains(text) {
             what = format!("{what}: {text}");
         }
-        for hint in parts {
+        for hint in parts.chain(refusal::hint(cause)) {
             if !hints.iter().any(|known| known == hint) {
                 hints.push(hint.to_owned());
             }
@@ -115,9 +144,12 @@ pub(crate) fn laid_out_error(text: &str) {
 
 /// Prints what a run proved, and where the rest of it is to be found.
 pub(crate) fn verdict(result: &RunResult, files: &[PathBuf]) {
-    data(&chaos_engine::report::terminal::render(result));
+    let is_screen =
+        if TAKEN.load(Ordering::Relaxed) { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+    let medium = if is_screen { Medium::Screen } else { Medium::Pipe };
+    end(&terminal::render(result, medium));
     for file in files {
-        data(&format!("  {}\n", file.display()));
+        end(&format!("  {}\n", file.display()));
     }
 }
 
@@ -161,5 +193,27 @@ mod tests {
         let expected = "rate: no number\n  hint: 10/s\npath: no path\n  hint: it starts with /";
         assert_eq!(told(&problems, HINT_LINE), expected);
         assert_eq!(told(&anyhow!("plain").context("failed"), HINT_LINE), "failed: plain");
+    }
+
+    #[test]
+    fn what_the_server_says_is_told_in_its_words_with_what_to_do() {
+        let answer = |message: &str, code| {
+            let status = kube::core::Status::failure(message, "Failed to parse error data").with_code(code);
+            kube::Error::Api(status.boxed())
+        };
+        let unserved = anyhow::Error::new(answer("404 page not found", 404)).context("failed to list runs");
+        let told = "failed to list runs: the server serves no such kind (404); hint: `chaos install`";
+        assert_eq!(one_line(&unserved), told);
+        let missing = anyhow::Error::new(answer("pods \"a\" not found", 404));
+        assert_eq!(one_line(&missing), "pods \"a\" not found (404)");
+        let message = "monkeys is forbidden: User \"u\" cannot list resource \"monkeys\"";
+        let forbidden = anyhow::Error::new(answer(message, 403)).context("failed to list monkeys");
+        let hint = "docs/permissions.md says which permissions are needed";
+        assert_eq!(one_line(&forbidden), format!("failed to list monkeys: {message} (403); hint: {hint}"));
+        let call = chaos_engine::kube::CallError::Refused {
+            what: "read /api".into(),
+            status: kube::core::Status::failure(message, "Forbidden").with_code(403).boxed(),
+        };
+        assert_eq!(one_line(&anyhow::Error::from(call)), format!("failed to read /api: {message} (403); hint: {hint}"));
     }
 }

@@ -2,6 +2,7 @@
 
 use chaos_core::check::Row;
 use chaos_core::plan::Permission;
+use chaos_engine::kube::told;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
     SubjectAccessReviewSpec, SubjectAccessReviewStatus,
@@ -37,7 +38,7 @@ async fn row(client: &Client, subject: Subject, permission: &Permission) -> Row 
     let (reason, message) = match answer {
         Ok(Some(status)) if status.allowed => (None, format!("{who} may {what}")),
         Ok(_) => (Some("Forbidden"), format!("{who} may not {what}")),
-        Err(error) => (Some("Unknown"), format!("failed to ask whether {who} may {what}: {error}")),
+        Err(error) => (Some("Unknown"), format!("failed to ask whether {who} may {what}: {}", told(&error))),
     };
     Row { name: "permission", pass: reason.is_none(), reason, message }
 }

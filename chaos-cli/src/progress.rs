@@ -142,8 +142,9 @@ impl Shown {
     }
 
     fn probe_line(&self, name: &str, probe: &LiveProbe) -> String {
-        let known = probe.slots.saturating_sub(probe.unknown).max(1) as f64;
-        let success = 100.0 * (1.0 - probe.failed as f64 / known);
+        let known = probe.slots.saturating_sub(probe.unknown) as f64;
+        let success =
+            if known > 0.0 { format!("{:.3}", 100.0 * (1.0 - probe.failed as f64 / known)) } else { "-".to_owned() };
         let millis =
             |micros: Option<u64>| micros.map_or("-".to_owned(), |micros| format!("{:.1}", micros as f64 / 1e3));
         let allowed = self.budgets.iter().find(|(probe, _)| probe == name).map(|(_, share)| share * known);
@@ -151,7 +152,7 @@ impl Shown {
             format!("  budget spent {:.0} %", 100.0 * probe.failed as f64 / allowed.max(f64::MIN_POSITIVE))
         });
         format!(
-            "{name}: {} requests, {success:.3} % good, {:.0}/s, p50 {} p99 {} ms{budget}",
+            "{name}: {} requests, {success} % good, {:.0}/s, p50 {} p99 {} ms{budget}",
             probe.slots,
             probe.rate,
             millis(probe.p50),

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::drive::World;
-use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError};
+use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError, told};
 use crate::probe::{NoAnswer, PrometheusLook};
 use crate::run::operated::Hold;
 use crate::sources::Sources;
@@ -217,7 +217,7 @@ fn fact(run: &ExperimentRun) -> RunFact {
 fn done(result: kube::Result<()>) -> Result<(), String> {
     match result {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        other => other.map_err(|error| error.to_string()),
+        other => other.map_err(|error| told(&error)),
     }
 }
 

@@ -60,7 +60,8 @@ fn strikes_are_listed_and_called_off_and_monkeys_are_suspended() {
     let suspended = chaos(&["monkey", "suspend", "m"]);
     assert_eq!(suspended.code, Some(0), "{}", suspended.stderr);
     assert_eq!(row(&chaos(&["monkey", "list"]).stdout, &name)[2], "suspended");
-    assert_eq!(chaos(&["monkey", "upcoming", "m"]).stdout, "nothing is planned\n");
+    let held = chaos(&["monkey", "upcoming", "m"]).stdout;
+    assert_eq!(held, format!("nothing is planned\n{name} is suspended until it is resumed\n"));
     assert_eq!(chaos(&["monkey", "resume", "m"]).code, Some(0));
     assert_eq!(chaos(&["monkey", "suspend", "none"]).code, Some(2));
 

@@ -72,6 +72,19 @@ fn an_unreachable_cluster_is_told_within_the_timeout() {
 }
 
 #[test]
+fn stdout_is_json_where_json_goes_there() {
+    let chaos = chaos();
+    let kubeconfig = chaos.path("kubeconfig");
+    std::fs::write(&kubeconfig, kubeconfig_of("http://127.0.0.1:1")).unwrap();
+    let (path, kubeconfig) = (manifest(&chaos, SHORT), kubeconfig.to_str().unwrap());
+    let end = chaos.run(["run", &path, &path, "--kubeconfig", kubeconfig, "--context", "x", "--yes", "-o", "json=-"]);
+    assert_eq!(end.code, Some(3), "{}", end.stderr);
+    let results: serde_json::Value = serde_json::from_str(&end.stdout).unwrap();
+    assert_eq!(results["items"].as_array().map(Vec::len), Some(2), "{results}");
+    assert!(end.stderr.contains("\nsummary\n") && !end.stderr.contains("ERROR"), "{}", end.stderr);
+}
+
+#[test]
 fn a_cluster_is_not_touched_without_a_named_agreement() {
     let chaos = chaos();
     let answering = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -14,6 +14,9 @@ pub(crate) struct GameDayArgs {
 pub(crate) enum GameDayCommand {
     /// The game days of the namespace: when they start next, what is under way, what the last one proved
     List {
+        /// All namespaces
+        #[arg(short = 'A', long)]
+        all_namespaces: bool,
         /// Output format
         #[arg(short = 'o', long = "output", default_value = "table")]
         format: Format,

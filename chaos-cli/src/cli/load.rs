@@ -21,7 +21,7 @@ pub(crate) struct LoadArgs {
     #[arg(short, long = "threshold", value_name = "CONDITION")]
     pub(crate) thresholds: Vec<Threshold>,
     /// Make arrivals and drawn values repeatable
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<i64>,
     /// Trust the certificates of this PEM file instead of the machine's own
     #[arg(long, value_name = "FILE")]

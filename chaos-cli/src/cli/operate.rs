@@ -43,16 +43,17 @@ pub(crate) enum MonkeyCommand {
         ids: Vec<String>,
     },
     /// Put strikes off, and wait until the operator has done so
+    #[command(group(clap::ArgGroup::new("when").required(true).args(["by", "until"])))]
     Postpone {
         /// The monkey
         name: String,
         /// Ids of strikes, as `upcoming` lists them
         #[arg(required = true)]
         ids: Vec<String>,
-        /// For so long from now (2h, 1d)
-        #[arg(long, value_name = "SPAN", required_unless_present = "until", conflicts_with = "until")]
+        /// By so much (2h, 1d): each from its own instant, one that is due already from now
+        #[arg(long, value_name = "SPAN")]
         by: Option<humantime::Duration>,
-        /// Until this instant (2026-12-01T09:00:00Z)
+        /// Until this instant (2026-12-01T09:00:00Z); what is due later stays where it is
         #[arg(long, value_name = "INSTANT")]
         until: Option<jiff::Timestamp>,
     },

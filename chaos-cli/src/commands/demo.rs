@@ -25,6 +25,7 @@ const EXPERIMENT_SOURCE: &str = "experiments/riders-can-request-while-pods-die.y
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
 pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
+    files::claim_stdout(&args.out.outputs);
     let asked = signals::listen().context("failed to listen for signals")?;
     let (source, text) = manifest(&args)?;
     // Whatever is wrong with the manifest is said before anything is started.

@@ -9,7 +9,7 @@ use chaos_core::result::{RunResult, SCHEMA_VERSION};
 use super::recorded::Recorded;
 use crate::cli::{DiffArgs, Format};
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::{files, output};
 
 pub(super) fn diff(args: &DiffArgs) -> Result<Exit, Failure> {
     let comparison = compare(&read(&args.old)?, &read(&args.new)?).map_err(Failure::invalid)?;
@@ -29,7 +29,12 @@ pub(super) fn diff(args: &DiffArgs) -> Result<Exit, Failure> {
 
 /// A result from result.json, a journal, or the folder of a run.
 fn read(path: &Path) -> Result<RunResult, Failure> {
-    let path = if path.is_dir() { path.join("result.json") } else { path.to_path_buf() };
+    let path = match path.join(files::RESULT) {
+        // A run whose process died has no result yet, and its journal tells all the same.
+        result if path.is_dir() && !result.is_file() => files::journal(path),
+        result if path.is_dir() => result,
+        _ => path.to_path_buf(),
+    };
     let bytes =
         std::fs::read(&path).with_context(|| format!("failed to read {}", path.display())).map_err(Failure::invalid)?;
     if bytes.starts_with(b"CHAOSJNL") {

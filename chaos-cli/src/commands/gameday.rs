@@ -28,7 +28,7 @@ pub(super) async fn gameday(global: &Global, args: &GameDayArgs) -> Result<Exit,
     let namespace = target.namespace(global);
     let desk = Desk { days: Api::namespaced(target.client.clone(), &namespace), target, namespace };
     match &args.command {
-        GameDayCommand::List { format } => desk.list(*format).await?,
+        GameDayCommand::List { all_namespaces, format } => desk.list(*all_namespaces, *format).await?,
         GameDayCommand::Show { name, format } => desk.show(name, *format).await?,
         GameDayCommand::Start { name, id } => desk.start(global, name, id.clone()).await?,
         GameDayCommand::Approve { name, step, execution } => {
@@ -46,18 +46,15 @@ struct Desk {
 }
 
 impl Desk {
-    async fn list(&self, format: Format) -> Result<(), Failure> {
-        let found = self.days.list(&ListParams::default()).await.map_err(|error| self.failed(error, None))?;
+    async fn list(&self, all: bool, format: Format) -> Result<(), Failure> {
+        let days = if all { Api::all(self.target.client.clone()) } else { self.days.clone() };
+        let found = days.list(&ListParams::default()).await.map_err(|error| self.failed(error, None))?;
         if !matches!(format, Format::Table) {
             let value = serde_json::to_value(&found.items).context("failed to write the game days")?;
             output::data(&super::plan::structured(&value, format)?);
             return Ok(());
         }
-        let mut table = output::columns(&["NAME", "SCHEDULE", "MODE", "SUSPENDED", "ACTIVE", "NEXT", "LAST", "REASON"]);
-        for day in &found.items {
-            table.add_row(row(day));
-        }
-        output::data(&format!("{table}\n"));
+        output::data(&listed(&found.items, (!all).then_some(self.namespace.as_str())));
         Ok(())
     }
 
@@ -239,12 +236,8 @@ impl Desk {
                     self.namespace
                 ))
             }
-            (kube::Error::Api(status), _) if status.code == 404 => {
-                Failure::could_not_run(anyhow::anyhow!("the cluster serves no GameDays; hint: `chaos install`"))
-            }
-            (kube::Error::Api(status), _) if status.code == 422 => Failure::invalid(anyhow::anyhow!(status.message)),
-            (kube::Error::Api(status), _) if status.code == 403 => Failure::refused(anyhow::anyhow!(status.message)),
-            (error, _) => Failure::could_not_run(anyhow::Error::new(error).context("failed to ask for game days")),
+            (error, Some(name)) => Failure::of_api(error, format!("failed to ask for game day {name}")),
+            (error, None) => Failure::of_api(error, "failed to list game days"),
         }
     }
 }
@@ -287,6 +280,22 @@ fn waiting<'a>(
             && step.is_none_or(|wanted| record.name == wanted)
     })
     .collect()
+}
+
+/// Game days as a table: those of one namespace by their names, else by their namespaces too.
+fn listed(days: &[GameDay], namespace: Option<&str>) -> String {
+    if days.is_empty() {
+        return output::none("game days", namespace);
+    }
+    let mut table = output::columns(&["NAME", "SCHEDULE", "MODE", "SUSPENDED", "ACTIVE", "NEXT", "LAST", "REASON"]);
+    for day in days {
+        let mut row = row(day);
+        if namespace.is_none() {
+            row[0] = format!("{}/{}", day.namespace().unwrap_or_default(), row[0]);
+        }
+        table.add_row(row);
+    }
+    format!("{table}\n")
 }
 
 fn row(day: &GameDay) -> [String; 8] {
@@ -334,4 +343,15 @@ fn shown(day: &GameDay) -> String {
         let _ = writeln!(text, "\nnot started: {} ({}): {}: {}", skip.slot.0, skip.count, skip.reason, skip.message);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_are_no_game_days_that_is_said() {
+        assert_eq!(listed(&[], Some("default")), "no game days in namespace default; -A for all namespaces\n");
+        assert_eq!(listed(&[], None), "no game days\n");
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, MonkeyControl, Postponement};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, MonkeyControl, PlannedStrike, Postponement};
 use chaos_core::instant::{after, time};
 use jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -23,12 +23,23 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Others may change the same monkey at the same time.
 const ATTEMPTS: usize = 5;
 
+/// Where strikes that are put off go.
+#[derive(Debug, Clone, Copy)]
+enum Later {
+    /// So much later than they would be.
+    By(Duration),
+    /// To this instant.
+    Until(Timestamp),
+}
+
 pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Exit, Failure> {
     let target = Target::connect(global, Duration::from_secs(10)).await?;
     let one = || Api::<ChaosMonkey>::namespaced(target.client.clone(), &target.namespace(global));
     match command {
         MonkeyCommand::List { all_namespaces } => {
-            output::data(&table(&list(global, &target, all_namespaces).await?));
+            let namespace = target.namespace(global);
+            let monkeys = list(global, &target, all_namespaces).await?;
+            output::data(&table(&monkeys, (!all_namespaces).then_some(namespace.as_str())));
             Ok(Exit::OK)
         }
         MonkeyCommand::Upcoming { name: Some(name), .. } => {
@@ -41,11 +52,11 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
         }
         MonkeyCommand::Cancel { name, ids } => cancel(&one(), &name, &ids).await,
         MonkeyCommand::Postpone { name, ids, by, until } => {
-            let until = match (by, until) {
-                (Some(by), _) => after(Timestamp::now(), *by),
-                (None, until) => until.unwrap_or(Timestamp::MAX),
+            let to = match (by, until) {
+                (Some(by), _) => Later::By(*by),
+                (None, until) => Later::Until(until.unwrap_or(Timestamp::MAX)),
             };
-            postpone(&one(), &name, &ids, until).await
+            postpone(&one(), &name, &ids, to).await
         }
         MonkeyCommand::Suspend { name } => suspend(&one(), &name, true).await,
         MonkeyCommand::Resume { name } => {
@@ -62,7 +73,7 @@ pub(super) async fn list(global: &Global, target: &Target, all: bool) -> anyhow:
     } else {
         Api::namespaced(target.client.clone(), &target.namespace(global))
     };
-    let list = api.list(&ListParams::default()).await.context("failed to list monkeys; hint: chaos install")?;
+    let list = api.list(&ListParams::default()).await.context("failed to list monkeys")?;
     Ok(list.items)
 }
 
@@ -73,10 +84,10 @@ async fn get(api: &Api<ChaosMonkey>, name: &str) -> Result<ChaosMonkey, Failure>
     })
 }
 
-/// All monkeys as a table.
-pub(super) fn table(monkeys: &[ChaosMonkey]) -> String {
+/// All monkeys of a namespace, or of the cluster, as a table.
+pub(super) fn table(monkeys: &[ChaosMonkey], namespace: Option<&str>) -> String {
     if monkeys.is_empty() {
-        return "no monkeys\n".to_owned();
+        return output::none("monkeys", namespace);
     }
     let mut rows = output::columns(&["MONKEY", "MODE", "STATE", "KILLS", "TODAY", "SKIPS", "NEXT"]);
     for monkey in monkeys {
@@ -123,20 +134,28 @@ fn upcoming(monkeys: &[ChaosMonkey]) -> String {
             rows.add_row([name, strike.id.clone(), at, strike.group.clone(), waits, from]);
         }
     }
-    if any { format!("{}\n", rows.trim_fmt()) } else { "nothing is planned\n".to_owned() }
+    let held = monkeys.iter().filter(|monkey| monkey.spec.suspend);
+    let held: String = held.map(|monkey| format!("{} is suspended until it is resumed\n", full_name(monkey))).collect();
+    let planned = if any { format!("{}\n", rows.trim_fmt()) } else { "nothing is planned\n".to_owned() };
+    planned + &held
 }
 
 async fn cancel(api: &Api<ChaosMonkey>, name: &str, ids: &[String]) -> Result<Exit, Failure> {
-    let changed = change(api, name, ids, |control| control.cancel.extend(ids.iter().cloned())).await?;
+    let call_off = |control: &mut MonkeyControl, _: &[&PlannedStrike]| -> Result<(), Failure> {
+        control.cancel.extend(ids.iter().cloned());
+        Ok(())
+    };
+    let changed = change(api, name, ids, call_off).await?;
     in_time(api, &changed, ids).await?;
     output::say(&format!("{} will not strike", ids.join(", ")));
     Ok(Exit::OK)
 }
 
-async fn postpone(api: &Api<ChaosMonkey>, name: &str, ids: &[String], until: Timestamp) -> Result<Exit, Failure> {
-    let put_off = |control: &mut MonkeyControl| {
+async fn postpone(api: &Api<ChaosMonkey>, name: &str, ids: &[String], to: Later) -> Result<Exit, Failure> {
+    let put_off = |control: &mut MonkeyControl, meant: &[&PlannedStrike]| -> Result<(), Failure> {
         control.postpone.retain(|known| !ids.contains(&known.id));
-        control.postpone.extend(ids.iter().map(|id| Postponement { id: id.clone(), until: time(until) }));
+        control.postpone.extend(postponements(meant, to, Timestamp::now())?);
+        Ok(())
     };
     let changed = change(api, name, ids, put_off).await?;
     let after = in_time(api, &changed, ids).await?;
@@ -147,18 +166,35 @@ async fn postpone(api: &Api<ChaosMonkey>, name: &str, ids: &[String], until: Tim
     Ok(Exit::OK)
 }
 
+/// Until when each of these strikes is put off; an error if none of them would move.
+fn postponements(meant: &[&PlannedStrike], to: Later, now: Timestamp) -> Result<Vec<Postponement>, Failure> {
+    let until = |strike: &PlannedStrike| match to {
+        // One that is due and waits for something is put off from now: its own instant is past.
+        Later::By(span) => after(strike.at.0.max(now), span),
+        Later::Until(until) => until,
+    };
+    let wanted: Vec<Postponement> =
+        meant.iter().map(|strike| Postponement { id: strike.id.clone(), until: time(until(strike)) }).collect();
+    if meant.iter().zip(&wanted).any(|(strike, wanted)| wanted.until.0 > strike.at.0) {
+        return Ok(wanted);
+    }
+    let stay: Vec<String> = meant.iter().map(|strike| format!("{} at {}", strike.id, strike.at.0)).collect();
+    let stay = stay.join(", ");
+    Err(Failure::invalid(anyhow::anyhow!("nothing would move: {stay}; hint: give a longer --by, or a later --until")))
+}
+
 /// Changes what is wanted of strikes that are planned; of others it need not be said any more, as the lists are bounded.
 async fn change(
     api: &Api<ChaosMonkey>,
     name: &str,
     ids: &[String],
-    want: impl Fn(&mut MonkeyControl),
+    want: impl Fn(&mut MonkeyControl, &[&PlannedStrike]) -> Result<(), Failure>,
 ) -> Result<ChaosMonkey, Failure> {
     let mut attempt = 0;
     loop {
         let monkey = get(api, name).await?;
-        let planned: BTreeSet<_> =
-            monkey.status.iter().flat_map(|status| &status.upcoming).map(|strike| strike.id.clone()).collect();
+        let upcoming = || monkey.status.iter().flat_map(|status| &status.upcoming);
+        let planned: BTreeSet<_> = upcoming().map(|strike| strike.id.clone()).collect();
         if let Some(unknown) = ids.iter().find(|id| !planned.contains(*id)) {
             return Err(Failure::invalid(anyhow::anyhow!(
                 "{unknown} is not planned; hint: planned are {}",
@@ -168,7 +204,8 @@ async fn change(
         let mut control = monkey.spec.control.clone().unwrap_or_default();
         control.cancel.retain(|id| planned.contains(id) && !ids.contains(id));
         control.postpone.retain(|known| planned.contains(&known.id));
-        want(&mut control);
+        let meant: Vec<_> = upcoming().filter(|strike| ids.contains(&strike.id)).collect();
+        want(&mut control, &meant)?;
         let patch = json!({
             "metadata": {"resourceVersion": monkey.resource_version()},
             "spec": {"control": {"cancel": control.cancel, "postpone": control.postpone}},
@@ -177,7 +214,7 @@ async fn change(
         match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(changed) => return Ok(changed),
             Err(kube::Error::Api(refused)) if refused.is_conflict() && attempt < ATTEMPTS => (),
-            Err(error) => return Err(anyhow::Error::new(error).context(format!("failed to change {name}")).into()),
+            Err(error) => return Err(Failure::of_api(error, format!("failed to change {name}"))),
         }
     }
 }
@@ -227,4 +264,46 @@ async fn taken_up(api: &Api<ChaosMonkey>, changed: &ChaosMonkey) -> Result<Chaos
 
 fn full_name(monkey: &ChaosMonkey) -> String {
     format!("{}/{}", monkey.namespace().unwrap_or_default(), monkey.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use chaos_core::instant::micro_time;
+    use chaos_core::verdict::ReasonCode;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_795_435_200, 0);
+
+    fn strike(number: u64, in_seconds: i64) -> PlannedStrike {
+        PlannedStrike {
+            id: format!("s{number}"),
+            strike: number,
+            at: micro_time(Timestamp::from_second(NOW.as_second() + in_seconds).unwrap()),
+            group: "g".into(),
+            waiting_for: None,
+            postponed_from: None,
+        }
+    }
+
+    #[test]
+    fn strikes_are_put_off_from_their_own_instants() {
+        let (far, due) = (strike(9, 432_000), strike(10, -60));
+        let until = |to: Later| -> Vec<i64> {
+            let wanted = postponements(&[&far, &due], to, NOW).unwrap();
+            wanted.iter().map(|wanted| wanted.until.0.as_second() - NOW.as_second()).collect()
+        };
+        assert_eq!(until(Later::By(Duration::from_secs(7_200))), [439_200, 7_200]);
+        assert_eq!(until(Later::Until(after(NOW, Duration::from_secs(500)))), [500, 500]);
+    }
+
+    #[test]
+    fn what_would_not_move_is_refused() {
+        let far = strike(9, 432_000);
+        for to in [Later::By(Duration::ZERO), Later::Until(NOW), Later::Until(far.at.0)] {
+            let failure = postponements(&[&far], to, NOW).unwrap_err();
+            assert_eq!(failure.reason(), ReasonCode::InvalidManifest, "{to:?}");
+            assert!(failure.message().contains("s9 at 2026-11-28T12:00:00Z"), "{}", failure.message());
+        }
+    }
 }

@@ -10,7 +10,7 @@ use chaos_core::verdict::{self, JudgeSpec};
 use chaos_engine::journal::{self, Journal};
 
 use crate::exit::Failure;
-use crate::output;
+use crate::{files, output};
 
 /// What a journal holds.
 pub(super) struct Recorded {
@@ -19,9 +19,9 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// Reads a journal; a torn end is told and left out.
+    /// Reads a journal, or that in a run's folder; a torn end is told and left out.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let journal = journal::read(path).map_err(Failure::invalid)?;
+        let journal = journal::read(&files::journal(path)).map_err(Failure::invalid)?;
         if let Some(torn) = &journal.torn {
             let (good, dropped) = (torn.offset, torn.dropped);
             output::warn(&format!(

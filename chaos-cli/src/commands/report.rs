@@ -11,7 +11,7 @@ pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failure> {
     let result = Recorded::read(&args.journal)?.judge();
     let folder = match &args.out {
         Some(folder) => folder.clone(),
-        None => args.journal.parent().map(std::path::Path::to_path_buf).unwrap_or_default(),
+        None => files::journal(&args.journal).parent().map(std::path::Path::to_path_buf).unwrap_or_default(),
     };
     std::fs::create_dir_all(&folder).with_context(|| format!("failed to make the folder {}", folder.display()))?;
     let written = files::write_reports(&folder, &result)?;

@@ -41,6 +41,7 @@ pub(crate) struct Job<'a> {
 }
 
 pub(super) async fn run(global: &Global, args: RunArgs) -> Result<Exit, Failure> {
+    files::claim_stdout(&args.out.outputs);
     let asked = signals::listen().context("failed to listen for signals")?;
     let mut results = Vec::new();
     let (files, invalid) = read_all(&args);
@@ -104,8 +105,8 @@ async fn agreed(global: &Global, args: &RunArgs) -> Result<Target, Failure> {
 /// Tells the results of a command together; gives the worst of their exit codes.
 pub(crate) fn told(out: &OutArgs, results: &[RunResult]) -> Exit {
     if results.len() > 1 {
-        output::data("\nsummary\n");
-        output::data(&terminal::summary(results));
+        output::end("\nsummary\n");
+        output::end(&terminal::summary(results));
     }
     let worst = Exit::from(ExitCode::worst(results.iter().map(|result| result.verdict.exit_code)));
     match files::write_copies(&out.outputs, results) {

@@ -28,6 +28,8 @@ struct Facts {
     leader: Option<String>,
     prober: Option<Workload>,
     stopped: Vec<String>,
+    /// Whose monkeys and runs these are; `None`: those of all namespaces.
+    namespace: Option<String>,
     monkeys: Vec<ChaosMonkey>,
     runs: Vec<ExperimentRun>,
 }
@@ -81,8 +83,9 @@ async fn read(global: &Global, target: &Target, all: bool) -> anyhow::Result<Fac
         leader: lease.and_then(|lease| lease.spec?.holder_identity).filter(|holder| !holder.is_empty()),
         prober: workload("chaos-prober").await?,
         stopped: stopped.map(|namespace| namespace.name_any()).collect(),
+        namespace: (!all).then(|| target.namespace(global)),
         monkeys: monkey::list(global, target, all).await?,
-        runs: runs.list(&ListParams::default()).await.context("failed to list runs; hint: chaos install")?.items,
+        runs: runs.list(&ListParams::default()).await.context("failed to list runs")?.items,
     })
 }
 
@@ -100,7 +103,9 @@ fn page(facts: &Facts) -> String {
     let leads = facts.leader.as_ref().map_or_else(|| "nobody leads".to_owned(), |leader| format!("{leader} leads"));
     head.push(format!("Operator  {}; {leads}", ready(facts.operator.as_ref())));
     head.push(format!("Prober    {}", ready(facts.prober.as_ref())));
-    format!("{}\n\n{}\n{}", head.join("\n"), monkey::table(&facts.monkeys), runs(&facts.runs))
+    let namespace = facts.namespace.as_deref();
+    let (monkeys, runs) = (monkey::table(&facts.monkeys, namespace), runs(&facts.runs, namespace));
+    format!("{}\n\n{monkeys}\n{runs}", head.join("\n"))
 }
 
 fn ready(workload: Option<&Workload>) -> String {
@@ -108,9 +113,9 @@ fn ready(workload: Option<&Workload>) -> String {
         .map_or_else(|| "not installed".to_owned(), |Workload { ready, wanted }| format!("{ready} of {wanted} ready"))
 }
 
-fn runs(runs: &[ExperimentRun]) -> String {
+fn runs(runs: &[ExperimentRun], namespace: Option<&str>) -> String {
     if runs.is_empty() {
-        return "no runs\n".to_owned();
+        return output::none("runs", namespace);
     }
     let mut rows = output::columns(&["RUN", "MODE", "PHASE", "KILLS", "VERDICT", "REASON"]);
     for run in runs {
@@ -127,4 +132,30 @@ fn runs(runs: &[ExperimentRun]) -> String {
         ]);
     }
     format!("{}\n", rows.trim_fmt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_without_monkeys_and_runs_says_where_there_are_none() {
+        let mut facts = Facts {
+            switch: SwitchState::Running,
+            operator: None,
+            leader: None,
+            prober: None,
+            stopped: Vec::new(),
+            namespace: Some("default".into()),
+            monkeys: Vec::new(),
+            runs: Vec::new(),
+        };
+        let here = page(&facts);
+        for what in ["monkeys", "runs"] {
+            assert!(here.contains(&format!("no {what} in namespace default; -A for all namespaces\n")), "{here}");
+        }
+        facts.namespace = None;
+        let everywhere = page(&facts);
+        assert!(everywhere.ends_with("no monkeys\n\nno runs\n"), "{everywhere}");
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use chaos_core::api::{labels, switch};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
@@ -43,9 +42,14 @@ async fn write_switch(target: &Target, wanted: Wanted) -> Result<(), Failure> {
     let object = serde_json::json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": switch::NAME}, "data": {switch::KEY: state},
     });
-    api.patch(switch::NAME, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object))
-        .await
-        .with_context(|| format!("failed to write ConfigMap {}/{}", switch::NAMESPACE, switch::NAME))?;
+    api.patch(switch::NAME, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await.map_err(
+        |error| {
+            let has_no_place = is_not_found(&error);
+            let what = format!("failed to write ConfigMap {}/{}", switch::NAMESPACE, switch::NAME);
+            let failure = Failure::of_api(error, what);
+            if has_no_place { failure.hint("`chaos install`") } else { failure }
+        },
+    )?;
     output::say(&format!("the stop switch of the cluster says {state}"));
     Ok(())
 }
@@ -54,10 +58,17 @@ async fn annotate(target: &Target, namespace: &str, wanted: Wanted) -> Result<()
     let value = (wanted == Wanted::Stopped).then_some("true");
     let patch = serde_json::json!({"metadata": {"annotations": {labels::STOP: value}}});
     let api: Api<Namespace> = Api::all(target.client.clone());
-    api.patch(namespace, &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .with_context(|| format!("failed to annotate namespace {namespace}"))?;
+    api.patch(namespace, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(|error| {
+        if is_not_found(&error) {
+            return Failure::invalid(anyhow::anyhow!("there is no namespace {namespace}"));
+        }
+        Failure::of_api(error, format!("failed to annotate namespace {namespace}"))
+    })?;
     let state = if wanted == Wanted::Running { "may happen again" } else { "is stopped" };
     output::say(&format!("chaos {state} in namespace {namespace}"));
     Ok(())
+}
+
+fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }

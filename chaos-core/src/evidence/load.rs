@@ -37,7 +37,7 @@ pub struct Load<'a> {
     pub exposure: Vec<Exposure>,
     /// The longest run of failed slots in fault and recovery.
     pub worst_outage: Option<Outage>,
-    /// Bad slots of fault and recovery by class: how many, and the first of them.
+    /// Bad slots by class, how many and the first of them: of fault and recovery, or of the baseline where that is all there is.
     pub classes: BTreeMap<BadClass, (u64, &'a BadSlot)>,
 }
 
@@ -147,6 +147,10 @@ fn walk<'a>(
         if inside(phases.baseline, slot.due) {
             load.baseline.add(slot.state);
         }
+        let told_of = phases.judged().or(phases.baseline);
+        if let Some(bad) = slot.bad.filter(|_| inside(told_of, slot.due)) {
+            load.classes.entry(bad.class).or_insert((0, bad)).0 += 1;
+        }
         if !inside(phases.judged(), slot.due) {
             continue;
         }
@@ -154,9 +158,6 @@ fn walk<'a>(
         outages.add(&slot);
         if inside(phases.recovery, slot.due) {
             load.recovery.add(slot.state);
-        }
-        if let Some(bad) = slot.bad {
-            load.classes.entry(bad.class).or_insert((0, bad)).0 += 1;
         }
         while trials.get(trial).is_some_and(|t| slot.due >= t.span.end) {
             trial += 1;

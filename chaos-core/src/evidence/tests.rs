@@ -23,6 +23,24 @@ fn windows_reach_from_kill_to_kill_and_to_the_ends_of_what_is_judged() {
 }
 
 #[test]
+fn the_classes_are_those_of_what_is_judged_and_of_the_baseline_where_that_is_all() {
+    let mut story = Story::with_kills(3);
+    story.lose(1_000, 5, BadClass::Refused);
+    story.lose(12_000, 3, BadClass::Status);
+    let classes = |story: &Story| -> Vec<(BadClass, u64)> {
+        let events = story.events();
+        let evidence = evidence(&events).unwrap();
+        evidence.loads[0].classes.iter().map(|(class, (count, _))| (*class, *count)).collect()
+    };
+    assert_eq!(classes(&story), [(BadClass::Status, 3)]);
+    let mut early = Story::new(30_000, 8_000);
+    early.fault = 30_000;
+    early.probe("ride", 100.0);
+    early.lose(1_000, 5, BadClass::Refused);
+    assert_eq!(classes(&early), [(BadClass::Refused, 5)]);
+}
+
+#[test]
 fn a_slot_due_at_the_instant_of_a_kill_belongs_to_the_window_of_that_kill() {
     let mut story = Story::with_kills(2);
     story.lose(12_000, 1, BadClass::Reset);

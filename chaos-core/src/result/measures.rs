@@ -27,7 +27,7 @@ pub struct ProbeResult {
     pub lag: LatencyQuantiles,
     /// The longest unbroken run of failed requests in the judged part.
     pub worst_outage: Option<Outage>,
-    /// What the bad slots of the judged part were, by class.
+    /// What the bad slots of the judged part were, by class; of the baseline, where the run ended in it.
     pub classes: Vec<ClassCount>,
     /// Share of the service's 30-day error budget that the judged part used, in millionths; where the manifest gives the
     /// service's requests.
@@ -58,7 +58,7 @@ pub struct ClassCount {
     pub class: BadClass,
     /// How many.
     pub count: u64,
-    /// The detail that occurred most often.
+    /// The detail of the first of them.
     pub example: String,
 }
 

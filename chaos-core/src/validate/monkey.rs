@@ -51,9 +51,10 @@ pub(super) fn monkey(raw: &api::ChaosMonkeySpec, meta: &Meta, problems: &mut Pro
     })
 }
 
-/// Any number that stays the same as long as the object does.
+/// Any number that stays the same as long as the object does. Of 32 bits, as a drawn one: tools that read JSON numbers as
+/// floating point keep all its digits.
 pub(super) fn seed_of(uid: &str) -> i64 {
-    crate::victims::rank(0, 0, uid).cast_signed()
+    (crate::victims::rank(0, 0, uid) >> 32).cast_signed()
 }
 
 fn tenure(raw: &api::ChaosMonkeySpec, at: &Path, problems: &mut Problems) -> Option<Tenure> {

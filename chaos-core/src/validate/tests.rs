@@ -414,3 +414,11 @@ fn nothing_heals_an_outage_and_nothing_is_ignored() {
         assert!(found.len() == 1 && found[0].contains(expected), "{probe}\nfound: {found:#?}\nexpected: {expected}");
     }
 }
+
+#[test]
+fn a_seed_that_follows_from_a_uid_is_one_that_every_tool_can_read_back() {
+    let seeds: Vec<i64> = (0..100).map(|number| seed_of(&format!("uid-{number}"))).collect();
+    assert!(seeds.iter().all(|seed| u32::try_from(*seed).is_ok()), "{seeds:?}");
+    assert!(seeds.windows(2).all(|two| two[0] != two[1]), "{seeds:?}");
+    assert_eq!(seed_of("uid-0"), seeds[0]);
+}

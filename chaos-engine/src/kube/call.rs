@@ -14,6 +14,9 @@ use serde::de::DeserializeOwned;
 /// An answer that takes longer is a lost one.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Characters that are told of a refusal: some proxies answer with whole pages.
+const LONGEST: usize = 1_000;
+
 /// Calls the API server.
 #[derive(Clone)]
 pub struct Caller {
@@ -24,7 +27,7 @@ pub struct Caller {
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The server said no.
-    #[error("failed to {what}: {} ({})", status.message, status.code)]
+    #[error("failed to {what}: {}", said(status))]
     Refused {
         /// What was asked.
         what: String,
@@ -171,6 +174,32 @@ fn not_answered(error: &kube::Error, what: &str) -> CallError {
     CallError::Lost { what, message: chain(error) }
 }
 
+/// What the server said no with, and its code, in one line: `pods "a" not found (404)`.
+pub fn said(status: &Status) -> String {
+    let message = match status.message.as_str() {
+        _ if is_unserved(status) => "the server serves no such kind",
+        "" => status.reason.as_str(),
+        message => message,
+    };
+    let words: Vec<&str> = message.split_whitespace().collect();
+    let text: String = words.join(" ").chars().take(LONGEST).collect();
+    format!("{text} ({})", status.code)
+}
+
+/// Whether the server knows no such kind at all, as one without our CRDs says.
+pub fn is_unserved(status: &Status) -> bool {
+    let no_path = ["404 page not found", "the server could not find the requested resource"];
+    status.code == 404 && no_path.contains(&status.message.trim())
+}
+
+/// An error of a client in one line: the server's own words, or what came between, with its causes.
+pub fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => said(status),
+        other => chain(other),
+    }
+}
+
 /// An error with its causes, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -183,4 +212,24 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_the_words_of_the_server_and_its_code() {
+        for (message, reason, code, expected) in [
+            ("pods \"a\" not found", "NotFound", 404, "pods \"a\" not found (404)"),
+            ("404 page not found", "Failed to parse error data", 404, "the server serves no such kind (404)"),
+            ("<html>\n  <b>no</b>\n</html>", "Failed to parse error data", 502, "<html> <b>no</b> </html> (502)"),
+            ("", "Forbidden", 403, "Forbidden (403)"),
+        ] {
+            let error = kube::Error::Api(Status::failure(message, reason).with_code(code).boxed());
+            assert_eq!(told(&error), expected);
+        }
+        let long = Status::failure(&"x".repeat(5_000), "").with_code(500);
+        assert_eq!(said(&long).len(), LONGEST + " (500)".len());
+    }
 }

@@ -16,7 +16,7 @@ mod wire;
 
 pub(crate) use budget::budget_of;
 pub use budget::{BudgetStore, lease_name};
-pub use call::{CallError, Caller};
+pub use call::{CallError, Caller, is_unserved, said, told};
 pub use client::{Clients, ConnectError};
 pub use event::{EventSink, Happening};
 pub use kill::Hand;

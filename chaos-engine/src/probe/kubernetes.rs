@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::look::NoAnswer;
+use crate::kube::told;
 
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
@@ -138,7 +139,7 @@ fn cause(error: &kube::Error) -> NoAnswer {
         kube::Error::Discovery(_) => "notFound",
         _ => "unreachable",
     };
-    NoAnswer::new(reason, error)
+    NoAnswer::new(reason, told(error))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _};
 
 use super::ProberDesk;
+use crate::kube::told;
 use crate::probe::ProbePlan;
 use crate::probe::preflight::{PreflightError, Reach, Services};
 
@@ -19,7 +20,8 @@ pub(super) async fn resolve(desk: &ProberDesk, object: &ExperimentRun) -> Result
         Some(reference) => {
             let experiments: Api<Experiment> = Api::namespaced(desk.clients.read.clone(), &namespace);
             let failed = |error: kube::Error| {
-                Unfit::out_of_reach(format!("failed to read Experiment {namespace}/{}: {error}", reference.name))
+                let why = told(&error);
+                Unfit::out_of_reach(format!("failed to read Experiment {namespace}/{}: {why}", reference.name))
             };
             Some(experiments.get(&reference.name).await.map_err(failed)?.spec)
         }
@@ -38,7 +40,8 @@ pub(super) async fn resolve(desk: &ProberDesk, object: &ExperimentRun) -> Result
 pub(super) async fn plans(desk: &ProberDesk, run: &Run) -> Result<Vec<ProbePlan>, Unfit> {
     for namespace in probed_namespaces(&run.experiment) {
         let namespaces: Api<Namespace> = Api::all(desk.clients.read.clone());
-        let failed = |error: kube::Error| Unfit::out_of_reach(format!("failed to read namespace {namespace}: {error}"));
+        let failed =
+            |error: kube::Error| Unfit::out_of_reach(format!("failed to read namespace {namespace}: {}", told(&error)));
         let found = namespaces.get_opt(&namespace).await.map_err(failed)?;
         let allowed = found.is_some_and(|found| found.labels().get(labels::ALLOW_FROM) == Some(&run.namespace));
         if !allowed {

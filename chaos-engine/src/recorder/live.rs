@@ -33,7 +33,7 @@ pub struct Live {
     pub note: Option<String>,
 }
 
-/// An http probe at a glance.
+/// An http probe at a glance. All of its counts are of the same slots: those of the seconds that are through.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LiveProbe {
     /// Slots that are through.
@@ -55,6 +55,10 @@ pub struct LiveProbe {
     /// The last failure: when it was due, and its text.
     pub last_failure: Option<(RunTime, String)>,
     recent: VecDeque<Bin>,
+    /// The first slot behind the seconds that are through.
+    through: u64,
+    /// Bad slots behind it: they count once their second does.
+    ahead: Vec<(u64, BadClass)>,
 }
 
 /// The last answer of a probe that is not http load.
@@ -76,13 +80,13 @@ impl Live {
             Event::Bin(bin) => self.probes.entry(bin.probe.clone()).or_default().bin(bin),
             Event::Bad(bad) => {
                 let probe = self.probes.entry(bad.probe.clone()).or_default();
-                match bad.class {
-                    BadClass::Slow => probe.slow += 1,
-                    class if class.is_unknown() => probe.unknown += 1,
-                    class => {
-                        probe.failed += 1;
-                        probe.last_failure = Some((bad.due, format!("{class:?}: {}", bad.detail)));
-                    }
+                if bad.class.is_failure() {
+                    probe.last_failure = Some((bad.due, format!("{:?}: {}", bad.class, bad.detail)));
+                }
+                if bad.slot < probe.through {
+                    probe.count(bad.class);
+                } else {
+                    probe.ahead.push((bad.slot, bad.class));
                 }
             }
             Event::Sample(sample) => {
@@ -119,6 +123,14 @@ impl LiveProbe {
     fn bin(&mut self, bin: &Bin) {
         self.slots += bin.slots;
         self.good += bin.good;
+        self.through = self.through.max(bin.first_slot.saturating_add(bin.slots));
+        for (slot, class) in std::mem::take(&mut self.ahead) {
+            if slot < self.through {
+                self.count(class);
+            } else {
+                self.ahead.push((slot, class));
+            }
+        }
         self.recent.push_back(bin.clone());
         while self.recent.len() > WINDOW {
             self.recent.pop_front();
@@ -131,6 +143,14 @@ impl LiveProbe {
         }
         self.p50 = quantile(&merged, 0.50);
         self.p99 = quantile(&merged, 0.99);
+    }
+
+    fn count(&mut self, class: BadClass) {
+        match class {
+            BadClass::Slow => self.slow += 1,
+            class if class.is_unknown() => self.unknown += 1,
+            _ => self.failed += 1,
+        }
     }
 }
 

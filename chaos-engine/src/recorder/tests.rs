@@ -17,8 +17,12 @@ fn bin(second: u64, good: u64, latency: u64) -> Event {
 }
 
 fn bad(class: BadClass) -> Event {
+    bad_slot(3, class)
+}
+
+fn bad_slot(slot: u64, class: BadClass) -> Event {
     let (probe, detail) = ("p".to_owned(), "token=x ?token=secret".to_owned());
-    Event::Bad(BadSlot { probe, slot: 3, due: RunTime(5), lag: Some(1), latency: None, class, detail })
+    Event::Bad(BadSlot { probe, slot, due: RunTime(5), lag: Some(1), latency: None, class, detail })
 }
 
 #[tokio::test]
@@ -48,6 +52,28 @@ async fn memory_journal_and_summary_hold_the_same_events_without_secrets() {
     assert_eq!((probe.slots, probe.good, probe.failed, probe.unknown), (70, 56, 1, 1));
     assert_eq!((probe.p50, probe.p99), (Some(104), Some(1_060)));
     assert!((probe.rate - 10.0).abs() < 1e-9);
+}
+
+#[test]
+fn what_failed_is_never_more_than_what_was_asked() {
+    let recorder = Recorder::in_memory(Redactor::default());
+    let counts = |recorder: &Recorder| {
+        let live = recorder.live().borrow().clone();
+        let probe = &live.probes["p"];
+        (probe.slots, probe.failed, probe.slow, probe.unknown)
+    };
+    // Slots of the second that is under way, and of the one after it, end before the second is told.
+    (0..25).for_each(|slot| recorder.record(bad_slot(slot, BadClass::Status)));
+    assert_eq!(counts(&recorder), (0, 0, 0, 0));
+    recorder.record(bin(0, 0, 100));
+    assert_eq!(counts(&recorder), (10, 10, 0, 0));
+    recorder.record(bad_slot(25, BadClass::Slow));
+    recorder.record(bad_slot(26, BadClass::Unsent));
+    recorder.record(bin(1, 0, 100));
+    recorder.record(bin(2, 4, 100));
+    assert_eq!(counts(&recorder), (30, 25, 1, 1));
+    recorder.record(bad_slot(27, BadClass::Status));
+    assert_eq!(counts(&recorder), (30, 26, 1, 1), "one that is told after its second counts at once");
 }
 
 #[tokio::test]

@@ -12,8 +12,10 @@ pub fn render(result: &RunResult) -> String {
         _ => "error",
     };
     let title = format!("chaos {}: {}", verdict.outcome, result.run.experiment);
-    let file = property(&result.run.manifest_source);
-    let line = |message: &str| format!("::{command} file={file},title={}::{}\n", property(&title), data(message));
+    let source = &result.run.manifest_source;
+    // What an operator ran has an object for its manifest, which no annotation can be put beside.
+    let file = if source.starts_with("ExperimentRun ") { String::new() } else { format!("file={},", property(source)) };
+    let line = |message: &str| format!("::{command} {file}title={}::{}\n", property(&title), data(message));
     if verdict.findings.is_empty() {
         return line(&verdict.reason_text);
     }

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use chaos_core::result::{Claim, Holds, RunResult};
+use chaos_core::result::{Claim, Holds, ProbeResult, RunResult};
 use chaos_core::verdict::ExitCode;
 use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+
+use super::text;
 
 /// Renders one result.
 pub fn render(result: &RunResult) -> Result<String, SerializeError> {
@@ -25,7 +27,9 @@ fn suite(result: &RunResult) -> TestSuite {
         namespace => format!("{namespace}/{}", result.run.experiment),
     });
     let verdict = &result.verdict;
-    for (name, value) in [
+    // A run that was never started has neither: the fields of the result say nothing then.
+    let is_known = |name: &str| !(result.run.id.is_empty() && matches!(name, "runId" | "seed"));
+    let properties = [
         ("runId", result.run.id.clone()),
         ("startedAt", result.run.started_at.to_string()),
         ("exitCode", verdict.exit_code.code().to_string()),
@@ -34,7 +38,8 @@ fn suite(result: &RunResult) -> TestSuite {
         ("attempt", result.run.attempt.to_string()),
         ("manifestDigest", result.run.manifest_digest.clone()),
         ("tool", result.run.tool.clone()),
-    ] {
+    ];
+    for (name, value) in properties.into_iter().filter(|(name, _)| is_known(name)) {
         suite.add_property(Property::new(name, value));
     }
     let title = if result.hypothesis.is_empty() { &result.run.experiment } else { &result.hypothesis };
@@ -61,10 +66,11 @@ fn status(result: &RunResult) -> TestCaseStatus {
         | ExitCode::InvalidRun => NonSuccessKind::Error,
     };
     let mut status = TestCaseStatus::non_success(kind);
-    let findings: Vec<String> =
-        verdict.findings.iter().map(|finding| format!("{}: {}", finding.reason_code, finding.message)).collect();
+    let findings = verdict.findings.iter().map(|finding| format!("{}: {}", finding.reason_code, finding.message));
+    let causes = |probe: &ProbeResult| Some(format!("{}: failed requests: {}", probe.probe, text::causes(probe)?));
+    let described: Vec<String> = findings.chain(result.probes.iter().filter_map(causes)).collect();
     status.set_message(verdict.reason_text.as_str()).set_type(verdict.reason_code.to_string());
-    status.set_description(findings.join("\n"));
+    status.set_description(described.join("\n"));
     status
 }
 

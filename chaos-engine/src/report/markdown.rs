@@ -99,13 +99,13 @@ fn figures(page: &mut String, result: &RunResult) -> std::fmt::Result {
     writeln!(page, "\n| | |\n|---|---|")?;
     for probe in &result.probes {
         let name = escape(&probe.probe);
-        writeln!(
-            page,
-            "| Availability of {name} | {}, {} |",
-            text::availability(&probe.judged),
-            text::losses(&probe.judged)
-        )?;
-        writeln!(page, "| Latency of {name} | {} |", text::latency(&probe.judged_latency))?;
+        let (counts, latency, when) = text::measured(probe);
+        let (availability, losses) = (text::availability(counts), text::losses(counts));
+        writeln!(page, "| Availability of {name}{when} | {availability}, {losses} |")?;
+        if let Some(causes) = text::causes(probe) {
+            writeln!(page, "| Failures of {name}{when} | {} |", escape(&causes))?;
+        }
+        writeln!(page, "| Latency of {name}{when} | {} |", text::latency(latency))?;
         writeln!(page, "| Worst outage of {name} | {} |", text::outage(probe.worst_outage.as_ref()))?;
     }
     writeln!(page, "| Kills | {} |", text::kills(result))?;

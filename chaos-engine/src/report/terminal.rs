@@ -1,5 +1,6 @@
-//! The verdict on one screen: at most 25 lines of at most 100 columns. Only the outcome is coloured, and never by colour
-//! alone; whoever prints strips the codes where they are not wanted.
+//! The verdict for a person: on a screen in lines of at most 100 columns, of which long texts take a few, and whole where
+//! another program or a file takes it. Only the outcome is coloured, and never by colour alone; whoever prints strips the codes
+//! where they are not wanted.
 
 use anstyle::{AnsiColor, Style};
 use chaos_core::result::{ProbeResult, RunResult};
@@ -9,29 +10,48 @@ use chaos_core::verdict::words::counted;
 use super::text;
 
 const COLUMNS: usize = 100;
-const LINES_OF_REASON: usize = 5;
-const PROBES_SHOWN: usize = 2;
-const OTHERS_SHOWN: usize = 2;
 const LABEL: usize = 15;
+/// What a screen holds of each text, and of how many.
+const LINES_OF_HYPOTHESIS: usize = 2;
+const LINES_OF_TEXT: usize = 12;
+const PROBES_SHOWN: usize = 2;
+const FINDINGS_SHOWN: usize = 2;
 
-/// Renders the screen. Where the files lie is for the caller to add.
-pub fn render(result: &RunResult) -> String {
-    let mut lines = vec![String::new()];
-    lines.extend(wrap(&text::plain(&result.hypothesis), COLUMNS - 2, 2).into_iter().map(|line| format!("  {line}")));
-    lines.push(String::new());
-    lines.extend(verdict(result));
-    lines.push(String::new());
-    for probe in result.probes.iter().take(PROBES_SHOWN) {
-        lines.extend(of_probe(probe, result.probes.len() > 1));
+/// What the verdict is printed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Medium {
+    /// A terminal, before which somebody sits.
+    Screen,
+    /// Something that takes texts of any length.
+    Pipe,
+}
+
+/// Lines in the making.
+struct Page {
+    medium: Medium,
+    lines: Vec<String>,
+}
+
+/// Renders the verdict. Where the files lie is for the caller to add.
+pub fn render(result: &RunResult, medium: Medium) -> String {
+    let mut page = Page { medium, lines: vec![String::new()] };
+    page.text("  ", &result.hypothesis, LINES_OF_HYPOTHESIS);
+    page.lines.push(String::new());
+    verdict(&mut page, result);
+    page.lines.push(String::new());
+    for probe in result.probes.iter().take(medium.at_most(PROBES_SHOWN)) {
+        of_probe(&mut page, probe, result.probes.len() > 1);
     }
-    lines.push(row("Kills", &text::kills(result)));
-    lines.push(row("Worst outage", &worst_outage(result)));
-    lines.push(row("Recovery", &recovery(result)));
-    lines.extend(text::invariants(result).map(|invariants| row("Invariants", &invariants)));
-    lines.extend(others(result));
-    lines.push(row("Run", &run(result)));
-    lines.push(String::new());
-    lines.join("\n") + "\n"
+    page.row("Kills", &text::kills(result));
+    page.row("Worst outage", &worst_outage(result));
+    page.row("Recovery", &recovery(result));
+    if let Some(invariants) = text::invariants(result) {
+        page.row("Invariants", &invariants);
+    }
+    others(&mut page, result);
+    page.row("Run", &run(result));
+    page.lines.push(String::new());
+    page.lines.join("\n") + "\n"
 }
 
 /// Renders one line for each of several runs, in their order.
@@ -47,14 +67,50 @@ pub fn summary(results: &[RunResult]) -> String {
     results.iter().map(line).collect()
 }
 
-fn verdict(result: &RunResult) -> Vec<String> {
+impl Medium {
+    const fn columns(self) -> usize {
+        match self {
+            Self::Screen => COLUMNS,
+            Self::Pipe => usize::MAX,
+        }
+    }
+
+    const fn at_most(self, on_screen: usize) -> usize {
+        match self {
+            Self::Screen => on_screen,
+            Self::Pipe => usize::MAX,
+        }
+    }
+}
+
+impl Page {
+    /// Adds a value behind its label.
+    fn row(&mut self, label: &str, value: &str) {
+        self.text(&format!("  {label:<LABEL$}"), value, LINES_OF_TEXT);
+    }
+
+    /// Adds a text behind `lead`, each line of it below the one before. Texts of others stand behind it on every line, so that
+    /// none of theirs looks like one of ours.
+    fn text(&mut self, lead: &str, value: &str, lines_on_screen: usize) {
+        self.block(lead, lead.chars().count(), value, self.medium.at_most(lines_on_screen));
+    }
+
+    /// The same where `lead` is so many columns wide.
+    fn block(&mut self, lead: &str, indent: usize, value: &str, most: usize) {
+        let width = self.medium.columns().saturating_sub(indent);
+        let lines = limited(wrap(value, width), width, most);
+        let led =
+            |(i, line): (usize, String)| if i == 0 { format!("{lead}{line}") } else { " ".repeat(indent) + &line };
+        self.lines.extend(lines.into_iter().enumerate().map(led));
+    }
+}
+
+fn verdict(page: &mut Page, result: &RunResult) {
     let outcome = result.verdict.outcome;
     let badge = outcome.to_string().to_uppercase();
-    let indent = badge.len() + 6;
     let style = Style::new().bold().fg_color(Some(colour(outcome).into()));
-    let reason = wrap(&text::plain(&result.verdict.reason_text), COLUMNS - indent, LINES_OF_REASON);
-    let lead = |i: usize| if i == 0 { format!("  {style} {badge} {style:#}  ") } else { " ".repeat(indent) };
-    reason.into_iter().enumerate().map(|(i, line)| lead(i) + &line).collect()
+    let most = page.medium.at_most(LINES_OF_TEXT);
+    page.block(&format!("  {style} {badge} {style:#}  "), badge.len() + 6, &result.verdict.reason_text, most);
 }
 
 const fn colour(outcome: Outcome) -> AnsiColor {
@@ -65,15 +121,19 @@ const fn colour(outcome: Outcome) -> AnsiColor {
     }
 }
 
-fn of_probe(probe: &ProbeResult, named: bool) -> Vec<String> {
-    let name = if named { format!("{}: ", text::plain(&probe.probe)) } else { String::new() };
-    let availability = format!("{name}{}, {}", text::availability(&probe.judged), text::losses(&probe.judged));
+fn of_probe(page: &mut Page, probe: &ProbeResult, named: bool) {
+    let name = if named { format!("{}: ", probe.probe) } else { String::new() };
+    let (counts, latency, when) = text::measured(probe);
+    page.row("Availability", &format!("{name}{}, {}{when}", text::availability(counts), text::losses(counts)));
+    if let Some(causes) = text::causes(probe) {
+        page.row("Failed", &format!("{name}{causes}"));
+    }
     let before = match probe.baseline_latency.count {
         0 => String::new(),
+        _ if !when.is_empty() => when.to_owned(),
         _ => format!("; before the kills p99 {}", text::duration(probe.baseline_latency.p99_us)),
     };
-    let latency = format!("{name}{}{before}", text::latency(&probe.judged_latency));
-    vec![row("Availability", &availability), row("Latency", &latency)]
+    page.row("Latency", &format!("{name}{}{before}", text::latency(latency)));
 }
 
 fn worst_outage(result: &RunResult) -> String {
@@ -90,49 +150,68 @@ fn recovery(result: &RunResult) -> String {
     format!("replacement Ready {}{missing}", text::distribution(&recovery.ready))
 }
 
-fn others(result: &RunResult) -> Vec<String> {
-    let others = result.verdict.findings.iter().skip(1).take(OTHERS_SHOWN);
-    let left = result.leftovers.iter().take(OTHERS_SHOWN);
-    let also =
-        others.map(|finding| row("Also", &format!("{}: {}", finding.reason_code, text::plain(&finding.message))));
-    also.chain(left.map(|left| row("Do this now", &text::plain(left)))).collect()
+/// What else speaks against a pass, and all that is left for a person to do.
+fn others(page: &mut Page, result: &RunResult) {
+    let others = result.verdict.findings.get(1..).unwrap_or_default();
+    let shown = others.len().min(page.medium.at_most(FINDINGS_SHOWN));
+    for finding in others.iter().take(shown) {
+        page.row("Also", &format!("{}: {}", finding.reason_code, finding.message));
+    }
+    if others.len() > shown {
+        page.row("", &format!("and {} more, told in the reports", others.len() - shown));
+    }
+    for left in &result.leftovers {
+        page.text(&format!("  {:<LABEL$}", "Do this now"), left, usize::MAX);
+    }
 }
 
 fn run(result: &RunResult) -> String {
     format!(
-        "{} in {}, seed {}, attempt {}, exit code {} ({})",
-        text::plain(&result.run.id),
+        "{}: exit code {} ({}), in {}, seed {}, attempt {}",
+        result.run.id,
+        result.verdict.exit_code.code(),
+        result.verdict.reason_code,
         text::duration(result.run.duration_us),
         result.run.seed,
-        result.run.attempt,
-        result.verdict.exit_code.code(),
-        result.verdict.reason_code
+        result.run.attempt
     )
 }
 
-fn row(label: &str, value: &str) -> String {
-    format!("  {label:<LABEL$}{}", text::cut(value, COLUMNS - LABEL - 2))
-}
-
-/// Words in lines of at most `width` characters, and at most `most` lines.
-fn wrap(words: &str, width: usize, most: usize) -> Vec<String> {
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in words.split_whitespace() {
-        let used = lines.last().map_or(0, |line| line.chars().count());
-        if used > 0 && used + 1 + word.chars().count() > width {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
+/// Words in lines of at most `width` characters. Lines of the text stay lines, and a word that is longer is broken.
+fn wrap(words: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for written in words.lines() {
+        let mut line = String::new();
+        for word in text::plain(written).split_whitespace() {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+                lines.push(std::mem::take(&mut line));
+            }
             if !line.is_empty() {
                 line.push(' ');
             }
             line.push_str(word);
+            while let Some((at, _)) = line.char_indices().nth(width) {
+                let rest = line.split_off(at);
+                lines.push(std::mem::replace(&mut line, rest));
+            }
+        }
+        if !line.is_empty() {
+            lines.push(line);
         }
     }
-    let more = lines.len() > most;
-    lines.truncate(most);
-    if let Some(last) = lines.last_mut().filter(|_| more) {
-        last.push_str(" …");
+    if lines.is_empty() {
+        lines.push(String::new());
     }
-    lines.into_iter().map(|line| text::cut(&line, width)).collect()
+    lines
+}
+
+/// The first `most` lines, with an ellipsis where those are not all.
+fn limited(mut lines: Vec<String>, width: usize, most: usize) -> Vec<String> {
+    if lines.len() > most {
+        lines.truncate(most);
+        if let Some(last) = lines.last_mut() {
+            *last = text::cut(&format!("{last} …"), width);
+        }
+    }
+    lines
 }

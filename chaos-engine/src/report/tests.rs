@@ -1,29 +1,70 @@
 //! Every renderer on a pass and on a failure with hostile texts: snapshots, sizes, escaping.
 
-use chaos_core::result::RunResult;
+use chaos_core::record::BadClass;
+use chaos_core::result::{ClassCount, Counts, RunResult};
 
 use super::sample::{HOSTILE, fail, pass};
+use super::terminal::Medium;
 use super::{github, html, json, junit, markdown, terminal};
 
 #[test]
 fn terminal_screens() {
-    insta::assert_snapshot!("terminal_pass", terminal::render(&pass()));
-    insta::assert_snapshot!("terminal_fail", terminal::render(&fail()));
+    insta::assert_snapshot!("terminal_pass", terminal::render(&pass(), Medium::Screen));
+    insta::assert_snapshot!("terminal_fail", terminal::render(&fail(), Medium::Screen));
 }
 
 #[test]
 fn a_terminal_screen_is_one_screen_and_moves_no_cursor() {
     for result in [pass(), fail()] {
-        let screen = terminal::render(&result);
+        let screen = terminal::render(&result, Medium::Screen);
         let bare = screen
             .replace("\u{1b}[0m", "")
             .replace("\u{1b}[1m", "")
             .replace("\u{1b}[31m", "")
             .replace("\u{1b}[32m", "");
         assert!(!bare.chars().any(|c| c.is_control() && c != '\n'), "{bare:?}");
-        assert!(bare.lines().count() <= 22, "{}: three lines are for the files", bare.lines().count());
+        assert!(bare.lines().count() <= 26, "{}: four lines are for the files", bare.lines().count());
         assert!(bare.lines().all(|line| line.chars().count() <= 100), "{bare}");
     }
+}
+
+#[test]
+fn nothing_is_cut_that_a_person_must_read() {
+    let mut result = fail();
+    let (story, left) = ("driver 4 was on ride 9\nand on ride 12 ", "delete Lease dispatch/run-1 ".repeat(40));
+    result.verdict.reason_text = story.repeat(100);
+    result.leftovers = vec![left.clone(); 3];
+    result.verdict.findings[1].message = "m".repeat(250);
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+
+    let screen = terminal::render(&result, Medium::Screen);
+    assert_eq!(words(&screen).matches(words(&left).as_str()).count(), 3, "{screen}");
+    let broken: String = screen.lines().map(str::trim).filter(|line| line.chars().all(|c| c == 'm')).collect();
+    assert_eq!(broken.len(), 250, "{screen}");
+    assert!(screen.contains("driver 4 was on ride 9\n"), "a line of a story stays one: {screen}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 120), "{screen}");
+
+    let pipe = terminal::render(&result, Medium::Pipe);
+    assert_eq!(pipe.matches("and on ride 12").count(), 100, "{pipe}");
+    assert!(pipe.contains(&"m".repeat(250)) && pipe.contains(left.trim_end()), "{pipe}");
+    assert_eq!(pipe.matches("  Also ").count(), 4, "{pipe}");
+}
+
+#[test]
+fn a_run_in_which_nothing_works_says_why() {
+    let mut result = fail();
+    let probe = &mut result.probes[0];
+    (probe.baseline, probe.judged) = (probe.judged, Counts::default());
+    probe.classes = [(BadClass::Status, 799, "status 404"), (BadClass::Timeout, 1_000, "no answer in 1s")]
+        .map(|(class, count, example)| ClassCount { class, count, example: example.into() })
+        .to_vec();
+    let told = "1,000 × Timeout (first: no answer in 1s), 799 × Status (first: status 404)";
+    let screen = terminal::render(&result, Medium::Screen);
+    assert!(screen.contains(&format!("  Failed         {told}\n")), "{screen}");
+    assert!(screen.contains("5,100 requests, 199 failed before the kills"), "{screen}");
+    assert!(markdown::render(&result).contains(told));
+    assert!(junit::render(&result).unwrap().contains(told));
+    assert!(!terminal::render(&pass(), Medium::Screen).contains("Failed"));
 }
 
 #[test]
@@ -72,6 +113,19 @@ fn github_annotations_are_one_line_each_whatever_the_text() {
     assert_eq!(text.lines().count(), result.verdict.findings.len());
     assert!(text.lines().all(|line| line.starts_with("::error file=")));
     assert!(text.contains("%250A::error::"), "{text}");
+    result.run.manifest_source = "ExperimentRun dispatch/riders".into();
+    assert!(github::render(&result).lines().all(|line| line.starts_with("::error title=chaos fail%3A")), "{text}");
+}
+
+#[test]
+fn junit_has_no_seed_and_no_id_of_a_run_that_was_never_started() {
+    let mut result = fail();
+    for (id, known) in [("r-5f2c", true), ("", false)] {
+        result.run.id = id.into();
+        let xml = junit::render(&result).unwrap();
+        assert_eq!((xml.contains("name=\"runId\""), xml.contains("name=\"seed\"")), (known, known), "{xml}");
+        assert!(xml.contains("name=\"startedAt\""), "{xml}");
+    }
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! Numbers, durations and instants as all reports print them.
 
-use chaos_core::result::{Counts, Distribution, LatencyQuantiles, Outage, RunResult};
+use chaos_core::result::{ClassCount, Counts, Distribution, LatencyQuantiles, Outage, ProbeResult, RunResult};
 use chaos_core::verdict::words::{counted, share_of_good, thousands};
+
+/// Causes of failures that are told of each probe.
+const CAUSES_SHOWN: usize = 3;
+/// Characters of a detail that a server wrote.
+const DETAIL_MAX: usize = 80;
 
 /// Microseconds for people: `850 µs`, `12.3 ms`, `1.24 s`, `2 min 5 s`.
 pub(super) fn duration(us: u64) -> String {
@@ -52,6 +57,28 @@ pub(super) fn distribution(distribution: &Distribution) -> String {
 pub(super) fn availability(counts: &Counts) -> String {
     let known = counts.slots - counts.unknown;
     format!("{} of {}", share_of_good(counts.failed, known), counted(known, "request"))
+}
+
+/// What a probe measured, and when: what is judged, or the baseline where the run ended in it.
+pub(super) fn measured(probe: &ProbeResult) -> (&Counts, &LatencyQuantiles, &'static str) {
+    if probe.judged.slots == 0 && probe.baseline.slots > 0 {
+        return (&probe.baseline, &probe.baseline_latency, " before the kills");
+    }
+    (&probe.judged, &probe.judged_latency, "")
+}
+
+/// `799 × Status (first: status 404), 2 × Reset (first: closed by the server)`: the most frequent classes of failures.
+pub(super) fn causes(probe: &ProbeResult) -> Option<String> {
+    let mut failed: Vec<&ClassCount> = probe.classes.iter().filter(|class| class.class.is_failure()).collect();
+    failed.sort_by_key(|class| std::cmp::Reverse(class.count));
+    let told: Vec<String> = failed
+        .iter()
+        .take(CAUSES_SHOWN)
+        .map(|of| format!("{} × {:?} (first: {})", thousands(of.count), of.class, cut(&plain(&of.example), DETAIL_MAX)))
+        .collect();
+    let more: u64 = failed.iter().skip(CAUSES_SHOWN).map(|class| class.count).sum();
+    let more = if more > 0 { format!(", {} × others", thousands(more)) } else { String::new() };
+    (!told.is_empty()).then(|| format!("{}{more}", told.join(", ")))
 }
 
 /// `4 failed, 1 slow`; what did not happen is left out.

@@ -64,7 +64,7 @@ pub struct RunOrder {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A call to the API server failed.
-    #[error("failed to {what}: {source}")]
+    #[error("failed to {what}: {}", crate::kube::told(source))]
     Cluster {
         /// What was tried.
         what: &'static str,

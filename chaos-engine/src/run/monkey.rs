@@ -22,7 +22,7 @@ use super::follow::follow;
 use super::told::Told;
 use super::tracker::Tracker;
 use crate::clock::RunClock;
-use crate::kube::Clients;
+use crate::kube::{Clients, told};
 use crate::recorder::Recorder;
 
 /// The first beats come faster, this far apart, so that the operator's clock is known before it kills.
@@ -174,13 +174,13 @@ impl OwnedMonkey {
             ..DeleteParams::default()
         };
         if let Err(error) = gone(self.monkeys.delete(&self.name, &ours).await.map(|_| ())) {
-            left.push(format!("delete ChaosMonkey {}: {error}", self.name));
+            left.push(format!("delete ChaosMonkey {}: {}", self.name, told(&error)));
         }
         // A Lease that has an owner goes with it.
         if !self.owned
             && let Err(error) = gone(self.leases.delete(&self.name, &DeleteParams::default()).await.map(|_| ()))
         {
-            left.push(format!("delete Lease {}: {error}", self.name));
+            left.push(format!("delete Lease {}: {}", self.name, told(&error)));
         }
         left
     }

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chaos_core::api::ChaosMonkey;
-use chaos_core::eligible::{Judged, eligible};
+use chaos_core::eligible::{Exclusion, Judged, eligible};
 use chaos_core::model::{Experiment, Fault, Policy};
 use chaos_core::population::{Population, SwitchState};
 use chaos_core::record::{Event, Excluded, RunTime};
 use kube::Api;
 use kube::api::ListParams;
 
-use crate::kube::{Caller, Clients, Environment, PopulationReader};
+use crate::kube::{Caller, Clients, Environment, PopulationReader, told};
 use crate::probe::preflight::{PreflightError, Reach};
 use crate::probe::{AlertLook, ProbePlan};
 
@@ -102,7 +102,7 @@ pub async fn read_population(
         None => Environment::LabelOf(chaos_core::api::switch::NAMESPACE.to_owned()),
     };
     let reader = PopulationReader::new(Caller::new(clients.read.clone()), &experiment.target, environment);
-    reader.read().await.map_err(|error| Unfit::OutOfReach(format!("failed to read the cluster: {error}")))
+    reader.read().await.map_err(|error| unread(error.is_forbidden(), format!("failed to read the cluster: {error}")))
 }
 
 impl Prepared {
@@ -127,9 +127,23 @@ async fn operator_is_there(clients: &Clients, experiment: &Experiment) -> Result
             Err(Unfit::OutOfReach("the cluster serves no ChaosMonkeys; hint: `chaos install`".to_owned()))
         }
         Err(error) => {
-            Err(Unfit::OutOfReach(format!("failed to list ChaosMonkeys in {}: {error}", experiment.namespace)))
+            let text = format!("failed to list ChaosMonkeys in {}: {}", experiment.namespace, told(&error));
+            Err(unread(is_forbidden(&error), text))
         }
     }
+}
+
+/// Why something of the cluster could not be read: a missing permission is a refusal, which waiting does not end.
+fn unread(is_forbidden: bool, text: String) -> Unfit {
+    if is_forbidden {
+        Unfit::Refused(format!("{text}; hint: docs/permissions.md says what is needed"))
+    } else {
+        Unfit::OutOfReach(text)
+    }
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 fn refuse_stopped(population: &Population) -> Result<(), Unfit> {
@@ -155,11 +169,17 @@ fn no_victim(judged: &[Judged<'_>]) -> Unfit {
         .reasons
         .first()
         .map_or_else(String::new, |reason| format!("{}: {}", reason.exclusion.as_str(), reason.message));
+    let namespace = &first.pod.namespace;
+    let hint = match first.reasons.first() {
+        Some(reason) if reason.exclusion == Exclusion::NamespaceStopped => {
+            format!("; hint: `chaos resume -n {namespace}`")
+        }
+        _ => String::new(),
+    };
     let text = format!(
-        "no pod may be killed; {} of {} meant, {}/{}: {why}",
+        "no pod may be killed; {} of {} meant, {namespace}/{}: {why}{hint}",
         meant.clone().count(),
         judged.len(),
-        first.pod.namespace,
         first.pod.name
     );
     if meant.clone().all(|j| j.reasons.iter().all(|reason| reason.exclusion.may_pass())) {
@@ -185,6 +205,7 @@ fn not_ready(error: PreflightError) -> Unfit {
     match error {
         PreflightError::FewScrapes { .. } | PreflightError::NoRule { .. } => Unfit::Invalid(text),
         PreflightError::Firing { .. } => Unfit::Refused(text),
+        PreflightError::Service { source, .. } => unread(is_forbidden(&source), text),
         _ => Unfit::OutOfReach(text),
     }
 }

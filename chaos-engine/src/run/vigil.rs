@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::RunClock;
+use crate::kube::told;
 use crate::recorder::Recorder;
 
 /// Time between two looks: a stop switch must work within a second.
@@ -44,7 +45,7 @@ impl Vigil {
         loop {
             let began = self.clock.now();
             let seen = match tokio::time::timeout(PATIENCE, self.look()).await {
-                Ok(seen) => seen.map_err(|error| error.to_string()),
+                Ok(seen) => seen.map_err(|error| told(&error)),
                 Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
             };
             self.note(began, seen);

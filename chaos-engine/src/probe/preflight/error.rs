@@ -2,6 +2,7 @@
 
 use super::super::http::PlanError;
 use super::super::look::NoAnswer;
+use crate::kube::told;
 
 /// Why a probe cannot ask anybody.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum PreflightError {
         probe: String,
     },
     /// The Service could not be read.
-    #[error("failed to read Service {service}: {source}")]
+    #[error("failed to read Service {service}: {}{}", told(source), misspelt(source))]
     Service {
         /// `namespace/name`.
         service: String,
@@ -123,4 +124,12 @@ pub enum PreflightError {
     /// The probe is not valid http.
     #[error(transparent)]
     Plan(#[from] PlanError),
+}
+
+/// What to do about a Service that is not there.
+fn misspelt(error: &kube::Error) -> &'static str {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => "; hint: is its name or its namespace misspelt?",
+        _ => "",
+    }
 }
