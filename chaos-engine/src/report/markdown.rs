@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chaos_core::result::{Holds, KillRow, RunResult};
+use chaos_core::result::{Holds, KillRow, LossOf, RunResult};
 use chaos_core::verdict::Outcome;
 use chaos_core::verdict::words::{figure, thousands};
 
@@ -151,19 +151,12 @@ fn bad_kills(page: &mut String, result: &RunResult) -> std::fmt::Result {
     if bad.is_empty() {
         return Ok(());
     }
-    writeln!(
-        page,
-        "\n### Kills that cost something\n\n| strike | at | victim | lost | replacement Ready after |\n|---:|---:|---|---|---:|"
-    )?;
+    let is_unknown = bad.iter().any(|row| row.losses.iter().any(|loss| loss.unknown > 0));
+    let perhaps = if is_unknown { ", or may have (what is unknown counts as bad)" } else { "" };
+    writeln!(page, "\n### Kills that cost something{perhaps}\n")?;
+    writeln!(page, "| strike | at | victim | lost | replacement Ready after |\n|---:|---:|---|---|---:|")?;
     for row in bad.iter().take(KILLS_SHOWN) {
-        let lost: Vec<String> = row
-            .losses
-            .iter()
-            .map(|loss| {
-                let lost = loss.failed + loss.slow + loss.unknown;
-                format!("{} of {} ({})", thousands(lost), thousands(loss.requests), escape(&loss.probe))
-            })
-            .collect();
+        let lost: Vec<String> = row.losses.iter().map(lost).collect();
         let ready =
             row.replacement_ready_us.map_or_else(|| "never".into(), |at| text::duration(at.saturating_sub(row.at_us)));
         let victim = escape(&format!("{}/{}", row.victim.namespace, row.victim.pod));
@@ -173,6 +166,13 @@ fn bad_kills(page: &mut String, result: &RunResult) -> std::fmt::Result {
         writeln!(page, "\n{} more are in the HTML report.", bad.len() - KILLS_SHOWN)?;
     }
     Ok(())
+}
+
+/// `1 of 104, 2 unknown (request-ride)`.
+fn lost(loss: &LossOf) -> String {
+    let unknown = if loss.unknown == 0 { String::new() } else { format!(", {} unknown", thousands(loss.unknown)) };
+    let (lost, requests) = (thousands(loss.failed + loss.slow), thousands(loss.requests));
+    format!("{lost} of {requests}{unknown} ({})", escape(&loss.probe))
 }
 
 fn stories(page: &mut String, result: &RunResult) -> std::fmt::Result {

@@ -1,6 +1,6 @@
 //! Numbers, durations and instants as all reports print them.
 
-use chaos_core::result::{Counts, Distribution, LatencyQuantiles, Outage, RunResult};
+use chaos_core::result::{Counts, Distribution, KillSummary, LatencyQuantiles, Outage, RunResult};
 use chaos_core::verdict::words::{counted, share_of_good, thousands};
 
 /// Microseconds for people: `850 µs`, `12.3 ms`, `1.24 s`, `2 min 5 s`.
@@ -50,8 +50,13 @@ pub(super) fn distribution(distribution: &Distribution) -> String {
 
 /// `99.97% of 14,000 requests`.
 pub(super) fn availability(counts: &Counts) -> String {
-    let known = counts.slots - counts.unknown;
-    format!("{} of {}", share_of_good(counts.failed, known), counted(known, "request"))
+    format!("{} of {}", share_of_good(counts.failed, counts.slots - counts.unknown), known(counts))
+}
+
+/// `14,000 requests`; where some have no known outcome, those that have one: claims count the others as bad.
+pub(super) fn known(counts: &Counts) -> String {
+    let which = if counts.unknown == 0 { "" } else { " with a known outcome" };
+    format!("{}{which}", counted(counts.slots - counts.unknown, "request"))
 }
 
 /// `4 failed, 1 slow`; what did not happen is left out.
@@ -80,11 +85,21 @@ pub(super) fn outage(outage: Option<&Outage>) -> String {
     )
 }
 
-/// `61 of 61 done, 58 exposed, 1 bad`.
+/// `61 of 61 done, 58 exposed, 1 bad, 2 unknown (count as bad)`.
 pub(super) fn kills(result: &RunResult) -> String {
     let kills = &result.kills;
     let trials = if kills.trials == kills.done { String::new() } else { format!("{} trials, ", kills.trials) };
-    format!("{} of {} done, {trials}{} exposed, {} bad", kills.done, kills.planned, kills.exposed, kills.bad)
+    format!("{} of {} done, {trials}{}", kills.done, kills.planned, cost(kills))
+}
+
+/// `58 exposed, 1 bad, 2 unknown (count as bad)`: what the kills cost, in the same words in every report.
+pub(super) fn cost(kills: &KillSummary) -> String {
+    let unknown = match kills.unknown {
+        0 => String::new(),
+        1 => ", 1 unknown (counts as bad)".to_owned(),
+        unknown => format!(", {unknown} unknown (count as bad)"),
+    };
+    format!("{} exposed, {} bad{unknown}", kills.exposed, kills.bad)
 }
 
 /// `1,234 checked, none broken`.

@@ -110,6 +110,15 @@ fn an_outage_that_heals_fails_the_run() {
 }
 
 #[test]
+fn a_kill_with_a_request_of_unknown_outcome_is_not_bad_and_is_told() {
+    let mut story = Story::with_kills(61);
+    story.lose(31_100, 1, BadClass::Unsent);
+    let result = judge(&spec(harmless()), &story.events());
+    decided(&result, ReasonCode::HypothesisHeld);
+    assert_eq!((result.kills.exposed, result.kills.bad, result.kills.unknown), (61, 0, 1));
+}
+
+#[test]
 fn fewer_kills_than_the_least_are_inconclusive_and_say_how_many_more() {
     let result = judge(&spec(harmless()), &Story::with_kills(28).events());
     decided(&result, ReasonCode::TooFewKills);

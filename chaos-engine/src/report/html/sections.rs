@@ -52,7 +52,7 @@ fn of_probe(probe: &ProbeResult) -> [Figure; 3] {
         Figure {
             label: format!("Availability under kills, {}", probe.probe),
             value: share_of_good(probe.judged.failed, known),
-            more: format!("{}, {}", counted(known, "request"), text::losses(&probe.judged)),
+            more: format!("{}, {}", text::known(&probe.judged), text::losses(&probe.judged)),
             mood: mood(probe.judged.failed),
         },
         Figure {
@@ -85,7 +85,7 @@ fn kills(result: &RunResult) -> Figure {
     Figure {
         label: "Kills".into(),
         value: format!("{} of {}", kills.done, kills.planned),
-        more: format!("{} trials, {} exposed, {} cost a request", kills.trials, kills.exposed, kills.bad),
+        more: format!("{} trials, {}", kills.trials, text::cost(kills)),
         mood: if kills.bad > 0 { Mood::Bad } else { Mood::Neutral },
     }
 }
