@@ -12,7 +12,9 @@ use super::text;
 const BYTES_MAX: usize = 1024 * 1024;
 const TEXT_MAX: usize = 2_000;
 const KILLS_SHOWN: usize = 50;
-const STORIES_SHOWN: usize = 20;
+const RULES_SHOWN: usize = 20;
+/// Of one rule: the first few tell what is wrong, and hundreds more would bury the rest of the page.
+const STORIES_SHOWN: usize = 3;
 
 /// Renders one result.
 pub fn render(result: &RunResult) -> String {
@@ -176,16 +178,22 @@ fn lost(loss: &LossOf) -> String {
 }
 
 fn stories(page: &mut String, result: &RunResult) -> std::fmt::Result {
-    let stories: Vec<_> = result.invariants.iter().flat_map(|invariants| &invariants.stories).collect();
-    if stories.is_empty() {
+    let rules = text::by_rule(result.invariants.iter().flat_map(|invariants| &invariants.stories));
+    if rules.is_empty() {
         return Ok(());
     }
     writeln!(page, "\n### Violations of business rules\n")?;
-    for violation in stories.iter().take(STORIES_SHOWN) {
-        writeln!(page, "- **{}**: {}", escape(&violation.invariant), escape(&violation.story))?;
+    for (rule, stories) in rules.iter().take(RULES_SHOWN) {
+        writeln!(page, "- **{}** ({} told)", escape(rule), stories.len())?;
+        for story in stories.iter().take(STORIES_SHOWN) {
+            writeln!(page, "  - {}", escape(story))?;
+        }
+        if stories.len() > STORIES_SHOWN {
+            writeln!(page, "  - {} more in the HTML report", stories.len() - STORIES_SHOWN)?;
+        }
     }
-    if stories.len() > STORIES_SHOWN {
-        writeln!(page, "\n{} more are in the HTML report.", stories.len() - STORIES_SHOWN)?;
+    if rules.len() > RULES_SHOWN {
+        writeln!(page, "\n{} more rules are in the HTML report.", rules.len() - RULES_SHOWN)?;
     }
     Ok(())
 }

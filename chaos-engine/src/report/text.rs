@@ -1,5 +1,6 @@
 //! Numbers, durations and instants as all reports print them.
 
+use chaos_core::record::Violation;
 use chaos_core::result::{Counts, Distribution, KillSummary, LatencyQuantiles, Outage, RunResult};
 use chaos_core::verdict::words::{counted, share_of_good, thousands};
 
@@ -108,6 +109,18 @@ pub(super) fn invariants(result: &RunResult) -> Option<String> {
     let broken: u64 = result.invariants.iter().map(|invariants| invariants.violations).sum();
     let broken_words = if broken == 0 { "none broken".to_owned() } else { counted(broken, "violation") };
     (!result.invariants.is_empty()).then(|| format!("{} checked, {broken_words}", thousands(checked)))
+}
+
+/// Stories by the rule that they break, both in the order in which they were told.
+pub(super) fn by_rule<'a>(violations: impl IntoIterator<Item = &'a Violation>) -> Vec<(&'a str, Vec<&'a str>)> {
+    let mut rules: Vec<(&str, Vec<&str>)> = Vec::new();
+    for violation in violations {
+        match rules.iter_mut().find(|(rule, _)| *rule == violation.invariant.as_str()) {
+            Some((_, stories)) => stories.push(violation.story.as_str()),
+            None => rules.push((violation.invariant.as_str(), vec![violation.story.as_str()])),
+        }
+    }
+    rules
 }
 
 /// Control characters out of texts that others wrote, so that nobody can move a cursor or forge a line.
