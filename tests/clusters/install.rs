@@ -128,8 +128,9 @@ fn whatever_is_removed_first_nothing_of_ours_is_stuck() {
 
 #[test]
 fn uninstall_removes_all_that_install_made() {
-    let (cluster, ours) = (Cluster::start(), [crds(), manifests()].join("---\n"));
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let delete_mode = include_str!("../../deploy/overlays/delete-mode/rbac.yaml").to_owned();
+    let (cluster, ours) = (Cluster::start(), [crds(), manifests(), delete_mode].join("---\n"));
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1", "--delete-mode"]);
     cluster.chaos(&["uninstall"]);
     cluster.eventually("nothing is left", || cluster.are_gone(&ours));
     // Again, where nothing is installed.

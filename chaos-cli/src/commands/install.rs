@@ -79,11 +79,23 @@ fn kind(object: &DynamicObject) -> &str {
 }
 
 fn manifests(args: &InstallArgs, environment: Option<&str>) -> String {
-    joined(manifests::for_cluster(&Installation { environment, image: &args.image, replicas: args.replicas }))
+    let installation = Installation { environment, image: &args.image, replicas: args.replicas };
+    let mut files = manifests::for_cluster(&installation);
+    if args.delete_mode {
+        files.extend(manifests::delete_mode());
+    }
+    joined(files)
+}
+
+/// All that an installation may have put on a cluster, whatever it was asked for.
+fn all_manifests() -> String {
+    let mut files = manifests::for_cluster(&Installation::default());
+    files.extend(manifests::delete_mode());
+    joined(files)
 }
 
 pub(super) async fn uninstall(global: &Global, args: &UninstallArgs) -> Result<Exit, Failure> {
-    let manifests = joined(manifests::for_cluster(&Installation::default()));
+    let manifests = all_manifests();
     if args.print {
         output::data(&manifests);
         return Ok(Exit::OK);
