@@ -31,4 +31,7 @@ pub(crate) struct UninstallArgs {
     /// Print the manifests of what would be removed instead
     #[arg(long)]
     pub(crate) print: bool,
+    /// Leave the CRDs, and with them every object of theirs
+    #[arg(long)]
+    pub(crate) keep_crds: bool,
 }
