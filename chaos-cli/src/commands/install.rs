@@ -27,6 +27,14 @@ pub(super) async fn install(global: &Global, args: &InstallArgs) -> Result<Exit,
     }
     let target = Target::connect(global, CONNECT).await?;
     target.confirm(global, "install CRDs, permissions and the operator")?;
+    if !target.ours && args.image == manifests::IMAGE {
+        output::say(&format!(
+            "image {} is in no registry, so every node must have it already\n  hint: `chaos image`, then `kind load \
+             image-archive chaos-images.tar`; or `chaos image --name REGISTRY/chaos:TAG`, push it, and `chaos install \
+             --image REGISTRY/chaos:TAG`",
+            args.image
+        ));
+    }
     let before = Before::read(&target.client).await?;
     let environment = args.environment.clone().or_else(|| before.environment.clone());
     let objects = apply::documents("the bundled manifests", &manifests(args, environment.as_deref()))?;
