@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::GroupVersionKind;
 use kube::discovery::{ApiCapabilities, Scope};
 use kube::{Client, ResourceExt as _};
 
@@ -52,7 +53,7 @@ pub(crate) fn name_of(object: &DynamicObject) -> String {
 /// Whether this cluster serves the kind of that object now.
 pub(crate) async fn is_served(client: &Client, object: &DynamicObject) -> anyhow::Result<bool> {
     let types = object.types.as_ref().with_context(|| format!("{} has no apiVersion and kind", object.name_any()))?;
-    match kube::discovery::pinned_kind(client, &kube::core::GroupVersionKind::try_from(types)?).await {
+    match kube::discovery::pinned_kind(client, &GroupVersionKind::try_from(types)?).await {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(kube::Error::Discovery(_)) => Ok(false),
@@ -60,9 +61,25 @@ pub(crate) async fn is_served(client: &Client, object: &DynamicObject) -> anyhow
     }
 }
 
+/// How many objects of a kind there are, in all namespaces. A kind that is not served has none.
+pub(crate) async fn count(client: &Client, kind: &GroupVersionKind) -> anyhow::Result<u64> {
+    let resource = match kube::discovery::pinned_kind(client, kind).await {
+        Ok((resource, _)) => resource,
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(0),
+        Err(kube::Error::Discovery(_)) => return Ok(0),
+        Err(error) => return Err(error).with_context(|| format!("failed to find {}", kind.kind)),
+    };
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    match api.list(&ListParams::default()).await {
+        Ok(list) => Ok(list.items.len() as u64),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(0),
+        Err(error) => Err(error).with_context(|| format!("failed to count objects of kind {}", kind.kind)),
+    }
+}
+
 async fn api_of(client: &Client, object: &DynamicObject) -> anyhow::Result<Api<DynamicObject>> {
     let types = object.types.as_ref().with_context(|| format!("{} has no apiVersion and kind", object.name_any()))?;
-    let gvk = kube::core::GroupVersionKind::try_from(types)?;
+    let gvk = GroupVersionKind::try_from(types)?;
     // A CRD is served a moment after it is accepted.
     for attempt in 1..=ATTEMPTS {
         match kube::discovery::pinned_kind(client, &gvk).await {

@@ -1,6 +1,7 @@
 //! The command line: clap types only. What each command does stands in `commands/`.
 
 mod gameday;
+mod install;
 mod load;
 mod operate;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use gameday::{GameDayArgs, GameDayCommand};
+pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use load::{ArrivalArg, LoadArgs, LoadFormat, RequestArgs};
 pub(crate) use operate::{MonkeyArgs, MonkeyCommand, StatusArgs};
 
@@ -276,33 +278,6 @@ pub(crate) struct StopArgs {
     /// The whole cluster (else the namespace of --namespace)
     #[arg(long)]
     pub(crate) all: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct InstallArgs {
-    /// Print the manifests instead
-    #[arg(long)]
-    pub(crate) print: bool,
-    /// The environment that this cluster is: manifests may ask for it (`target.environment`)
-    #[arg(long, value_name = "NAME")]
-    pub(crate) environment: Option<String>,
-    /// The operator's image
-    #[arg(long, value_name = "IMAGE", default_value = chaos_operator::manifests::IMAGE)]
-    pub(crate) image: String,
-    /// How many operators, one of which works
-    #[arg(long, value_name = "N", default_value_t = chaos_operator::manifests::REPLICAS,
-        value_parser = clap::value_parser!(u32).range(1..=5))]
-    pub(crate) replicas: u32,
-    /// Wait this long until the operator is ready; 0s does not wait
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
-    pub(crate) wait: std::time::Duration,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct UninstallArgs {
-    /// Print the manifests of what would be removed instead
-    #[arg(long)]
-    pub(crate) print: bool,
 }
 
 #[derive(Debug, Args)]

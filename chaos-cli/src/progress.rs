@@ -84,9 +84,10 @@ impl Shown {
                 self.line(&format!("phase {}", phase.map_or("before", name_of)));
             }
             let news = usize::try_from(live.kills - kills).unwrap_or(usize::MAX).min(live.last_kills.len());
-            for ((_, pod), number) in live.last_kills.iter().rev().take(news).rev().zip(live.kills - news as u64 + 1..)
-            {
-                self.line(&format!("kill {number}/{} {pod}", self.planned));
+            let newest = live.last_kills.iter().rev().take(news).rev();
+            for ((_, strike, pod), number) in newest.zip(live.kills - news as u64 + 1..) {
+                // The number of the strike is the one by which Events, status and reports know the kill.
+                self.line(&format!("kill {number}/{} (strike {strike}) {pod}", self.planned));
             }
             kills = live.kills;
             if last_line.elapsed() >= LINE {
@@ -112,10 +113,9 @@ impl Shown {
         let now = self.clock.now();
         let phase = live.phase.map_or("before", |(phase, _)| name_of(phase));
         let mut lines = vec![format!("{:>6.1} s  {phase}{}", seconds(now), self.left(&live, now))];
-        let last = live
-            .last_kills
-            .back()
-            .map_or_else(String::new, |(at, pod)| format!("  last {pod} {:.1} s ago", seconds(now) - seconds(*at)));
+        let last = live.last_kills.back().map_or_else(String::new, |(at, strike, pod)| {
+            format!("  last {pod} (strike {strike}) {:.1} s ago", seconds(now) - seconds(*at))
+        });
         let skipped = if live.skipped > 0 { format!("  skipped {}", live.skipped) } else { String::new() };
         lines.push(format!("          kills {}/{}{last}{skipped}", live.kills, self.planned));
         lines.extend(self.probe_lines(&live).into_iter().map(|line| format!("          {line}")));

@@ -50,6 +50,11 @@ pub fn for_cluster(installation: &Installation<'_>) -> Vec<(String, String)> {
     render(files)
 }
 
+/// What an installation is given besides, for the operator to kill by `mode: Delete`: what `overlays/delete-mode` holds.
+pub fn delete_mode() -> Vec<(String, String)> {
+    render(vec![("delete-mode.yaml".to_owned(), delete_role())])
+}
+
 /// What an installation is made to measure by.
 #[derive(Debug, Clone, Copy)]
 pub struct Installation<'a> {

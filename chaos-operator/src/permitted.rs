@@ -99,8 +99,11 @@ impl Permissions {
             Self::Unknown(why) => return Some(Lack { reason: "PermissionsUnknown", message: why.clone() }),
             Self::Known(missing) => missing.iter().filter(|missing| is_meant(missing.grant)),
         };
+        // What is part of no installation that did not ask for it is not mended by another one that does not.
+        let is_asked_for = missing.clone().any(|missing| missing.grant.role == Role::Delete);
+        let flag = if is_asked_for { " --delete-mode" } else { "" };
         let missing: Vec<_> = missing.map(ToString::to_string).collect();
-        let hint = "hint: `chaos install`, or see docs/permissions.md";
+        let hint = format!("hint: `chaos install{flag}`, or see docs/permissions.md");
         let message = format!("the operator may not {}; {hint}", missing.join(", "));
         (!missing.is_empty()).then_some(Lack { reason: "PermissionMissing", message })
     }
@@ -262,7 +265,8 @@ mod tests {
         assert!(without("list", "nodes").hold(&spec(|spec| spec["target"]["zones"] = json!(["a"]))).is_some());
         let delete = spec(|spec| spec["fault"]["podKill"]["mode"] = json!("Delete"));
         assert!(without("create", "pods/eviction").hold(&delete).is_none());
-        assert!(without("delete", "pods").hold(&delete).is_some());
+        let held = without("delete", "pods").hold(&delete).unwrap();
+        assert!(held.message.contains("`chaos install --delete-mode`"), "{}", held.message);
         assert!(without("delete", "pods").lacks_always().is_none());
     }
 }

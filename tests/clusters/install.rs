@@ -128,12 +128,30 @@ fn whatever_is_removed_first_nothing_of_ours_is_stuck() {
 
 #[test]
 fn uninstall_removes_all_that_install_made() {
-    let (cluster, ours) = (Cluster::start(), [crds(), manifests()].join("---\n"));
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let delete_mode = include_str!("../../deploy/overlays/delete-mode/rbac.yaml").to_owned();
+    let (cluster, ours) = (Cluster::start(), [crds(), manifests(), delete_mode].join("---\n"));
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1", "--delete-mode"]);
     cluster.chaos(&["uninstall"]);
     cluster.eventually("nothing is left", || cluster.are_gone(&ours));
     // Again, where nothing is installed.
-    cluster.chaos(&["uninstall"]);
+    let again = cluster.chaos(&["uninstall"]);
+    assert!(again.stderr.contains("there is none"), "{}", again.stderr);
+}
+
+#[test]
+fn uninstall_says_what_goes_and_keeps_it_where_the_crds_are_kept() {
+    let (cluster, ours) = (Cluster::start(), manifests());
+    let workload = Workload::deploy(&cluster);
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let before = workload.monkey("m", |spec| spec["suspend"] = true.into());
+    let kept = cluster.chaos(&["uninstall", "--keep-crds"]);
+    assert!(kept.stderr.contains("1 ChaosMonkey"), "{}", kept.stderr);
+    cluster.eventually("the operator is gone", || cluster.are_gone(&ours));
+    let after = cluster.block(workload.monkeys().get("m")).unwrap();
+    assert_eq!(after.uid(), before.uid());
+    let gone = cluster.chaos(&["uninstall"]);
+    assert!(gone.stderr.contains("1 ChaosMonkey"), "{}", gone.stderr);
+    cluster.eventually("the definitions are gone", || cluster.are_gone(&crds()));
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chaos_core::api::{labels, switch};
+use chaos_core::api::{GROUP, VERSION, labels, switch};
+use chaos_core::verdict::words::counted;
 use chaos_operator::manifests::{self, Installation};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{DeleteParams, DynamicObject};
+use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 
 use crate::cli::{Global, InstallArgs, UninstallArgs};
@@ -15,6 +17,8 @@ use crate::exit::{Exit, Failure};
 use crate::{apply, output, ready};
 
 const CONNECT: Duration = Duration::from_secs(10);
+/// The kinds of which people make objects.
+const KINDS: [&str; 4] = ["Experiment", "GameDay", "ChaosMonkey", "ExperimentRun"];
 
 pub(super) async fn install(global: &Global, args: &InstallArgs) -> Result<Exit, Failure> {
     if args.print {
@@ -23,6 +27,14 @@ pub(super) async fn install(global: &Global, args: &InstallArgs) -> Result<Exit,
     }
     let target = Target::connect(global, CONNECT).await?;
     target.confirm(global, "install CRDs, permissions and the operator")?;
+    if !target.ours && args.image == manifests::IMAGE {
+        output::say(&format!(
+            "image {} is in no registry, so every node must have it already\n  hint: `chaos image`, then `kind load \
+             image-archive chaos-images.tar`; or `chaos image --name REGISTRY/chaos:TAG`, push it, and `chaos install \
+             --image REGISTRY/chaos:TAG`",
+            args.image
+        ));
+    }
     let before = Before::read(&target.client).await?;
     let environment = args.environment.clone().or_else(|| before.environment.clone());
     let objects = apply::documents("the bundled manifests", &manifests(args, environment.as_deref()))?;
@@ -79,21 +91,56 @@ fn kind(object: &DynamicObject) -> &str {
 }
 
 fn manifests(args: &InstallArgs, environment: Option<&str>) -> String {
-    joined(manifests::for_cluster(&Installation { environment, image: &args.image, replicas: args.replicas }))
+    let installation = Installation { environment, image: &args.image, replicas: args.replicas };
+    let mut files = manifests::for_cluster(&installation);
+    if args.delete_mode {
+        files.extend(manifests::delete_mode());
+    }
+    joined(files)
+}
+
+/// All that an installation may have put on a cluster, whatever it was asked for.
+fn all_manifests(with_crds: bool) -> String {
+    let mut files = manifests::for_cluster(&Installation::default());
+    files.extend(manifests::delete_mode());
+    if with_crds { joined(files) } else { documents(files.into_iter().map(|(_, yaml)| yaml)) }
 }
 
 pub(super) async fn uninstall(global: &Global, args: &UninstallArgs) -> Result<Exit, Failure> {
-    let manifests = joined(manifests::for_cluster(&Installation::default()));
+    let manifests = all_manifests(!args.keep_crds);
     if args.print {
         output::data(&manifests);
         return Ok(Exit::OK);
     }
     let target = Target::connect(global, CONNECT).await?;
-    target.confirm(global, "remove the operator, its permissions, the CRDs and every object of theirs")?;
+    let made = made_by_people(&target.client).await?;
+    let what = if args.keep_crds {
+        format!("remove the operator and its permissions, and keep the CRDs with every object of theirs ({made})")
+    } else {
+        format!("remove the operator, its permissions, the CRDs and every object of theirs ({made})")
+    };
+    target.confirm(global, &what)?;
     let objects: Vec<DynamicObject> = apply::documents("the bundled manifests", &manifests)?;
     apply::delete(&target.client, &objects, &DeleteParams::background()).await?;
-    output::say("removed");
+    if args.keep_crds {
+        output::say(&format!("removed; the CRDs are kept, with every object of theirs ({made})"));
+        output::say("monkeys and game days that are kept go on as soon as an operator is installed again");
+    } else {
+        output::say(&format!("removed, and with the CRDs every object of theirs ({made})"));
+    }
     Ok(Exit::OK)
+}
+
+/// What people have made of our kinds, counted: whoever removes the kinds removes it as well.
+async fn made_by_people(client: &Client) -> anyhow::Result<String> {
+    let mut made = Vec::new();
+    for kind in KINDS {
+        let count = apply::count(client, &GroupVersionKind::gvk(GROUP, VERSION, kind)).await?;
+        if count > 0 {
+            made.push(counted(count, kind));
+        }
+    }
+    Ok(if made.is_empty() { "there is none".to_owned() } else { made.join(", ") })
 }
 
 /// What an embedded cluster gets: one operator, and its environment is called demo.
@@ -104,8 +151,9 @@ pub(crate) fn demo_manifests() -> String {
 
 /// CRDs first, as the operator's manifests may hold objects of them.
 fn joined(files: Vec<(String, String)>) -> String {
-    std::iter::once(chaos_core::schema::crds_yaml())
-        .chain(files.into_iter().map(|(_, yaml)| yaml))
-        .collect::<Vec<_>>()
-        .join("---\n")
+    documents(std::iter::once(chaos_core::schema::crds_yaml()).chain(files.into_iter().map(|(_, yaml)| yaml)))
+}
+
+fn documents(texts: impl Iterator<Item = String>) -> String {
+    texts.collect::<Vec<_>>().join("---\n")
 }

@@ -27,6 +27,9 @@ pub struct KillSummary {
     pub exposed: u64,
     /// Trials in which at least one promise lost a request (failed, or slower than its bound).
     pub bad: u64,
+    /// Other trials in which a request has no known outcome: they count as bad where a claim is to pass.
+    #[serde(default)]
+    pub unknown: u64,
 }
 
 /// One kill and what followed.

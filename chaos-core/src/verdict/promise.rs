@@ -1,8 +1,10 @@
 //! One promise of one http probe, judged: from what was counted to the rule's decision, the rows of the table of claims and
 //! what speaks against a pass.
 
+mod sentence;
+
 use super::rule::{Certificate, Missing, Refuted, Ruling, Terms, Window, rule};
-use super::words::{counted, figure, share_of_bad, share_of_good, thousands};
+use super::words::{counted, figure, share_of_bad, thousands};
 use super::{Level, ReasonCode, spec};
 use crate::evidence::{Exposure, Load, TrialLoad};
 use crate::model::{ClaimSpec, Evidence, Slo};
@@ -202,41 +204,17 @@ impl<'a> Promise<'a> {
         let Evidence::HarmlessKills { share, max_loss } = &self.slo.evidence else {
             return String::new();
         };
-        let cost = match max_loss {
-            0 => "no request".to_owned(),
-            max_loss => format!("at most {}", counted(*max_loss, "request")),
-        };
-        let slow = matches!(self.claim, ClaimSpec::Latency { .. });
-        format!("at least {share} of such kills cost {cost}{}", if slow { " (failed or too slow)" } else { "" })
+        format!("at least {share} of such kills {}", self.cost_words(*max_loss))
     }
 
-    /// What a pass says about this promise: what is certified and under which assumption.
-    pub(super) fn sentence(&self) -> String {
-        let totals = &self.ruling.totals;
-        let observed = format!(
-            "observed {} over {} and {}",
-            share_of_good(totals.bad_at_worst, totals.requests),
-            counted(totals.requests, "request"),
-            counted(totals.windows, "kill window")
-        );
-        let confidence = self.slo.confidence;
-        match (&self.slo.evidence, &self.ruling.certificate) {
-            (Evidence::Availability { .. }, _) => format!(
-                "{} under kills at this rate, certified at {confidence} confidence if {}; {observed}",
-                self.title(),
-                self.assumption().unwrap_or_default()
-            ),
-            (Evidence::HarmlessKills { .. }, Some(Certificate::HarmlessKills { bad, .. })) => format!(
-                "{}: {} ({} of {}, {confidence} confidence); {observed} ({} {})",
-                self.probe,
-                self.harmless_words(),
-                thousands(totals.exposed - bad),
-                thousands(totals.exposed),
-                self.claim.share(),
-                spec::promise(self.claim)
-            ),
-            _ => format!("{} was {observed}; nothing is certified", self.title()),
-        }
+    /// `cost no request`, or `cost at most 3 requests (failed or too slow)`.
+    fn cost_words(&self, max_loss: u64) -> String {
+        let cost = match max_loss {
+            0 => "no request".to_owned(),
+            max_loss => format!("at most {}", counted(max_loss, "request")),
+        };
+        let slow = matches!(self.claim, ClaimSpec::Latency { .. });
+        format!("cost {cost}{}", if slow { " (failed or too slow)" } else { "" })
     }
 
     /// Everything that speaks against a pass.

@@ -75,6 +75,8 @@ pub enum Certificate {
     HarmlessKills {
         /// Exposed kills that cost more, unknown requests counted as bad.
         bad: u64,
+        /// Those of them that cost more only because unknown requests are counted as bad.
+        unknown: u64,
         /// The upper bound.
         upper: f64,
         /// What it must not exceed.
@@ -252,7 +254,7 @@ fn certify_harmless(terms: &Terms, limit: f64, max_loss: u64, windows: &[Window]
         Some(too_few(kills, windows.len() as u64, needed))
     };
     Certified {
-        figure: Some(Certificate::HarmlessKills { bad: at_worst, upper, limit }),
+        figure: Some(Certificate::HarmlessKills { bad: at_worst, unknown: at_worst - for_sure, upper, limit }),
         refuted: (lower > limit + ROUNDING).then_some(Refuted::HarmlessKills { bad: for_sure, lower, limit }),
         missing,
     }

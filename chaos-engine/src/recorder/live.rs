@@ -17,8 +17,8 @@ pub struct Live {
     pub phase: Option<(Phase, RunTime)>,
     /// Pods that were killed (or would have been, in a dry run).
     pub kills: u64,
-    /// The last of them, oldest first: when, and `namespace/name`.
-    pub last_kills: VecDeque<(RunTime, String)>,
+    /// The last of them, oldest first: when, number of the strike, and `namespace/name`.
+    pub last_kills: VecDeque<(RunTime, u64, String)>,
     /// Strikes that did not happen.
     pub skipped: u64,
     /// Since when and why the cluster is out of sight.
@@ -103,7 +103,8 @@ impl Live {
             }
             Event::Kill(kill) if matches!(kill.outcome, Outcome::Killed | Outcome::WouldKill | Outcome::Unknown) => {
                 self.kills += 1;
-                self.last_kills.push_back((kill.at, format!("{}/{}", kill.victim.namespace, kill.victim.pod)));
+                let pod = format!("{}/{}", kill.victim.namespace, kill.victim.pod);
+                self.last_kills.push_back((kill.at, kill.strike, pod));
                 if self.last_kills.len() > LAST_KILLS {
                     self.last_kills.pop_front();
                 }

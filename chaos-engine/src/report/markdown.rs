@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chaos_core::result::{Holds, KillRow, RunResult};
+use chaos_core::result::{Holds, KillRow, LossOf, RunResult};
 use chaos_core::verdict::Outcome;
 use chaos_core::verdict::words::{figure, thousands};
 
@@ -12,7 +12,9 @@ use super::text;
 const BYTES_MAX: usize = 1024 * 1024;
 const TEXT_MAX: usize = 2_000;
 const KILLS_SHOWN: usize = 50;
-const STORIES_SHOWN: usize = 20;
+const RULES_SHOWN: usize = 20;
+/// Of one rule: the first few tell what is wrong, and hundreds more would bury the rest of the page.
+const STORIES_SHOWN: usize = 3;
 
 /// Renders one result.
 pub fn render(result: &RunResult) -> String {
@@ -151,19 +153,12 @@ fn bad_kills(page: &mut String, result: &RunResult) -> std::fmt::Result {
     if bad.is_empty() {
         return Ok(());
     }
-    writeln!(
-        page,
-        "\n### Kills that cost something\n\n| strike | at | victim | lost | replacement Ready after |\n|---:|---:|---|---|---:|"
-    )?;
+    let is_unknown = bad.iter().any(|row| row.losses.iter().any(|loss| loss.unknown > 0));
+    let perhaps = if is_unknown { ", or may have (what is unknown counts as bad)" } else { "" };
+    writeln!(page, "\n### Kills that cost something{perhaps}\n")?;
+    writeln!(page, "| strike | at | victim | lost | replacement Ready after |\n|---:|---:|---|---|---:|")?;
     for row in bad.iter().take(KILLS_SHOWN) {
-        let lost: Vec<String> = row
-            .losses
-            .iter()
-            .map(|loss| {
-                let lost = loss.failed + loss.slow + loss.unknown;
-                format!("{} of {} ({})", thousands(lost), thousands(loss.requests), escape(&loss.probe))
-            })
-            .collect();
+        let lost: Vec<String> = row.losses.iter().map(lost).collect();
         let ready =
             row.replacement_ready_us.map_or_else(|| "never".into(), |at| text::duration(at.saturating_sub(row.at_us)));
         let victim = escape(&format!("{}/{}", row.victim.namespace, row.victim.pod));
@@ -175,17 +170,30 @@ fn bad_kills(page: &mut String, result: &RunResult) -> std::fmt::Result {
     Ok(())
 }
 
+/// `1 of 104, 2 unknown (request-ride)`.
+fn lost(loss: &LossOf) -> String {
+    let unknown = if loss.unknown == 0 { String::new() } else { format!(", {} unknown", thousands(loss.unknown)) };
+    let (lost, requests) = (thousands(loss.failed + loss.slow), thousands(loss.requests));
+    format!("{lost} of {requests}{unknown} ({})", escape(&loss.probe))
+}
+
 fn stories(page: &mut String, result: &RunResult) -> std::fmt::Result {
-    let stories: Vec<_> = result.invariants.iter().flat_map(|invariants| &invariants.stories).collect();
-    if stories.is_empty() {
+    let rules = text::by_rule(result.invariants.iter().flat_map(|invariants| &invariants.stories));
+    if rules.is_empty() {
         return Ok(());
     }
     writeln!(page, "\n### Violations of business rules\n")?;
-    for violation in stories.iter().take(STORIES_SHOWN) {
-        writeln!(page, "- **{}**: {}", escape(&violation.invariant), escape(&violation.story))?;
+    for (rule, stories) in rules.iter().take(RULES_SHOWN) {
+        writeln!(page, "- **{}** ({} told)", escape(rule), stories.len())?;
+        for story in stories.iter().take(STORIES_SHOWN) {
+            writeln!(page, "  - {}", escape(story))?;
+        }
+        if stories.len() > STORIES_SHOWN {
+            writeln!(page, "  - {} more in the HTML report", stories.len() - STORIES_SHOWN)?;
+        }
     }
-    if stories.len() > STORIES_SHOWN {
-        writeln!(page, "\n{} more are in the HTML report.", stories.len() - STORIES_SHOWN)?;
+    if rules.len() > RULES_SHOWN {
+        writeln!(page, "\n{} more rules are in the HTML report.", rules.len() - RULES_SHOWN)?;
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! Numbers, durations and instants as all reports print them.
 
-use chaos_core::result::{ClassCount, Counts, Distribution, LatencyQuantiles, Outage, ProbeResult, RunResult};
+use chaos_core::record::Violation;
+use chaos_core::result::{
+    ClassCount, Counts, Distribution, KillSummary, LatencyQuantiles, Outage, ProbeResult, RunResult,
+};
 use chaos_core::verdict::words::{counted, share_of_good, thousands};
 
 /// Causes of failures that are told of each probe.
@@ -55,8 +58,13 @@ pub(super) fn distribution(distribution: &Distribution) -> String {
 
 /// `99.97% of 14,000 requests`.
 pub(super) fn availability(counts: &Counts) -> String {
-    let known = counts.slots - counts.unknown;
-    format!("{} of {}", share_of_good(counts.failed, known), counted(known, "request"))
+    format!("{} of {}", share_of_good(counts.failed, counts.slots - counts.unknown), known(counts))
+}
+
+/// `14,000 requests`; where some have no known outcome, those that have one: claims count the others as bad.
+pub(super) fn known(counts: &Counts) -> String {
+    let which = if counts.unknown == 0 { "" } else { " with a known outcome" };
+    format!("{}{which}", counted(counts.slots - counts.unknown, "request"))
 }
 
 /// What a probe measured, and when: what is judged, or the baseline where the run ended in it.
@@ -107,11 +115,21 @@ pub(super) fn outage(outage: Option<&Outage>) -> String {
     )
 }
 
-/// `61 of 61 done, 58 exposed, 1 bad`.
+/// `61 of 61 done, 58 exposed, 1 bad, 2 unknown (count as bad)`.
 pub(super) fn kills(result: &RunResult) -> String {
     let kills = &result.kills;
     let trials = if kills.trials == kills.done { String::new() } else { format!("{} trials, ", kills.trials) };
-    format!("{} of {} done, {trials}{} exposed, {} bad", kills.done, kills.planned, kills.exposed, kills.bad)
+    format!("{} of {} done, {trials}{}", kills.done, kills.planned, cost(kills))
+}
+
+/// `58 exposed, 1 bad, 2 unknown (count as bad)`: what the kills cost, in the same words in every report.
+pub(super) fn cost(kills: &KillSummary) -> String {
+    let unknown = match kills.unknown {
+        0 => String::new(),
+        1 => ", 1 unknown (counts as bad)".to_owned(),
+        unknown => format!(", {unknown} unknown (count as bad)"),
+    };
+    format!("{} exposed, {} bad{unknown}", kills.exposed, kills.bad)
 }
 
 /// `1,234 checked, none broken`.
@@ -120,6 +138,18 @@ pub(super) fn invariants(result: &RunResult) -> Option<String> {
     let broken: u64 = result.invariants.iter().map(|invariants| invariants.violations).sum();
     let broken_words = if broken == 0 { "none broken".to_owned() } else { counted(broken, "violation") };
     (!result.invariants.is_empty()).then(|| format!("{} checked, {broken_words}", thousands(checked)))
+}
+
+/// Stories by the rule that they break, both in the order in which they were told.
+pub(super) fn by_rule<'a>(violations: impl IntoIterator<Item = &'a Violation>) -> Vec<(&'a str, Vec<&'a str>)> {
+    let mut rules: Vec<(&str, Vec<&str>)> = Vec::new();
+    for violation in violations {
+        match rules.iter_mut().find(|(rule, _)| *rule == violation.invariant.as_str()) {
+            Some((_, stories)) => stories.push(violation.story.as_str()),
+            None => rules.push((violation.invariant.as_str(), vec![violation.story.as_str()])),
+        }
+    }
+    rules
 }
 
 /// Control characters out of texts that others wrote, so that nobody can move a cursor or forge a line.

@@ -406,6 +406,7 @@ async fn a_run_that_takes_a_right_that_is_not_there_is_refused_by_name() {
     let run = fixture.completed().await;
     assert_eq!(verdict(&run), ("invalid", "Refused"), "{}", text(&run));
     assert!(text(&run).contains("the operator may not delete pods"), "{}", text(&run));
+    assert!(text(&run).contains("chaos install --delete-mode"), "{}", text(&run));
     assert_eq!((stack.requests(), killed(&run)), (0, 0));
     operator.end().await;
     prober.end().await;

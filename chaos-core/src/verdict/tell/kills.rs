@@ -11,6 +11,8 @@ use crate::verdict::spec::JudgeSpec;
 pub(super) fn summary(spec: &JudgeSpec, evidence: &Evidence<'_>) -> KillSummary {
     let any = |trial: usize, what: fn(&TrialLoad) -> bool| evidence.loads.iter().any(|load| what(&load.trials[trial]));
     let trials = || 0..evidence.trials.len();
+    let is_bad = |trial: usize| any(trial, |load| load.counts.failed + load.counts.slow > 0);
+    let is_unknown = |trial: usize| !is_bad(trial) && any(trial, |load| load.counts.unknown > 0);
     KillSummary {
         planned: spec.strikes_target,
         least: spec.strikes_min,
@@ -20,7 +22,8 @@ pub(super) fn summary(spec: &JudgeSpec, evidence: &Evidence<'_>) -> KillSummary 
         still_there: victims_still_there(evidence),
         trials: evidence.trials.len() as u64,
         exposed: trials().filter(|trial| any(*trial, |load| load.exposure == Exposure::Yes)).count() as u64,
-        bad: trials().filter(|trial| any(*trial, |load| load.counts.failed + load.counts.slow > 0)).count() as u64,
+        bad: trials().filter(|trial| is_bad(*trial)).count() as u64,
+        unknown: trials().filter(|trial| is_unknown(*trial)).count() as u64,
     }
 }
 

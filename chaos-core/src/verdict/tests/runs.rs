@@ -59,8 +59,8 @@ fn a_clean_run_passes_and_says_what_is_certified() {
     decided(&result, ReasonCode::HypothesisHeld);
     assert_eq!(
         result.verdict.reason_text,
-        "ride: at least 90% of such kills cost no request (61 of 61, 95% confidence); observed 100% over 7,200 requests \
-         and 61 kill windows (99.9% answered well)"
+        "ride: 61 of 61 kills cost no request, so at least 90% of such kills do not (95% confidence); 100% of 7,200 requests \
+         answered well (promised 99.9%) over 61 kill windows"
     );
     assert_eq!((result.kills.done, result.kills.trials, result.kills.exposed, result.kills.bad), (61, 61, 61, 0));
     assert!(result.verdict.findings.is_empty());
@@ -92,7 +92,10 @@ fn the_sentence_of_certified_availability_carries_its_assumption() {
 fn observed_says_that_nothing_is_certified() {
     let result = judge(&spec(Evidence::Observed), &Story::with_kills(30).events());
     decided(&result, ReasonCode::HypothesisHeld);
-    assert!(result.verdict.reason_text.ends_with("nothing is certified"), "{}", result.verdict.reason_text);
+    assert_eq!(
+        result.verdict.reason_text,
+        "ride: 100% of 4,100 requests answered well (promised 99.9%) over 30 kill windows; observed only, nothing is certified"
+    );
 }
 
 #[test]
@@ -107,6 +110,20 @@ fn an_outage_that_heals_fails_the_run() {
     assert_eq!(result.kills.bad, 10);
     assert_eq!(result.probes[0].worst_outage.unwrap().duration_us, 300_000);
     assert_eq!(result.probes[0].budget_30d_ppm, Some(30_000));
+}
+
+#[test]
+fn a_kill_with_a_request_of_unknown_outcome_is_not_bad_and_is_told() {
+    let mut story = Story::with_kills(61);
+    story.lose(31_100, 1, BadClass::Unsent);
+    let result = judge(&spec(harmless()), &story.events());
+    decided(&result, ReasonCode::HypothesisHeld);
+    assert_eq!((result.kills.exposed, result.kills.bad, result.kills.unknown), (61, 0, 1));
+    assert_eq!(
+        result.verdict.reason_text,
+        "ride: 60 of 61 kills cost no request (1 unknown counts as bad), so at least 90% of such kills do not \
+         (95% confidence); 99.98% of 7,200 requests answered well (promised 99.9%, 1 unknown counts as bad) over 61 kill windows"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The report for people: one HTML file that loads nothing from anywhere. The verdict comes first, then figures, the
-//! timeline, every kill, every claim, and what it all rests on. Only this file's own style and script are allowed to run.
+//! timeline, broken rules, every kill, every claim, and what it all rests on. Only this file's own style and script are allowed to run.
 
 mod chart;
 mod kills;
@@ -38,8 +38,8 @@ fn page(result: &RunResult) -> Markup {
                     (verdict(result))
                     (leftovers(result))
                     (sections::figures(result))
-                    (sections::broken_rules(result))
                     (chart::timelines(result))
+                    (sections::broken_rules(result))
                     (kills::table(result))
                     (sections::claims(result))
                     (sections::expectations(result))

@@ -6,6 +6,9 @@ use maud::{Markup, html};
 
 use super::text;
 
+/// Stories of one rule that are in sight; the others are folded away.
+const STORIES_SHOWN: usize = 3;
+
 /// One of the large figures at the top.
 struct Figure {
     label: String,
@@ -52,7 +55,7 @@ fn of_probe(probe: &ProbeResult) -> [Figure; 3] {
         Figure {
             label: format!("Availability under kills, {}", probe.probe),
             value: share_of_good(probe.judged.failed, known),
-            more: format!("{}, {}", counted(known, "request"), text::losses(&probe.judged)),
+            more: format!("{}, {}", text::known(&probe.judged), text::losses(&probe.judged)),
             mood: mood(probe.judged.failed),
         },
         Figure {
@@ -85,7 +88,7 @@ fn kills(result: &RunResult) -> Figure {
     Figure {
         label: "Kills".into(),
         value: format!("{} of {}", kills.done, kills.planned),
-        more: format!("{} trials, {} exposed, {} cost a request", kills.trials, kills.exposed, kills.bad),
+        more: format!("{} trials, {}", kills.trials, text::cost(kills)),
         mood: if kills.bad > 0 { Mood::Bad } else { Mood::Neutral },
     }
 }
@@ -117,19 +120,39 @@ fn invariants(result: &RunResult) -> Option<Figure> {
     })
 }
 
-/// Counter-examples, with their stories.
+/// Counter-examples, with their stories: by the rule that they break, a few of each in sight.
 pub(super) fn broken_rules(result: &RunResult) -> Markup {
     html! {
         @for invariants in result.invariants.iter().filter(|invariants| invariants.violations > 0) {
             section.card {
                 h2 { (counted(invariants.violations, "violation")) " of business rules" }
-                p.soft { (invariants.probe) " checked " (thousands(invariants.checked)) "; shown are " (invariants.stories.len()) "." }
-                @for (number, violation) in invariants.stories.iter().enumerate() {
-                    details open[number < 3] {
-                        summary { (violation.invariant) }
-                        p.story.mono { (violation.story) }
+                p.soft { (invariants.probe) " checked " (thousands(invariants.checked)) "; told are " (invariants.stories.len()) "." }
+                @for (rule, stories) in text::by_rule(&invariants.stories) {
+                    @let (shown, folded) = stories.split_at(stories.len().min(STORIES_SHOWN));
+                    h3 { (rule) " " span.soft { "(" (stories.len()) " told)" } }
+                    @for (number, told) in shown.iter().enumerate() { (story(told, number == 0)) }
+                    @if !folded.is_empty() {
+                        details {
+                            summary { (folded.len()) " more" }
+                            @for told in folded { (story(told, false)) }
+                        }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// A story by its first line; what follows that unfolds.
+fn story(told: &str, is_open: bool) -> Markup {
+    let (first, rest) = told.split_once('\n').unwrap_or((told, ""));
+    html! {
+        @if rest.is_empty() {
+            p.story { (first) }
+        } @else {
+            details open[is_open] {
+                summary { (first) }
+                p.story.mono { (rest) }
             }
         }
     }
