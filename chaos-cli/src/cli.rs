@@ -73,7 +73,7 @@ pub(crate) enum Command {
     /// The embedded cluster for this machine
     #[cfg(feature = "bundled")]
     Cluster(ClusterArgs),
-    /// Rebuild every report of a run from its journal
+    /// Rebuild every report of a run from its journal, or from the evidence of a run on the cluster
     Report(ReportArgs),
     /// Plan a recorded run again from its seed and population; exit code 1 if anything differs
     Replay(ReplayArgs),
@@ -233,10 +233,11 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Journal of a run
-    #[arg(value_name = "JOURNAL")]
-    pub(crate) journal: PathBuf,
-    /// Folder for the reports; default: the journal's own
+    /// Journal of a run; or crun/NAME: a run on the cluster that is over, of a game day or of `kubectl apply`
+    #[arg(value_name = "JOURNAL|crun/NAME")]
+    pub(crate) run: PathBuf,
+    /// Folder for the reports; default: the journal's own. Of a run on the cluster: makes a folder of its own in it (default:
+    /// `CHAOS_OUT`, else chaos-out)
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -24,4 +24,5 @@ mod leader;
 mod machines;
 mod operate;
 mod outside;
+mod runs;
 mod workload;

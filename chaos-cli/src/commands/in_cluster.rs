@@ -2,7 +2,6 @@
 //! they recorded is fetched and judged here by the same function, so the end, its exit code and its reports are those of a run
 //! from this machine.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,22 +11,21 @@ use chaos_core::operated::{Stage, merge, read_record};
 use chaos_core::record::Event;
 use chaos_core::result::RunResult;
 use chaos_core::run::RunState;
-use chaos_core::verdict::{JudgeSpec, judge};
 use chaos_engine::chunks::{ChunkReader, ReadError, Role, RunKey};
 use chaos_engine::clock::RunClock;
-use chaos_engine::journal::{JournalWriter, Redactor};
+use chaos_engine::journal::Redactor;
 use chaos_engine::kube::Caller;
 use chaos_engine::recorder::Recorder;
-use chaos_engine::run::operated::digest;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::fetched::{Fetched, unfit};
 use super::run::Job;
 use crate::exit::Failure;
+use crate::output;
 use crate::progress::Shown;
-use crate::{files, output};
 
 /// Time between two looks at a run.
 const LOOK: Duration = Duration::from_millis(500);
@@ -53,7 +51,9 @@ pub(super) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     if operator.is_empty() {
         return Err(unfit(&verdict));
     }
-    finish(&job, &follower.key, &merge(&operator, &prober), &verdict).await
+    let events = merge(&operator, &prober);
+    let fetched = Fetched { key: &follower.key, experiment: &job.experiment, events: &events, told: &verdict };
+    fetched.finish(&job.out.out).await
 }
 
 async fn submit(job: &Job<'_>, runs: &Api<ExperimentRun>) -> Result<ExperimentRun, Failure> {
@@ -93,18 +93,6 @@ fn spec_of(job: &Job<'_>) -> Result<api::ExperimentSpec, Failure> {
         .map(|experiment| experiment.spec)
         .context("the experiment is not in its file any more")
         .map_err(Failure::invalid)
-}
-
-/// A run that ended before anything was touched.
-fn unfit(verdict: &RunVerdict) -> Failure {
-    let error = anyhow::anyhow!("{}", verdict.reason_text);
-    match verdict.exit_code {
-        2 => Failure::invalid(error),
-        4 => Failure::refused(error),
-        5 => Failure::stopped(error),
-        8 => Failure::invalid_run(error),
-        _ => Failure::could_not_run(error),
-    }
 }
 
 /// Follows one run.
@@ -243,34 +231,4 @@ impl<'a> Follower<'a> {
         self.fetch().await?;
         Ok((std::mem::take(&mut self.operator.1), std::mem::take(&mut self.prober.1)))
     }
-}
-
-/// Writes the journal and the reports of a run that is over, and says what it proved.
-async fn finish(job: &Job<'_>, key: &RunKey, events: &[Event], told: &RunVerdict) -> Result<RunResult, Failure> {
-    let folder = files::run_folder(&job.out.out, &job.experiment.name, &key.uid[..key.uid.len().min(12)])?;
-    let path = folder.join(files::JOURNAL);
-    let journal = JournalWriter::create(&path).context("failed to start the journal")?;
-    let mut redactor = Redactor::default();
-    redactor.hide_probes(&job.experiment.probes);
-    let recorder = Recorder::with_journal(journal, redactor);
-    for event in events {
-        recorder.record_durably(event.clone()).await.context("failed to write the journal")?;
-    }
-    recorder.close().await.context("failed to close the journal")?;
-    output::say(&format!("journal: {}", path.display()));
-    let spec = Arc::new(JudgeSpec::from(&job.experiment));
-    let result = judge(&spec, events);
-    let exit = result.verdict.exit_code.code();
-    if exit != told.exit_code {
-        output::warn(&format!(
-            "the operator says {} ({}), the evidence says {} by this version; digest of the evidence: {}",
-            told.outcome,
-            told.reason_text,
-            result.verdict.outcome,
-            digest(events)
-        ));
-    }
-    let written = files::write_reports(&folder, &result)?;
-    output::verdict(&result, &written);
-    Ok(result)
 }

@@ -8,6 +8,7 @@ pub(crate) mod cluster;
 mod demo;
 mod diff;
 mod explain;
+mod fetched;
 mod gameday;
 mod generate;
 mod image;
@@ -42,7 +43,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::explain(global, args).await,
         #[cfg(feature = "bundled")]
         Command::Cluster(args) => cluster::cluster(global, args).await,
-        Command::Report(args) => report::report(&args),
+        Command::Report(args) => report::report(global, &args).await,
         Command::Replay(args) => replay::replay(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Status(args) => status::status(global, &args).await,
