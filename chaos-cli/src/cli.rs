@@ -64,7 +64,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Send requests on a fixed schedule, without faults, and judge thresholds
     Load(LoadArgs),
-    /// Say what a run would do and whether it could prove its hypothesis; touches nothing
+    /// Say what a run would do, whether it could prove its hypothesis and whether it would start; touches nothing
     Plan(PlanArgs),
     /// Check manifests and report every error at once; needs no cluster
     Validate(ValidateArgs),
