@@ -87,7 +87,7 @@ pub(crate) enum Command {
     Stop(StopArgs),
     /// Let chaos happen again
     Resume(StopArgs),
-    /// List and show game days, start one now, approve the step that one waits for
+    /// List and show game days, start, abort or suspend one, approve or reject the step that one waits for
     #[command(name = "gameday")]
     GameDay(GameDayArgs),
     /// Install the CRDs, the permissions and the operator
