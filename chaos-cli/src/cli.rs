@@ -1,6 +1,7 @@
 //! The command line: clap types only. What each command does stands in `commands/`.
 
 mod gameday;
+mod init;
 mod load;
 mod operate;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use gameday::{GameDayArgs, GameDayCommand};
+pub(crate) use init::{InitArgs, WorkloadKind};
 pub(crate) use load::{ArrivalArg, LoadArgs, LoadFormat, RequestArgs};
 pub(crate) use operate::{MonkeyArgs, MonkeyCommand, StatusArgs};
 
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Send requests on a fixed schedule, without faults, and judge thresholds
     Load(LoadArgs),
+    /// Write a first experiment for a workload of yours, from what is on the cluster; changes nothing
+    Init(InitArgs),
     /// Say what a run would do, whether it could prove its hypothesis and whether it would start; touches nothing
     Plan(PlanArgs),
     /// Check manifests and report every error at once; needs no cluster

@@ -18,6 +18,7 @@
 
 mod admission;
 mod cluster;
+mod drafts;
 mod gamedays;
 mod install;
 mod leader;

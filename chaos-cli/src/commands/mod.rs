@@ -13,6 +13,7 @@ mod gameday;
 mod generate;
 mod image;
 mod in_cluster;
+mod init;
 mod install;
 mod load;
 mod monkey;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::demo(args).await,
         Command::Run(args) => run::run(global, args).await,
         Command::Load(args) => load::load(global, args).await,
+        Command::Init(args) => init::init(global, &args).await,
         Command::Plan(args) => plan::plan(global, args).await,
         Command::Validate(args) => validate::validate(&args),
         Command::Explain(args) => explain::explain(global, args).await,
