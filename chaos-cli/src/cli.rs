@@ -1,6 +1,7 @@
 //! The command line: clap types only. What each command does stands in `commands/`.
 
 mod gameday;
+mod init;
 mod install;
 mod load;
 mod operate;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use gameday::{GameDayArgs, GameDayCommand};
+pub(crate) use init::{InitArgs, WorkloadKind};
 pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use load::{ArrivalArg, LoadArgs, LoadFormat, RequestArgs};
 pub(crate) use operate::{MonkeyArgs, MonkeyCommand, StatusArgs};
@@ -66,7 +68,9 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Send requests on a fixed schedule, without faults, and judge thresholds
     Load(LoadArgs),
-    /// Say what a run would do and whether it could prove its hypothesis; touches nothing
+    /// Write a first experiment for a workload of yours, from what is on the cluster; changes nothing
+    Init(InitArgs),
+    /// Say what a run would do, whether it could prove its hypothesis and whether it would start; touches nothing
     Plan(PlanArgs),
     /// Check manifests and report every error at once; needs no cluster
     Validate(ValidateArgs),
@@ -75,7 +79,7 @@ pub(crate) enum Command {
     /// The embedded cluster for this machine
     #[cfg(feature = "bundled")]
     Cluster(ClusterArgs),
-    /// Rebuild every report of a run from its journal
+    /// Rebuild every report of a run from its journal, or from the evidence of a run on the cluster
     Report(ReportArgs),
     /// Plan a recorded run again from its seed and population; exit code 1 if anything differs
     Replay(ReplayArgs),
@@ -89,7 +93,7 @@ pub(crate) enum Command {
     Stop(StopArgs),
     /// Let chaos happen again
     Resume(StopArgs),
-    /// List and show game days, start one now, approve the step that one waits for
+    /// List and show game days, start, abort or suspend one, approve or reject the step that one waits for
     #[command(name = "gameday")]
     GameDay(GameDayArgs),
     /// Install the CRDs, the permissions and the operator
@@ -235,10 +239,11 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Journal of a run, or the run's folder
-    #[arg(value_name = "JOURNAL")]
-    pub(crate) journal: PathBuf,
-    /// Folder for the reports; default: the journal's own
+    /// Journal of a run, or its folder; or crun/NAME: a run on the cluster that is over, of a game day or of `kubectl apply`
+    #[arg(value_name = "JOURNAL|crun/NAME")]
+    pub(crate) run: PathBuf,
+    /// Folder for the reports; default: the journal's own. Of a run on the cluster: makes a folder of its own in it (default:
+    /// `CHAOS_OUT`, else chaos-out)
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -37,7 +37,7 @@ fn is_forbidden(status: &Status) -> bool {
 }
 
 /// The answer of the API server, if that is what this cause is.
-fn status(cause: &(dyn Error + 'static)) -> Option<&Status> {
+fn status<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a Status> {
     let boxed = || cause.downcast_ref::<Box<kube::Error>>().map(|error| &**error);
     if let Some(error) = cause.downcast_ref::<kube::Error>().or_else(boxed) {
         return match error {

@@ -6,13 +6,14 @@
 //! (who is) → [`killer`] (the strike state machine) → [`run`] (the phases of an experiment) → [`operated`] and [`prober`] (the
 //! same, driven by the operator and measured by a prober) → [`gameday`] (such runs on a calendar) → [`record`] (the evidence)
 //! → [`verdict`] (what it proves) → [`result`](mod@result) (what is told); [`replay`] plans a recorded run again. Load without
-//! faults goes from [`record`] to [`load`].
+//! faults goes from [`record`] to [`load`]; [`draft`] writes a first experiment.
 
 pub mod api;
 pub mod check;
 pub mod compare;
 pub mod condition;
 pub mod digest;
+pub mod draft;
 pub mod eligible;
 pub mod evidence;
 pub mod gameday;

@@ -152,13 +152,12 @@ impl Bench {
     fn apply(&mut self, object: ExperimentRun) {
         let uid = object.uid().unwrap_or_default();
         let object = Arc::new(object);
-        match self.runs.get(&uid) {
-            Some(known) => _ = known.object.send_replace(object),
-            None => {
-                let (object, turn) = (watch::channel(object).0, watch::channel(false).0);
-                self.runs.insert(uid, Known { object, turn, task: None });
-            }
+        if let Some(known) = self.runs.get(&uid) {
+            known.object.send_replace(object);
+            return;
         }
+        let (object, turn) = (watch::channel(object).0, watch::channel(false).0);
+        self.runs.insert(uid, Known { object, turn, task: None });
     }
 
     /// Has somebody for each run that asks to be measured, and lets as many of them begin as may be at once, the oldest first.

@@ -86,6 +86,59 @@ fn a_game_day_is_started_and_approved_from_the_command_line() {
     assert_eq!(chaos(&["approve", "weekly"]).code, Some(4), "it waits for nothing any more");
 }
 
+#[test]
+fn a_game_day_is_rejected_aborted_and_suspended_from_the_command_line() {
+    let cluster = Cluster::start();
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let workload = Workload::deploy(&cluster);
+    let namespace = workload.namespace.clone();
+    cluster.apply(&manifests(&namespace));
+    let chaos = |args: &[&str]| cluster.run(&[&["gameday"], args, &["-n", &namespace]].concat());
+    let asks = || {
+        cluster.eventually("it asks", || async {
+            let day = shown_step(&chaos(&["show", "weekly"]).stdout);
+            if day.contains("Running") { Ok(()) } else { Err(day) }
+        });
+    };
+    let ends = |what: &str| {
+        cluster.eventually(what, || async {
+            let shown: Value =
+                serde_json::from_str(&chaos(&["show", "weekly", "-o", "json"]).stdout).unwrap_or_default();
+            let outcome = shown["status"]["last"]["outcome"].clone();
+            let is_over = shown["status"]["active"].is_null();
+            if is_over && outcome == "aborted" { Ok(()) } else { Err(shown["status"].to_string()) }
+        });
+    };
+
+    let nothing = chaos(&["abort", "weekly"]);
+    assert_eq!(nothing.code, Some(4), "{}", nothing.stderr);
+    assert_eq!(chaos(&["reject", "weekly"]).code, Some(4));
+    assert_eq!(chaos(&["start", "weekly", "--id", "one"]).code, Some(0));
+    asks();
+    let rejected = chaos(&["reject", "weekly", "look"]);
+    assert_eq!(rejected.code, Some(0), "{}", rejected.stderr);
+    assert!(rejected.stderr.contains("Is it green?") && rejected.stderr.contains("is rejected"), "{}", rejected.stderr);
+    ends("the end of what was rejected");
+
+    let second = chaos(&["start", "weekly", "--id", "two"]);
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+    let other = chaos(&["abort", "weekly", "--execution", "one-1"]);
+    assert_eq!(other.code, Some(4), "one that is not under way: {}", other.stderr);
+    let aborted = chaos(&["abort", "weekly", "--execution", second.stdout.trim()]);
+    assert_eq!(aborted.code, Some(0), "{}", aborted.stderr);
+    ends("the end of what was aborted");
+
+    let suspended = chaos(&["suspend", "weekly"]);
+    assert_eq!(suspended.code, Some(0), "{}", suspended.stderr);
+    let refused = chaos(&["start", "weekly"]);
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    assert!(refused.stderr.contains("Suspended"), "{}", refused.stderr);
+    assert_eq!(chaos(&["resume", "weekly"]).code, Some(0));
+    assert_eq!(chaos(&["suspend", "monthly"]).code, Some(2));
+    let everywhere = cluster.run(&["gameday", "list", "-A"]);
+    assert!(everywhere.stdout.contains(&format!("{namespace}/weekly")), "{}", everywhere.stdout);
+}
+
 /// The line of the question.
 fn shown_step(table: &str) -> String {
     table.lines().find(|line| line.trim_start().starts_with("look")).unwrap_or_default().to_owned()

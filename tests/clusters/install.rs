@@ -151,7 +151,8 @@ fn uninstall_says_what_goes_and_keeps_it_where_the_crds_are_kept() {
     assert_eq!(after.uid(), before.uid());
     let gone = cluster.chaos(&["uninstall"]);
     assert!(gone.stderr.contains("1 ChaosMonkey"), "{}", gone.stderr);
-    cluster.eventually("the definitions are gone", || cluster.are_gone(&crds()));
+    let definitions = crds();
+    cluster.eventually("the definitions are gone", || cluster.are_gone(&definitions));
 }
 
 #[test]

@@ -18,10 +18,12 @@
 
 mod admission;
 mod cluster;
+mod drafts;
 mod gamedays;
 mod install;
 mod leader;
 mod machines;
 mod operate;
 mod outside;
+mod runs;
 mod workload;

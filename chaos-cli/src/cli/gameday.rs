@@ -47,4 +47,32 @@ pub(crate) enum GameDayCommand {
         #[arg(long)]
         execution: Option<String>,
     },
+    /// Say no to the step that a game day waits for, which ends its execution
+    Reject {
+        /// The game day
+        name: String,
+        /// The step; may be left out where one alone waits
+        step: Option<String>,
+        /// The execution; needed where the step waits in several
+        #[arg(long)]
+        execution: Option<String>,
+    },
+    /// End what is under way: its runs wind down, and no further step starts
+    Abort {
+        /// The game day
+        name: String,
+        /// The execution; needed where several are under way
+        #[arg(long)]
+        execution: Option<String>,
+    },
+    /// Start nothing until resumed; what is under way goes on
+    Suspend {
+        /// The game day
+        name: String,
+    },
+    /// Start by the calendar again; what was due meanwhile is not made up for
+    Resume {
+        /// The game day
+        name: String,
+    },
 }

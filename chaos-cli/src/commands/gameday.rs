@@ -1,13 +1,14 @@
-//! `chaos gameday`: lists and shows game days, and writes what their reconciler waits for: orders to start and approvals. It
-//! starts nothing itself: the operator does, by its own rules.
+//! `chaos gameday`: lists and shows game days, and writes what their reconciler waits for: orders to start and to end, approvals,
+//! suspensions. It starts and ends nothing itself: the operator does, by its own rules.
+
+mod shown;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chaos_core::api::{
-    ExecutionRecord, GameDay, GameDayControl, GameDayStatus, Mode, StartOrder, StepApproval, StepPhase,
+    ExecutionRecord, GameDay, GameDayControl, GameDayStatus, Mode, StartOrder, StepApproval, StepPhase, StepRecord,
 };
-use comfy_table::{Table, presets};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 
@@ -34,6 +35,15 @@ pub(super) async fn gameday(global: &Global, args: &GameDayArgs) -> Result<Exit,
         GameDayCommand::Approve { name, step, execution } => {
             desk.approve(global, name, step.as_deref(), execution.as_deref()).await?;
         }
+        GameDayCommand::Reject { name, step, execution } => {
+            desk.reject(name, step.as_deref(), execution.as_deref()).await?;
+        }
+        GameDayCommand::Abort { name, execution } => desk.abort(name, execution.as_deref()).await?,
+        GameDayCommand::Suspend { name } => desk.suspend(name, true).await?,
+        GameDayCommand::Resume { name } => {
+            desk.target.confirm(global, &format!("let game day {}/{name} start again", desk.namespace))?;
+            desk.suspend(name, false).await?;
+        }
     }
     Ok(Exit::OK)
 }
@@ -54,14 +64,14 @@ impl Desk {
             output::data(&super::plan::structured(&value, format)?);
             return Ok(());
         }
-        output::data(&listed(&found.items, (!all).then_some(self.namespace.as_str())));
+        output::data(&shown::listed(&found.items, (!all).then_some(self.namespace.as_str())));
         Ok(())
     }
 
     async fn show(&self, name: &str, format: Format) -> Result<(), Failure> {
         let day = self.get(name).await?;
         match format {
-            Format::Table => output::data(&shown(&day)),
+            Format::Table => output::data(&shown::shown(&day)),
             format => {
                 let value = serde_json::to_value(&day).context("failed to write the game day")?;
                 output::data(&super::plan::structured(&value, format)?);
@@ -128,23 +138,7 @@ impl Desk {
         execution: Option<&str>,
     ) -> Result<(), Failure> {
         let day = self.get(name).await?;
-        let waiting = waiting(&day, step, execution);
-        let (of, record) = match waiting.as_slice() {
-            [one] => *one,
-            [] => {
-                let what = step.map_or_else(String::new, |step| format!(" at step {step}"));
-                let error = anyhow::anyhow!(
-                    "game day {name} waits for no approval{what}: nothing was approved; hint: `chaos gameday show {name}`"
-                );
-                return Err(Failure::refused(error));
-            }
-            several => {
-                let told: Vec<_> =
-                    several.iter().map(|(of, step)| format!("{} --execution {}", step.name, of.id)).collect();
-                let error = anyhow::anyhow!("several steps wait; hint: name one: {}", told.join(", or "));
-                return Err(Failure::invalid(error));
-            }
-        };
+        let (of, record) = one_waiting(&day, step, execution)?;
         let uid = day.uid().unwrap_or_default();
         let approval = StepApproval { game_day_uid: uid.clone(), execution: of.id.clone(), step: record.name.clone() };
         output::say(&format!("step {} of {}: {}", record.name, of.id, record.message.as_deref().unwrap_or_default()));
@@ -162,10 +156,7 @@ impl Desk {
         .await?;
         let is_taken = |day: &GameDay| step_of(day, &approval).is_none_or(|step| step.phase != StepPhase::Running);
         let Some(day) = self.until(name, &uid, is_taken).await? else {
-            return Err(Failure::could_not_run(anyhow::anyhow!(
-                "the approval is written, and no operator took notice of it within {} s; hint: does it run? kubectl get pods -n chaos-system",
-                NOTICE_WITHIN.as_secs()
-            )));
+            return Err(unnoticed("the approval"));
         };
         match step_of(&day, &approval) {
             Some(step) if step.phase != StepPhase::Passed => {
@@ -179,25 +170,81 @@ impl Desk {
         }
     }
 
-    /// Changes what people want of one very game day, and nothing that somebody else wrote meanwhile.
+    /// Says no to a step that waits: what follows from that is the end of its execution, as if nobody had approved in time.
+    async fn reject(&self, name: &str, step: Option<&str>, execution: Option<&str>) -> Result<(), Failure> {
+        let day = self.get(name).await?;
+        let (of, record) = one_waiting(&day, step, execution)?;
+        output::say(&format!("step {} of {}: {}", record.name, of.id, record.message.as_deref().unwrap_or_default()));
+        self.end(name, &day, &of.id).await?;
+        output::say(&format!("step {} of {} is rejected: the execution is ended", record.name, of.id));
+        Ok(())
+    }
+
+    async fn abort(&self, name: &str, execution: Option<&str>) -> Result<(), Failure> {
+        let day = self.get(name).await?;
+        let of = one_active(&day, execution)?;
+        self.end(name, &day, &of.id).await?;
+        output::say(&format!("execution {} of {}/{name} is ended: its runs wind down", of.id, self.namespace));
+        Ok(())
+    }
+
+    /// Asks for the end of one execution, and waits until the operator has begun with it. Less chaos needs no confirmation.
+    async fn end(&self, name: &str, day: &GameDay, id: &str) -> Result<(), Failure> {
+        let uid = day.uid().unwrap_or_default();
+        self.write(name, &uid, |control, status| {
+            // What is over needs no end any more: the list stays short.
+            control.abort.retain(|known| known != id && status.active.iter().any(|of| of.id == *known));
+            control.abort.push(id.to_owned());
+        })
+        .await?;
+        let is_taken =
+            |day: &GameDay| status(day).active.iter().find(|of| of.id == id).is_none_or(|of| of.ending.is_some());
+        self.until(name, &uid, is_taken).await?.map(drop).ok_or_else(|| unnoticed("the abort"))
+    }
+
+    /// Nothing starts while it is suspended; what is under way goes on.
+    async fn suspend(&self, name: &str, suspended: bool) -> Result<(), Failure> {
+        let day = self.get(name).await?;
+        let uid = day.uid().unwrap_or_default();
+        self.patch(name, &uid, |_| serde_json::json!({"suspend": suspended})).await?;
+        let is_seen = |day: &GameDay| status(day).observed_generation >= day.metadata.generation;
+        if self.until(name, &uid, is_seen).await?.is_none() {
+            return Err(unnoticed("the change"));
+        }
+        let what = if suspended { "suspended" } else { "back in its calendar" };
+        output::say(&format!("game day {}/{name} is {what}", self.namespace));
+        if suspended && !status(&day).active.is_empty() {
+            output::say(&format!("what is under way goes on; hint: chaos gameday abort {name}"));
+        }
+        Ok(())
+    }
+
+    /// Changes what people want of one very game day.
     async fn write(
         &self,
         name: &str,
         uid: &str,
         change: impl Fn(&mut GameDayControl, &GameDayStatus),
     ) -> Result<(), Failure> {
+        self.patch(name, uid, |day| {
+            let mut control = day.spec.control.clone().unwrap_or_default();
+            change(&mut control, status(day));
+            let GameDayControl { start, approve, abort } = control;
+            // All three are written, so that what was taken out is gone.
+            serde_json::json!({"control": {"start": start, "approve": approve, "abort": abort}})
+        })
+        .await
+    }
+
+    /// Changes the spec of one very game day, and nothing that somebody else wrote meanwhile.
+    async fn patch(&self, name: &str, uid: &str, spec: impl Fn(&GameDay) -> serde_json::Value) -> Result<(), Failure> {
         for _ in 0..TRIES {
             let day = self.get(name).await?;
             if day.uid().as_deref() != Some(uid) {
                 return Err(replaced(name));
             }
-            let mut control = day.spec.control.clone().unwrap_or_default();
-            change(&mut control, status(&day));
-            let GameDayControl { start, approve, abort } = control;
-            // All three are written, so that what was taken out is gone.
-            let control = serde_json::json!({"start": start, "approve": approve, "abort": abort});
             let patch = serde_json::json!({
-                "metadata": {"uid": uid, "resourceVersion": day.resource_version()}, "spec": {"control": control},
+                "metadata": {"uid": uid, "resourceVersion": day.resource_version()}, "spec": spec(&day),
             });
             match self.days.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
                 Ok(_) => return Ok(()),
@@ -248,12 +295,19 @@ fn replaced(name: &str) -> Failure {
     ))
 }
 
+fn unnoticed(what: &str) -> Failure {
+    Failure::could_not_run(anyhow::anyhow!(
+        "{what} is written, and no operator took notice of it within {} s; hint: does it run? kubectl get pods -n chaos-system",
+        NOTICE_WITHIN.as_secs()
+    ))
+}
+
 fn status(day: &GameDay) -> &GameDayStatus {
     static NOTHING: std::sync::LazyLock<GameDayStatus> = std::sync::LazyLock::new(GameDayStatus::default);
     day.status.as_ref().unwrap_or(&NOTHING)
 }
 
-fn step_of<'a>(day: &'a GameDay, approval: &StepApproval) -> Option<&'a chaos_core::api::StepRecord> {
+fn step_of<'a>(day: &'a GameDay, approval: &StepApproval) -> Option<&'a StepRecord> {
     let all = status(day).active.iter().chain(&status(day).last);
     let execution = all.into_iter().find(|known| known.id == approval.execution)?;
     execution.steps.iter().find(|step| step.name == approval.step)
@@ -265,12 +319,57 @@ fn not_ready(day: &GameDay) -> Option<String> {
     (ready.status == "False").then(|| format!("{}: {}", ready.reason, ready.message))
 }
 
+/// The execution that is under way, as far as it is named.
+fn one_active<'a>(day: &'a GameDay, execution: Option<&str>) -> Result<&'a ExecutionRecord, Failure> {
+    let name = day.name_any();
+    let active: Vec<&ExecutionRecord> =
+        status(day).active.iter().filter(|of| execution.is_none_or(|wanted| of.id == wanted)).collect();
+    match active.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let what = execution.map_or_else(|| "nothing".to_owned(), |id| format!("no execution {id}"));
+            let error = anyhow::anyhow!("{what} of game day {name} is under way; hint: `chaos gameday show {name}`");
+            Err(Failure::refused(error))
+        }
+        several => {
+            let ids: Vec<&str> = several.iter().map(|of| of.id.as_str()).collect();
+            let error = anyhow::anyhow!("several are under way; hint: name one: --execution {}", ids.join(" or "));
+            Err(Failure::invalid(error))
+        }
+    }
+}
+
+/// The step that waits for an approval, as far as step and execution are named.
+fn one_waiting<'a>(
+    day: &'a GameDay,
+    step: Option<&str>,
+    execution: Option<&str>,
+) -> Result<(&'a ExecutionRecord, &'a StepRecord), Failure> {
+    let name = day.name_any();
+    match waiting(day, step, execution).as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let what = step.map_or_else(String::new, |step| format!(" at step {step}"));
+            let error = anyhow::anyhow!(
+                "game day {name} waits for no approval{what}: nothing was written; hint: `chaos gameday show {name}`"
+            );
+            Err(Failure::refused(error))
+        }
+        several => {
+            let told: Vec<_> =
+                several.iter().map(|(of, step)| format!("{} --execution {}", step.name, of.id)).collect();
+            let error = anyhow::anyhow!("several steps wait; hint: name one: {}", told.join(", or "));
+            Err(Failure::invalid(error))
+        }
+    }
+}
+
 /// Steps that wait for an approval, as far as step and execution are named.
 fn waiting<'a>(
     day: &'a GameDay,
     step: Option<&str>,
     execution: Option<&str>,
-) -> Vec<(&'a ExecutionRecord, &'a chaos_core::api::StepRecord)> {
+) -> Vec<(&'a ExecutionRecord, &'a StepRecord)> {
     let is_approval = |name: &str| day.spec.steps.iter().any(|known| known.name == name && known.approval.is_some());
     let executions = status(day).active.iter().filter(|of| execution.is_none_or(|wanted| of.id == wanted));
     let all = executions.flat_map(|of| of.steps.iter().map(move |step| (of, step)));
@@ -280,78 +379,4 @@ fn waiting<'a>(
             && step.is_none_or(|wanted| record.name == wanted)
     })
     .collect()
-}
-
-/// Game days as a table: those of one namespace by their names, else by their namespaces too.
-fn listed(days: &[GameDay], namespace: Option<&str>) -> String {
-    if days.is_empty() {
-        return output::none("game days", namespace);
-    }
-    let mut table = output::columns(&["NAME", "SCHEDULE", "MODE", "SUSPENDED", "ACTIVE", "NEXT", "LAST", "REASON"]);
-    for day in days {
-        let mut row = row(day);
-        if namespace.is_none() {
-            row[0] = format!("{}/{}", day.namespace().unwrap_or_default(), row[0]);
-        }
-        table.add_row(row);
-    }
-    format!("{table}\n")
-}
-
-fn row(day: &GameDay) -> [String; 8] {
-    let status = status(day);
-    let active: Vec<&str> = status.active.iter().map(|execution| execution.id.as_str()).collect();
-    let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
-    [
-        day.name_any(),
-        day.spec.schedule.clone(),
-        format!("{:?}", day.spec.mode),
-        day.spec.suspend.to_string(),
-        or_none(active.join(",")),
-        status.next_at.as_ref().map_or_else(|| "-".to_owned(), |next| next.0.to_string()),
-        status.last.as_ref().and_then(|last| last.outcome.clone()).unwrap_or_else(|| "-".to_owned()),
-        ready.map_or_else(|| "-".to_owned(), |ready| ready.reason.clone()),
-    ]
-}
-
-fn shown(day: &GameDay) -> String {
-    use std::fmt::Write as _;
-    let status = status(day);
-    let mut head = Table::new();
-    head.load_style(presets::NOTHING);
-    for (what, value) in
-        ["name", "schedule", "mode", "suspended", "active", "next", "last", "ready"].into_iter().zip(row(day))
-    {
-        head.add_row([what.to_owned(), value]);
-    }
-    let mut text = format!("{head}\n");
-    for execution in status.active.iter().chain(&status.last) {
-        let outcome = execution.outcome.as_deref().unwrap_or("under way");
-        let mut table = output::columns(&["STEP", "PHASE", "OUTCOME", "RUN", "UNTIL", "MESSAGE"]);
-        for step in &execution.steps {
-            let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-            let until = step.until.as_ref().map_or_else(|| "-".to_owned(), |until| format!("{:.0}", until.0));
-            let phase = format!("{:?}", step.phase);
-            let (outcome, run, message) = (or_none(&step.outcome), or_none(&step.run), or_none(&step.message));
-            table.add_row([step.name.clone(), phase, outcome, run, until, message]);
-        }
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\nexecution {}: {outcome}\n{table}\n", execution.id);
-    }
-    for skip in &status.skipped {
-        let _ = writeln!(text, "\nnot started: {} ({}): {}: {}", skip.slot.0, skip.count, skip.reason, skip.message);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_there_are_no_game_days_that_is_said() {
-        assert_eq!(listed(&[], Some("default")), "no game days in namespace default; -A for all namespaces\n");
-        assert_eq!(listed(&[], None), "no game days\n");
-    }
 }

@@ -7,11 +7,14 @@ pub(crate) mod cluster;
 #[cfg(feature = "bundled")]
 mod demo;
 mod diff;
+mod evidence;
 mod explain;
+mod fetched;
 mod gameday;
 mod generate;
 mod image;
 mod in_cluster;
+mod init;
 mod install;
 mod load;
 mod monkey;
@@ -37,12 +40,13 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::demo(args).await,
         Command::Run(args) => run::run(global, args).await,
         Command::Load(args) => load::load(global, args).await,
+        Command::Init(args) => init::init(global, &args).await,
         Command::Plan(args) => plan::plan(global, args).await,
         Command::Validate(args) => validate::validate(&args),
         Command::Explain(args) => explain::explain(global, args).await,
         #[cfg(feature = "bundled")]
         Command::Cluster(args) => cluster::cluster(global, args).await,
-        Command::Report(args) => report::report(&args),
+        Command::Report(args) => report::report(global, &args).await,
         Command::Replay(args) => replay::replay(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Status(args) => status::status(global, &args).await,

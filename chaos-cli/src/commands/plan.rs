@@ -1,11 +1,18 @@
-//! `chaos plan`: what a run would do and whether it could prove its hypothesis. Touches nothing.
+//! `chaos plan`: what a run would do, whether it could prove its hypothesis, and whether it would start at all: the same is looked
+//! at as before a run, and the end is that of the run for the same cause. Touches nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chaos_core::model::Policy;
-use chaos_core::plan::{ClaimPlan, OutageBound, Plan, PlanRequest, plan as work_out};
-use chaos_engine::run::read_population;
+use chaos_core::model::{Experiment, NamespaceScope, Policy};
+use chaos_core::plan::{ClaimPlan, Missing, OutageBound, Plan, PlanRequest, missing, plan as work_out};
+use chaos_core::population::Population;
+use chaos_core::verdict::ExitCode;
+use chaos_engine::run::{Unfit, prepare_on, read_population};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt as _};
 
 use crate::cli::{Format, Global, PlanArgs};
 use crate::context::Target;
@@ -19,27 +26,89 @@ pub(super) async fn plan(global: &Global, args: PlanArgs) -> Result<Exit, Failur
         experiments.extend(super::validate::experiments(&source, &text)?);
     }
     let target = Target::connect(global, Duration::from_secs(10)).await?;
-    let mut refused = false;
+    let around = crate::config::surroundings(&target)?;
+    let mut ends = Vec::new();
     for experiment in &experiments {
-        let population = read_population(&target.clients, &crate::config::surroundings(&target)?, experiment).await;
-        let population = population.map_err(Failure::could_not_run)?;
-        let request = PlanRequest {
+        let population = read_population(&target.clients, &around, experiment).await;
+        let population = Arc::new(population.map_err(Failure::could_not_run)?);
+        let seed = args.seed.or(experiment.seed);
+        let plan = work_out(&PlanRequest {
             experiment,
             policy: &Policy::cli(experiment.namespace.clone()),
             population: &population,
-            seed: args.seed.or(experiment.seed).unwrap_or_default(),
+            seed: seed.unwrap_or_default(),
             now: population.taken_at,
-        };
-        let plan = work_out(&request);
-        refused |= plan.is_refused();
+        });
+        let absent = absent(&target.clients.read, experiment, &population).await;
+        let unfit = prepare_on(&target.clients, &around, experiment, population).await.err();
+        let forecast = Forecast::of(&plan, unfit.as_ref(), absent);
         match args.format {
-            Format::Table => output::data(&table(&plan)),
-            format => {
-                output::data(&structured(&serde_json::to_value(&plan).context("failed to write the plan")?, format)?);
-            }
+            Format::Table => output::data(&table(&plan, seed, &forecast)),
+            format => output::data(&structured(&forecast.beside(&plan)?, format)?),
+        }
+        forecast.say();
+        ends.push(forecast.end);
+    }
+    Ok(ExitCode::worst(ends).into())
+}
+
+/// What a run hints at where nobody is meant: this very command.
+const OURSELVES: &str = "; hint: `chaos plan`";
+
+/// How a run would begin.
+struct Forecast {
+    /// What a run that cannot start would end with.
+    end: ExitCode,
+    /// Why it could not, besides what the plan itself objects to.
+    unfit: Option<String>,
+    absent: Vec<Missing>,
+}
+
+impl Forecast {
+    /// In the order of a run: what its cluster forbids comes before what arithmetic rules out.
+    fn of(plan: &Plan, unfit: Option<&Unfit>, absent: Vec<Missing>) -> Self {
+        let end = match unfit {
+            Some(Unfit::OutOfReach(_)) => ExitCode::OutOfReach,
+            Some(Unfit::Invalid(_)) => ExitCode::InvalidManifest,
+            Some(Unfit::Refused(_)) => ExitCode::Refused,
+            Some(Unfit::NoVictim(_)) => ExitCode::InvalidRun,
+            None if plan.is_refused() => ExitCode::InvalidManifest,
+            None => ExitCode::Held,
+        };
+        Self { end, unfit: unfit.map(|unfit| unfit.to_string().replace(OURSELVES, "")), absent }
+    }
+
+    /// The plan with it, for machines.
+    fn beside(&self, plan: &Plan) -> anyhow::Result<serde_json::Value> {
+        let mut value = serde_json::to_value(plan).context("failed to write the plan")?;
+        value["missing"] = self.absent.iter().map(ToString::to_string).collect();
+        value["run"] = serde_json::json!({"exitCode": self.end.code(), "message": self.unfit});
+        Ok(value)
+    }
+
+    /// Tells a person why a run would not start.
+    fn say(&self) {
+        if let Some(why) = &self.unfit {
+            let code = self.end.code();
+            output::error(
+                &anyhow::anyhow!("{why}").context(format!("a run would end before it starts, exit code {code}")),
+            );
         }
     }
-    Ok(if refused { Exit::INVALID_INPUT } else { Exit::OK })
+}
+
+/// What the target names and the cluster does not have. What namespaces there are is asked only where one is missing; who may not
+/// list them is told without a suggestion.
+async fn absent(client: &Client, experiment: &Experiment, population: &Population) -> Vec<Missing> {
+    let is_there = |name: &String| population.namespaces.iter().any(|facts| facts.name == *name);
+    let known = match &experiment.target.namespaces {
+        NamespaceScope::Named(names) if !names.iter().all(is_there) => {
+            let listed = Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await;
+            listed.into_iter().flatten().map(|namespace| namespace.name_any()).collect()
+        }
+        _ => Vec::new(),
+    };
+    missing(&experiment.target, population, &known)
 }
 
 /// A value as JSON or YAML.
@@ -50,16 +119,14 @@ pub(super) fn structured(value: &serde_json::Value, format: Format) -> anyhow::R
     })
 }
 
-fn table(plan: &Plan) -> String {
+fn table(plan: &Plan, seed: Option<i64>, forecast: &Forecast) -> String {
+    let seed = seed.map_or_else(
+        || format!("instants with seed {}; a run draws its own seed", plan.seed),
+        |seed| format!("seed {seed}"),
+    );
     let parts = [
-        format!(
-            "{}\n{}/{}, seed {}, plan {}",
-            plan.hypothesis,
-            plan.namespace,
-            plan.experiment,
-            plan.seed,
-            &plan.digest[..12]
-        ),
+        format!("{}\n{}/{}, plan {}, {seed}", plan.hypothesis, plan.namespace, plan.experiment, &plan.digest[..12]),
+        forecast.absent.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         candidates(plan),
         exclusions(plan),
         strikes(plan),
@@ -90,9 +157,12 @@ fn exclusions(plan: &Plan) -> String {
 }
 
 fn strikes(plan: &Plan) -> String {
+    // Without anybody to hit there are no instants to tell of, and no run whose length could be told.
+    let Some(last) = plan.strikes.last().map(|strike| strike.after_seconds) else {
+        return format!("none of {} strikes would happen (least: {})", plan.strikes_target, plan.strikes_min);
+    };
     let first: Vec<String> =
         plan.strikes.iter().take(5).map(|strike| format!("{:.1} s", strike.after_seconds)).collect();
-    let last = plan.strikes.last().map_or(0.0, |strike| strike.after_seconds);
     format!(
         "{} of {} strikes fit into the fault phase (least: {}); the first at {}, the last at {last:.1} s\n\
          a run takes about {:.1} minutes, {:.1} at most (and the recovery of the last kill)",

@@ -1,20 +1,165 @@
-//! `chaos report`: rebuilds every output of a run from its journal alone.
+//! `chaos report`: rebuilds every output of a run from its journal alone, or from the evidence that the cluster keeps of a run
+//! that was made there.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use chaos_core::api::{ExperimentRun, Mode, RunVerdict};
+use chaos_core::operated::{Stage, read_record};
+use chaos_engine::chunks::RunKey;
+use chaos_engine::journal::Redactor;
+use chaos_engine::kube::Caller;
+use chaos_engine::recorder::Recorder;
+use chaos_engine::run::operated::recorded;
+use kube::{Api, ResourceExt as _};
 
+use super::evidence::{Evidence, READ_WITHIN};
+use super::fetched::{self, Fetched, unfit};
 use super::recorded::Recorded;
-use crate::cli::ReportArgs;
+use crate::cli::{Global, ReportArgs};
+use crate::context::Target;
 use crate::exit::{Exit, Failure};
 use crate::{files, output};
 
-pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failure> {
-    let result = Recorded::read(&args.journal)?.judge();
+/// A cluster that does not answer for this long is out of reach.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Where the folders of runs are made if nothing else is said, as for `chaos run`.
+const OUT: &str = "chaos-out";
+
+pub(super) async fn report(global: &Global, args: &ReportArgs) -> Result<Exit, Failure> {
+    match named_run(&args.run) {
+        Some(name) => of_cluster(global, args, name).await,
+        None => of_journal(args),
+    }
+}
+
+fn of_journal(args: &ReportArgs) -> Result<Exit, Failure> {
+    let result = Recorded::read(&args.run)?.judge();
     let folder = match &args.out {
         Some(folder) => folder.clone(),
-        None => files::journal(&args.journal).parent().map(std::path::Path::to_path_buf).unwrap_or_default(),
+        None => files::journal(&args.run).parent().map(Path::to_path_buf).unwrap_or_default(),
     };
     std::fs::create_dir_all(&folder).with_context(|| format!("failed to make the folder {}", folder.display()))?;
     let written = files::write_reports(&folder, &result)?;
     output::verdict(&result, &written);
     Ok(result.verdict.exit_code.into())
+}
+
+/// The name of a run on the cluster, where one is meant, as kubectl would be told. A file of that path comes first.
+fn named_run(path: &Path) -> Option<&str> {
+    let (kind, name) = path.to_str()?.split_once('/')?;
+    let kind = kind.to_ascii_lowercase();
+    let kind = kind.strip_suffix(".chaos.dispatch.dev").unwrap_or(&kind);
+    let is_run = matches!(kind, "crun" | "experimentrun" | "experimentruns");
+    (is_run && !name.is_empty() && !name.contains('/') && !path.exists()).then_some(name)
+}
+
+/// Fetches what was recorded of a run that is over, and tells it as `chaos run --in-cluster` does at its end.
+async fn of_cluster(global: &Global, args: &ReportArgs, name: &str) -> Result<Exit, Failure> {
+    let target = Target::connect(global, CONNECT).await?;
+    let namespace = target.namespace(global);
+    let runs: Api<ExperimentRun> = Api::namespaced(target.clients.read.clone(), &namespace);
+    let run = runs.get(name).await.map_err(|error| unread(error, &namespace, name))?;
+    let verdict = ended(&run, &namespace)?;
+    let read = Caller::new(target.clients.read.clone());
+    let Some(begun) = recorded(read, &run).await.map_err(Failure::could_not_run)? else {
+        return Err(nothing_recorded(&run, &verdict));
+    };
+    let key = RunKey { namespace, name: name.to_owned(), uid: run.uid().unwrap_or_default() };
+    let judged = run.status.as_ref().and_then(|status| status.evidence.clone()).unwrap_or_default();
+    let nobody = Recorder::in_memory(Redactor::default());
+    let whole = Evidence::new(&target.clients.read, &key).whole(&judged, READ_WITHIN, &nobody).await;
+    let events = whole.map_err(|missing| fetched::unread(&key, &verdict, &missing))?;
+    let fetched = Fetched { key: &key, experiment: &begun.experiment, told: &verdict };
+    let result = fetched.finish(events, &out(args)).await?;
+    Ok(result.verdict.exit_code.into())
+}
+
+/// The verdict of a run that is over.
+fn ended(run: &ExperimentRun, namespace: &str) -> Result<RunVerdict, Failure> {
+    let status = run.status.clone().unwrap_or_default();
+    let record = read_record(&status);
+    if let (Stage::Completed, Some(verdict)) = (record.stage, record.verdict) {
+        return Ok(verdict);
+    }
+    let name = run.name_any();
+    let phase = status.phase.map_or("no operator has taken it up".to_owned(), |phase| format!("it is {phase:?}"));
+    Err(Failure::could_not_run(anyhow::anyhow!(
+        "run {namespace}/{name} is not over: {phase}; hint: wait for it: kubectl wait --for=condition=Complete crun/{name} \
+         -n {namespace} --timeout=30m"
+    )))
+}
+
+/// A run that ended before its record was begun has proved nothing, and says why.
+fn nothing_recorded(run: &ExperimentRun, verdict: &RunVerdict) -> Failure {
+    let is_kept = run.status.as_ref().and_then(|status| status.evidence.as_ref()).is_some_and(|kept| kept.operator > 0);
+    if is_kept {
+        return Failure::could_not_run(anyhow::anyhow!(
+            "the evidence of run {} is gone, or not of this version; hint: its verdict is {}: {}",
+            run.name_any(),
+            verdict.outcome,
+            verdict.reason_text
+        ));
+    }
+    if run.spec.mode == Mode::DryRun {
+        let message = format!("run {} was a dry run: {}", run.name_any(), verdict.reason_text);
+        return Failure::invalid(anyhow::anyhow!("{message}; hint: what was planned stands in .status.resolved"));
+    }
+    unfit(verdict)
+}
+
+fn unread(error: kube::Error, namespace: &str, name: &str) -> Failure {
+    match error {
+        kube::Error::Api(status) if status.code == 404 && status.message.contains(name) => {
+            Failure::invalid(anyhow::anyhow!(
+                "there is no run {namespace}/{name}; hint: kubectl get crun -n {namespace}, or another --namespace"
+            ))
+        }
+        kube::Error::Api(status) if status.code == 404 => {
+            Failure::could_not_run(anyhow::anyhow!("the cluster serves no ExperimentRuns; hint: `chaos install`"))
+        }
+        kube::Error::Api(status) if status.code == 403 => Failure::refused(anyhow::anyhow!(status.message)),
+        error => Failure::could_not_run(anyhow::Error::new(error).context("failed to read the run")),
+    }
+}
+
+/// Where the run's folder is made: there is no journal beside which it could be.
+fn out(args: &ReportArgs) -> PathBuf {
+    let set = || std::env::var_os("CHAOS_OUT").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    args.out.clone().or_else(set).unwrap_or_else(|| OUT.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_as_kubectl_names_it_and_everything_else_is_a_file() {
+        for path in ["crun/r", "ExperimentRun/r", "experimentruns/r", "experimentrun.chaos.dispatch.dev/r"] {
+            assert_eq!(named_run(Path::new(path)), Some("r"), "{path}");
+        }
+        for path in ["run.journal", "./crun/r", "out/r", "crun/", "crun/r/run.journal", "/crun/r"] {
+            assert_eq!(named_run(Path::new(path)), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_goes_on_has_no_report_and_one_that_never_began_says_why() {
+        let run = |status: serde_json::Value| -> ExperimentRun {
+            let run = serde_json::json!({
+                "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun", "metadata": {"name": "r"},
+                "spec": {"experimentRef": {"name": "e"}, "mode": "Live"}, "status": status,
+            });
+            serde_json::from_value(run).unwrap()
+        };
+        let early = ended(&run(serde_json::json!({"phase": "Fault"})), "n").unwrap_err().message();
+        assert!(early.contains("it is Fault") && early.contains("kubectl wait"), "{early}");
+        let verdict = serde_json::json!({
+            "outcome": "invalid", "exitCode": 4, "reasonCode": "Refused", "reasonText": "the stop switch says stop",
+        });
+        let over = run(serde_json::json!({"phase": "Completed", "verdict": verdict}));
+        let told = ended(&over, "n").unwrap();
+        assert!(nothing_recorded(&over, &told).message().contains("the stop switch says stop"));
+    }
 }

@@ -2,6 +2,7 @@
 //! prove what is claimed, and what permissions it takes. It asks the same functions as the run itself and decides nothing.
 
 mod arithmetic;
+mod missing;
 mod objections;
 mod permissions;
 mod power;
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use arithmetic::OutageBound;
+pub use missing::{Missing, missing};
 pub use objections::{Objection, ObjectionReason};
 pub use permissions::{Permission, of_killer};
 pub use power::{Budget30d, ClaimPlan, KillsForLoss, Power};

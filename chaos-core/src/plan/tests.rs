@@ -91,6 +91,33 @@ fn what_cannot_work_is_told_before() {
 }
 
 #[test]
+fn what_is_named_and_not_there_is_told_with_what_may_be_meant() {
+    fn named(workload: &str, namespaces: &[&str], change: fn(&mut Population)) -> Vec<String> {
+        let experiment = experiment(|text| {
+            text.replace("      - {kind: Deployment, name: gateway}\n", "")
+                .replace("      - {kind: Deployment, name: eta}\n", "")
+                .replace("      - {kind: Deployment, name: trips}\n", &format!("      - {workload}\n"))
+        });
+        let mut world = population(3);
+        change(&mut world);
+        let known: Vec<String> = namespaces.iter().map(|name| (*name).to_owned()).collect();
+        missing(&experiment.target, &world, &known).iter().map(ToString::to_string).collect()
+    }
+    let trips = "{kind: Deployment, name: trips}";
+    assert_eq!(named(trips, &[], |_| ()), Vec::<String>::new());
+    let told = "there is no Deployment tirps in dispatch (did you mean trips?)";
+    assert_eq!(named("{kind: Deployment, name: tirps}", &[], |_| ()), [told]);
+    assert_eq!(
+        named("{kind: Deployment, name: payments}", &[], |_| ()),
+        ["there is no Deployment payments in dispatch"]
+    );
+    let told = "there is no StatefulSet trips in dispatch (did you mean Deployment trips?)";
+    assert_eq!(named("{kind: StatefulSet, name: trips}", &[], |_| ()), [told]);
+    let told = "there is no namespace dispatch (did you mean dispatchs?)";
+    assert_eq!(named(trips, &["default", "dispatchs"], |world| world.namespaces.clear()), [told]);
+}
+
+#[test]
 fn a_window_that_is_too_short_for_the_seed_is_told() {
     let tight = experiment(|text| text.replace("fault: 120s", "fault: 52s"));
     let found: Vec<_> = (0..40).map(|seed| planned(&tight, &population(3), seed)).collect();

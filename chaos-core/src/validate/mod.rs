@@ -40,6 +40,7 @@ pub use in_cluster::{allows, probed_namespaces, targeted_namespaces};
 pub use meta::Meta;
 pub use path::Path;
 pub use problem::Problem;
+pub(crate) use suggest::closest;
 
 use crate::api;
 use crate::model::{Experiment, GameDay, LoadTest, Monkey, Run};

@@ -1,7 +1,7 @@
 //! What somebody who wrote an unknown name most likely meant.
 
 /// The candidate that looks most like `word`, if one looks enough like it.
-pub(super) fn closest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn closest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     // Nobody misspells a short name into hundreds of characters; and the comparison is quadratic.
     if word.chars().count() > 64 {
         return None;

@@ -29,7 +29,7 @@ use crate::clock::RunClock;
 use crate::kube::Clients;
 use crate::recorder::Recorder;
 
-pub use prepare::{Prepared, Surroundings, Unfit, prepare, read_population};
+pub use prepare::{Prepared, Surroundings, Unfit, prepare, prepare_on, read_population};
 pub use world::execute;
 
 /// Everything that one run needs.

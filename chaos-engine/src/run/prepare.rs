@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chaos_core::api::ChaosMonkey;
 use chaos_core::eligible::{Exclusion, Judged, eligible};
 use chaos_core::model::{Experiment, Fault, Policy};
+use chaos_core::plan;
 use chaos_core::population::{Population, SwitchState};
 use chaos_core::record::{Event, Excluded, RunTime};
 use kube::Api;
@@ -58,6 +59,16 @@ pub struct Surroundings {
 /// Finds out whether the experiment can be run on this cluster.
 pub async fn prepare(clients: &Clients, around: &Surroundings, experiment: &Experiment) -> Result<Prepared, Unfit> {
     let population = Arc::new(read_population(clients, around, experiment).await?);
+    prepare_on(clients, around, experiment, population).await
+}
+
+/// The same on a population that was read before.
+pub async fn prepare_on(
+    clients: &Clients,
+    around: &Surroundings,
+    experiment: &Experiment,
+    population: Arc<Population>,
+) -> Result<Prepared, Unfit> {
     if matches!(experiment.fault, Fault::Monkey(_)) {
         operator_is_there(clients, experiment).await?;
     }
@@ -79,7 +90,7 @@ pub(super) fn candidates(
     let judged = eligible(&experiment.target, policy, population, population.taken_at);
     let chosen: Vec<String> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.clone()).collect();
     if chosen.is_empty() {
-        return Err(no_victim(&judged));
+        return Err(no_victim(&judged, experiment, population));
     }
     Ok((chosen, judged.iter().filter(|j| !j.is_eligible()).map(excluded).collect()))
 }
@@ -156,12 +167,14 @@ fn refuse_stopped(population: &Population) -> Result<(), Unfit> {
 }
 
 /// Nobody may be killed: a safety rule's doing if it excludes pods that the target means, else the target's.
-fn no_victim(judged: &[Judged<'_>]) -> Unfit {
+fn no_victim(judged: &[Judged<'_>], experiment: &Experiment, population: &Population) -> Unfit {
     let meant = judged.iter().filter(|j| !j.reasons.iter().any(|reason| reason.exclusion.is_aim()));
     let first: Option<&Judged<'_>> = meant.clone().next();
     let Some(first) = first else {
+        let missing = plan::missing(&experiment.target, population, &[]);
+        let missing: String = missing.iter().map(|one| format!(", {one}")).collect();
         return Unfit::NoVictim(format!(
-            "no pod is meant by the target ({} looked at); hint: `chaos plan`",
+            "no pod is meant by the target ({} looked at){missing}; hint: `chaos plan`",
             judged.len()
         ));
     };

@@ -68,6 +68,11 @@ fn play_on(field: &Field, row: &Row) {
     let wanted = (row.code, row.reason.map(str::to_owned));
     assert!(found == wanted, "{}: ended with {found:?}, the table says {wanted:?}\n{output}", row.name);
     assert!(play.output().contains(row.says), "{}: the output does not say {:?}\n{output}", row.name, row.says);
+    if row.is_foreseen() {
+        let plan = play.plan();
+        assert_eq!(plan.code, row.code, "{}: the plan says otherwise\n{}{}", row.name, plan.stdout, plan.stderr);
+        assert!(!plan.stdout.contains("the first at , "), "{}: {}", row.name, plan.stdout);
+    }
     if let Some(after) = row.after {
         after(&play);
     }

@@ -100,6 +100,11 @@ impl Row {
         Self { after: Some(after), ..self }
     }
 
+    /// A run that is not even started, for a reason that a plan can know: not one of the flags of a run.
+    pub(crate) const fn is_foreseen(&self) -> bool {
+        self.reason.is_none() && self.flags.is_empty() && matches!(self.code, Some(2 | 3 | 4 | 8))
+    }
+
     /// A namespace of its own.
     pub(crate) fn namespace(&self) -> String {
         let letters: String =
@@ -344,6 +349,16 @@ fn cluster() -> Vec<Row> {
     vec![
         Row::refused("zero victims: the target means no pod", 8, "no pod is meant by the target")
             .files(|draft| vec![draft.with(|draft| draft.selector = "app: ap").yaml()]),
+        Row::refused("a target that names a workload which is not there", 8, "did you mean app?").files(|draft| {
+            let misspelt = "target: {workloads: [{kind: Deployment, name: ap}], selector";
+            vec![draft.yaml().replacen("target: {selector", misspelt, 1)]
+        }),
+        Row::refused("a target in another environment", 4, "EnvironmentMismatch")
+            .files(|draft| vec![draft.yaml().replacen("target: {selector", "target: {environment: moon, selector", 1)]),
+        Row::refused("a probe of a Service that is not there", 3, "failed to read Service").files(|draft| {
+            let url = format!("url: \"http://{}\"", draft.stand_in);
+            vec![draft.yaml().replacen(&url, "service: nobody", 1)]
+        }),
         Row::refused("pods that are not opted in", 4, "NamespaceNotEnabled").before(|field, row| {
             field.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": row, "labels": {}}}));
         }),

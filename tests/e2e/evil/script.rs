@@ -47,6 +47,16 @@ impl<'a> Play<'a> {
         Self { field, row: namespace.to_owned(), chaos, running }
     }
 
+    /// What `chaos plan` says of the same files.
+    pub(crate) fn plan(&self) -> chaos_tests::Ended {
+        let files = (0..).map(|number| self.chaos.path(&format!("experiment-{number}.yaml")));
+        let mut args: Vec<String> = vec!["plan".into()];
+        args.extend(files.take_while(|path| path.exists()).map(|path| path.to_string_lossy().into_owned()));
+        args.extend(["--kubeconfig".into(), self.field.kubeconfig.to_string_lossy().into_owned()]);
+        args.extend(["--context".into(), self.field.context.clone()]);
+        self.chaos.run(&args)
+    }
+
     /// What it has said, on lines of any length.
     pub(crate) fn output(&self) -> String {
         self.running.output().split_whitespace().collect::<Vec<_>>().join(" ")

@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep};
 
 /// Time between two looks for what is missing.
 const LOOK: Duration = Duration::from_millis(500);
+/// Evidence of a run that is over and cannot be read whole by then cannot be judged here.
+pub(super) const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// Both rows of a run's evidence.
 pub(super) struct Evidence {
@@ -149,7 +151,7 @@ fn is_written_alike(events: &[Event]) -> bool {
 mod tests {
     use chaos_core::record::RunTime;
 
-    use super::super::tests::started;
+    use super::super::fetched::tests::started;
     use super::*;
 
     fn note(text: &str) -> Event {

@@ -1,0 +1,244 @@
+//! A run that the operator made and that is over, once its evidence is here: kept as a journal, judged by the same function, and
+//! told as a run from this machine is.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::Context as _;
+use chaos_core::api::{RunVerdict, labels};
+use chaos_core::model::Experiment;
+use chaos_core::record::{Event, RunTime};
+use chaos_core::result::{Finding, RunResult, Verdict};
+use chaos_core::verdict::{ExitCode, JudgeSpec, ReasonCode, judge};
+use chaos_engine::chunks::RunKey;
+use chaos_engine::journal::{JournalWriter, Redactor};
+use chaos_engine::recorder::Recorder;
+use chaos_engine::run::operated::digest;
+
+use crate::exit::Failure;
+use crate::{files, output};
+
+/// A run that is over.
+pub(super) struct Fetched<'a> {
+    pub(super) key: &'a RunKey,
+    pub(super) experiment: &'a Experiment,
+    /// What the operator made of it.
+    pub(super) told: &'a RunVerdict,
+}
+
+impl Fetched<'_> {
+    /// Writes the journal of these events and the reports into a folder of its own below `out`, and says what the run proved.
+    pub(super) async fn finish(&self, events: Vec<Event>, out: &Path) -> Result<RunResult, Failure> {
+        let Self { key, experiment, told } = *self;
+        let (events, result) = settle(&JudgeSpec::from(experiment), events, told);
+        let folder = files::run_folder(out, &experiment.name, &key.uid[..key.uid.len().min(12)])?;
+        let path = folder.join(files::JOURNAL);
+        keep(&path, experiment, events).await?;
+        output::say(&format!("journal: {}", path.display()));
+        let written = files::write_reports(&folder, &result)?;
+        output::verdict(&result, &written);
+        Ok(result)
+    }
+}
+
+/// Writes a journal beside and renames it: half of one has no name that anybody looks for, and what was fetched before is
+/// replaced by what the cluster tells now.
+async fn keep(path: &Path, experiment: &Experiment, events: Vec<Event>) -> anyhow::Result<()> {
+    let partial = path.with_extension("partial");
+    match std::fs::remove_file(&partial) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("failed to remove {}", partial.display()));
+        }
+        _ => {}
+    }
+    let journal = JournalWriter::create(&partial).context("failed to start the journal")?;
+    let mut redactor = Redactor::default();
+    redactor.hide_probes(&experiment.probes);
+    let recorder = Recorder::with_journal(journal, redactor);
+    for event in events {
+        recorder.record_durably(event).await.context("failed to write the journal")?;
+    }
+    recorder.close().await.context("failed to close the journal")?;
+    std::fs::rename(&partial, path).with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// A run that ended before anything was touched.
+pub(super) fn unfit(verdict: &RunVerdict) -> Failure {
+    let error = anyhow::anyhow!("{}", verdict.reason_text);
+    match verdict.exit_code {
+        2 => Failure::invalid(error),
+        4 => Failure::refused(error),
+        5 => Failure::stopped(error),
+        8 => Failure::invalid_run(error),
+        _ => Failure::could_not_run(error),
+    }
+}
+
+/// A run whose evidence could not be read whole: what is there may look better than what was judged. It ended no better than the
+/// operator says.
+pub(super) fn unread(run: &RunKey, told: &RunVerdict, missing: &str) -> Failure {
+    let error = anyhow::anyhow!(
+        "the operator says {} ({}), and the evidence that it judged could not be read: {missing}",
+        told.outcome,
+        told.reason_text
+    );
+    let hint = format!("kubectl get configmaps -n {} -l {}={}", run.namespace, labels::RUN, run.uid);
+    let failure = Failure::could_not_run(error).hint(&hint);
+    let reason = reason_of(told);
+    match ExitCode::worst([ExitCode::OutOfReach, reason.exit_code()]) {
+        ExitCode::OutOfReach => failure,
+        _ => failure.because(reason),
+    }
+}
+
+/// The word of the operator as a reason of this version; where it has none of that name, by the exit code.
+fn reason_of(told: &RunVerdict) -> ReasonCode {
+    let alike: Vec<ReasonCode> =
+        ReasonCode::ALL.into_iter().filter(|reason| reason.exit_code().code() == told.exit_code).collect();
+    let named = alike.iter().find(|reason| reason.to_string() == told.reason_code);
+    named.or(alike.first()).copied().unwrap_or(ReasonCode::OutOfReach)
+}
+
+/// Judges a record of which the operator said what it proves. Where the two differ the worse one counts, and the record says so.
+fn settle(spec: &JudgeSpec, mut events: Vec<Event>, told: &RunVerdict) -> (Vec<Event>, RunResult) {
+    let result = judge(spec, &events);
+    let ours = &result.verdict;
+    if ours.exit_code.code() == told.exit_code {
+        return (events, result);
+    }
+    let text = format!(
+        "the operator says {} ({}), the evidence says {} ({}) by this version, and the worse of both counts; digest of the \
+         evidence: {}",
+        told.outcome,
+        told.reason_text,
+        ours.outcome,
+        ours.reason_text,
+        digest(&events)
+    );
+    output::warn(&text);
+    // The end stays the last event.
+    let end = events.iter().position(|event| matches!(event, Event::Finished { .. })).unwrap_or(events.len());
+    let at = match events.get(end) {
+        Some(Event::Finished { at, .. }) => *at,
+        _ => RunTime::default(),
+    };
+    events.insert(end, Event::Note { at, text });
+    let result = no_better(judge(spec, &events), told);
+    (events, result)
+}
+
+/// The result, unless the operator says something worse: then that decides.
+fn no_better(mut result: RunResult, told: &RunVerdict) -> RunResult {
+    let reason_code = reason_of(told);
+    let (ours, exit_code) = (result.verdict.exit_code, reason_code.exit_code());
+    if ExitCode::worst([ours, exit_code]) == ours {
+        return result;
+    }
+    let reason_text = format!("the operator says: {}", told.reason_text);
+    let mut findings = vec![Finding { reason_code, message: reason_text.clone() }];
+    findings.append(&mut result.verdict.findings);
+    result.verdict = Verdict { outcome: exit_code.outcome(), exit_code, reason_code, reason_text, findings };
+    result
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use chaos_core::record::Started;
+    use chaos_core::verdict::{NotStarted, not_started};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    pub(in super::super) fn started(tool: &str) -> Started {
+        Started {
+            run_id: "u-1".into(),
+            started_at: Timestamp::UNIX_EPOCH,
+            tool: tool.into(),
+            tool_digest: None,
+            manifest: String::new(),
+            experiment: "e".into(),
+            manifest_source: String::new(),
+            manifest_digest: String::new(),
+            seed: 7,
+            attempt: 1,
+            cluster: "in-cluster".into(),
+            environment: Vec::new(),
+        }
+    }
+
+    fn spec() -> JudgeSpec {
+        JudgeSpec {
+            name: "e".into(),
+            namespace: "n".into(),
+            hypothesis: String::new(),
+            strikes_target: 1,
+            strikes_min: 1,
+            probes: Vec::new(),
+        }
+    }
+
+    fn held() -> RunResult {
+        let (reason_code, message) = (ReasonCode::HypothesisHeld, String::new());
+        not_started(NotStarted { spec: spec(), started: started("1"), reason_code, message })
+    }
+
+    fn told(exit_code: u8, reason_code: &str) -> RunVerdict {
+        let (outcome, reason_text) = ("told".into(), "by the operator".into());
+        RunVerdict { outcome, exit_code, reason_code: reason_code.into(), reason_text }
+    }
+
+    #[test]
+    fn a_run_ends_no_better_than_the_operator_says() {
+        for (told, exit_code, reason_code) in [
+            (told(0, "HypothesisHeld"), ExitCode::Held, ReasonCode::HypothesisHeld),
+            (told(1, "SloRefuted"), ExitCode::Failed, ReasonCode::SloRefuted),
+            (told(7, "ProberLost"), ExitCode::Inconclusive, ReasonCode::ProberLost),
+            (told(1, "OfANewerVersion"), ExitCode::Failed, ReasonCode::InvariantBroken),
+            (told(99, "OfANewerVersion"), ExitCode::OutOfReach, ReasonCode::OutOfReach),
+        ] {
+            let verdict = no_better(held(), &told).verdict;
+            assert_eq!((verdict.exit_code, verdict.reason_code), (exit_code, reason_code), "{told:?}");
+            assert_eq!(verdict.outcome, exit_code.outcome());
+            assert_eq!(verdict.findings.len() > 1, exit_code != ExitCode::Held, "what was found here stays: {told:?}");
+        }
+        let failed = no_better(held(), &told(1, "SloRefuted"));
+        assert_eq!(no_better(failed.clone(), &told(5, "Interrupted")), failed, "nor than the evidence says");
+    }
+
+    #[test]
+    fn where_two_verdicts_differ_the_record_says_so() {
+        // A record that ends at once is an orphan's.
+        let end = Event::Finished { at: RunTime(9), exit_code: 5 };
+        let events = vec![Event::Started(Box::new(started("1"))), end.clone()];
+        let (same, result) = settle(&spec(), events.clone(), &told(5, "Interrupted"));
+        assert_eq!((same, result.verdict.exit_code), (events.clone(), ExitCode::Stopped));
+        for (word, exit_code) in [
+            (told(0, "HypothesisHeld"), ExitCode::Stopped),
+            (told(1, "SloRefuted"), ExitCode::Failed),
+            (told(6, "WindDownIncomplete"), ExitCode::LeftBehind),
+        ] {
+            let (noted, result) = settle(&spec(), events.clone(), &word);
+            assert_eq!(result.verdict.exit_code, exit_code);
+            assert!(result.notes.iter().any(|note| note.contains("the worse of both counts")), "{:?}", result.notes);
+            assert_eq!((noted.len(), noted.last()), (3, Some(&end)));
+        }
+    }
+
+    #[test]
+    fn evidence_that_cannot_be_read_ends_as_out_of_reach_or_worse() {
+        let run = RunKey { namespace: "n".into(), name: "r".into(), uid: "u-1".into() };
+        for (told, reason) in [
+            (told(0, "HypothesisHeld"), ReasonCode::OutOfReach),
+            (told(7, "TooFewKills"), ReasonCode::OutOfReach),
+            (told(1, "SloRefuted"), ReasonCode::SloRefuted),
+            (told(6, "WindDownIncomplete"), ReasonCode::WindDownIncomplete),
+        ] {
+            let failure = unread(&run, &told, "1 of 2");
+            assert_eq!(failure.reason(), reason);
+            let message = failure.message();
+            for part in ["by the operator", "1 of 2", "hint: kubectl get configmaps -n n"] {
+                assert!(message.contains(part), "{message}");
+            }
+        }
+    }
+}
