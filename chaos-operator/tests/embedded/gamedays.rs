@@ -321,7 +321,7 @@ async fn an_error_budget_skips_shrinks_and_holds_a_game_day() {
     let day = fixture
         .day(|spec| {
             spec["guards"] = json!([{"errorBudget":
-                {"source": "platform", "query": "vector(1)", "keep": "25%", "shrinkBelow": "50%"}}]);
+                {"source": "platform", "query": "budget_left", "keep": "25%", "shrinkBelow": "50%"}}]);
             spec["steps"] = json!([{"name": "first",
                 "experiment": {"name": "e1", "shrunk": {"strikes": {"target": 2, "min": 2}}}}]);
         })
@@ -350,7 +350,7 @@ async fn an_error_budget_skips_shrinks_and_holds_a_game_day() {
     assert!(step.guard.unwrap().starts_with("40.0 % of the error budget is left, by source platform"));
 
     let theirs = Patch::Merge(json!({"spec": {"startingDeadline": "1s", "guards": [{"errorBudget":
-        {"source": "theirs", "query": "vector(1)", "keep": "25%", "shrinkBelow": "50%"}}]}}));
+        {"source": "theirs", "query": "budget_left", "keep": "25%", "shrinkBelow": "50%"}}]}}));
     fixture.days().patch("d", &PatchParams::default(), &theirs).await.unwrap();
     fixture.start_day(&day, "theirs").await;
     let day = fixture.until_day("a skip", |day| skips(day, "BudgetUnknown") == 1).await;
