@@ -11,8 +11,10 @@ use kube::{Client, ResourceExt as _};
 /// The field manager of everything that this tool applies.
 pub(crate) const FIELD_MANAGER: &str = "chaos";
 
-/// Looks for a kind that was registered a moment ago, 50 ms apart.
+/// Looks for a kind that was registered a moment ago.
 const ATTEMPTS: u32 = 40;
+/// From one of them to the next.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Reads a file of several YAML documents; empty ones are left out.
 pub(crate) fn documents(source: &str, text: &str) -> anyhow::Result<Vec<DynamicObject>> {
@@ -70,11 +72,17 @@ pub(crate) async fn count(client: &Client, kind: &GroupVersionKind) -> anyhow::R
         Err(error) => return Err(error).with_context(|| format!("failed to find {}", kind.kind)),
     };
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    match api.list(&ListParams::default()).await {
-        Ok(list) => Ok(list.items.len() as u64),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(0),
-        Err(error) => Err(error).with_context(|| format!("failed to count objects of kind {}", kind.kind)),
+    for attempt in 1.. {
+        match api.list(&ListParams::default()).await {
+            Ok(list) => return Ok(list.items.len() as u64),
+            Err(kube::Error::Api(status)) if status.code == 404 => break,
+            // A kind that was registered a moment ago is not listed yet.
+            Err(kube::Error::Api(status)) if status.code == 429 && attempt < ATTEMPTS => (),
+            Err(error) => return Err(error).with_context(|| format!("failed to count objects of kind {}", kind.kind)),
+        }
+        tokio::time::sleep(PAUSE).await;
     }
+    Ok(0)
 }
 
 async fn api_of(client: &Client, object: &DynamicObject) -> anyhow::Result<Api<DynamicObject>> {
@@ -94,7 +102,7 @@ async fn api_of(client: &Client, object: &DynamicObject) -> anyhow::Result<Api<D
                 return Err(error).with_context(|| format!("failed to find {} {}", types.api_version, types.kind));
             }
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(PAUSE).await;
     }
     bail!("{} {} is not served by this cluster", types.api_version, types.kind)
 }

@@ -38,8 +38,7 @@ pub(super) fn prometheus(
         query: kind.query.clone(),
         facts: facts?,
         range: kind.range,
-        // A value must not rest on what was before the fault when the run ends.
-        max_age: Some(kind.max_age.min(around.fault)).filter(|_| !kind.max_age.is_zero()),
+        max_age: Some(max_age(raw, kind, around)).filter(|age| !age.is_zero()),
         scrape_interval: kind.scrape_interval,
         timeout: kind.timeout,
         when: when?,
@@ -101,6 +100,11 @@ fn range(kind: &api::PrometheusProbe, around: Around<'_>, at: &Path, problems: &
             )
             .hint("what was before it is not this run's doing");
     }
+}
+
+/// How old the samples of an answer may be. When the run ends, it must not rest on what was before the fault.
+fn max_age(raw: &api::Probe, kind: &api::PrometheusProbe, around: Around<'_>) -> Duration {
+    if raw.when == When::Before { kind.max_age } else { kind.max_age.min(around.fault) }
 }
 
 /// A rate over less than two declared scrapes has no value, or one now and then.

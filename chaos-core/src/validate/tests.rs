@@ -333,6 +333,23 @@ fn with_probe(probe: &str) -> Vec<String> {
 }
 
 #[test]
+fn when_a_run_ends_no_value_may_rest_on_what_was_before_the_fault() {
+    let oldest = |when: &str| {
+        let probe = format!(
+            "  probes:\n    - {{name: p, prometheus: {{source: here, query: up, every: 5s, maxAge: 1h}}, when: {when}, expect: {{min: 1}}}}\n"
+        );
+        let experiment = experiment_file("e.yaml", &GOOD.replacen("  probes:\n", &probe, 1)).unwrap().remove(0);
+        let ProbeKind::Prometheus(query) = &experiment.probes[0].kind else { panic!("a query") };
+        (query.max_age, experiment.phases.fault)
+    };
+    for when in ["After", "Continuous"] {
+        let (age, fault) = oldest(when);
+        assert_eq!(age, Some(fault), "{when}");
+    }
+    assert_eq!(oldest("Before").0, Some("1h".parse().unwrap()), "all of it was before the fault");
+}
+
+#[test]
 fn looks_of_every_kind_are_valid_as_they_are_documented() {
     for probe in [
         "{name: p, grpc: {service: eta, port: grpc, healthService: eta, timeout: 1s}}",
