@@ -32,14 +32,14 @@ pub enum PreflightError {
         has: String,
     },
     /// No address of the Service can be reached from here.
-    #[error(
-        "Service {service} is out of reach from here (tried {tried}); hint: run with --in-cluster, or expose it by a NodePort"
-    )]
+    #[error("Service {service} is out of reach from here (tried {tried}); hint: {hint}")]
     OutOfReach {
         /// `namespace/name`.
         service: String,
         /// The addresses and what came of each.
         tried: String,
+        /// What may help.
+        hint: &'static str,
     },
     /// An address that may not be connected to from inside the cluster.
     #[error("Service {service} is not asked from inside the cluster: {why}")]

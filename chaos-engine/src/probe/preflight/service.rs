@@ -12,6 +12,10 @@ use super::{PreflightError, Services, inside};
 
 /// An address that takes longer to connect is out of reach. The first packet may get lost once: it is sent again after a second.
 const CONNECT: Duration = Duration::from_secs(3);
+/// Longest that a new Service is waited for inside the cluster: every node has to learn of it and of its endpoints.
+const ROUTED_WITHIN: Duration = Duration::from_secs(10);
+/// From one try of it to the next.
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 /// Addresses that are tried at a time.
 const AT_A_TIME: usize = 16;
 /// Nodes whose ports are tried.
@@ -38,8 +42,13 @@ pub(super) async fn reachable(
         Services::Inside { loopback } => {
             let refused = |why: &'static str| PreflightError::Refused { service: label.clone(), why };
             let (ip, port) = inside::address(&service, &port, loopback).map_err(refused)?;
+            routed((ip.to_string(), port)).await;
             vec![(ip.to_string(), port)]
         }
+    };
+    let hint = match services {
+        Services::Any => "run with --in-cluster, or expose it by a NodePort",
+        Services::Inside { .. } => "kubectl get endpointslices says whether a ready pod is behind it",
     };
     let scheme = if port.app_protocol.as_deref() == Some("https") { "https" } else { "http" };
     let mut tried = Vec::new();
@@ -52,7 +61,18 @@ pub(super) async fn reachable(
         tried.push(format!("{host}:{port}: {why}"));
     }
     let tried = if tried.is_empty() { "nothing: it has no address".to_owned() } else { tried.join("; ") };
-    Err(PreflightError::OutOfReach { service: label, tried })
+    Err(PreflightError::OutOfReach { service: label, tried, hint })
+}
+
+/// Gives a Service that was made a moment ago the time until its address leads somewhere.
+async fn routed(address: (String, u16)) {
+    let answers = async {
+        while connect(address.clone()).await.2.is_err() {
+            tokio::time::sleep(BETWEEN_TRIES).await;
+        }
+    };
+    // That it does not is found out, and told, by whoever connects next.
+    let _ = tokio::time::timeout(ROUTED_WITHIN, answers).await;
 }
 
 /// Whether somebody accepts a connection there; otherwise what came of it.
