@@ -26,6 +26,10 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// Where the folders of runs are made if nothing else is said, and the variable that says otherwise.
+pub(crate) const OUT: &str = "chaos-out";
+pub(crate) const OUT_ENV: &str = "CHAOS_OUT";
+
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
@@ -160,7 +164,7 @@ pub(crate) enum ClusterProfile {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct OutArgs {
     /// Folder for journal and reports; a run makes a folder of its own in it
-    #[arg(long, value_name = "DIR", default_value = "chaos-out", env = "CHAOS_OUT")]
+    #[arg(long, value_name = "DIR", default_value = OUT, env = OUT_ENV)]
     pub(crate) out: PathBuf,
     /// A further copy of an output: json=FILE, junit=FILE, html=FILE, markdown=FILE, github=FILE (annotations of GitHub
     /// Actions); `-` is standard output. Several runs are one file, but for html

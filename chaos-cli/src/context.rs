@@ -28,6 +28,9 @@ pub(crate) struct Target {
     pub(crate) ours: bool,
 }
 
+/// A cluster that does not answer for this long is out of reach, where nothing else is said.
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
+
 impl Target {
     /// Finds the cluster that the flags mean and asks it for its version, all within `timeout`.
     pub(crate) async fn connect(global: &Global, timeout: Duration) -> Result<Self, Failure> {

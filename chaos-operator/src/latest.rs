@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chaos_core::api::{ExperimentRun, RunPhase};
-use chaos_engine::kube::StatusDesk;
+use chaos_engine::kube::{StatusDesk, is_newer};
 use chaos_engine::run::operated::Hold;
 use tokio::sync::watch;
 
@@ -65,7 +65,7 @@ impl Latest {
         let mut newest = known.clone();
         let (watched, found) = (self.watched.borrow_and_update().clone(), self.found.borrow_and_update().clone());
         for object in found.into_iter().chain([watched]) {
-            if is_newer(&object, &newest) {
+            if is_newer(&object.metadata, &newest.metadata) {
                 newest = object;
             }
         }
@@ -77,11 +77,6 @@ impl Latest {
         }
         newest.metadata.deletion_timestamp.is_some()
     }
-}
-
-fn is_newer(object: &ExperimentRun, known: &ExperimentRun) -> bool {
-    let is_going = |object: &ExperimentRun| object.metadata.deletion_timestamp.is_some();
-    object.metadata.generation > known.metadata.generation || (is_going(object) && !is_going(known))
 }
 
 /// Why nothing may be killed for a run at present. Before the fault phase an abort is no reason: nothing is killed then, and who

@@ -1,5 +1,6 @@
 //! Game days from the command line: listed, started, approved, and refused where nothing waits.
 
+use chaos_tests::Ended;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -36,14 +37,31 @@ fn manifests(namespace: &str) -> String {
     format!("{experiment}\n---\n{day}\n")
 }
 
+/// An installation with that game day in a namespace of its own.
+fn planned(cluster: &Cluster) -> Workload<'_> {
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let workload = Workload::deploy(cluster);
+    cluster.apply(&manifests(&workload.namespace));
+    workload
+}
+
+fn gameday(workload: &Workload<'_>, args: &[&str]) -> Ended {
+    workload.cluster.run(&[&["gameday"], args, &["-n", &workload.namespace]].concat())
+}
+
+/// Waits until the game day asks its question.
+fn asks(workload: &Workload<'_>) {
+    workload.cluster.eventually("it asks", || async {
+        let day = shown_step(&gameday(workload, &["show", "weekly"]).stdout);
+        if day.contains("Running") { Ok(()) } else { Err(day) }
+    });
+}
+
 #[test]
 fn a_game_day_is_started_and_approved_from_the_command_line() {
     let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
-    let workload = Workload::deploy(&cluster);
-    let namespace = workload.namespace.clone();
-    cluster.apply(&manifests(&namespace));
-    let chaos = |args: &[&str]| cluster.run(&[&["gameday"], args, &["-n", &namespace]].concat());
+    let workload = planned(&cluster);
+    let chaos = |args: &[&str]| gameday(&workload, args);
     let shown = || -> Value {
         let shown = chaos(&["show", "weekly", "-o", "json"]);
         serde_json::from_str(&shown.stdout).unwrap_or_else(|error| panic!("{error}: {}", shown.stderr))
@@ -69,10 +87,7 @@ fn a_game_day_is_started_and_approved_from_the_command_line() {
     assert_eq!(beside.code, Some(4), "{}", beside.stderr);
     assert!(beside.stderr.contains("StillRunning"), "{}", beside.stderr);
 
-    cluster.eventually("it asks", || async {
-        let day = shown_step(&chaos(&["show", "weekly"]).stdout);
-        if day.contains("Running") { Ok(()) } else { Err(day) }
-    });
+    asks(&workload);
     let other = chaos(&["approve", "weekly", "first"]);
     assert_eq!(other.code, Some(4), "a step that is no question: {}", other.stderr);
     let approved = chaos(&["approve", "weekly"]);
@@ -89,17 +104,8 @@ fn a_game_day_is_started_and_approved_from_the_command_line() {
 #[test]
 fn a_game_day_is_rejected_aborted_and_suspended_from_the_command_line() {
     let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
-    let workload = Workload::deploy(&cluster);
-    let namespace = workload.namespace.clone();
-    cluster.apply(&manifests(&namespace));
-    let chaos = |args: &[&str]| cluster.run(&[&["gameday"], args, &["-n", &namespace]].concat());
-    let asks = || {
-        cluster.eventually("it asks", || async {
-            let day = shown_step(&chaos(&["show", "weekly"]).stdout);
-            if day.contains("Running") { Ok(()) } else { Err(day) }
-        });
-    };
+    let workload = planned(&cluster);
+    let chaos = |args: &[&str]| gameday(&workload, args);
     let ends = |what: &str| {
         cluster.eventually(what, || async {
             let shown: Value =
@@ -114,7 +120,7 @@ fn a_game_day_is_rejected_aborted_and_suspended_from_the_command_line() {
     assert_eq!(nothing.code, Some(4), "{}", nothing.stderr);
     assert_eq!(chaos(&["reject", "weekly"]).code, Some(4));
     assert_eq!(chaos(&["start", "weekly", "--id", "one"]).code, Some(0));
-    asks();
+    asks(&workload);
     let rejected = chaos(&["reject", "weekly", "look"]);
     assert_eq!(rejected.code, Some(0), "{}", rejected.stderr);
     assert!(rejected.stderr.contains("Is it green?") && rejected.stderr.contains("is rejected"), "{}", rejected.stderr);
@@ -136,7 +142,7 @@ fn a_game_day_is_rejected_aborted_and_suspended_from_the_command_line() {
     assert_eq!(chaos(&["resume", "weekly"]).code, Some(0));
     assert_eq!(chaos(&["suspend", "monthly"]).code, Some(2));
     let everywhere = cluster.run(&["gameday", "list", "-A"]);
-    assert!(everywhere.stdout.contains(&format!("{namespace}/weekly")), "{}", everywhere.stdout);
+    assert!(everywhere.stdout.contains(&format!("{}/weekly", workload.namespace)), "{}", everywhere.stdout);
 }
 
 /// The line of the question.

@@ -15,7 +15,7 @@ use crate::cluster::Cluster;
 
 /// Three `eta` pods of the dispatch stack: they need nobody, and say when they are ready.
 pub(crate) struct Workload<'a> {
-    cluster: &'a Cluster,
+    pub(crate) cluster: &'a Cluster,
     pub(crate) namespace: String,
 }
 

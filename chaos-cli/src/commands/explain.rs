@@ -1,8 +1,6 @@
 //! `chaos explain POD`: for each filter, label, window, limit and permission whether it lets this pod be killed, and why.
 //! The rows are those by which the kill itself is decided.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use chaos_core::check::Row;
 use chaos_core::killer::calendar;
@@ -14,7 +12,7 @@ use chaos_core::{api, eligible, plan};
 use chaos_engine::kube::{BudgetStore, Caller, Clients, Environment, PopulationReader};
 
 use crate::cli::{ExplainArgs, Format, Global};
-use crate::context::Target;
+use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::permissions::Subject;
 use crate::{output, permissions};
@@ -32,7 +30,7 @@ struct Aim {
 pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<Exit, Failure> {
     let (source, text) = super::validate::read(&args.file)?;
     let aim = aim(&source, &text)?;
-    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    let target = Target::connect(global, CONNECT).await?;
     let environment = Environment::LabelOf(api::switch::NAMESPACE.to_owned());
     let reader = PopulationReader::new(Caller::new(target.clients.read.clone()), &aim.target, environment);
     let population = reader.read().await.context("failed to read the cluster")?;

@@ -52,9 +52,7 @@ async fn keep(path: &Path, experiment: &Experiment, events: Vec<Event>) -> anyho
         _ => {}
     }
     let journal = JournalWriter::create(&partial).context("failed to start the journal")?;
-    let mut redactor = Redactor::default();
-    redactor.hide_probes(&experiment.probes);
-    let recorder = Recorder::with_journal(journal, redactor);
+    let recorder = Recorder::with_journal(journal, Redactor::of(&experiment.probes));
     for event in events {
         recorder.record_durably(event).await.context("failed to write the journal")?;
     }

@@ -13,7 +13,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 
 use crate::cli::{Format, GameDayArgs, GameDayCommand, Global};
-use crate::context::Target;
+use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(300);
 const TRIES: u32 = 5;
 
 pub(super) async fn gameday(global: &Global, args: &GameDayArgs) -> Result<Exit, Failure> {
-    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    let target = Target::connect(global, CONNECT).await?;
     let namespace = target.namespace(global);
     let desk = Desk { days: Api::namespaced(target.client.clone(), &namespace), target, namespace };
     match &args.command {

@@ -2,7 +2,6 @@
 
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use chaos_core::api::{labels, switch};
@@ -13,12 +12,12 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::cli::{Global, InitArgs, WorkloadKind};
-use crate::context::Target;
+use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::{config, output};
 
 pub(super) async fn init(global: &Global, args: &InitArgs) -> Result<Exit, Failure> {
-    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    let target = Target::connect(global, CONNECT).await?;
     let (client, namespace) = (&target.client, target.namespace(global));
     let workload = workload(client, &namespace, args.workload.0, &args.workload.1).await?;
     let services = Api::<Service>::namespaced(client.clone(), &namespace).list(&ListParams::default()).await;
@@ -104,7 +103,6 @@ fn unread(error: kube::Error, what: &str) -> Failure {
         kube::Error::Api(status) if status.code == 404 => {
             Failure::invalid(anyhow::anyhow!("there is no {what}; hint: is the namespace right? -n NAMESPACE"))
         }
-        kube::Error::Api(status) if status.code == 403 => Failure::refused(anyhow::anyhow!(status.message)),
-        error => Failure::could_not_run(anyhow::Error::new(error).context(format!("failed to read {what}"))),
+        error => Failure::of_api(error, format!("failed to read {what}")),
     }
 }

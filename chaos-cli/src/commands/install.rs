@@ -1,7 +1,5 @@
 //! `install` and `uninstall`: the CRDs, the permissions, the second lock and the operator of a cluster.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use chaos_core::api::{GROUP, VERSION, labels, switch};
 use chaos_core::verdict::words::counted;
@@ -12,11 +10,10 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 
 use crate::cli::{Global, InstallArgs, UninstallArgs};
-use crate::context::Target;
+use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::{apply, output, ready};
 
-const CONNECT: Duration = Duration::from_secs(10);
 /// The kinds of which people make objects.
 const KINDS: [&str; 4] = ["Experiment", "GameDay", "ChaosMonkey", "ExperimentRun"];
 

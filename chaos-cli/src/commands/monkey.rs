@@ -12,7 +12,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use crate::cli::{Global, MonkeyCommand};
-use crate::context::Target;
+use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -33,7 +33,7 @@ enum Later {
 }
 
 pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Exit, Failure> {
-    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    let target = Target::connect(global, CONNECT).await?;
     let one = || Api::<ChaosMonkey>::namespaced(target.client.clone(), &target.namespace(global));
     match command {
         MonkeyCommand::List { all_namespaces } => {

@@ -2,7 +2,6 @@
 //! at as before a run, and the end is that of the run for the same cause. Touches nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use chaos_core::model::{Experiment, NamespaceScope, Policy};
@@ -15,7 +14,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::cli::{Format, Global, PlanArgs};
-use crate::context::Target;
+use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -25,7 +24,7 @@ pub(super) async fn plan(global: &Global, args: PlanArgs) -> Result<Exit, Failur
         let (source, text) = super::validate::read(file)?;
         experiments.extend(super::validate::experiments(&source, &text)?);
     }
-    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    let target = Target::connect(global, CONNECT).await?;
     let around = crate::config::surroundings(&target)?;
     let mut ends = Vec::new();
     for experiment in &experiments {
@@ -41,7 +40,7 @@ pub(super) async fn plan(global: &Global, args: PlanArgs) -> Result<Exit, Failur
         });
         let absent = absent(&target.clients.read, experiment, &population).await;
         let unfit = prepare_on(&target.clients, &around, experiment, population).await.err();
-        let forecast = Forecast::of(&plan, unfit.as_ref(), absent);
+        let forecast = Forecast::of(&plan, unfit, absent);
         match args.format {
             Format::Table => output::data(&table(&plan, seed, &forecast)),
             format => output::data(&structured(&forecast.beside(&plan)?, format)?),
@@ -66,16 +65,14 @@ struct Forecast {
 
 impl Forecast {
     /// In the order of a run: what its cluster forbids comes before what arithmetic rules out.
-    fn of(plan: &Plan, unfit: Option<&Unfit>, absent: Vec<Missing>) -> Self {
+    fn of(plan: &Plan, unfit: Option<Unfit>, absent: Vec<Missing>) -> Self {
+        let why = unfit.as_ref().map(|unfit| unfit.to_string().replace(OURSELVES, ""));
         let end = match unfit {
-            Some(Unfit::OutOfReach(_)) => ExitCode::OutOfReach,
-            Some(Unfit::Invalid(_)) => ExitCode::InvalidManifest,
-            Some(Unfit::Refused(_)) => ExitCode::Refused,
-            Some(Unfit::NoVictim(_)) => ExitCode::InvalidRun,
+            Some(unfit) => super::run::unfit(unfit).reason().exit_code(),
             None if plan.is_refused() => ExitCode::InvalidManifest,
             None => ExitCode::Held,
         };
-        Self { end, unfit: unfit.map(|unfit| unfit.to_string().replace(OURSELVES, "")), absent }
+        Self { end, unfit: why, absent }
     }
 
     /// The plan with it, for machines.

@@ -2,7 +2,6 @@
 //! that was made there.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use chaos_core::api::{ExperimentRun, Mode, RunVerdict};
@@ -17,15 +16,10 @@ use kube::{Api, ResourceExt as _};
 use super::evidence::{Evidence, READ_WITHIN};
 use super::fetched::{self, Fetched, unfit};
 use super::recorded::Recorded;
-use crate::cli::{Global, ReportArgs};
-use crate::context::Target;
+use crate::cli::{Global, OUT, OUT_ENV, ReportArgs};
+use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::{files, output};
-
-/// A cluster that does not answer for this long is out of reach.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Where the folders of runs are made if nothing else is said, as for `chaos run`.
-const OUT: &str = "chaos-out";
 
 pub(super) async fn report(global: &Global, args: &ReportArgs) -> Result<Exit, Failure> {
     match named_run(&args.run) {
@@ -116,17 +110,13 @@ fn unread(error: kube::Error, namespace: &str, name: &str) -> Failure {
                 "there is no run {namespace}/{name}; hint: kubectl get crun -n {namespace}, or another --namespace"
             ))
         }
-        kube::Error::Api(status) if status.code == 404 => {
-            Failure::could_not_run(anyhow::anyhow!("the cluster serves no ExperimentRuns; hint: `chaos install`"))
-        }
-        kube::Error::Api(status) if status.code == 403 => Failure::refused(anyhow::anyhow!(status.message)),
-        error => Failure::could_not_run(anyhow::Error::new(error).context("failed to read the run")),
+        error => Failure::of_api(error, "failed to read the run"),
     }
 }
 
 /// Where the run's folder is made: there is no journal beside which it could be.
 fn out(args: &ReportArgs) -> PathBuf {
-    let set = || std::env::var_os("CHAOS_OUT").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let set = || std::env::var_os(OUT_ENV).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     args.out.clone().or_else(set).unwrap_or_else(|| OUT.into())
 }
 

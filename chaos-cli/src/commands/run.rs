@@ -128,9 +128,7 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     let run_id = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
     let folder = files::run_folder(&job.out.out, &experiment.name, &run_id)?;
     let journal = JournalWriter::create(&folder.join(files::JOURNAL)).context("failed to start the journal")?;
-    let mut redactor = Redactor::default();
-    redactor.hide_probes(&experiment.probes);
-    let recorder = Recorder::with_journal(journal, redactor);
+    let recorder = Recorder::with_journal(journal, Redactor::of(&experiment.probes));
     let clock = RunClock::start();
     recorder.record(Event::Started(Box::new(started(&job, &run_id, seed, &clock))));
     recorder.record(prepared.planned(clock.now()));
@@ -178,7 +176,7 @@ async fn kept(recorder: &Recorder, clock: RunClock, judge: &JudgeSpec, result: R
 }
 
 /// Why a run was not started, as an exit code.
-fn unfit(unfit: Unfit) -> Failure {
+pub(super) fn unfit(unfit: Unfit) -> Failure {
     match unfit {
         Unfit::OutOfReach(_) => Failure::could_not_run(unfit),
         Unfit::Invalid(_) => Failure::invalid(unfit),
@@ -288,8 +286,7 @@ fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunA
     };
     let spec = experiment.map_or_else(unnamed, JudgeSpec::from);
     // As in a journal: no credential of a manifest gets into a file that is kept.
-    let mut redactor = Redactor::default();
-    redactor.hide_probes(experiment.map_or(&[], |experiment| &experiment.probes));
+    let redactor = Redactor::of(experiment.map_or(&[], |experiment| &experiment.probes));
     let started = Started {
         run_id: String::new(),
         started_at: Timestamp::now(),

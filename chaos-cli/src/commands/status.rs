@@ -14,7 +14,7 @@ use kube::{Api, ResourceExt as _};
 
 use super::monkey;
 use crate::cli::{Global, StatusArgs};
-use crate::context::Target;
+use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -41,7 +41,7 @@ struct Workload {
 }
 
 pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<Exit, Failure> {
-    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    let target = Target::connect(global, CONNECT).await?;
     let mut shown = String::new();
     loop {
         let text = page(&read(global, &target, args.all_namespaces).await.map_err(Failure::could_not_run)?);

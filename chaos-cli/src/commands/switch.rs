@@ -1,7 +1,5 @@
 //! `stop` and `resume`: the stop switch of a cluster (a ConfigMap) and of a namespace (an annotation).
 
-use std::time::Duration;
-
 use chaos_core::api::{labels, switch};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
@@ -9,7 +7,7 @@ use kube::api::{Patch, PatchParams};
 
 use crate::apply::FIELD_MANAGER;
 use crate::cli::{Global, StopArgs};
-use crate::context::Target;
+use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -24,7 +22,7 @@ pub(super) async fn set(global: &Global, args: &StopArgs, wanted: Wanted) -> Res
     if !args.all && global.namespace.is_none() {
         return Err(Failure::invalid(anyhow::anyhow!("say what is meant: --all, or --namespace NAME")));
     }
-    let target = Target::connect(global, Duration::from_secs(10)).await?;
+    let target = Target::connect(global, CONNECT).await?;
     // Stopping is always safe and must never wait for a person; letting chaos go on is not.
     if wanted == Wanted::Running {
         target.confirm(global, "let chaos happen again")?;

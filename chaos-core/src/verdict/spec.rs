@@ -60,12 +60,14 @@ pub struct Expected {
 const LATE: std::time::Duration = std::time::Duration::from_secs(2);
 
 impl Expected {
-    fn new(words: String, tolerate: Duration, when: Moment) -> Self {
-        let gap = match when {
-            Moment::Continuous { every } => Some(every),
-            Moment::Before | Moment::After | Moment::Edge => None,
+    fn new(words: String, probe: &Probe) -> Self {
+        let gap = match probe.when() {
+            Some(Moment::Continuous { every }) => {
+                Some(every.std().saturating_add(probe.longest_look()).saturating_add(LATE).into())
+            }
+            _ => None,
         };
-        Self { words, tolerate, after_fault: when != Moment::Before, gap }
+        Self { words, tolerate: probe.tolerates(), after_fault: probe.when() != Some(Moment::Before), gap }
     }
 
     /// As it is judged for that probe.
@@ -107,47 +109,34 @@ impl From<&Experiment> for JudgeSpec {
 
 impl From<&Probe> for ProbeSpec {
     fn from(probe: &Probe) -> Self {
-        let mut judged_by = judged_by(&probe.kind);
-        if let JudgedBy::Expectation(Expected { gap: Some(gap), .. }) = &mut judged_by {
-            *gap = gap.std().saturating_add(probe.longest_look()).saturating_add(LATE).into();
-        }
+        let judged_by = match &probe.kind {
+            ProbeKind::Http(http) => JudgedBy::Slo(http.slo.clone()),
+            ProbeKind::Invariants(checker) => JudgedBy::Invariants { after_fault: checker.when != Moment::Before },
+            kind => JudgedBy::Expectation(Expected::new(expected(kind, probe.tolerates()), probe)),
+        };
         Self { name: probe.name.clone(), judged_by }
     }
 }
 
-fn judged_by(kind: &ProbeKind) -> JudgedBy {
-    let expected = |words, tolerate, when| JudgedBy::Expectation(Expected::new(words, tolerate, when));
+/// What is expected of an answer, in words; of load and of a checker nothing is.
+fn expected(kind: &ProbeKind, tolerate: Duration) -> String {
     match kind {
-        ProbeKind::Http(http) => JudgedBy::Slo(http.slo.clone()),
-        ProbeKind::Prometheus(prometheus) => {
-            let (expect, when) = (&prometheus.expect, prometheus.when);
-            let words = match prometheus.range {
-                None => words(expect),
-                Some(range) => format!("each {} over {}: {}", range.step, range.over, words(expect)),
-            };
-            expected(words, expect.tolerate, when)
-        }
-        ProbeKind::Kubernetes(kubernetes) => {
-            let (expect, when) = (&kubernetes.expect, kubernetes.when);
-            let words = match &kubernetes.question {
-                Question::Field { .. } => words(expect),
-                Question::Condition { condition, .. } => tolerated(format!("condition {condition}"), expect.tolerate),
-                Question::Count { selector, condition } => {
-                    let with = condition.as_ref().map(|condition| format!(" with {condition}")).unwrap_or_default();
-                    format!("{} objects {selector}{with}", words(expect))
-                }
-            };
-            expected(words, expect.tolerate, when)
-        }
-        ProbeKind::Command(command) => expected(words(&command.expect), command.expect.tolerate, command.when),
-        ProbeKind::Tcp(tcp) => {
-            let what = format!("a connection to {}:{}", tcp.host, tcp.port);
-            expected(tolerated(what, tcp.tolerate), tcp.tolerate, tcp.when)
-        }
-        ProbeKind::Grpc(grpc) => {
-            expected(tolerated("a gRPC server that serves".to_owned(), grpc.tolerate), grpc.tolerate, grpc.when)
-        }
-        ProbeKind::Invariants(checker) => JudgedBy::Invariants { after_fault: checker.when != Moment::Before },
+        ProbeKind::Http(_) | ProbeKind::Invariants(_) => String::new(),
+        ProbeKind::Prometheus(prometheus) => match prometheus.range {
+            None => words(&prometheus.expect),
+            Some(range) => format!("each {} over {}: {}", range.step, range.over, words(&prometheus.expect)),
+        },
+        ProbeKind::Kubernetes(kubernetes) => match &kubernetes.question {
+            Question::Field { .. } => words(&kubernetes.expect),
+            Question::Condition { condition, .. } => tolerated(format!("condition {condition}"), tolerate),
+            Question::Count { selector, condition } => {
+                let with = condition.as_ref().map(|condition| format!(" with {condition}")).unwrap_or_default();
+                format!("{} objects {selector}{with}", words(&kubernetes.expect))
+            }
+        },
+        ProbeKind::Command(command) => words(&command.expect),
+        ProbeKind::Tcp(tcp) => tolerated(format!("a connection to {}:{}", tcp.host, tcp.port), tolerate),
+        ProbeKind::Grpc(_) => tolerated("a gRPC server that serves".to_owned(), tolerate),
     }
 }
 

@@ -43,8 +43,10 @@ impl Redactor {
     }
 
     /// Hides the credentials in the headers of these probes.
-    pub fn hide_probes(&mut self, probes: &[Probe]) {
-        probes.iter().filter_map(Probe::http).for_each(|http| self.hide_load(&http.load));
+    pub fn of(probes: &[Probe]) -> Self {
+        let mut redactor = Self::default();
+        probes.iter().filter_map(Probe::http).for_each(|http| redactor.hide_load(&http.load));
+        redactor
     }
 
     /// Hides the credentials in the headers of this load.

@@ -79,6 +79,12 @@ impl Basis {
     }
 }
 
+/// Whether the first of two versions of an object says something that the other does not know yet: another spec, or that its
+/// deletion was asked for.
+pub fn is_newer(version: &ObjectMeta, known: &ObjectMeta) -> bool {
+    Basis::of(known).is_behind(version)
+}
+
 /// A status could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

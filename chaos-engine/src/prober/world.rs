@@ -132,9 +132,7 @@ impl ProberWorld {
         let object = self.object.borrow().clone();
         let run: Run = prepare::resolve(&self.desk, &object).await?;
         self.plans = prepare::plans(&self.desk, &run).await?;
-        let mut redactor = Redactor::default();
-        redactor.hide_probes(&run.experiment.probes);
-        self.recorder = Recorder::in_memory(redactor);
+        self.recorder = Recorder::in_memory(Redactor::of(&run.experiment.probes));
         Ok(())
     }
 

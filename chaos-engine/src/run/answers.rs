@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chaos_core::model::{Moment, Probe, ProbeKind};
+use chaos_core::model::{Moment, Probe};
 use chaos_core::record::{BadSlot, Bin, Event, RunTime, Sample};
 
 /// What the books of an answer may take.
@@ -34,26 +34,18 @@ impl Answers {
     /// Whether one of these probes, which were started at `since`, is still to be heard of at `now`.
     pub(super) fn are_missing(&self, probes: &[Probe], since: RunTime, now: RunTime) -> bool {
         let waited = Duration::from_nanos(now.0.saturating_sub(since.0));
-        probes.iter().filter(|probe| !self.heard.contains(&probe.name)).any(|probe| waited < patience(&probe.kind))
+        probes.iter().filter(|probe| !self.heard.contains(&probe.name)).any(|probe| waited < patience(probe))
     }
 }
 
 /// How long the first answer of a continuous probe may take; nothing for the others, which are asked and waited for. A look
 /// always ends in an answer or an error by itself.
-fn patience(kind: &ProbeKind) -> Duration {
-    let look = |when: Moment| match when {
-        Moment::Continuous { .. } => Duration::MAX,
-        Moment::Before | Moment::After | Moment::Edge => Duration::ZERO,
-    };
-    match kind {
+fn patience(probe: &Probe) -> Duration {
+    match (probe.http(), probe.when()) {
         // A good answer of a slow schedule is told with its whole second only: after this long it surely was one.
-        ProbeKind::Http(http) => http.load.timeout.std() + http.load.max_lag.std() + MARGIN,
-        ProbeKind::Prometheus(query) => look(query.when),
-        ProbeKind::Kubernetes(field) => look(field.when),
-        ProbeKind::Command(command) => look(command.when),
-        ProbeKind::Tcp(tcp) => look(tcp.when),
-        ProbeKind::Grpc(grpc) => look(grpc.when),
-        ProbeKind::Invariants(_) => Duration::ZERO,
+        (Some(http), _) => http.load.timeout.std() + http.load.max_lag.std() + MARGIN,
+        (None, Some(Moment::Continuous { .. })) => Duration::MAX,
+        (None, _) => Duration::ZERO,
     }
 }
 

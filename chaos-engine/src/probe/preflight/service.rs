@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Service, ServicePort};
 use kube::api::{Api, ListParams};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::super::http::Origin;
 use super::{PreflightError, Services, inside};
@@ -34,25 +35,23 @@ pub(super) async fn reachable(
     let service = service.map_err(failed)?;
     let port =
         choose(&service, port).map_err(|(wanted, has)| PreflightError::Port { service: label.clone(), wanted, has })?;
-    let addresses = match services {
+    let (addresses, patience, hint) = match services {
         Services::Any => {
             let nodes = if port.node_port.is_some() { node_addresses(client).await } else { Vec::new() };
-            candidates(&service, &port, &nodes)
+            let hint = "run with --in-cluster, or expose it by a NodePort";
+            (candidates(&service, &port, &nodes), Duration::ZERO, hint)
         }
         Services::Inside { loopback } => {
             let refused = |why: &'static str| PreflightError::Refused { service: label.clone(), why };
             let (ip, port) = inside::address(&service, &port, loopback).map_err(refused)?;
-            routed((ip.to_string(), port)).await;
-            vec![(ip.to_string(), port)]
+            let hint = "kubectl get endpointslices says whether a ready pod is behind it";
+            (vec![(ip.to_string(), port)], ROUTED_WITHIN, hint)
         }
-    };
-    let hint = match services {
-        Services::Any => "run with --in-cluster, or expose it by a NodePort",
-        Services::Inside { .. } => "kubectl get endpointslices says whether a ready pod is behind it",
     };
     let scheme = if port.app_protocol.as_deref() == Some("https") { "https" } else { "http" };
     let mut tried = Vec::new();
-    let mut attempts = futures::stream::iter(addresses).map(connect).buffered(AT_A_TIME);
+    let mut attempts =
+        futures::stream::iter(addresses).map(|address| connect_within(address, patience)).buffered(AT_A_TIME);
     while let Some((host, port, outcome)) = attempts.next().await {
         let Err(why) = outcome else {
             let host = if host.contains(':') { format!("[{host}]") } else { host };
@@ -64,15 +63,16 @@ pub(super) async fn reachable(
     Err(PreflightError::OutOfReach { service: label, tried, hint })
 }
 
-/// Gives a Service that was made a moment ago the time until its address leads somewhere.
-async fn routed(address: (String, u16)) {
-    let answers = async {
-        while connect(address.clone()).await.2.is_err() {
-            tokio::time::sleep(BETWEEN_TRIES).await;
+/// The same as [`connect`], for so long: a Service that was made a moment ago leads nowhere yet.
+async fn connect_within(address: (String, u16), patience: Duration) -> (String, u16, Result<(), String>) {
+    let deadline = Instant::now() + patience;
+    loop {
+        let tried = connect(address.clone()).await;
+        if tried.2.is_ok() || Instant::now() >= deadline {
+            return tried;
         }
-    };
-    // That it does not is found out, and told, by whoever connects next.
-    let _ = tokio::time::timeout(ROUTED_WITHIN, answers).await;
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
 }
 
 /// Whether somebody accepts a connection there; otherwise what came of it.

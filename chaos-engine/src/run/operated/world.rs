@@ -89,9 +89,7 @@ impl OperatedWorld {
     }
 
     fn recorder(&self) -> Recorder {
-        let mut redactor = Redactor::default();
-        redactor.hide_probes(&self.run.experiment.probes);
-        Recorder::in_memory(redactor)
+        Recorder::in_memory(Redactor::of(&self.run.experiment.probes))
     }
 
     /// Begins the record, or finds that it was begun before.
