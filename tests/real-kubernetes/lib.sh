@@ -51,6 +51,12 @@ binaries_of() {
   echo "${XDG_CACHE_HOME:-$HOME/.cache}/chaos-toolkit/kubernetes-$1-$key"
 }
 
+# version_of DIR: the version of the cluster there.
+version_of() { sed -n 's/version=\([^ ]*\) .*/\1/p' "$1/$MARKER"; }
+
+# kubectl_of DIR: the kubectl of that version.
+kubectl_of() { echo "$(binaries_of "$(version_of "$1")")/kubectl"; }
+
 # uplink_of NETWORK: this machine's interface on the network of a cluster.
 uplink_of() { echo "k8s-${1/./-}"; }
 
