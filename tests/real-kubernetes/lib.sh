@@ -91,3 +91,12 @@ is_running() {
   machine=$(pid_of "$1" "$2")
   [[ -e $file && -n $machine && $(readlink "/proc/$(<"$file")/ns/pid") == "$(readlink "/proc/$machine/ns/pid")" ]]
 }
+
+# type_in COMMAND: prints a command as somebody types it, runs it, and prints what it says: a transcript.
+type_in() {
+  local code=0
+  printf '$ %s\n' "$1"
+  bash -c "$1" </dev/null 2>&1 || code=$?
+  printf '(exit code %d)\n\n' "$code"
+  return "$code"
+}
