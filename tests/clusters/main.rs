@@ -25,5 +25,6 @@ mod leader;
 mod machines;
 mod operate;
 mod outside;
+mod rights;
 mod runs;
 mod workload;

@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::workload::Workload;
 
-/// A Service of the pods, and a short run of them by the operator.
-fn manifests(namespace: &str) -> String {
+/// A Service of the pods of a workload, and a short run of them by the operator.
+pub(crate) fn manifests(namespace: &str, name: &str, mode: &str) -> String {
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "eta", "namespace": namespace},
         "spec": {"selector": {"app": "eta"}, "ports": [{"name": "http", "port": 8084, "targetPort": "http"}]},
     });
     let run = json!({
         "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
-        "metadata": {"name": "unfollowed", "namespace": namespace},
-        "spec": {"mode": "Live", "experiment": {
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"mode": mode, "experiment": {
             "hypothesis": "Somebody answers while eta pods die.",
             "target": {"environment": "test", "workloads": [{"kind": "Deployment", "name": "eta"}]},
             "fault": {"podKill": {"strikes": {"target": 3, "min": 2}, "every": {"mean": "2s", "distribution": "Fixed"}}},
@@ -49,7 +49,7 @@ fn a_run_that_nobody_followed_is_reported_from_the_cluster() {
     assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
     assert!(unknown.stderr.contains("kubectl get crun"), "{}", unknown.stderr);
 
-    cluster.apply(&manifests(&namespace));
+    cluster.apply(&manifests(&namespace, "unfollowed", "Live"));
     let early = report("crun/unfollowed");
     assert_eq!(early.code, Some(3), "{}", early.stderr);
     assert!(early.stderr.contains("kubectl wait --for=condition=Complete"), "{}", early.stderr);
