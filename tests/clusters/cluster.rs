@@ -14,6 +14,7 @@ use kube::discovery::Scope;
 use kube::{Client, Config, ResourceExt as _};
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 /// Whatever takes longer on a busy machine hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -123,6 +124,11 @@ impl Cluster {
         self.runtime.block_on(work)
     }
 
+    /// Does this beside whatever else is done, until it is aborted.
+    pub(crate) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.runtime.spawn(work)
+    }
+
     /// The lines of the audit log.
     pub(crate) fn audit(&self) -> Vec<Value> {
         let path = self.audit.as_ref().expect("CHAOS_TEST_AUDIT names the audit log");
@@ -164,6 +170,15 @@ impl Cluster {
             let applied = self.block(api.patch(&object.name_any(), &params, &Patch::Apply(&object)));
             applied.unwrap_or_else(|error| panic!("{:?} {}: {error}", object.types, object.name_any()));
         }
+    }
+
+    /// Objects of any kind, as they are now.
+    pub(crate) fn get(&self, yaml: &str) -> Vec<DynamicObject> {
+        let get = |object: DynamicObject| {
+            let api = self.api(&object).unwrap_or_else(|| panic!("{:?} is served", object.types));
+            self.block(api.get(&object.name_any())).unwrap()
+        };
+        documents(yaml).into_iter().map(get).collect()
     }
 
     /// Deletes objects of any kind, in their order; what is not there is fine, be it only the kind.

@@ -7,7 +7,7 @@ use crate::cluster::Cluster;
 use crate::workload::Workload;
 
 /// An Experiment, and a game day of dry runs over it that asks before it ends.
-fn manifests(namespace: &str) -> String {
+pub(crate) fn manifests(namespace: &str) -> String {
     let experiment = json!({
         "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "Experiment",
         "metadata": {"name": "eta", "namespace": namespace},

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use chaos_core::api::{labels, switch};
+use chaos_core::api::{ExperimentRun, labels, switch};
 use chaos_operator::manifests::Installation;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::DynamicObject;
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, documents, manifests, root, whole};
 use crate::workload::{Workload, kills};
+use crate::{gamedays, runs};
 
 /// What belongs to us must be gone by then, whatever was removed first.
 const GONE: Duration = Duration::from_secs(5);
@@ -124,6 +125,55 @@ fn whatever_is_removed_first_nothing_of_ours_is_stuck() {
         // A namespace takes what its pods take to end, and what the namespace controller takes to look again.
         cluster.eventually("the rest is gone", || cluster.are_gone(&manifests));
     }
+}
+
+/// One object after the other, each in time, and none because somebody has to agree.
+fn expect_gone_at_once(cluster: &Cluster, objects: &[String]) {
+    for object in objects {
+        cluster.delete(object);
+        let name = documents(object)[0].name_any();
+        cluster.within(GONE, &format!("{name} is gone"), || cluster.are_gone(object));
+    }
+}
+
+#[test]
+fn with_the_operator_gone_first_every_object_and_every_definition_goes_at_once() {
+    let cluster = Cluster::start();
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let workload = Workload::deploy(&cluster);
+    workload.monkey("m", |_| ());
+    cluster.apply(&gamedays::manifests(&workload.namespace));
+    cluster.apply(&runs::manifests(&workload.namespace, "r", "Live"));
+    workload.until("m", "it kills", |monkey| kills(monkey) > 0);
+    let runs: Api<ExperimentRun> = Api::namespaced(cluster.client.clone(), &workload.namespace);
+    cluster.eventually("the run is under way", || async {
+        let status = runs.get("r").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+        if status.started_at.is_some() { Ok(()) } else { Err(format!("{status:#?}")) }
+    });
+    let operator = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {}}}}}", switch::NAMESPACE);
+    cluster.delete(&operator);
+    cluster.eventually("the operator is gone", || cluster.are_gone(&operator));
+
+    let kinds = [("ChaosMonkey", "m"), ("Experiment", "eta"), ("ExperimentRun", "r"), ("GameDay", "weekly")];
+    let object = |(kind, name): (&str, &str)| {
+        let metadata = format!("{{name: {name}, namespace: {}}}", workload.namespace);
+        format!("{{apiVersion: chaos.dispatch.dev/v1alpha1, kind: {kind}, metadata: {metadata}}}")
+    };
+    let objects = kinds.map(object);
+    let definitions: Vec<String> = documents(&crds()).iter().map(|crd| serde_json::to_string(crd).unwrap()).collect();
+    assert_eq!(definitions.len(), objects.len(), "an object of each kind");
+    for found in objects.iter().flat_map(|object| cluster.get(object)) {
+        assert!(found.finalizers().is_empty(), "{:?}", found.metadata);
+    }
+    for installed in documents(&manifests()) {
+        let kind = installed.types.map(|types| types.kind).unwrap_or_default();
+        assert!(!kind.ends_with("WebhookConfiguration"), "{kind}");
+    }
+    expect_gone_at_once(&cluster, &objects);
+    expect_gone_at_once(&cluster, &definitions);
+    let rest = manifests();
+    cluster.delete(&rest);
+    cluster.eventually("the rest is gone", || cluster.are_gone(&rest));
 }
 
 #[test]

@@ -27,4 +27,6 @@ mod operate;
 mod outside;
 mod rights;
 mod runs;
+mod together;
+mod used;
 mod workload;

@@ -72,15 +72,12 @@ fn grant_without(cluster: &Cluster, shipped: &[DynamicObject], without: &[&Right
         let left: Vec<PolicyRule> = rules(role).iter().flat_map(|rule| narrowed(rule, without)).collect();
         let (name, params, patch) = (role.name_any(), PatchParams::default(), Patch::Merge(json!({"rules": left})));
         let patched = cluster.block(async {
-            match role.namespace() {
-                Some(namespace) => {
-                    let roles: Api<NamespacedRole> = Api::namespaced(cluster.client.clone(), &namespace);
-                    roles.patch(&name, &params, &patch).await.map(drop)
-                }
-                None => {
-                    let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
-                    roles.patch(&name, &params, &patch).await.map(drop)
-                }
+            if let Some(namespace) = role.namespace() {
+                let roles: Api<NamespacedRole> = Api::namespaced(cluster.client.clone(), &namespace);
+                roles.patch(&name, &params, &patch).await.map(drop)
+            } else {
+                let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
+                roles.patch(&name, &params, &patch).await.map(drop)
             }
         });
         patched.unwrap_or_else(|error| panic!("role {name}: {error}"));
