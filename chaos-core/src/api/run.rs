@@ -94,6 +94,10 @@ pub struct RunControl {
     /// Approves one plan of one run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve: Option<Approval>,
+    /// Why it is to end; the verdict repeats it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    pub reason: Option<String>,
 }
 
 /// Approves one plan of one run: another run, or another plan of the same run, is not approved by it.

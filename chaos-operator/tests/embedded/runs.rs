@@ -322,9 +322,11 @@ async fn an_abort_and_a_deletion_end_the_kills() {
     let runs = fixture.runs();
     let changed = runs.patch("r", &PatchParams::default(), &patch(json!({"experiment": {"seed": 8}}))).await;
     assert!(changed.unwrap_err().to_string().contains("cannot be changed"));
-    runs.patch("r", &PatchParams::default(), &patch(json!({"control": {"abort": true}}))).await.unwrap();
+    let abort = json!({"control": {"abort": true, "reason": "the shop is slow"}});
+    runs.patch("r", &PatchParams::default(), &patch(abort)).await.unwrap();
     let run = fixture.completed().await;
     assert_eq!(verdict(&run), ("aborted", "Interrupted"));
+    assert!(text(&run).contains("spec.control.abort: the shop is slow"), "{}", text(&run));
     assert!(killed(&run) < 10);
     assert_judged(&fixture, &run).await;
     runs.delete("r", &DeleteParams::default()).await.unwrap();

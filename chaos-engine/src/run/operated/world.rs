@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chaos_core::api::{ExperimentRun, ProbingOrder, ResolvedRun, RunVerdict};
+use chaos_core::api::{ExperimentRun, ProbingOrder, ResolvedRun, RunControl, RunVerdict};
 use chaos_core::model::{Fault, Run};
 use chaos_core::operated::{
     Facts, OperatedAction, OperatedResponse, OperatedRun, OperatedView, Record, RecordLoss, Stage, Unfit, fit,
@@ -219,6 +219,13 @@ impl OperatedWorld {
     }
 }
 
+/// That somebody asked the run to end, in words.
+fn asked_to_end(control: &RunControl) -> Option<String> {
+    let why = control.reason.as_deref().map(str::trim).filter(|why| !why.is_empty());
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    control.abort.then(|| format!("spec.control.abort{why}"))
+}
+
 impl World<OperatedRun> for OperatedWorld {
     type Error = StoreError;
 
@@ -232,7 +239,7 @@ impl World<OperatedRun> for OperatedWorld {
         let approve = control.and_then(|control| control.approve.as_ref());
         let ours = |uid: &str| Some(uid) == object.metadata.uid.as_deref();
         let mut view = OperatedView {
-            abort: control.filter(|control| control.abort).map(|_| "spec.control.abort".to_owned()),
+            abort: control.and_then(asked_to_end),
             approved: approve.filter(|approve| ours(&approve.run_uid)).map(|approve| approve.plan_digest.clone()),
             prober: self.link.view(),
             ..OperatedView::default()
@@ -336,6 +343,17 @@ mod tests {
 
     use super::super::fixture::{self, Server};
     use super::*;
+
+    #[test]
+    fn who_asks_a_run_to_end_may_say_why() {
+        let asked = |abort, reason: Option<&str>| {
+            asked_to_end(&RunControl { abort, reason: reason.map(str::to_owned), approve: None })
+        };
+        assert_eq!(asked(true, Some(" the shop is slow ")).as_deref(), Some("spec.control.abort: the shop is slow"));
+        assert_eq!(asked(true, Some(" ")).as_deref(), Some("spec.control.abort"));
+        assert_eq!(asked(true, None).as_deref(), Some("spec.control.abort"));
+        assert_eq!(asked(false, Some("why")), None);
+    }
 
     #[tokio::test]
     async fn a_record_that_could_not_be_written_is_not_taken_for_begun() {
