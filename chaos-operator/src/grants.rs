@@ -66,7 +66,10 @@ pub const GRANTS: &[Grant] = &[
         &["create"],
         "whether all of this is granted",
     ),
-    Grant { to_kill: false, ..grant(Role::Cluster, "events.k8s.io", "events", &["create"], "what happened to a pod") },
+    Grant {
+        to_kill: false,
+        ..grant(Role::Cluster, "events.k8s.io", "events", &["create"], "what happened to a pod, a run or a game day")
+    },
     of_runs(GROUP, "experimentruns", READ, "runs of experiments"),
     of_runs(GROUP, "experimentruns/status", &["update"], "the durable state of runs, and their verdicts"),
     of_runs(GROUP, "experiments", &["get"], "experiments that runs refer to"),

@@ -18,13 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::conditions;
 use crate::permitted::Permissions;
-use crate::shared::{SchemaState, Shared};
+use crate::shared::{SchemaState, Shared, is_recent};
 use crate::signals::Pulse;
 
 /// No wait is longer: conditions that depend on the time of day stay right.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// Kills of this long ago are told again after a restart; telling twice changes nothing.
-const RETELL: Duration = Duration::from_secs(600);
 
 /// Keeps one monkey.
 pub(crate) struct StatusKeeper {
@@ -82,8 +80,6 @@ impl StatusKeeper {
 
     /// Tells again what an earlier process may not have got round to telling.
     pub(crate) fn retell(&self) {
-        let since = Timestamp::now().checked_sub(jiff::SignedDuration::try_from(RETELL).unwrap_or_default());
-        let is_recent = |at: Timestamp| since.as_ref().is_ok_and(|since| at >= *since);
         let status = self.store.status();
         let reference = reference(self.store.object());
         for kill in status.history.iter().filter(|kill| is_recent(kill.at.0)) {

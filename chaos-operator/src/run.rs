@@ -12,7 +12,7 @@ use chaos_core::validate::{self, Meta};
 use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::kube::{StatusDesk, StatusStore, StoreError};
-use chaos_engine::run::operated::{Backing, OperatedWorld, recorded};
+use chaos_engine::run::operated::{Announcer as _, Backing, OperatedWorld, recorded};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::sync::watch;
@@ -69,6 +69,8 @@ async fn stint(
     if fresh.metadata.deletion_timestamp.is_some() || fresh.metadata.uid != seen.metadata.uid {
         return Ok(());
     }
+    // Whoever wrote the status, be it this process without an answer, may not have got round to telling it.
+    shared.retell(&fresh);
     let status = fresh.status.clone().unwrap_or_default();
     let record = read_record(&status);
     if record.stage == Stage::Completed {
@@ -79,7 +81,8 @@ async fn stint(
     let run = match understood(shared, &fresh, &record).await? {
         Ok(run) => run,
         Err(unfit) => {
-            conclude(&desk, &fresh, &unfit).await?;
+            let (before, after) = conclude(&desk, &fresh, &unfit).await?;
+            shared.changed(&fresh, &before, &after);
             tracing::warn!(namespace, run = name, why = unfit.message, "not run");
             shared.metrics.judged(unfit.exit_code.outcome().into());
             return Ok(());
@@ -165,8 +168,12 @@ async fn understood(
     })
 }
 
-/// Ends a run that cannot be run.
-async fn conclude(desk: &StatusDesk<ExperimentRun>, object: &ExperimentRun, unfit: &Unfit) -> Result<(), StoreError> {
+/// Ends a run that cannot be run; gives its status before and after.
+async fn conclude(
+    desk: &StatusDesk<ExperimentRun>,
+    object: &ExperimentRun,
+    unfit: &Unfit,
+) -> Result<(ExperimentRunStatus, ExperimentRunStatus), StoreError> {
     let now = Timestamp::now();
     desk.update(|status| {
         let verdict = Some(unfit.verdict());
@@ -176,7 +183,6 @@ async fn conclude(desk: &StatusDesk<ExperimentRun>, object: &ExperimentRun, unfi
         update_conditions(&record, status, &facts);
     })
     .await
-    .map(|_| ())
 }
 
 /// The seed in force: the one that was resolved, the one that was given, or one that follows from the run's UID, so that it is

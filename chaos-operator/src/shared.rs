@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use chaos_core::api::{ExperimentRun, KillRecord, SkipRecord};
+use chaos_core::api::{ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError};
 use chaos_engine::run::operated::{Announcer, Hold};
 use chaos_engine::sources::Sources;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::{Notify, mpsc, watch};
@@ -22,6 +23,8 @@ use crate::teller::Teller;
 
 /// Events that may wait to be told.
 const EVENTS: usize = 4096;
+/// What happened this long ago is told again after a restart; telling twice changes nothing.
+const RETELL: SignedDuration = SignedDuration::from_mins(10);
 
 /// What all tasks share.
 pub(crate) struct Shared {
@@ -62,6 +65,11 @@ pub(crate) enum SchemaState {
     Same,
     /// It is another one: fields that keep pods alive may be pruned silently.
     Other(String),
+}
+
+/// Whether an earlier process may not have got round to telling what happened then.
+pub(crate) fn is_recent(at: Timestamp) -> bool {
+    Timestamp::now().duration_since(at) <= RETELL
 }
 
 impl Shared {
@@ -135,6 +143,13 @@ impl Shared {
         }
     }
 
+    /// Tells again what became of a run a short while ago: whoever wrote its status may not have got round to telling it.
+    pub(crate) fn retell(&self, run: &ExperimentRun) {
+        let Some(status) = &run.status else { return };
+        let told = Happening::of_run(&run.object_ref(&()), &ExperimentRunStatus::default(), status, Timestamp::now());
+        told.into_iter().filter(|happening| is_recent(happening.at)).for_each(|happening| self.tell(happening));
+    }
+
     /// The supervisor is not stuck.
     pub(crate) fn beat(&self) {
         self.alive_at.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
@@ -167,5 +182,10 @@ impl Announcer for Shared {
         let reference = run.object_ref(&());
         kills.iter().for_each(|kill| self.tell(Happening::of_kill(kill, &reference)));
         skips.iter().for_each(|skip| self.tell(Happening::of_skip(skip, &reference)));
+    }
+
+    fn changed(&self, run: &ExperimentRun, before: &ExperimentRunStatus, after: &ExperimentRunStatus) {
+        let told = Happening::of_run(&run.object_ref(&()), before, after, Timestamp::now());
+        told.into_iter().for_each(|happening| self.tell(happening));
     }
 }

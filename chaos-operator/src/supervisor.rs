@@ -83,9 +83,10 @@ impl AllWork {
         let run: Tend<ExperimentRun> = |shared, object, rest| Box::pin(run::tend(shared, object, rest));
         let day: Tend<GameDay> = |shared, object, rest| Box::pin(gameday::tend(shared, object, rest));
         Self {
-            monkeys: Work::begin(shared, namespace, monkey, |_| false),
-            runs: Work::begin(shared, namespace, run, is_over),
-            days: Work::begin(shared, namespace, day, |_| false),
+            // Whoever keeps a monkey tells its kills again.
+            monkeys: Work::begin(shared, namespace, monkey, |_| false, |_, _| ()),
+            runs: Work::begin(shared, namespace, run, is_over, Shared::retell),
+            days: Work::begin(shared, namespace, day, |_| false, |_, _| ()),
         }
     }
 
@@ -114,6 +115,8 @@ struct Work<K> {
     tend: Tend<K>,
     /// Nothing is left to be done for such an object, ever.
     is_over: fn(&K) -> bool,
+    /// Tells again what an earlier process may not have got round to telling of an object, be it over.
+    retell: fn(&Shared, &K),
     watch: Watched<K>,
     tended: BTreeMap<String, TendedObject<K>>,
     /// Objects of the list that is just being read: what is not among them is gone.
@@ -128,11 +131,18 @@ struct TendedObject<K> {
 }
 
 impl<K: Tended + std::fmt::Debug> Work<K> {
-    fn begin(shared: &Arc<Shared>, namespace: Option<&str>, tend: Tend<K>, is_over: fn(&K) -> bool) -> Self {
+    fn begin(
+        shared: &Arc<Shared>,
+        namespace: Option<&str>,
+        tend: Tend<K>,
+        is_over: fn(&K) -> bool,
+        retell: fn(&Shared, &K),
+    ) -> Self {
         Self {
             shared: shared.clone(),
             tend,
             is_over,
+            retell,
             watch: watched::watch(shared.clients.read.clone(), namespace),
             tended: BTreeMap::new(),
             listed: BTreeSet::new(),
@@ -146,6 +156,7 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             Some(Ok(Event::Init)) => self.listed.clear(),
             Some(Ok(Event::InitApply(object))) => {
                 self.listed.insert(object.uid().unwrap_or_default());
+                (self.retell)(&self.shared, &object);
                 self.apply(object);
             }
             Some(Ok(Event::InitDone)) => {

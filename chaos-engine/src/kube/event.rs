@@ -1,8 +1,9 @@
-//! Events: what happened to a pod, for `kubectl describe` and for the record. Their names follow from what they tell, so
-//! that telling it again (after a restart) changes nothing.
+//! Events: what happened to a pod, or to an object of ours, for `kubectl describe` and for the record. Their names follow from
+//! what they tell, so that telling it again (after a restart) changes nothing.
 
-use chaos_core::api::{KillRecord, Outcome, SkipRecord};
+use chaos_core::api::{ExperimentRunStatus, KillRecord, Outcome, RunPhase, SkipRecord, StopRecord};
 use chaos_core::digest::sha256_hex;
+use chaos_core::verdict::Conclusion;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -12,6 +13,8 @@ use super::call::{CallError, Caller};
 
 /// The controller that Events name as their reporter.
 const CONTROLLER: &str = "chaos.dispatch.dev/operator";
+/// The API takes notes of up to 1 kB.
+const NOTE_BYTES: usize = 1_000;
 
 /// Writes Events.
 #[derive(Clone)]
@@ -88,6 +91,46 @@ impl Happening {
         }
     }
 
+    /// What became of a run from one of its statuses to a later one, told of the run: that it is measured (`Started`), that it
+    /// ends early (`Stopping`), and how it ended, by the reason of its verdict.
+    pub fn of_run(
+        run: &ObjectReference,
+        before: &ExperimentRunStatus,
+        after: &ExperimentRunStatus,
+        now: Timestamp,
+    ) -> Vec<Self> {
+        let uid = run.uid.as_deref().unwrap_or_default();
+        let tell = |what: &str, reason: &str, note: String, is_warning: bool, at: Timestamp| Self {
+            name: format!("chaos-run-{uid}-{what}"),
+            regarding: run.clone(),
+            related: None,
+            reason: reason.to_owned(),
+            action: "Run",
+            note: shorten(&note),
+            is_warning,
+            at,
+        };
+        let mut told = Vec::new();
+        if let (None, Some(at)) = (&before.started_at, &after.started_at) {
+            let plan = after.resolved.as_ref().map(|plan| {
+                format!(": {} strikes are planned on {} pods, seed {}", plan.strikes, plan.candidates, plan.seed)
+            });
+            let note = format!("it is measured from now on{}", plan.unwrap_or_default());
+            told.push(tell("started", "Started", note, false, at.0));
+        }
+        if let (None, Some(stop)) = (stop_of(before), stop_of(after)) {
+            told.push(tell("stopping", "Stopping", format!("{}: {}", stop.cause, stop.message), true, now));
+        }
+        let is_over = |status: &ExperimentRunStatus| status.phase == Some(RunPhase::Completed);
+        if let Some(verdict) = after.verdict.as_ref().filter(|_| is_over(after) && !is_over(before)) {
+            let note = format!("{}, exit code {}: {}", verdict.outcome, verdict.exit_code, verdict.reason_text);
+            let at = after.finished_at.as_ref().map_or(now, |at| at.0);
+            let has_passed = Conclusion::read(&verdict.outcome).has_passed();
+            told.push(tell("over", &verdict.reason_code, note, !has_passed, at));
+        }
+        told
+    }
+
     /// The server refuses what the work on an object takes; told of the object, once for each thing refused.
     pub fn of_refusal(object: &ObjectReference, error: &CallError) -> Self {
         let uid = object.uid.as_deref().unwrap_or_default();
@@ -140,7 +183,105 @@ impl EventSink {
     }
 }
 
-/// The API takes notes of up to 1 kB.
+/// Why a run ends early, while it winds down for that.
+fn stop_of(status: &ExperimentRunStatus) -> Option<&StopRecord> {
+    status.progress.as_ref().and_then(|progress| progress.stop.as_ref())
+}
+
+/// As much of a note as the API takes.
 fn shorten(note: &str) -> String {
-    note.chars().take(900).collect()
+    let ends = note.char_indices().map(|(at, character)| at + character.len_utf8());
+    let end = ends.take_while(|end| *end <= NOTE_BYTES).last().unwrap_or_default();
+    note[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use chaos_core::api::{ResolvedRun, RunProgress, RunVerdict};
+    use chaos_core::instant::time;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_795_435_200, 0);
+
+    fn run() -> ObjectReference {
+        ObjectReference { uid: Some("u-1".to_owned()), ..ObjectReference::default() }
+    }
+
+    fn reasons(before: &ExperimentRunStatus, after: &ExperimentRunStatus) -> Vec<String> {
+        Happening::of_run(&run(), before, after, NOW).into_iter().map(|told| told.reason).collect()
+    }
+
+    fn measured() -> ExperimentRunStatus {
+        let resolved = ResolvedRun { strikes: 4, candidates: 3, seed: 7, ..ResolvedRun::default() };
+        ExperimentRunStatus {
+            phase: Some(RunPhase::Asking),
+            resolved: Some(resolved),
+            started_at: Some(time(NOW)),
+            ..ExperimentRunStatus::default()
+        }
+    }
+
+    fn stopping() -> ExperimentRunStatus {
+        let stop = StopRecord { cause: "Signal".to_owned(), message: "spec.control.abort".to_owned() };
+        ExperimentRunStatus {
+            phase: Some(RunPhase::WindingDown),
+            progress: Some(RunProgress { stop: Some(stop), ..RunProgress::default() }),
+            ..measured()
+        }
+    }
+
+    fn over(outcome: &str, exit_code: u8, reason_code: &str) -> ExperimentRunStatus {
+        let verdict = RunVerdict {
+            outcome: outcome.to_owned(),
+            exit_code,
+            reason_code: reason_code.to_owned(),
+            reason_text: "in words".to_owned(),
+        };
+        let phase = Some(RunPhase::Completed);
+        ExperimentRunStatus { phase, verdict: Some(verdict), finished_at: Some(time(NOW)), ..measured() }
+    }
+
+    #[test]
+    fn a_run_tells_its_story_once() {
+        let new = ExperimentRunStatus::default();
+        assert_eq!(reasons(&new, &measured()), ["Started"]);
+        assert!(reasons(&measured(), &measured()).is_empty());
+        assert_eq!(reasons(&measured(), &stopping()), ["Stopping"]);
+        assert!(reasons(&stopping(), &stopping()).is_empty());
+        let aborted = over("aborted", 5, "Interrupted");
+        assert_eq!(reasons(&stopping(), &aborted), ["Interrupted"]);
+        assert!(reasons(&aborted, &aborted).is_empty());
+        // Who tells all of it again gives it the same names.
+        let names = |told: Vec<Happening>| told.into_iter().map(|told| told.name).collect::<Vec<_>>();
+        let again = names(Happening::of_run(&run(), &new, &aborted, NOW));
+        assert_eq!(again, ["chaos-run-u-1-started", "chaos-run-u-1-over"]);
+        let first = names(Happening::of_run(&run(), &new, &measured(), NOW));
+        assert_eq!(first, again[..1]);
+    }
+
+    #[test]
+    fn the_end_of_a_run_is_told_with_its_verdict_and_warns_unless_it_passed() {
+        for (status, is_warning) in [
+            (over("pass", 0, "HypothesisHeld"), false),
+            (over("planned", 0, "DryRun"), false),
+            (over("fail", 1, "SloRefuted"), true),
+            (over("inconclusive", 7, "TooFewKills"), true),
+        ] {
+            let told = Happening::of_run(&run(), &measured(), &status, NOW);
+            let verdict = status.verdict.as_ref().unwrap();
+            assert_eq!((told.len(), told[0].is_warning), (1, is_warning), "{told:?}");
+            assert_eq!(told[0].reason, verdict.reason_code);
+            assert_eq!(told[0].note, format!("{}, exit code {}: in words", verdict.outcome, verdict.exit_code));
+        }
+        let started = Happening::of_run(&run(), &ExperimentRunStatus::default(), &measured(), NOW);
+        assert!(started[0].note.ends_with("4 strikes are planned on 3 pods, seed 7"), "{started:?}");
+    }
+
+    #[test]
+    fn a_note_is_as_long_as_the_api_takes_it() {
+        assert_eq!(shorten("short"), "short");
+        assert_eq!(shorten(&"x".repeat(2_000)).len(), NOTE_BYTES);
+        assert_eq!(shorten(&"€".repeat(2_000)).len(), 999, "no character is cut");
+    }
 }

@@ -33,7 +33,7 @@ async fn of_a_run_that_is_over_nothing_is_kept() {
             let _ = object.wait_for(|run| is_over(run)).await;
         })
     };
-    let mut work = Work::begin(&shared(), None, until_over, is_over);
+    let mut work = Work::begin(&shared(), None, until_over, is_over, |_, _| ());
     for old in ["a", "b", "c"] {
         bring(&mut work, old, RunPhase::Completed);
     }
@@ -47,6 +47,23 @@ async fn of_a_run_that_is_over_nothing_is_kept() {
 }
 
 #[tokio::test]
+async fn what_a_new_process_finds_is_told_again_though_it_is_over() {
+    static TOLD: AtomicUsize = AtomicUsize::new(0);
+    let idle: Tend<ExperimentRun> = |_, _, _| Box::pin(async {});
+    let retell: fn(&Shared, &ExperimentRun) = |_, _| {
+        TOLD.fetch_add(1, Ordering::Relaxed);
+    };
+    let mut work = Work::begin(&shared(), None, idle, is_over, retell);
+    work.take(Some(Ok(Event::Init)));
+    work.take(Some(Ok(Event::InitApply(run("a", RunPhase::Completed)))));
+    work.take(Some(Ok(Event::InitDone)));
+    assert!(work.tended.is_empty());
+    // From then on whoever writes a status tells it.
+    bring(&mut work, "a", RunPhase::Completed);
+    assert_eq!(TOLD.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
 async fn an_object_whose_task_panics_is_counted_and_looked_after_again() {
     static STARTS: AtomicUsize = AtomicUsize::new(0);
     let panics_once: Tend<ExperimentRun> = |_, _, rest| {
@@ -56,7 +73,7 @@ async fn an_object_whose_task_panics_is_counted_and_looked_after_again() {
         })
     };
     let shared = shared();
-    let mut work = Work::begin(&shared, None, panics_once, is_over);
+    let mut work = Work::begin(&shared, None, panics_once, is_over, |_, _| ());
     bring(&mut work, "r", RunPhase::Fault);
     let again = async {
         while STARTS.load(Ordering::Relaxed) < 2 {

@@ -206,6 +206,22 @@ async fn assert_judged(fixture: &Fixture, run: &ExperimentRun) {
     assert!(serde_json::to_vec(&run.status).unwrap().len() <= 64 * 1024);
 }
 
+/// The Events of the run tell this of it, in any order, and each thing once.
+async fn assert_told(fixture: &Fixture, run: &ExperimentRun, wanted: &[&str]) {
+    let events: Api<Event> = Api::namespaced(fixture.admin.clone(), NS);
+    eventually("the story of the run", || async {
+        let events = events.list(&ListParams::default()).await.unwrap();
+        let of_run = events.items.iter().filter(|event| {
+            let regards = event.regarding.as_ref().is_some_and(|regarding| regarding.uid == run.metadata.uid);
+            regards && event.action.as_deref() == Some("Run")
+        });
+        let mut told: Vec<&str> = of_run.filter_map(|event| event.reason.as_deref()).collect();
+        told.sort_unstable();
+        if told == wanted { Ok(()) } else { Err(format!("{told:?}")) }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_is_measured_killed_for_and_judged() {
     let fixture = Fixture::alone().await;
@@ -218,6 +234,7 @@ async fn a_run_is_measured_killed_for_and_judged() {
     assert_eq!(killed(&run), 4);
     assert!(stack.requests() > 50, "{}", stack.requests());
     assert_judged(&fixture, &run).await;
+    assert_told(&fixture, &run, &["HypothesisHeld", "Started"]).await;
     let maps: Api<ConfigMap> = Api::namespaced(fixture.admin.clone(), NS);
     let evidence = maps.list(&ListParams::default().labels("chaos.dispatch.dev/evidence")).await.unwrap();
     assert!(evidence.items.len() >= 5);
@@ -271,6 +288,14 @@ async fn an_operator_that_crashes_in_mid_run_repeats_no_kill_and_still_judges() 
     assert_held(&run);
     assert_eq!(killed(&run), 8);
     assert_judged(&fixture, &run).await;
+    assert_told(&fixture, &run, &["HypothesisHeld", "Started"]).await;
+    operator.end().await;
+    // One that dies between writing the end and telling it leaves that to the next.
+    let events: Api<Event> = Api::namespaced(fixture.admin.clone(), NS);
+    let end = format!("chaos-run-{}-over", run.uid().unwrap());
+    events.delete(&end, &DeleteParams::default()).await.unwrap();
+    let operator = fixture.operator("same-pod");
+    assert_told(&fixture, &run, &["HypothesisHeld", "Started"]).await;
     operator.end().await;
     prober.end().await;
 }
@@ -329,6 +354,7 @@ async fn an_abort_and_a_deletion_end_the_kills() {
     assert!(text(&run).contains("spec.control.abort: the shop is slow"), "{}", text(&run));
     assert!(killed(&run) < 10);
     assert_judged(&fixture, &run).await;
+    assert_told(&fixture, &run, &["Interrupted", "Started", "Stopping"]).await;
     runs.delete("r", &DeleteParams::default()).await.unwrap();
     eventually("gone", || async { runs.get_opt("r").await.unwrap().map_or(Ok(()), |_| Err(String::new())) }).await;
     fixture.run(long).await;
@@ -409,6 +435,7 @@ async fn a_run_that_takes_a_right_that_is_not_there_is_refused_by_name() {
     assert_eq!(verdict(&run), ("invalid", "Refused"), "{}", text(&run));
     assert!(text(&run).contains("the operator may not delete pods"), "{}", text(&run));
     assert!(text(&run).contains("chaos install --delete-mode"), "{}", text(&run));
+    assert_told(&fixture, &run, &["Refused"]).await;
     assert_eq!((stack.requests(), killed(&run)), (0, 0));
     operator.end().await;
     prober.end().await;
@@ -422,6 +449,7 @@ async fn a_dry_run_plans_and_a_plan_can_be_approved() {
     fixture.run(|spec| spec["mode"] = json!("DryRun")).await;
     let run = fixture.completed().await;
     assert_eq!(verdict(&run), ("planned", "DryRun"));
+    assert_told(&fixture, &run, &["DryRun"]).await;
     let planned = run.status.clone().unwrap().resolved.unwrap();
     assert_eq!((planned.candidates, planned.strikes, planned.seed), (3, 4, 7));
     assert_eq!((stack.requests(), killed(&run)), (0, 0));

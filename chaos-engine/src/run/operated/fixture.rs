@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use chaos_core::api::{ExperimentRun, KillRecord, SkipRecord, switch};
+use chaos_core::api::{ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord, switch};
 use chaos_core::model::Run;
 use chaos_core::population::{Population, SwitchState};
 use chaos_core::record::{Event, RunTime};
@@ -174,4 +174,6 @@ impl Announcer for Silent {
     fn skipped(&self, _: &ExperimentRun, _: &SkipRecord) {}
 
     fn again(&self, _: &ExperimentRun, _: &[KillRecord], _: &[SkipRecord]) {}
+
+    fn changed(&self, _: &ExperimentRun, _: &ExperimentRunStatus, _: &ExperimentRunStatus) {}
 }

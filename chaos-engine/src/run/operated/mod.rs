@@ -23,7 +23,7 @@ mod world;
 
 use std::sync::Arc;
 
-use chaos_core::api::{ExperimentRun, KillRecord, SkipRecord};
+use chaos_core::api::{ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
 use chaos_core::digest::sha256_hex;
 use chaos_core::model::{Experiment, Run};
 use chaos_core::record::{Event, Started};
@@ -56,7 +56,7 @@ pub struct Backing {
     pub hold: watch::Receiver<Option<Hold>>,
     /// Why this process may not do what an experiment takes, beyond what every run takes.
     pub lacks: Lacks,
-    /// Where kills are told besides the record.
+    /// Where kills, and what becomes of the run, are told besides record and status.
     pub announcer: Arc<dyn Announcer>,
 }
 
@@ -69,7 +69,7 @@ pub struct Hold {
     pub message: String,
 }
 
-/// Tells people what happens to pods.
+/// Tells people what happens to pods, and what becomes of runs.
 pub trait Announcer: Send + Sync {
     /// A kill call was answered.
     fn killed(&self, run: &ExperimentRun, kill: &KillRecord);
@@ -77,6 +77,8 @@ pub trait Announcer: Send + Sync {
     fn skipped(&self, run: &ExperimentRun, skip: &SkipRecord);
     /// What an earlier process did, and may not have got round to telling. It may have been told.
     fn again(&self, run: &ExperimentRun, kills: &[KillRecord], skips: &[SkipRecord]);
+    /// The status of the run was written.
+    fn changed(&self, run: &ExperimentRun, before: &ExperimentRunStatus, after: &ExperimentRunStatus);
 }
 
 /// The run that is under way, as its evidence tells it: its objects may have been changed or deleted since it began.

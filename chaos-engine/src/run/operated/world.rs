@@ -284,7 +284,8 @@ impl World<OperatedRun> for OperatedWorld {
             update_conditions(record, status, &facts);
             fit(status);
         });
-        saved.await?;
+        let (before, after) = saved.await?;
+        self.backing.announcer.changed(&object, &before, &after);
         self.stage = record.stage.clone();
         Ok(())
     }
