@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
 use chaos_core::result::RunResult;
 use chaos_engine::report::terminal::{self, Medium};
 use comfy_table::{Table, presets};
+use serde::Serialize;
 
-use crate::cli::{Color, Global};
+use crate::cli::{Color, Format, Global};
 use crate::refusal;
 
 static QUIET: AtomicBool = AtomicBool::new(false);
@@ -64,6 +66,15 @@ pub(crate) fn none(what: &str, namespace: Option<&str>) -> String {
         Some(namespace) => format!("no {what} in namespace {namespace}; -A for all namespaces\n"),
         None => format!("no {what}\n"),
     }
+}
+
+/// A value for machines, as one document.
+pub(crate) fn document(value: &impl Serialize, format: Format) -> anyhow::Result<String> {
+    let value = serde_json::to_value(value).context("failed to write JSON")?;
+    Ok(match format {
+        Format::Yaml => serde_yaml::to_string(&value).context("failed to write YAML")?,
+        Format::Json | Format::Table => format!("{value:#}\n"),
+    })
 }
 
 /// Writes data to stdout. A reader that went away (a closed pipe) is no error.

@@ -15,10 +15,7 @@ pub(super) fn diff(args: &DiffArgs) -> Result<Exit, Failure> {
     let comparison = compare(&read(&args.old)?, &read(&args.new)?).map_err(Failure::invalid)?;
     match args.format {
         Format::Table => output::data(&table(&comparison)),
-        format => {
-            let value = serde_json::to_value(&comparison).context("failed to write the comparison")?;
-            output::data(&super::plan::structured(&value, format)?);
-        }
+        format => output::data(&output::document(&comparison, format)?),
     }
     Ok(match comparison.standing {
         Standing::Worse => Exit::DIFFERENT,

@@ -145,7 +145,7 @@ fn print(pod: &PodFacts, rows: &[Row], format: Format) -> anyhow::Result<()> {
     let killable = rows.iter().all(|row| row.pass);
     if format != Format::Table {
         let value = serde_json::json!({"pod": format!("{}/{}", pod.namespace, pod.name), "uid": pod.uid, "mayBeKilled": killable, "checks": rows});
-        output::data(&super::plan::structured(&value, format)?);
+        output::data(&output::document(&value, format)?);
         return Ok(());
     }
     let mut table = output::columns(&["", "RULE", "REASON", "FACTS"]);

@@ -5,20 +5,18 @@ mod shown;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use chaos_core::api::{
     ExecutionRecord, GameDay, GameDayControl, GameDayStatus, Mode, StartOrder, StepApproval, StepPhase, StepRecord,
 };
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 
+use super::followed::{NOTICE_WITHIN, unnoticed};
 use crate::cli::{Format, GameDayArgs, GameDayCommand, Global};
 use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// An operator that has not noticed what was asked by then does not work.
-const NOTICE_WITHIN: Duration = Duration::from_secs(30);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(300);
 /// How often a write that somebody else's came before is tried again.
@@ -59,12 +57,12 @@ impl Desk {
     async fn list(&self, all: bool, format: Format) -> Result<(), Failure> {
         let days = if all { Api::all(self.target.client.clone()) } else { self.days.clone() };
         let found = days.list(&ListParams::default()).await.map_err(|error| self.failed(error, None))?;
-        if !matches!(format, Format::Table) {
-            let value = serde_json::to_value(&found.items).context("failed to write the game days")?;
-            output::data(&super::plan::structured(&value, format)?);
-            return Ok(());
+        match format {
+            Format::Table => {
+                output::data(&shown::listed(&found.items, (!all).then_some(self.namespace.as_str())));
+            }
+            format => output::data(&output::document(&found.items, format)?),
         }
-        output::data(&shown::listed(&found.items, (!all).then_some(self.namespace.as_str())));
         Ok(())
     }
 
@@ -72,10 +70,7 @@ impl Desk {
         let day = self.get(name).await?;
         match format {
             Format::Table => output::data(&shown::shown(&day)),
-            format => {
-                let value = serde_json::to_value(&day).context("failed to write the game day")?;
-                output::data(&super::plan::structured(&value, format)?);
-            }
+            format => output::data(&output::document(&day, format)?),
         }
         Ok(())
     }
@@ -292,13 +287,6 @@ impl Desk {
 fn replaced(name: &str) -> Failure {
     Failure::refused(anyhow::anyhow!(
         "game day {name} was deleted and made anew meanwhile: it is not the one that was meant"
-    ))
-}
-
-fn unnoticed(what: &str) -> Failure {
-    Failure::could_not_run(anyhow::anyhow!(
-        "{what} is written, and no operator took notice of it within {} s; hint: does it run? kubectl get pods -n chaos-system",
-        NOTICE_WITHIN.as_secs()
     ))
 }
 

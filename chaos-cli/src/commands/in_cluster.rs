@@ -2,8 +2,6 @@
 //! they recorded is fetched and judged here by the same function, so the end, its exit code and its reports are those of a run
 //! from this machine. They are never better than the operator's verdict, and never rest on a part of what that rests on.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use chaos_core::api::{self, EvidenceRecord, ExperimentRun, ExperimentRunSpec, Mode, RunOverrides, RunVerdict};
 use chaos_core::model::Experiment;
@@ -14,24 +12,18 @@ use chaos_engine::chunks::RunKey;
 use chaos_engine::clock::RunClock;
 use chaos_engine::journal::Redactor;
 use chaos_engine::recorder::Recorder;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::evidence::{Evidence, READ_WITHIN};
 use super::fetched::{Fetched, unfit, unread};
+use super::followed::{Followed, LOOK, NOTICE_WITHIN, ended};
 use super::run::Job;
 use crate::exit::Failure;
 use crate::output;
 use crate::progress::Shown;
-
-/// Time between two looks at a run.
-const LOOK: Duration = Duration::from_millis(500);
-/// An operator that has not noticed a run by then does not work.
-const NOTICE_WITHIN: Duration = Duration::from_secs(30);
-/// An API server that does not answer for this long ends the following, not the run.
-const BLIND_AT_MOST: Duration = Duration::from_secs(120);
 
 /// Runs one experiment by the operator, and says what it proved.
 pub(super) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
@@ -106,6 +98,7 @@ struct Follower<'a> {
     job: &'a Job<'a>,
     runs: Api<ExperimentRun>,
     key: RunKey,
+    run: Followed,
     evidence: Evidence,
     /// What is shown meanwhile.
     shown: Recorder,
@@ -115,8 +108,9 @@ struct Follower<'a> {
 impl<'a> Follower<'a> {
     fn new(job: &'a Job<'a>, runs: Api<ExperimentRun>, key: RunKey) -> Self {
         let evidence = Evidence::new(&job.target.clients.read, &key);
+        let run = Followed::new(runs.clone(), &key.name, &key.uid);
         let shown = Recorder::in_memory(Redactor::default());
-        Self { job, runs, evidence, key, shown, state: watch::channel(RunState::New).0 }
+        Self { job, runs, run, evidence, key, shown, state: watch::channel(RunState::New).0 }
     }
 
     /// Follows the run until it is over.
@@ -134,39 +128,24 @@ impl<'a> Follower<'a> {
     }
 
     async fn follow(&mut self) -> Result<Ended, Failure> {
-        let began = tokio::time::Instant::now();
-        let mut seen_at = began;
         let (mut aborted, mut phase) = (false, None);
         let mut asked = self.job.asked.clone();
         loop {
-            match self.runs.get_opt(&self.key.name).await {
-                Ok(Some(run)) if run.uid().as_deref() == Some(&self.key.uid) => {
-                    seen_at = tokio::time::Instant::now();
-                    let status = run.status.clone().unwrap_or_default();
-                    if status.phase != phase {
-                        phase = status.phase;
-                        output::say(&format!(
-                            "operator: {}",
-                            phase.map_or("New".to_owned(), |phase| format!("{phase:?}"))
-                        ));
-                    }
-                    let record = read_record(&status);
-                    if let Stage::Running(state) = &record.stage {
-                        self.state.send_replace(state.clone());
-                    }
-                    if let (Stage::Completed, Some(verdict)) = (record.stage, record.verdict) {
-                        return Ok(Ended { verdict, evidence: status.evidence.unwrap_or_default() });
-                    }
-                    if phase.is_none() && began.elapsed() > NOTICE_WITHIN {
-                        return Err(self.withdraw().await);
-                    }
+            if let Some(run) = self.run.look().await? {
+                let status = run.status.clone().unwrap_or_default();
+                if status.phase != phase {
+                    phase = status.phase;
+                    output::say(&format!("operator: {}", phase.map_or("New".to_owned(), |phase| format!("{phase:?}"))));
                 }
-                Ok(_) => return Err(Failure::stopped(anyhow::anyhow!("the run was deleted: that ended it"))),
-                Err(error) if seen_at.elapsed() > BLIND_AT_MOST => {
-                    let error = anyhow::Error::new(error).context("lost sight of the run, which goes on by itself");
-                    return Err(Failure::could_not_run(error));
+                if let Stage::Running(state) = read_record(&status).stage {
+                    self.state.send_replace(state);
                 }
-                Err(error) => tracing::debug!(%error, "the run could not be read"),
+                if let Some(verdict) = ended(&status) {
+                    return Ok(Ended { verdict, evidence: status.evidence.unwrap_or_default() });
+                }
+                if self.run.is_unnoticed(&run) {
+                    return Err(self.withdraw().await);
+                }
             }
             self.evidence.fetch(&self.shown).await.map_err(Failure::could_not_run)?;
             if asked.borrow_and_update().is_some() && !aborted {
@@ -181,8 +160,7 @@ impl<'a> Follower<'a> {
 
     /// Asks the operator to wind down.
     async fn abort(&self) -> bool {
-        let patch = serde_json::json!({"spec": {"control": {"abort": true}}});
-        let asked = self.runs.patch(&self.key.name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        let asked = self.run.ask_to_end(None).await;
         match asked {
             Ok(_) => output::say("the operator was asked to wind down"),
             Err(error) => output::warn(&format!("failed to ask the operator to wind down, trying again: {error}")),

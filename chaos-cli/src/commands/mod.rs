@@ -10,6 +10,7 @@ mod diff;
 mod evidence;
 mod explain;
 mod fetched;
+mod followed;
 mod gameday;
 mod generate;
 mod image;

@@ -43,7 +43,7 @@ pub(super) async fn plan(global: &Global, args: PlanArgs) -> Result<Exit, Failur
         let forecast = Forecast::of(&plan, unfit, absent);
         match args.format {
             Format::Table => output::data(&table(&plan, seed, &forecast)),
-            format => output::data(&structured(&forecast.beside(&plan)?, format)?),
+            format => output::data(&output::document(&forecast.beside(&plan)?, format)?),
         }
         forecast.say();
         ends.push(forecast.end);
@@ -106,14 +106,6 @@ async fn absent(client: &Client, experiment: &Experiment, population: &Populatio
         _ => Vec::new(),
     };
     missing(&experiment.target, population, &known)
-}
-
-/// A value as JSON or YAML.
-pub(super) fn structured(value: &serde_json::Value, format: Format) -> anyhow::Result<String> {
-    Ok(match format {
-        Format::Yaml => serde_yaml::to_string(value).context("failed to write YAML")?,
-        Format::Json | Format::Table => format!("{value:#}\n"),
-    })
 }
 
 fn table(plan: &Plan, seed: Option<i64>, forecast: &Forecast) -> String {

@@ -1,6 +1,5 @@
 //! `chaos replay`: plans a recorded run again from its seed and its population, and shows every difference. Touches nothing.
 
-use anyhow::Context as _;
 use chaos_core::replay::{Replay, Replayed, replay as plan_again};
 use comfy_table::{Table, presets};
 
@@ -14,10 +13,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     let replay = plan_again(&recorded.experiment, &recorded.journal.events).map_err(Failure::invalid)?;
     match args.format {
         Format::Table => output::data(&table(&replay)),
-        format => {
-            let value = serde_json::to_value(&replay).context("failed to write the replay")?;
-            output::data(&super::plan::structured(&value, format)?);
-        }
+        format => output::data(&output::document(&replay, format)?),
     }
     Ok(if replay.differences.is_empty() { Exit::OK } else { Exit::DIFFERENT })
 }
