@@ -5,6 +5,7 @@ mod init;
 mod install;
 mod load;
 mod operate;
+mod runs;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub(crate) use init::{InitArgs, WorkloadKind};
 pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use load::{ArrivalArg, LoadArgs, LoadFormat, RequestArgs};
 pub(crate) use operate::{MonkeyArgs, MonkeyCommand, StatusArgs};
+pub(crate) use runs::{RunsArgs, RunsCommand};
 
 /// Kills parts of a platform on purpose and says, with evidence, whether it kept its promise.
 #[derive(Debug, Parser)]
@@ -91,6 +93,8 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Say whether chaos may happen on the cluster, who does it, and what became of it
     Status(StatusArgs),
+    /// List and show runs of the operator, follow one to its end, or end it early
+    Runs(RunsArgs),
     /// Look at what monkeys plan, and call it off
     Monkey(MonkeyArgs),
     /// Stop all chaos on the cluster, or in one namespace

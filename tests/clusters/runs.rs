@@ -1,7 +1,8 @@
-//! Runs that nobody followed: what they proved is fetched from the cluster afterwards.
+//! Runs that nobody followed from the start: listed, shown, watched and aborted from the command line, and what they proved is
+//! fetched from the cluster afterwards.
 
 use chaos_core::api::ExperimentRun;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use chaos_tests::Ended;
 use kube::Api;
 use serde_json::{Value, json};
 
@@ -10,11 +11,20 @@ use crate::workload::Workload;
 
 /// A Service of the pods of a workload, and a short run of them by the operator.
 pub(crate) fn manifests(namespace: &str, name: &str, mode: &str) -> String {
-    let service = json!({
+    format!("{}\n---\n{}\n", service(namespace), run(namespace, name, mode))
+}
+
+/// A Service of the pods.
+fn service(namespace: &str) -> Value {
+    json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "eta", "namespace": namespace},
         "spec": {"selector": {"app": "eta"}, "ports": [{"name": "http", "port": 8084, "targetPort": "http"}]},
-    });
-    let run = json!({
+    })
+}
+
+/// A short run of them by the operator.
+fn run(namespace: &str, name: &str, mode: &str) -> Value {
+    json!({
         "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"mode": mode, "experiment": {
@@ -30,39 +40,77 @@ pub(crate) fn manifests(namespace: &str, name: &str, mode: &str) -> String {
                 "maxBlind": "60s", "allowForce": false},
             "abort": [], "seed": 7,
         }},
-    });
-    format!("{service}\n---\n{run}\n")
+    })
 }
 
-fn is_complete(condition: &Condition) -> bool {
-    condition.type_ == "Complete" && condition.status == "True"
+/// `chaos runs` in that namespace.
+fn runs(cluster: &Cluster, namespace: &str, args: &[&str]) -> Ended {
+    cluster.run(&[&["runs"], args, &["-n", namespace]].concat())
+}
+
+/// What a command printed for machines, and nothing else.
+fn document(end: &Ended) -> Value {
+    serde_json::from_str(&end.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", end.stdout, end.stderr))
+}
+
+/// A run that waits for somebody is aborted, and says so.
+fn assert_abortable(cluster: &Cluster, namespace: &str) {
+    let chaos = |args: &[&str]| runs(cluster, namespace, args);
+    let mut run = run(namespace, "unwanted", "Live");
+    run["spec"]["approval"] = json!({"within": "1h"});
+    cluster.apply(&run.to_string());
+    cluster.eventually("it waits for somebody", || async {
+        let shown = document(&chaos(&["show", "unwanted", "-o", "json"]));
+        if shown["phase"] == "AwaitingApproval" { Ok(()) } else { Err(shown.to_string()) }
+    });
+    let shown = chaos(&["show", "unwanted"]).stdout;
+    assert!(shown.contains("somebody who approves its plan") && shown.contains("kubectl patch crun"), "{shown}");
+    let long = chaos(&["abort", "unwanted", "--reason", &"x".repeat(201)]);
+    assert_eq!(long.code, Some(2), "{}", long.stderr);
+    let aborted = chaos(&["abort", "unwanted", "--reason", "the shop is slow"]);
+    assert_eq!(aborted.code, Some(0), "{}", aborted.stderr);
+    assert!(aborted.stderr.contains("is over: aborted (Interrupted)"), "{}", aborted.stderr);
+    let watched = chaos(&["watch", "unwanted", "-o", "json"]);
+    assert_eq!(watched.code, Some(5), "{}", watched.stderr);
+    let text = document(&watched)["verdict"]["reasonText"].to_string();
+    assert!(text.contains("spec.control.abort: the shop is slow"), "{text}");
 }
 
 #[test]
-fn a_run_that_nobody_followed_is_reported_from_the_cluster() {
+fn runs_that_nobody_followed_are_watched_reported_and_aborted_from_the_command_line() {
     let cluster = Cluster::start();
     cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
     let workload = Workload::deploy(&cluster);
     let namespace = workload.namespace.clone();
     let report = |name: &str| cluster.run(&["report", name, "-n", &namespace]);
-    let unknown = report("crun/unfollowed");
-    assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
-    assert!(unknown.stderr.contains("kubectl get crun"), "{}", unknown.stderr);
+    let chaos = |args: &[&str]| runs(&cluster, &namespace, args);
+    for unknown in [report("crun/unfollowed"), chaos(&["show", "unfollowed"]), chaos(&["abort", "unfollowed"])] {
+        assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
+        assert!(unknown.stderr.contains("chaos runs list"), "{}", unknown.stderr);
+    }
+    assert_eq!(document(&chaos(&["list", "-o", "json"])), json!([]));
 
     cluster.apply(&manifests(&namespace, "unfollowed", "Live"));
     let early = report("crun/unfollowed");
     assert_eq!(early.code, Some(3), "{}", early.stderr);
-    assert!(early.stderr.contains("kubectl wait --for=condition=Complete"), "{}", early.stderr);
+    assert!(early.stderr.contains("chaos runs watch unfollowed"), "{}", early.stderr);
+    let shown = document(&chaos(&["show", "unfollowed", "-o", "json"]));
+    assert!(shown["waitsFor"].is_string() && shown["verdict"].is_null(), "{shown:#}");
 
-    let runs: Api<ExperimentRun> = Api::namespaced(cluster.client.clone(), &namespace);
-    let status = cluster.eventually("the run is over", || async {
-        let run = runs.get("unfollowed").await.map_err(|error| error.to_string())?;
-        let status = run.status.unwrap_or_default();
-        if status.conditions.iter().any(is_complete) { Ok(status) } else { Err(format!("{:?}", status.phase)) }
-    });
+    let watched = chaos(&["watch", "unfollowed", "-o", "json"]);
+    assert!(watched.stderr.contains("waits for its strikes"), "{}", watched.stderr);
+    let api: Api<ExperimentRun> = Api::namespaced(cluster.client.clone(), &namespace);
+    let status = cluster.block(api.get("unfollowed")).unwrap().status.expect("a status");
     let verdict = status.verdict.expect("a verdict");
     // A machine that is too busy costs evidence; anything else would leave nothing to report.
     assert!(matches!(verdict.exit_code, 0 | 7), "{verdict:?}");
+    assert_eq!(watched.code, Some(i32::from(verdict.exit_code)), "{}", watched.stderr);
+    assert_eq!(document(&watched)["verdict"]["reasonCode"], verdict.reason_code.as_str());
+    let list = chaos(&["list"]).stdout;
+    assert!(list.contains(&format!("{namespace}/unfollowed")) && list.contains(&verdict.reason_code), "{list}");
+    let late = chaos(&["abort", "unfollowed"]);
+    assert_eq!(late.code, Some(4), "what is over is not aborted: {}", late.stderr);
+    assert_abortable(&cluster, &namespace);
     // The same again: what was fetched before is no obstacle.
     for name in ["crun/unfollowed", "ExperimentRun/unfollowed"] {
         let end = report(name);

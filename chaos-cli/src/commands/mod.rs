@@ -26,6 +26,7 @@ mod recorded;
 mod replay;
 mod report;
 mod run;
+mod runs;
 mod status;
 mod switch;
 mod validate;
@@ -51,6 +52,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Replay(args) => replay::replay(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Status(args) => status::status(global, &args).await,
+        Command::Runs(args) => runs::runs(global, args.command).await,
         Command::Monkey(args) => monkey::monkey(global, args.command).await,
         Command::Stop(args) => switch::set(global, &args, switch::Wanted::Stopped).await,
         Command::Resume(args) => switch::set(global, &args, switch::Wanted::Running).await,

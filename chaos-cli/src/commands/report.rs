@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use chaos_core::api::{ExperimentRun, Mode, RunVerdict};
-use chaos_core::operated::{Stage, read_record};
 use chaos_engine::chunks::RunKey;
 use chaos_engine::journal::Redactor;
 use chaos_engine::kube::Caller;
@@ -15,6 +14,7 @@ use kube::{Api, ResourceExt as _};
 
 use super::evidence::{Evidence, READ_WITHIN};
 use super::fetched::{self, Fetched, unfit};
+use super::followed::ended;
 use super::recorded::Recorded;
 use crate::cli::{Global, OUT, OUT_ENV, ReportArgs};
 use crate::context::{CONNECT, Target};
@@ -54,8 +54,8 @@ async fn of_cluster(global: &Global, args: &ReportArgs, name: &str) -> Result<Ex
     let target = Target::connect(global, CONNECT).await?;
     let namespace = target.namespace(global);
     let runs: Api<ExperimentRun> = Api::namespaced(target.clients.read.clone(), &namespace);
-    let run = runs.get(name).await.map_err(|error| unread(error, &namespace, name))?;
-    let verdict = ended(&run, &namespace)?;
+    let run = super::runs::get(&runs, &namespace, name).await?;
+    let verdict = verdict_of(&run, &namespace)?;
     let read = Caller::new(target.clients.read.clone());
     let Some(begun) = recorded(read, &run).await.map_err(Failure::could_not_run)? else {
         return Err(nothing_recorded(&run, &verdict));
@@ -71,17 +71,15 @@ async fn of_cluster(global: &Global, args: &ReportArgs, name: &str) -> Result<Ex
 }
 
 /// The verdict of a run that is over.
-fn ended(run: &ExperimentRun, namespace: &str) -> Result<RunVerdict, Failure> {
+fn verdict_of(run: &ExperimentRun, namespace: &str) -> Result<RunVerdict, Failure> {
     let status = run.status.clone().unwrap_or_default();
-    let record = read_record(&status);
-    if let (Stage::Completed, Some(verdict)) = (record.stage, record.verdict) {
+    if let Some(verdict) = ended(&status) {
         return Ok(verdict);
     }
     let name = run.name_any();
     let phase = status.phase.map_or("no operator has taken it up".to_owned(), |phase| format!("it is {phase:?}"));
     Err(Failure::could_not_run(anyhow::anyhow!(
-        "run {namespace}/{name} is not over: {phase}; hint: wait for it: kubectl wait --for=condition=Complete crun/{name} \
-         -n {namespace} --timeout=30m"
+        "run {namespace}/{name} is not over: {phase}; hint: wait for it: `chaos runs watch {name} -n {namespace}`"
     )))
 }
 
@@ -101,17 +99,6 @@ fn nothing_recorded(run: &ExperimentRun, verdict: &RunVerdict) -> Failure {
         return Failure::invalid(anyhow::anyhow!("{message}; hint: what was planned stands in .status.resolved"));
     }
     unfit(verdict)
-}
-
-fn unread(error: kube::Error, namespace: &str, name: &str) -> Failure {
-    match error {
-        kube::Error::Api(status) if status.code == 404 && status.message.contains(name) => {
-            Failure::invalid(anyhow::anyhow!(
-                "there is no run {namespace}/{name}; hint: kubectl get crun -n {namespace}, or another --namespace"
-            ))
-        }
-        error => Failure::of_api(error, "failed to read the run"),
-    }
 }
 
 /// Where the run's folder is made: there is no journal beside which it could be.
@@ -143,13 +130,13 @@ mod tests {
             });
             serde_json::from_value(run).unwrap()
         };
-        let early = ended(&run(serde_json::json!({"phase": "Fault"})), "n").unwrap_err().message();
-        assert!(early.contains("it is Fault") && early.contains("kubectl wait"), "{early}");
+        let early = verdict_of(&run(serde_json::json!({"phase": "Fault"})), "n").unwrap_err().message();
+        assert!(early.contains("it is Fault") && early.contains("chaos runs watch r -n n"), "{early}");
         let verdict = serde_json::json!({
             "outcome": "invalid", "exitCode": 4, "reasonCode": "Refused", "reasonText": "the stop switch says stop",
         });
         let over = run(serde_json::json!({"phase": "Completed", "verdict": verdict}));
-        let told = ended(&over, "n").unwrap();
+        let told = verdict_of(&over, "n").unwrap();
         assert!(nothing_recorded(&over, &told).message().contains("the stop switch says stop"));
     }
 }
