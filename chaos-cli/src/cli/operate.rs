@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::Format;
+
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// All namespaces
@@ -10,6 +12,9 @@ pub(crate) struct StatusArgs {
     /// Go on, and print again whatever changes
     #[arg(short, long)]
     pub(crate) watch: bool,
+    /// Output format; with --watch a document for each change
+    #[arg(short = 'o', long = "output", default_value = "table")]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -25,6 +30,9 @@ pub(crate) enum MonkeyCommand {
         /// All namespaces
         #[arg(short = 'A', long)]
         all_namespaces: bool,
+        /// Output format
+        #[arg(short = 'o', long = "output", default_value = "table")]
+        format: Format,
     },
     /// List the strikes that are planned, with their ids
     Upcoming {
@@ -33,6 +41,9 @@ pub(crate) enum MonkeyCommand {
         /// All namespaces
         #[arg(short = 'A', long, conflicts_with = "name")]
         all_namespaces: bool,
+        /// Output format
+        #[arg(short = 'o', long = "output", default_value = "table")]
+        format: Format,
     },
     /// Call strikes off, and wait until the operator has done so
     Cancel {

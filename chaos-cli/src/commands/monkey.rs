@@ -1,20 +1,25 @@
 //! `chaos monkey`: what is planned, and calling or putting it off. Changes nothing but what people may want of a plan.
 
+mod shown;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, MonkeyControl, PlannedStrike, Postponement};
+use chaos_core::api::{ChaosMonkey, MonkeyControl, PlannedStrike, Postponement};
 use chaos_core::instant::{after, time};
 use jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use crate::cli::{Global, MonkeyCommand};
+use crate::cli::{Format, Global, MonkeyCommand};
 use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
+
+pub(super) use shown::{MonkeyLine, table};
+use shown::{strikes, upcoming};
 
 /// An operator that works has seen a change by then.
 const TAKEN_UP: Duration = Duration::from_secs(15);
@@ -36,18 +41,24 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
     let target = Target::connect(global, CONNECT).await?;
     let one = || Api::<ChaosMonkey>::namespaced(target.client.clone(), &target.namespace(global));
     match command {
-        MonkeyCommand::List { all_namespaces } => {
+        MonkeyCommand::List { all_namespaces, format } => {
             let namespace = target.namespace(global);
-            let monkeys = list(global, &target, all_namespaces).await?;
-            output::data(&table(&monkeys, (!all_namespaces).then_some(namespace.as_str())));
+            let lines: Vec<_> = list(global, &target, all_namespaces).await?.iter().map(MonkeyLine::of).collect();
+            match format {
+                Format::Table => output::data(&table(&lines, (!all_namespaces).then_some(namespace.as_str()))),
+                format => output::data(&output::document(&lines, format)?),
+            }
             Ok(Exit::OK)
         }
-        MonkeyCommand::Upcoming { name: Some(name), .. } => {
-            output::data(&upcoming(&[get(&one(), &name).await?]));
-            Ok(Exit::OK)
-        }
-        MonkeyCommand::Upcoming { name: None, all_namespaces } => {
-            output::data(&upcoming(&list(global, &target, all_namespaces).await?));
+        MonkeyCommand::Upcoming { name, all_namespaces, format } => {
+            let monkeys = match &name {
+                Some(name) => vec![get(&one(), name).await?],
+                None => list(global, &target, all_namespaces).await?,
+            };
+            match format {
+                Format::Table => output::data(&upcoming(&monkeys)),
+                format => output::data(&output::document(&strikes(&monkeys), format)?),
+            }
             Ok(Exit::OK)
         }
         MonkeyCommand::Cancel { name, ids } => cancel(&one(), &name, &ids).await,
@@ -82,62 +93,6 @@ async fn get(api: &Api<ChaosMonkey>, name: &str) -> Result<ChaosMonkey, Failure>
     found.ok_or_else(|| {
         Failure::invalid(anyhow::anyhow!("there is no monkey {name} here; hint: chaos monkey list --all-namespaces"))
     })
-}
-
-/// All monkeys of a namespace, or of the cluster, as a table.
-pub(super) fn table(monkeys: &[ChaosMonkey], namespace: Option<&str>) -> String {
-    if monkeys.is_empty() {
-        return output::none("monkeys", namespace);
-    }
-    let mut rows = output::columns(&["MONKEY", "MODE", "STATE", "KILLS", "TODAY", "SKIPS", "NEXT"]);
-    for monkey in monkeys {
-        let status = monkey.status.clone().unwrap_or_default();
-        rows.add_row([
-            full_name(monkey),
-            format!("{:?}", monkey.spec.mode),
-            state(monkey, &status),
-            status.kills.to_string(),
-            status.kills_today.to_string(),
-            status.skips.to_string(),
-            status.next_at.as_ref().map(|next| next.0.to_string()).unwrap_or_default(),
-        ]);
-    }
-    format!("{}\n", rows.trim_fmt())
-}
-
-/// In a word what a monkey does, and the reason where that is nothing.
-fn state(monkey: &ChaosMonkey, status: &ChaosMonkeyStatus) -> String {
-    if let Some(end) = &status.ended {
-        return format!("ended: {}", end.reason);
-    }
-    if monkey.spec.suspend {
-        return "suspended".to_owned();
-    }
-    let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
-    match (condition("Ready"), condition("Active")) {
-        (None, _) => "not taken up by an operator".to_owned(),
-        (Some(ready), _) if ready.status != "True" => ready.reason.clone(),
-        (_, Some(active)) if active.status != "True" => active.reason.clone(),
-        _ => "active".to_owned(),
-    }
-}
-
-fn upcoming(monkeys: &[ChaosMonkey]) -> String {
-    let mut rows = output::columns(&["MONKEY", "ID", "AT", "GROUP", "WAITS FOR", "POSTPONED FROM"]);
-    let mut any = false;
-    for monkey in monkeys {
-        for strike in monkey.status.iter().flat_map(|status| &status.upcoming) {
-            any = true;
-            let waits = strike.waiting_for.clone().unwrap_or_default();
-            let from = strike.postponed_from.as_ref().map(|at| at.0.to_string()).unwrap_or_default();
-            let (name, at) = (full_name(monkey), strike.at.0.to_string());
-            rows.add_row([name, strike.id.clone(), at, strike.group.clone(), waits, from]);
-        }
-    }
-    let held = monkeys.iter().filter(|monkey| monkey.spec.suspend);
-    let held: String = held.map(|monkey| format!("{} is suspended until it is resumed\n", full_name(monkey))).collect();
-    let planned = if any { format!("{}\n", rows.trim_fmt()) } else { "nothing is planned\n".to_owned() };
-    planned + &held
 }
 
 async fn cancel(api: &Api<ChaosMonkey>, name: &str, ids: &[String]) -> Result<Exit, Failure> {
@@ -260,10 +215,6 @@ async fn taken_up(api: &Api<ChaosMonkey>, changed: &ChaosMonkey) -> Result<Chaos
             humantime::format_duration(TAKEN_UP)
         )))
     })
-}
-
-fn full_name(monkey: &ChaosMonkey) -> String {
-    format!("{}/{}", monkey.namespace().unwrap_or_default(), monkey.name_any())
 }
 
 #[cfg(test)]

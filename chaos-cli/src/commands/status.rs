@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chaos_core::api::{ChaosMonkey, ExperimentRun, switch};
+use chaos_core::api::switch;
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, read_switch};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -11,9 +11,11 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
+use serde::Serialize;
 
-use super::monkey;
-use crate::cli::{Global, StatusArgs};
+use super::monkey::{self, MonkeyLine};
+use super::runs::{self, RunLine};
+use crate::cli::{Format, Global, StatusArgs};
 use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -22,19 +24,23 @@ use crate::output;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the page says.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Facts {
     switch: SwitchState,
     operator: Option<Workload>,
     leader: Option<String>,
     prober: Option<Workload>,
-    stopped: Vec<String>,
+    /// Namespaces that are stopped by themselves.
+    stopped_namespaces: Vec<String>,
     /// Whose monkeys and runs these are; `None`: those of all namespaces.
     namespace: Option<String>,
-    monkeys: Vec<ChaosMonkey>,
-    runs: Vec<ExperimentRun>,
+    monkeys: Vec<MonkeyLine>,
+    runs: Vec<RunLine>,
 }
 
 /// Pods of a Deployment that are ready, and how many there shall be.
+#[derive(Serialize)]
 struct Workload {
     ready: i32,
     wanted: i32,
@@ -44,10 +50,14 @@ pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<Exit, F
     let target = Target::connect(global, CONNECT).await?;
     let mut shown = String::new();
     loop {
-        let text = page(&read(global, &target, args.all_namespaces).await.map_err(Failure::could_not_run)?);
+        let facts = read(global, &target, args.all_namespaces).await.map_err(Failure::could_not_run)?;
+        let text = match args.format {
+            Format::Table => page(&facts),
+            format => output::document(&facts, format)?,
+        };
         if text != shown {
             if !shown.is_empty() {
-                output::data(&format!("\n{}\n", jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default()));
+                output::data(&between(args.format));
             }
             output::data(&text);
             shown = text;
@@ -56,6 +66,15 @@ pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<Exit, F
             return Ok(Exit::OK);
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What stands between two looks: when the second one was, for people.
+fn between(format: Format) -> String {
+    match format {
+        Format::Table => format!("\n{}\n", jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default()),
+        Format::Json => String::new(),
+        Format::Yaml => "---\n".to_owned(),
     }
 }
 
@@ -72,8 +91,6 @@ async fn read(global: &Global, target: &Target, all: bool) -> anyhow::Result<Fac
             wanted: found.spec.and_then(|spec| spec.replicas).unwrap_or(1),
         }))
     };
-    let runs: Api<ExperimentRun> =
-        if all { Api::all(client.clone()) } else { Api::namespaced(client.clone(), &target.namespace(global)) };
     let stopped = namespaces.list(&ListParams::default()).await.context("failed to list namespaces")?;
     let stopped = stopped.into_iter().filter(|one| switch::stopped_by(one.annotations()).is_some());
     let lease = leases.get_opt(chaos_operator::LEASE).await.context("failed to read the operators' Lease")?;
@@ -82,10 +99,10 @@ async fn read(global: &Global, target: &Target, all: bool) -> anyhow::Result<Fac
         operator: workload("chaos-operator").await?,
         leader: lease.and_then(|lease| lease.spec?.holder_identity).filter(|holder| !holder.is_empty()),
         prober: workload("chaos-prober").await?,
-        stopped: stopped.map(|namespace| namespace.name_any()).collect(),
+        stopped_namespaces: stopped.map(|namespace| namespace.name_any()).collect(),
         namespace: (!all).then(|| target.namespace(global)),
-        monkeys: monkey::list(global, target, all).await?,
-        runs: runs.list(&ListParams::default()).await.context("failed to list runs")?.items,
+        monkeys: monkey::list(global, target, all).await?.iter().map(MonkeyLine::of).collect(),
+        runs: runs::list(global, target, all).await?,
     })
 }
 
@@ -97,41 +114,20 @@ fn page(facts: &Facts) -> String {
         SwitchState::Unreadable => "cannot be read: counts as stopped",
     };
     let mut head = vec![format!("Switch    {switch}")];
-    if !facts.stopped.is_empty() {
-        head.push(format!("Stopped   in {}", facts.stopped.join(", ")));
+    if !facts.stopped_namespaces.is_empty() {
+        head.push(format!("Stopped   in {}", facts.stopped_namespaces.join(", ")));
     }
     let leads = facts.leader.as_ref().map_or_else(|| "nobody leads".to_owned(), |leader| format!("{leader} leads"));
     head.push(format!("Operator  {}; {leads}", ready(facts.operator.as_ref())));
     head.push(format!("Prober    {}", ready(facts.prober.as_ref())));
     let namespace = facts.namespace.as_deref();
-    let (monkeys, runs) = (monkey::table(&facts.monkeys, namespace), runs(&facts.runs, namespace));
+    let (monkeys, runs) = (monkey::table(&facts.monkeys, namespace), runs::table(&facts.runs, namespace));
     format!("{}\n\n{monkeys}\n{runs}", head.join("\n"))
 }
 
 fn ready(workload: Option<&Workload>) -> String {
     workload
         .map_or_else(|| "not installed".to_owned(), |Workload { ready, wanted }| format!("{ready} of {wanted} ready"))
-}
-
-fn runs(runs: &[ExperimentRun], namespace: Option<&str>) -> String {
-    if runs.is_empty() {
-        return output::none("runs", namespace);
-    }
-    let mut rows = output::columns(&["RUN", "MODE", "PHASE", "KILLS", "VERDICT", "REASON"]);
-    for run in runs {
-        let status = run.status.clone().unwrap_or_default();
-        let (outcome, reason) =
-            status.verdict.map(|verdict| (verdict.outcome, verdict.reason_code)).unwrap_or_default();
-        rows.add_row([
-            format!("{}/{}", run.namespace().unwrap_or_default(), run.name_any()),
-            format!("{:?}", run.spec.mode),
-            status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default(),
-            status.kills.to_string(),
-            outcome,
-            reason,
-        ]);
-    }
-    format!("{}\n", rows.trim_fmt())
 }
 
 #[cfg(test)]
@@ -145,7 +141,7 @@ mod tests {
             operator: None,
             leader: None,
             prober: None,
-            stopped: Vec::new(),
+            stopped_namespaces: Vec::new(),
             namespace: Some("default".into()),
             monkeys: Vec::new(),
             runs: Vec::new(),
@@ -157,5 +153,25 @@ mod tests {
         facts.namespace = None;
         let everywhere = page(&facts);
         assert!(everywhere.ends_with("no monkeys\n\nno runs\n"), "{everywhere}");
+    }
+
+    #[test]
+    fn machines_read_the_facts_by_stable_keys() {
+        let facts = Facts {
+            switch: SwitchState::Stopped,
+            operator: Some(Workload { ready: 1, wanted: 2 }),
+            leader: Some("chaos-operator-0".into()),
+            prober: None,
+            stopped_namespaces: vec!["shop".into()],
+            namespace: None,
+            monkeys: Vec::new(),
+            runs: Vec::new(),
+        };
+        let read: serde_json::Value = serde_json::from_str(&output::document(&facts, Format::Json).unwrap()).unwrap();
+        let wanted = serde_json::json!({
+            "switch": "Stopped", "operator": {"ready": 1, "wanted": 2}, "leader": "chaos-operator-0", "prober": null,
+            "stoppedNamespaces": ["shop"], "namespace": null, "monkeys": [], "runs": [],
+        });
+        assert_eq!(read, wanted);
     }
 }
