@@ -13,6 +13,7 @@ mod http;
 mod load;
 mod monkey;
 mod monkey_control;
+mod monkey_guard;
 mod probe;
 mod run;
 mod run_status;
@@ -41,10 +42,11 @@ pub use http::{
 pub use load::{LoadFlow, LoadTest, LoadTestSpec};
 pub use monkey::{
     Blackout, ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, ClockReading, EndRecord, GroupRecord, HeartbeatRef,
-    Hours, IntentRecord, KillRecord, Mode, MonkeyGuard, Outcome, PlannedStrike, RecoveringRecord, Schedule, SkipRecord,
-    VictimRef, Weekday,
+    Hours, IntentRecord, KillRecord, Mode, Outcome, PlannedStrike, RecoveringRecord, Schedule, SkipRecord, VictimRef,
+    Weekday,
 };
 pub use monkey_control::{MonkeyControl, Postponement};
+pub use monkey_guard::{MonkeyAlert, MonkeyErrorBudget, MonkeyGuard, MonkeyProbe};
 pub use probe::{
     CommandProbe, Condition, ConditionStatus, Expect, GrpcProbe, InvariantsProbe, KubernetesProbe, Probe,
     PrometheusProbe, QueryRange, TcpProbe, When,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::{Limits, StandingFault};
 use super::monkey_control::MonkeyControl;
+use super::monkey_guard::MonkeyGuard;
 use super::target::Target;
 use crate::units::Duration;
 
@@ -27,6 +28,7 @@ use crate::units::Duration;
 #[x_kube(validation = Rule::new("duration(self.minTimeBetweenKills) >= duration(self.limits.minInterval)").message("minTimeBetweenKills must not be below limits.minInterval"))]
 #[x_kube(validation = Rule::new("has(self.until) == has(self.maxKills) && has(self.until) == has(self.heartbeatLease)").message("until, maxKills and heartbeatLease belong together"))]
 #[x_kube(validation = Rule::new("!has(self.maxKills) || self.maxKills <= self.limits.maxKills").message("maxKills must not be above limits.maxKills"))]
+#[x_kube(validation = Rule::new("!has(self.until) || size(self.guards) == 0").message("a monkey of a run keeps no guards: guards must be []"))]
 #[x_kube(validation = Rule::new("!has(self.fault.podKill.gracePeriod) || self.limits.allowForce || duration(self.fault.podKill.gracePeriod) > duration('0s')").message("a grace period of zero needs limits.allowForce: true"))]
 pub struct ChaosMonkeySpec {
     /// Which pods may be hit.
@@ -41,8 +43,8 @@ pub struct ChaosMonkeySpec {
     pub min_time_between_kills: Duration,
     /// When it may act; required, `{}` is always.
     pub schedule: Schedule,
-    /// What must hold for a kill; required, may be empty.
-    #[schemars(length(max = 0))]
+    /// What must hold for a kill, asked for each strike; required, may be empty.
+    #[schemars(length(max = 5))]
     pub guards: Vec<MonkeyGuard>,
     /// Upper bounds of everything.
     pub limits: Limits,
@@ -142,11 +144,6 @@ pub struct Blackout {
     #[schemars(length(max = 200))]
     pub reason: Option<String>,
 }
-
-/// Reserved: no guard kind is served by this version, so the list must be empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MonkeyGuard {}
 
 /// The Lease a run keeps alive, in the monkey's own namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]

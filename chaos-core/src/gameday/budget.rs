@@ -8,13 +8,11 @@ use jiff::Timestamp;
 use super::reason::StepReason;
 use super::{About, GameDayAction, GameDayState, execution};
 use crate::api::{ExecutionRecord, StepPhase, StepRecord};
-use crate::model::GameDay;
+use crate::model::{BudgetGuard, GameDay};
 use crate::verdict::Outcome;
 
 /// An answer counts for so long.
 const FRESH: Duration = Duration::from_secs(10);
-/// A share may be above the whole by so much: sums of floating-point numbers are.
-const ROUNDING: f64 = 1e-6;
 
 /// What was last heard of the budgets.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +51,7 @@ pub(super) fn allowed(day: &GameDay, reading: Option<&Reading>, now: Timestamp) 
     };
     let mut shrunk = None;
     for (guard, share) in day.guards.iter().zip(left) {
-        if !share.is_finite() || *share > 1.0 + ROUNDING {
+        if !BudgetGuard::is_share(*share) {
             let why = format!(
                 "the query of source {} gives {share}, which is no share (1 is all of it)",
                 guard.question.source
@@ -63,7 +61,7 @@ pub(super) fn allowed(day: &GameDay, reading: Option<&Reading>, now: Timestamp) 
         let told = |least| {
             format!("{:.1} % of the error budget is left, by source {}; {least}", share * 100.0, guard.question.source)
         };
-        if *share < guard.keep.ratio() {
+        if guard.is_spent(*share) {
             return Allowed::Nothing(told(format!("{} has to be", guard.keep)));
         }
         if let Some(below) = guard.shrink_below.filter(|below| *share < below.ratio()) {

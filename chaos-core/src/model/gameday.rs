@@ -11,6 +11,9 @@ use jiff::tz::TimeZone;
 use super::{Blackout, ConcurrencyPolicy, HistoryLimits, Mode, OnFailure, RunOverrides};
 use crate::units::{Duration, Percent};
 
+/// A share may be above the whole by so much: sums of floating-point numbers are.
+const ROUNDING: f64 = 1e-6;
+
 /// Experiments on a calendar.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -84,6 +87,18 @@ pub struct BudgetGuard {
     pub keep: Percent,
     /// With less than this left experiments are shrunk; above `keep`.
     pub shrink_below: Option<Percent>,
+}
+
+impl BudgetGuard {
+    /// Whether a value is a share of a budget: 1 is all of it, below 0 more than all is spent.
+    pub fn is_share(value: f64) -> bool {
+        value.is_finite() && value <= 1.0 + ROUNDING
+    }
+
+    /// Whether less is left than what has to be kept.
+    pub fn is_spent(&self, share: f64) -> bool {
+        share < self.keep.ratio()
+    }
 }
 
 /// A value that must be within bounds, of which there is one at least.

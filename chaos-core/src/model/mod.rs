@@ -24,7 +24,9 @@ pub use experiment::{
 pub use gameday::{BudgetGuard, Check, Cron, CronError, GameDay, MetricQuestion, Step, StepKind};
 pub use http::{BodyCheck, Endpoint, Extract, HeaderCheck, HttpLoad, HttpProbe, HttpStep, Source, Success};
 pub use load::{Flow, LoadTest};
-pub use monkey::{Blackout, DayOfWeek, Heartbeat, Kill, Minute, Monkey, Schedule, Tenure, Window};
+pub use monkey::{
+    AlertQuestion, Blackout, DayOfWeek, Heartbeat, Kill, Minute, Monkey, MonkeyGuard, Schedule, Tenure, Window,
+};
 pub use policy::{Actor, Policy};
 pub use probe::{
     BETWEEN_ATTEMPTS, CommandProbe, Condition, Expectation, GrpcProbe, InvariantsProbe, KUBERNETES_TIMEOUT,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::civil::{Date, Weekday};
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{GroupBy, KillMode, Limits, Mode, Target};
+use super::{BudgetGuard, Check, GroupBy, KillMode, Limits, Mode, Target};
 use crate::units::Duration;
 
 /// Continuous random kills.
@@ -30,6 +30,8 @@ pub struct Monkey {
     pub min: Duration,
     /// When it may act.
     pub schedule: Schedule,
+    /// What must hold for a kill; none for one of a run.
+    pub guards: Vec<MonkeyGuard>,
     /// Upper bounds.
     pub limits: Limits,
     /// For how long it lives.
@@ -51,6 +53,28 @@ pub struct Kill {
     pub grace: Option<Duration>,
     /// What makes two pods belong to one group.
     pub group: GroupBy,
+}
+
+/// What must hold for a kill.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MonkeyGuard {
+    /// No such alert fires.
+    Alert(AlertQuestion),
+    /// So much of an error budget is left. There is nothing to shrink.
+    ErrorBudget(BudgetGuard),
+    /// A value is within bounds.
+    Probe(Check),
+}
+
+/// Alerts that a named source of the operator's configuration is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertQuestion {
+    /// Name of the source.
+    pub source: String,
+    /// The matchers as written; they parse.
+    pub matchers: Vec<String>,
+    /// A source that takes longer did not answer.
+    pub timeout: Duration,
 }
 
 /// For how long a monkey lives.
@@ -127,6 +151,26 @@ pub enum Blackout {
         /// Why.
         reason: Option<String>,
     },
+}
+
+impl MonkeyGuard {
+    /// The field of a manifest that it is written in.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Alert(_) => "alert",
+            Self::ErrorBudget(_) => "errorBudget",
+            Self::Probe(_) => "probe",
+        }
+    }
+
+    /// Name of the source that it asks.
+    pub fn source(&self) -> &str {
+        match self {
+            Self::Alert(alerts) => &alerts.source,
+            Self::ErrorBudget(budget) => &budget.question.source,
+            Self::Probe(check) => &check.question.source,
+        }
+    }
 }
 
 impl DayOfWeek {

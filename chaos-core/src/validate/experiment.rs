@@ -81,12 +81,17 @@ fn guards(raw: &[api::Guard], probes: &[Probe], phases: &Phases, at: &Path, prob
 fn alert(raw: &api::AlertGuard, at: &Path, problems: &mut Problems) -> Option<Guard> {
     let source = source(raw.source.as_ref(), raw.url.as_ref(), at, problems);
     timeout(raw.timeout, &at.field("timeout"), problems);
-    if crate::promql::firing(&raw.matchers).is_none() {
+    matchers(&raw.matchers, &at.field("matchers"), problems);
+    Some(Guard::Alert(AlertGuard { source: source?, matchers: raw.matchers.clone(), timeout: raw.timeout }))
+}
+
+/// Labels of alerts, as PromQL.
+pub(super) fn matchers(raw: &[String], at: &Path, problems: &mut Problems) {
+    if crate::promql::firing(raw).is_none() {
         problems
-            .add(&at.field("matchers"), "these are no matchers of alerts")
+            .add(at, "these are no matchers of alerts")
             .hint("write each as label=\"value\", or with !=, =~ or !~; the state is firing already");
     }
-    Some(Guard::Alert(AlertGuard { source: source?, matchers: raw.matchers.clone(), timeout: raw.timeout }))
 }
 
 fn burn_rate(raw: &api::BurnRate, probes: &[Probe], phases: &Phases, at: &Path, problems: &mut Problems) -> Guard {

@@ -1,5 +1,5 @@
 //! What a game day asks of metrics: error budgets that guard it, and values that a step checks. Sources are named: a literal URL
-//! cannot be written here. A share to shrink at needs something to shrink to.
+//! cannot be written here. A share to shrink at needs something to shrink to. Monkeys ask in the same way (`monkey_guard`).
 
 use super::names;
 use super::path::Path;
@@ -51,8 +51,15 @@ pub(super) fn guards(raw: &api::GameDaySpec, at: &Path, problems: &mut Problems)
 
 /// A step that checks a value.
 pub(super) fn check(raw: &api::CheckStep, at: &Path, problems: &mut Problems) -> Option<Check> {
+    timeout(raw.timeout, &at.field("timeout"), problems);
     let question = question(&raw.source, &raw.query, raw.timeout, at, problems);
-    match (raw.min, raw.max) {
+    bounds(raw.min, raw.max, at, problems);
+    Some(Check { question: question?, min: raw.min, max: raw.max })
+}
+
+/// Some value must be within them, and some other must not.
+pub(super) fn bounds(min: Option<f64>, max: Option<f64>, at: &Path, problems: &mut Problems) {
+    match (min, max) {
         (None, None) => {
             problems.add_at_key(at, "nothing is asked of the value").hint("give min, max, or both");
         }
@@ -61,10 +68,10 @@ pub(super) fn check(raw: &api::CheckStep, at: &Path, problems: &mut Problems) ->
         }
         _ => {}
     }
-    Some(Check { question: question?, min: raw.min, max: raw.max })
 }
 
 fn error_budget(raw: &api::ErrorBudgetGuard, at: &Path, problems: &mut Problems) -> Option<BudgetGuard> {
+    timeout(raw.timeout, &at.field("timeout"), problems);
     let question = question(&raw.source, &raw.query, raw.timeout, at, problems);
     if let Some(below) = raw.shrink_below.filter(|below| *below <= raw.keep) {
         problems
@@ -77,7 +84,8 @@ fn error_budget(raw: &api::ErrorBudgetGuard, at: &Path, problems: &mut Problems)
     Some(BudgetGuard { question: question?, keep: raw.keep, shrink_below: raw.shrink_below })
 }
 
-fn question(
+/// A question to a named source. How long it may take is for who asks it to bound.
+pub(super) fn question(
     source: &str,
     query: &str,
     patience: Duration,
@@ -85,7 +93,6 @@ fn question(
     problems: &mut Problems,
 ) -> Option<MetricQuestion> {
     name(source, names::dns_label, &at.field("source"), problems);
-    timeout(patience, &at.field("timeout"), problems);
     let facts = promql(query, LONGEST_LOOK_BACK, &at.field("query"), problems);
     let (source, query) = (source.to_owned(), query.to_owned());
     Some(MetricQuestion { source, query, reads: facts?.reads, timeout: patience })

@@ -15,6 +15,7 @@ mod load;
 mod looks;
 mod meta;
 mod monkey;
+mod monkey_guard;
 mod names;
 mod path;
 mod patience;

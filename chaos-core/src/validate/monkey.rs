@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use super::monkey_guard::guards;
 use super::names;
 use super::path::Path;
 use super::problem::Problems;
@@ -30,9 +31,7 @@ pub(super) fn monkey(raw: &api::ChaosMonkeySpec, meta: &Meta, problems: &mut Pro
     let gaps = fault::every(gaps, &raw.limits, names, problems);
     let schedule = schedule(&raw.schedule, &at.field("schedule"), problems);
     let tenure = tenure(raw, &at, problems);
-    if !raw.guards.is_empty() {
-        problems.add(&at.field("guards"), "this version knows no guard of a monkey").hint("write guards: []");
-    }
+    let guards = guards(raw, &at.field("guards"), problems);
     Some(Monkey {
         name: meta.name.clone(),
         namespace: meta.namespace.clone(),
@@ -43,6 +42,7 @@ pub(super) fn monkey(raw: &api::ChaosMonkeySpec, meta: &Meta, problems: &mut Pro
         mean: gaps.mean,
         min: gaps.min,
         schedule: schedule?,
+        guards: guards?,
         limits: raw.limits,
         tenure: tenure?,
         seed: raw.seed.unwrap_or_else(|| seed_of(&meta.uid)),

@@ -1,6 +1,7 @@
 //! Validation as its users meet it: whole files in, rendered problems out.
 
 mod gameday;
+mod monkey_guards;
 
 use super::*;
 use crate::model::{Endpoint, Fault, Moment, ProbeKind};
