@@ -280,10 +280,11 @@ impl World {
 
     fn answer(&mut self, action: Action) -> Response {
         match action {
-            Action::Observe { budgets } => {
+            Action::Observe { budgets, guards: _ } => {
                 let budgets = budgets.into_iter().map(|key| (key.clone(), Ok(self.budget(&key)))).collect();
                 Arc::make_mut(&mut self.population).taken_at = self.now;
-                Response::Observed(Ok(Observation { budgets, population: Arc::clone(&self.population) }))
+                let (readings, population) = (Vec::new(), Arc::clone(&self.population));
+                Response::Observed(Ok(Observation { budgets, readings, population }))
             }
             Action::ReadBudget(key) => Response::Budget(Ok(self.budget(&key))),
             Action::WriteBudget { workload, budget, .. } => {

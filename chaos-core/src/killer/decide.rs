@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::plan::SINGLE;
-use super::reason::SkipReason;
+use super::reason::{Refused, SkipReason};
 use super::state::{Attempt, Decision};
 use super::step::Cursor;
 use super::{IN_DOUBT, Streams, elapsed};
@@ -14,18 +14,6 @@ use crate::eligible::{Judged, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
 use crate::population::{PodFacts, Population, WorkloadKey};
 use crate::victims;
-
-/// A strike that may not happen now.
-pub(super) struct Refused {
-    pub reason: SkipReason,
-    pub message: String,
-}
-
-impl Refused {
-    pub(super) fn new(reason: SkipReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
-}
 
 /// The pod that a strike would hit on these facts.
 pub(super) struct Pick<'a> {

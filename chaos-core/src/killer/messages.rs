@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::guard::GuardReading;
 use crate::api::{PlannedStrike, VictimRef};
 use crate::limits::WorkloadBudget;
-use crate::model::KillMode;
+use crate::model::{KillMode, MonkeyGuard};
 use crate::population::{Population, WorkloadKey};
 
 /// What is known at every step without asking the cluster.
@@ -51,10 +52,12 @@ impl KillerView {
 /// What the machine asks for, one thing at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Read these budgets, and *afterwards* the whole population. Answered by [`Response::Observed`].
+    /// Ask these guards, read these budgets, and *afterwards* the whole population. Answered by [`Response::Observed`].
     Observe {
         /// Workloads whose budgets are wanted.
         budgets: Vec<WorkloadKey>,
+        /// Guards whose sources are to be asked, all at once and each within its own timeout.
+        guards: Vec<MonkeyGuard>,
     },
     /// Read one budget. Answered by [`Response::Budget`].
     ReadBudget(WorkloadKey),
@@ -133,6 +136,9 @@ pub enum Response {
 pub struct Observation {
     /// The budgets asked for, read before the population; an error where one cannot be read.
     pub budgets: Vec<(WorkloadKey, Result<VersionedBudget, String>)>,
+    /// What was heard of each guard that was asked, in their order, or why nothing was; asked before anything was read, so that
+    /// it is no older than the rest when that is there.
+    pub readings: Vec<Result<GuardReading, String>>,
     /// The population.
     pub population: Arc<Population>,
 }

@@ -3,8 +3,9 @@
 //! ([`Machine`](crate::machine::Machine)): it asks for reads, writes and kills, and is told what came of them.
 //!
 //! The order of one kill, whatever happens in between:
-//! 1. read the workload's budget, then the cluster (so that a kill that is no longer in the budget is already in the facts);
-//! 2. `eligible`, `victims`, `limits` decide on those facts;
+//! 1. ask the guards, read the workload's budget, then the cluster (so that a kill that is no longer in the budget is already in
+//!    the facts);
+//! 2. the guards, `eligible`, `victims` and `limits` decide on what was found;
 //! 3. reserve: write the budget under the version that was read;
 //! 4. save the intent (the driver saves a changed ledger before it acts);
 //! 5. kill, with the pod's UID as precondition, sent once;
@@ -18,6 +19,7 @@
 pub mod calendar;
 mod decide;
 mod gaps;
+mod guard;
 mod ledger;
 mod messages;
 mod plan;
@@ -31,6 +33,7 @@ mod strike;
 mod tests;
 
 pub(crate) use gaps::draw as gap;
+pub use guard::{GuardReading, held};
 pub use ledger::Ledger;
 pub use messages::{
     Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, KillerView, Observation, Response, Sighting, Stored,
@@ -38,7 +41,7 @@ pub use messages::{
 };
 pub use plan::MAX_GROUPS;
 pub(crate) use plan::SINGLE as SINGLE_STREAM;
-pub use reason::{EndReason, SkipReason};
+pub use reason::{EndReason, Refused, SkipReason};
 pub use spec::{KillerSpec, Life, RunIdentity, Streams, Victims};
 pub use state::KillerState;
 

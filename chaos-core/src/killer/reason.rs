@@ -29,6 +29,14 @@ pub enum SkipReason {
     VictimTaken,
     /// The last kill of this group is too recent.
     Spacing,
+    /// An alert that guards against kills fires.
+    GuardAlert,
+    /// Less of an error budget is left than a guard keeps.
+    GuardErrorBudget,
+    /// A guard's value is not within its bounds.
+    GuardProbe,
+    /// It is not known whether a guard holds.
+    GuardUnknown,
     /// The kill call was refused.
     KillRefused,
     /// The disruption budget refused the eviction.
@@ -53,10 +61,29 @@ impl SkipReason {
             Self::BudgetUnavailable => "BudgetUnavailable",
             Self::VictimTaken => "VictimTaken",
             Self::Spacing => "Spacing",
+            Self::GuardAlert => "GuardAlert",
+            Self::GuardErrorBudget => "GuardErrorBudget",
+            Self::GuardProbe => "GuardProbe",
+            Self::GuardUnknown => "GuardUnknown",
             Self::KillRefused => "KillRefused",
             Self::EvictionBlocked => "EvictionBlocked",
             Self::VictimGone => "VictimGone",
         }
+    }
+}
+
+/// A strike that may not happen now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Stable reason.
+    pub reason: SkipReason,
+    /// The facts, for people.
+    pub message: String,
+}
+
+impl Refused {
+    pub(super) fn new(reason: SkipReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
     }
 }
 

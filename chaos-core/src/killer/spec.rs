@@ -9,7 +9,9 @@ use super::Ledger;
 use crate::digest::hex;
 use crate::limits::KillsDone;
 use crate::model::{Distribution, GroupBy};
-use crate::model::{Every, Experiment, Kill, Limits, Mode, Monkey, PodKill, Policy, Schedule, Target, Tenure};
+use crate::model::{
+    Every, Experiment, Kill, Limits, Mode, Monkey, MonkeyGuard, PodKill, Policy, Schedule, Target, Tenure,
+};
 use crate::units::CountOrPercent;
 
 /// What a killer is held to.
@@ -33,6 +35,8 @@ pub struct KillerSpec {
     pub victims: Victims,
     /// When it may act.
     pub schedule: Schedule,
+    /// What must hold for a kill; a run is guarded itself, and its killer is not.
+    pub guards: Vec<MonkeyGuard>,
     /// Upper bounds. `max_kills` is that of the day for a standing killer, that of the run for others.
     pub limits: Limits,
     /// How long it lives, and what becomes of a strike that cannot happen when it is due.
@@ -109,6 +113,7 @@ impl KillerSpec {
             streams: Streams::PerGroup,
             victims: Victims { count: CountOrPercent::Count(1), at_least_one: true },
             schedule: monkey.schedule.clone(),
+            guards: monkey.guards.clone(),
             limits,
             life,
             seed: monkey.seed,
@@ -127,6 +132,7 @@ impl KillerSpec {
             streams: Streams::Single,
             victims: Victims { count: pod_kill.victims, at_least_one: pod_kill.at_least_one },
             schedule: Schedule::always(),
+            guards: Vec::new(),
             limits: experiment.limits,
             life: Life::OfRun { until: identity.until, strikes: pod_kill.strikes.target, heartbeat: None },
             seed: identity.seed,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Ledger;
 use super::messages::BudgetVersion;
+use super::reason::Refused;
 use crate::api::{PlannedStrike, VictimRef};
 use crate::limits::{Reservation, WorkloadBudget};
 use crate::population::{Population, WorkloadKey};
@@ -34,6 +35,8 @@ pub struct KillerState {
     pub(super) look_up: BTreeMap<String, Timestamp>,
     /// Reservations of ours without an intent that were seen before the last save made for fencing.
     pub(super) fenced: Vec<Reservation>,
+    /// When a guard last let no kill happen, and why.
+    pub(super) unguarded: Option<(Timestamp, Refused)>,
 }
 
 /// What is awaited.
@@ -66,6 +69,8 @@ pub(super) struct Attempt {
     pub round: u8,
     /// Victims that it still has to kill besides the next; `None`: not decided yet.
     pub companions: Option<u32>,
+    /// When its guards held, if they were asked already.
+    pub held_at: Option<Timestamp>,
 }
 
 /// A kill that is decided and not reserved yet.
@@ -112,6 +117,7 @@ impl KillerState {
             retry: BTreeMap::new(),
             look_up: BTreeMap::new(),
             fenced: Vec::new(),
+            unguarded: None,
         }
     }
 }

@@ -91,11 +91,11 @@ impl Cursor<'_> {
         }
         if self.survey_at().is_some_and(|at| at <= self.now) {
             self.state.phase = Phase::Surveying;
-            return Next::Act(Action::Observe { budgets: Vec::new() });
+            return Next::Act(Action::Observe { budgets: Vec::new(), guards: Vec::new() });
         }
         while let Some(strike) = self.due() {
-            let attempt = Attempt { strike, round: 0, companions: None };
-            if let Some((reason, message)) = self.brake() {
+            let attempt = Attempt { strike, round: 0, companions: None, held_at: None };
+            if let Some((reason, message)) = self.brake().or_else(|| self.unguarded()) {
                 self.refuse(&attempt, reason, message);
                 continue;
             }

@@ -5,9 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::decide::Refused;
 use super::messages::{Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, Observation, Stored};
-use super::reason::SkipReason;
+use super::reason::{Refused, SkipReason};
 use super::state::{Attempt, Decision, Phase, Release};
 use super::step::Cursor;
 use super::{SEND_WITHIN, calendar, elapsed};
@@ -35,8 +34,10 @@ impl Cursor<'_> {
     }
 
     fn look(&mut self, attempt: Attempt, workload: Option<WorkloadKey>) -> Action {
-        self.state.phase = Phase::Examining(Attempt { round: attempt.round + 1, ..attempt });
-        Action::Observe { budgets: workload.into_iter().collect() }
+        let guards = self.to_ask(&attempt);
+        let held_at = attempt.held_at.filter(|_| guards.is_empty());
+        self.state.phase = Phase::Examining(Attempt { round: attempt.round + 1, held_at, ..attempt });
+        Action::Observe { budgets: workload.into_iter().collect(), guards }
     }
 
     /// Decides on fresh facts.
@@ -52,6 +53,13 @@ impl Cursor<'_> {
         if let Some((reason, message)) = self.brake().or_else(|| self.too_close(&attempt)) {
             return self.refuse(&attempt, reason, message);
         }
+        let attempt = match self.hear(&attempt, &observation) {
+            Ok(held_at) => Attempt { held_at, ..attempt },
+            Err(refused) => {
+                self.state.unguarded = Some((self.now, refused.clone()));
+                return self.refuse(&attempt, refused.reason, refused.message);
+            }
+        };
         match self.decide(&attempt, &observation) {
             Ok(Examined::Decided(decision, version)) => self.reserve(decision, version),
             Ok(Examined::Unread(workload)) => Some(self.look(attempt, Some(workload))),

@@ -2,6 +2,7 @@
 //! What concurrency, crashes and lost answers do to it is tested by the simulation in `chaos-engine`.
 
 mod calendar;
+mod guards;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +35,11 @@ struct Play {
     budget: (u64, WorkloadBudget),
     answer: KillAnswerKind,
     is_blind: bool,
+    /// What is heard of each guard, and when they were asked.
+    readings: Vec<Result<GuardReading, String>>,
+    asked: Vec<Timestamp>,
+    /// How long the sources of guards take to answer.
+    answers_take: SignedDuration,
     /// How long a budget takes to be written.
     write_takes: SignedDuration,
     /// When each kill was asked for, and until when it might have been sent.
@@ -91,6 +97,9 @@ impl Play {
             budget: (0, WorkloadBudget::default()),
             answer: KillAnswerKind::Accepted,
             is_blind: false,
+            readings: Vec::new(),
+            asked: Vec::new(),
+            answers_take: SignedDuration::ZERO,
             write_takes: SignedDuration::ZERO,
             deadlines: Vec::new(),
             actions: Vec::new(),
@@ -151,9 +160,10 @@ impl Play {
     fn answer(&mut self, action: Action) -> Response {
         match action {
             Action::Observe { .. } if self.is_blind => Response::Observed(Err("out of reach".into())),
-            Action::Observe { budgets } => {
+            Action::Observe { budgets, guards } => {
+                let readings = if guards.is_empty() { Vec::new() } else { self.asked_guards() };
                 let budgets = budgets.into_iter().map(|key| (key, Ok(self.versioned()))).collect();
-                Response::Observed(Ok(Observation { budgets, population: Arc::new(self.facts()) }))
+                Response::Observed(Ok(Observation { budgets, readings, population: Arc::new(self.facts()) }))
             }
             Action::ReadBudget(_) => Response::Budget(Ok(self.versioned())),
             Action::WriteBudget { at, budget, .. } => {
@@ -182,6 +192,12 @@ impl Play {
                 Response::Found(if is_there { Sighting::Alive } else { Sighting::Gone })
             }
         }
+    }
+
+    fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {
+        self.asked.push(self.now);
+        self.now += self.answers_take;
+        self.readings.clone()
     }
 
     fn versioned(&self) -> VersionedBudget {

@@ -163,7 +163,7 @@ impl Process {
         let population = early.unwrap_or_else(|| facts(self));
         turn().await;
         let population = chaos_core::population::Population { taken_at, ..population };
-        Response::Observed(Ok(Observation { budgets, population: Arc::new(population) }))
+        Response::Observed(Ok(Observation { budgets, readings: Vec::new(), population: Arc::new(population) }))
     }
 
     fn budget(&self, key: &WorkloadKey) -> VersionedBudget {
@@ -324,7 +324,7 @@ where
 
     async fn perform(&mut self, action: Action) -> Response {
         let response = match action {
-            Action::Observe { budgets } => self.observe(budgets).await,
+            Action::Observe { budgets, guards: _ } => self.observe(budgets).await,
             Action::ReadBudget(key) => {
                 turn().await;
                 let read =
