@@ -19,9 +19,9 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::asker::Asker;
 use crate::drive::World;
 use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError, told};
-use crate::probe::{NoAnswer, PrometheusLook};
 use crate::run::operated::Hold;
 use crate::sources::Sources;
 
@@ -52,6 +52,7 @@ pub struct GameDayParts {
 /// The world of one game day.
 pub struct GameDayWorld {
     parts: GameDayParts,
+    asker: Asker,
     owner: OwnerReference,
     /// What the conditions say of the hold.
     said: Said,
@@ -70,7 +71,8 @@ impl GameDayWorld {
     /// The world of this game day.
     pub fn new(parts: GameDayParts) -> Self {
         let owner = parts.day.controller_owner_ref(&()).unwrap_or_default();
-        Self { parts, owner, said: Said::Nothing, fenced: CancellationToken::new() }
+        let asker = Asker::new(parts.sources.clone(), &parts.day.namespace().unwrap_or_default());
+        Self { parts, asker, owner, said: Said::Nothing, fenced: CancellationToken::new() }
     }
 
     /// Cancelled when somebody else drives it, or it is gone.
@@ -139,17 +141,10 @@ impl GameDayWorld {
     async fn ask(&self, questions: &[MetricQuestion]) -> Result<Vec<f64>, String> {
         let mut values = Vec::with_capacity(questions.len());
         for question in questions {
-            values.push(self.value(question).await.map_err(|why| format!("source {}: {why}", question.source))?);
+            let value = self.asker.value(question).await;
+            values.push(value.map_err(|why| format!("source {}: {why}", question.source))?);
         }
         Ok(values)
-    }
-
-    async fn value(&self, question: &MetricQuestion) -> Result<f64, String> {
-        let url = self.parts.sources.prometheus(&question.source, &self.namespace());
-        let url = url.ok_or("it is not given to this namespace; hint: the operator's configuration names sources")?;
-        let told = |cause: NoAnswer| cause.to_string();
-        let value = PrometheusLook::of_question(url, question).map_err(told)?.value().await.map_err(told)?;
-        value.as_f64().ok_or_else(|| format!("{value} is no number"))
     }
 
     async fn create(&self, order: RunOrder) -> Result<String, NotCreated> {

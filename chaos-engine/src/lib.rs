@@ -1,6 +1,7 @@
 //! Acts: executes what `chaos-core` decided, with a Kubernetes client, probes, load and files. It must not decide: whatever
 //! can be computed from facts is a pure function of `chaos-core`.
 
+pub mod asker;
 pub mod chunks;
 pub mod clock;
 pub mod drive;

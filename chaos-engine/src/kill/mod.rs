@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chaos_core::killer::{
-    Action, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response, VersionedBudget,
+    Action, GuardReading, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response,
+    VersionedBudget, held,
 };
-use chaos_core::model::Target;
+use chaos_core::model::{MonkeyGuard, Target};
 use chaos_core::population::{Population, WorkloadKey};
 use futures::future::join_all;
 use jiff::Timestamp;
 
+use crate::asker::Asker;
 use crate::clock::steady;
 use crate::drive::World;
 use crate::kube::{BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, look_up};
@@ -44,6 +46,11 @@ pub trait Keeper: Send {
     /// The cluster was looked at, or could not be seen.
     fn looked(&mut self, seen: Result<&Arc<Population>, &str>) {
         let _ = seen;
+    }
+
+    /// The guards were asked: whether all of them are known to hold.
+    fn guarded(&mut self, held: bool) {
+        let _ = held;
     }
 
     /// A kill call was answered.
@@ -93,6 +100,8 @@ type Budgets = Vec<(WorkloadKey, Result<VersionedBudget, String>)>;
 pub struct KillWorld<K> {
     access: ClusterAccess,
     keeper: K,
+    /// Who asks for its guards; absent: nobody does, so that none of them is known.
+    asker: Option<Asker>,
     /// When the last step was taken, by the keeper's clock and by one that cannot be set.
     stepped: (Timestamp, Instant),
 }
@@ -101,7 +110,12 @@ impl<K: Keeper> KillWorld<K> {
     /// A killer on that cluster, kept by `keeper`.
     pub fn new(access: ClusterAccess, keeper: K) -> Self {
         let stepped = (keeper.now(), Instant::now());
-        Self { access, keeper, stepped }
+        Self { access, keeper, asker: None, stepped }
+    }
+
+    /// The same, whose guards are asked for.
+    pub fn asking(self, asker: Asker) -> Self {
+        Self { asker: Some(asker), ..self }
     }
 
     /// Who keeps it, to be told something.
@@ -112,6 +126,19 @@ impl<K: Keeper> KillWorld<K> {
     /// Gives the keeper back.
     pub fn into_keeper(self) -> K {
         self.keeper
+    }
+
+    /// What is heard of the guards.
+    async fn hear(&mut self, guards: &[MonkeyGuard]) -> Vec<Result<GuardReading, String>> {
+        if guards.is_empty() {
+            return Vec::new();
+        }
+        let readings = match &self.asker {
+            Some(asker) => asker.hear(guards).await,
+            None => guards.iter().map(|_| Err("nobody asks sources here".to_owned())).collect(),
+        };
+        self.keeper.guarded(held(guards, &readings).is_ok());
+        readings
     }
 
     /// Sends a kill, unless it is known by now that it must not be.
@@ -144,13 +171,15 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
 
     async fn perform(&mut self, action: Action) -> Response {
         match action {
-            Action::Observe { budgets } => {
+            Action::Observe { budgets, guards } => {
+                // First: what waits for them would be old by then.
+                let readings = self.hear(&guards).await;
                 // Stamped by the clock that its age is going to be told by, and as of the beginning of the reads.
                 let taken_at = self.keeper.now();
                 let read = self.access.observe(budgets).await;
                 let observed = read.map(|(budgets, population)| {
                     let population = Arc::new(Population { taken_at, ..population });
-                    Observation { budgets, population }
+                    Observation { budgets, readings, population }
                 });
                 self.keeper.looked(observed.as_ref().map(|seen| &seen.population).map_err(String::as_str));
                 Response::Observed(observed)

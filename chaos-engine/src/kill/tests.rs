@@ -1,4 +1,4 @@
-//! The last moment before a kill: what is known then decides whether it is sent.
+//! The last moment before a kill: what is known then decides whether it is sent. And guards that nobody asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use chaos_core::api::{PlannedStrike, VictimRef};
 use chaos_core::instant::{after, micro_time};
 use chaos_core::model::KillMode;
-use chaos_core::validate::experiment_file;
+use chaos_core::validate::{self, Meta, experiment_file};
 use serde_json::json;
 
 use super::*;
@@ -47,9 +47,8 @@ fn order(now: Timestamp) -> KillOrder {
     KillOrder { strike, nonce: "n".into(), victim, mode: KillMode::Evict, grace: None, deadline }
 }
 
-/// What becomes of a kill, and how many requests leave for it.
-async fn asked_to_kill(known: KillerView) -> (KillAnswerKind, usize) {
-    let requests = Arc::new(AtomicUsize::new(0));
+/// A cluster that accepts everything, and counts the requests.
+fn accepting(requests: &Arc<AtomicUsize>) -> ClusterAccess {
     let counted = requests.clone();
     let answer = move || {
         counted.fetch_add(1, Ordering::Relaxed);
@@ -59,8 +58,13 @@ async fn asked_to_kill(known: KillerView) -> (KillAnswerKind, usize) {
     let clients = Clients::same(kube::Client::new(router, "default"));
     let manifest = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
     let target = experiment_file("x.yaml", manifest).unwrap().remove(0).target;
-    let access = ClusterAccess::new(&clients, &target, Environment::Known(None), "test");
-    let mut world = KillWorld::new(access, Knowing(known));
+    ClusterAccess::new(&clients, &target, Environment::Known(None), "test")
+}
+
+/// What becomes of a kill, and how many requests leave for it.
+async fn asked_to_kill(known: KillerView) -> (KillAnswerKind, usize) {
+    let requests: Arc<AtomicUsize> = Arc::default();
+    let mut world = KillWorld::new(accepting(&requests), Knowing(known));
     let Response::Kill(answer) = world.perform(Action::Kill(order(Timestamp::now()))).await else {
         panic!("a kill is answered as one");
     };
@@ -80,5 +84,47 @@ async fn a_kill_that_is_not_wanted_any_more_is_not_sent() {
         KillerView { leave: true, ..free() },
     ] {
         assert_eq!(asked_to_kill(known.clone()).await, (KillAnswerKind::NotSent, 0), "{known:?}");
+    }
+}
+
+/// A keeper that is told whether guards hold.
+struct Told(Vec<bool>);
+
+impl Keeper for Told {
+    type Error = Infallible;
+
+    async fn view(&mut self) -> KillerView {
+        KillerView::default()
+    }
+
+    async fn save(&mut self, _: &Ledger) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn wait(&mut self, _: Option<Timestamp>) {}
+
+    fn guarded(&mut self, held: bool) {
+        self.0.push(held);
+    }
+}
+
+#[tokio::test]
+async fn guards_that_nobody_asks_for_or_that_cannot_be_asked_do_not_hold() {
+    let spec = json!({
+        "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]}, "fault": {"podKill": {"mode": "Evict"}},
+        "mode": "Live", "meanTimeBetweenKills": "1h", "minTimeBetweenKills": "10m", "schedule": {},
+        "guards": [{"probe": {"source": "platform", "query": "up", "min": 1}}],
+        "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "30s",
+            "maxBlind": "30s", "allowForce": false},
+    });
+    let meta = Meta { name: "m".into(), namespace: "dispatch".into(), uid: "u".into() };
+    let guards = validate::monkey(&serde_json::from_value(spec).unwrap(), &meta).unwrap().guards;
+    let world = || KillWorld::new(accepting(&Arc::default()), Told(Vec::new()));
+    let unnamed = Asker::new(Arc::default(), "dispatch");
+    for mut world in [world(), world().asking(unnamed)] {
+        // The plan and recoveries are looked at without them.
+        world.perform(Action::Observe { budgets: Vec::new(), guards: Vec::new() }).await;
+        world.perform(Action::Observe { budgets: Vec::new(), guards: guards.clone() }).await;
+        assert_eq!(world.into_keeper().0, [false]);
     }
 }

@@ -161,7 +161,7 @@ impl Reach {
             let asker = "an alert guard".to_owned();
             let url = self.source(&asker, &guard.source)?;
             let silent = |cause| PreflightError::Silent { asker: asker.clone(), url: url.to_owned(), cause };
-            let look = AlertLook::new(url, guard).map_err(silent)?;
+            let look = AlertLook::new(url, &guard.matchers, guard.timeout.std()).map_err(silent)?;
             if !look.has_rule().await.map_err(silent)? {
                 return Err(PreflightError::NoRule { matchers: guard.matchers.join(", ") });
             }

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chaos_core::model::AlertGuard;
 use chaos_core::promql::{firing, may_select};
 use prometheus_http_query::response::Data;
 use serde::Deserialize;
@@ -20,16 +19,16 @@ const NAMED: usize = 3;
 #[derive(Debug, Clone)]
 pub struct AlertLook {
     server: Server,
-    guard: AlertGuard,
+    matchers: Vec<String>,
     query: String,
 }
 
 impl AlertLook {
-    /// The alerts of a validated guard, at the Prometheus of that base URL.
-    pub fn new(url: &str, guard: &AlertGuard) -> Result<Self, NoAnswer> {
+    /// The alerts that matchers of a validated guard select, at the Prometheus of that base URL.
+    pub fn new(url: &str, matchers: &[String], timeout: Duration) -> Result<Self, NoAnswer> {
         let invalid = || NoAnswer::new("badQuery", "these are no matchers of alerts");
-        let (query, _) = firing(&guard.matchers).ok_or_else(invalid)?;
-        Ok(Self { server: Server::new(url, guard.timeout.std())?, guard: guard.clone(), query })
+        let (query, _) = firing(matchers).ok_or_else(invalid)?;
+        Ok(Self { server: Server::new(url, timeout)?, matchers: matchers.to_owned(), query })
     }
 
     /// The alerts that fire, in words; `None`: none does.
@@ -46,7 +45,7 @@ impl AlertLook {
 
     /// Whether some rule of the server may give alerts that are selected.
     pub async fn has_rule(&self) -> Result<bool, NoAnswer> {
-        let (_, matchers) = firing(&self.guard.matchers).unwrap_or_default();
+        let (_, matchers) = firing(&self.matchers).unwrap_or_default();
         let rules: Rules = within(self.server.timeout(), self.server.api("/api/v1/rules?type=alert")).await?;
         let mut all = rules.groups.iter().flat_map(|group| &group.rules).filter(|rule| rule.kind == "alerting");
         Ok(all.any(|rule| {
@@ -56,6 +55,17 @@ impl AlertLook {
                 label => rule.labels.get(label).filter(|value| !value.contains("{{")).cloned(),
             })
         }))
+    }
+
+    /// The alerts that fire, in words; `None`: none does, and some rule may give one. Where none may, nothing is known.
+    pub async fn firing_or_able(&self) -> Result<Option<String>, NoAnswer> {
+        let (firing, has_rule) = tokio::join!(self.firing(), self.has_rule());
+        let firing = firing?;
+        if firing.is_none() && !has_rule? {
+            let message = "no alerting rule of this server gives such an alert, so none could fire";
+            return Err(NoAnswer::new("noRule", message));
+        }
+        Ok(firing)
     }
 
     /// How long one look may take.
