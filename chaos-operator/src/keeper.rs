@@ -252,6 +252,11 @@ impl Keeper for StatusKeeper {
         }
     }
 
+    fn guarded(&mut self, held: bool) {
+        let (namespace, monkey) = names(self.store.object());
+        self.shared.metrics.guards_held(namespace, monkey, Some(held));
+    }
+
     fn answered(&mut self, order: &KillOrder, answer: &KillAnswer) {
         if answer.kind == KillAnswerKind::Refused {
             self.shared.refused.notify_one();

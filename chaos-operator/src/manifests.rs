@@ -18,8 +18,8 @@ pub const IMAGE: &str = "chaos.dispatch.dev/chaos:dev";
 pub const NAME: &str = "chaos-operator";
 
 const PORT: u16 = 8080;
-/// Name of the ConfigMap with the sources that the operator may ask for error budgets. Like the prober's it is its owner's to
-/// make, and part of no manifest: nothing that is applied again can overwrite it.
+/// Name of the ConfigMap with the sources that the operator may ask for guards and checks. Like the prober's it is its owner's
+/// to make, and part of no manifest: nothing that is applied again can overwrite it.
 const CONFIG: &str = "chaos-operator-config";
 /// Not part of the base: whoever applies the base again must not turn a stopped switch back on.
 const SWITCH_FILE: &str = "switch/switch.yaml";
@@ -298,7 +298,7 @@ fn real() -> Value {
 }
 
 /// Nothing but health and metrics may come in; the operator talks to the API server and to DNS. Whoever names a metrics source
-/// for error budgets adds a way to it.
+/// for guards and checks adds a way to it.
 fn network_policy() -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(NAME),

@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     ended: Family<ReasonLabel, Counter>,
     errors: Family<ReasonLabel, Counter>,
     next_kill: Family<MonkeyLabel, Gauge<f64, AtomicU64>>,
+    guards_held: Family<MonkeyLabel, Gauge>,
     leader: Gauge,
     objects: Family<KindLabel, Gauge>,
     verdicts: Family<OutcomeLabel, Counter>,
@@ -62,6 +63,7 @@ impl Metrics {
             ended: Family::default(),
             errors: Family::default(),
             next_kill: Family::default(),
+            guards_held: Family::default(),
             leader: Gauge::default(),
             objects: Family::default(),
             verdicts: Family::default(),
@@ -91,6 +93,11 @@ impl Metrics {
             "chaos_next_kill_timestamp_seconds",
             "When a monkey strikes next, in Unix time",
             self.next_kill.clone(),
+        );
+        r.register(
+            "chaos_monkey_guards_held",
+            "1 if the guards of a monkey held when they were last asked, 0 if not or if that is not known",
+            self.guards_held.clone(),
         );
         r.register("chaos_leader", "1 while this process is the one that works", self.leader.clone());
         r.register("chaos_objects", "Objects that this process works on, by kind", self.objects.clone());
@@ -209,6 +216,19 @@ impl Metrics {
             }
             None => {
                 self.next_kill.remove(&label);
+            }
+        }
+    }
+
+    /// Whether the guards of a monkey held when they were asked; `None`: they were not, or there are none any more.
+    pub(crate) fn guards_held(&self, namespace: &str, monkey: &str, held: Option<bool>) {
+        let label = MonkeyLabel { namespace: namespace.to_owned(), monkey: monkey.to_owned() };
+        match held {
+            Some(held) => {
+                self.guards_held.get_or_create(&label).set(i64::from(held));
+            }
+            None => {
+                self.guards_held.remove(&label);
             }
         }
     }

@@ -8,6 +8,7 @@ use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
 use chaos_core::killer::{Killer, KillerSpec, Ledger};
 use chaos_core::model::{Heartbeat, Monkey, Tenure};
 use chaos_core::validate::{self, Meta};
+use chaos_engine::asker::Asker;
 use chaos_engine::drive::drive;
 use chaos_engine::kill::{ClusterAccess, KillWorld};
 use chaos_engine::kube::{Environment, StatusStore, StoreError};
@@ -65,6 +66,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<Ch
     let seen = object.borrow().clone();
     let (namespace, monkey) = names(&seen);
     shared.metrics.next_kill(namespace, monkey, None);
+    shared.metrics.guards_held(namespace, monkey, None);
 }
 
 async fn stint(
@@ -76,6 +78,8 @@ async fn stint(
 ) -> Result<Stint, StoreError> {
     let began = Instant::now();
     let (namespace, name) = names(seen);
+    // What was heard for guards of an older spec says nothing of this one's.
+    shared.metrics.guards_held(namespace, name, None);
     let mut store: StatusStore<ChaosMonkey> =
         StatusStore::open(shared.reads(), shared.writes(), namespace, name).await?;
     let fresh = store.object().clone();
@@ -109,7 +113,7 @@ async fn stint(
     let environment = Environment::LabelOf(shared.namespace.clone());
     let access = ClusterAccess::new(&shared.clients, &monkey.target, environment, &shared.identity);
     let killer = Killer::new(KillerSpec::of_monkey(&monkey, &shared.namespace));
-    let mut world = KillWorld::new(access, keeper);
+    let mut world = KillWorld::new(access, keeper).asking(Asker::new(shared.sources.clone(), namespace));
     shared.metrics.taken_up(began.elapsed().as_secs_f64());
     let ended = drive(&killer, &mut world, Ledger::from_status(&status)).await?;
     if let Some(error) = world.into_keeper().failure() {

@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     /// Which process this is: a restarted one is another.
     pub instance: String,
     pub metrics: Metrics,
-    /// Who may be asked for error budgets, and by whom.
+    /// Who may be asked by guards and checks, and by whose.
     pub sources: Arc<Sources>,
     /// Everything in the background ends with it.
     pub stop: CancellationToken,

@@ -11,6 +11,7 @@
 )]
 
 mod gamedays;
+mod guards;
 mod permissions;
 mod runs;
 mod unseen;

@@ -145,11 +145,11 @@ async fn a_run_whose_status_may_not_be_written_is_told_by_an_event() {
     operator.end().await;
 }
 
-fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-async fn get(address: SocketAddr, path: &str) -> String {
+pub(super) async fn get(address: SocketAddr, path: &str) -> String {
     let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else { return "not served yet".to_owned() };
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
