@@ -114,6 +114,7 @@ impl<K: Keeper> KillWorld<K> {
     }
 
     /// The same, whose guards are asked for.
+    #[must_use]
     pub fn asking(self, asker: Asker) -> Self {
         Self { asker: Some(asker), ..self }
     }
