@@ -16,7 +16,7 @@ use crate::sources::Source;
 
 const NS: &str = "dispatch";
 
-/// A Prometheus: what it says to queries, and the names of its alerting rules.
+/// A Prometheus: what it says to queries, and the names of its alerting rules; one that is called broken is not evaluated.
 async fn serve(says: fn(&str) -> Value, rules: &[&str]) -> (String, Arc<AtomicUsize>) {
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = requests.clone();
@@ -24,7 +24,11 @@ async fn serve(says: fn(&str) -> Value, rules: &[&str]) -> (String, Arc<AtomicUs
         counted.fetch_add(1, Ordering::Relaxed);
         Json(json!({"status": "success", "data": {"resultType": "vector", "result": says(&asked["query"])}}))
     };
-    let rules: Vec<Value> = rules.iter().map(|name| json!({"type": "alerting", "name": name, "labels": {}})).collect();
+    let rule = |&name: &&str| {
+        let health = if name == "Broken" { "err" } else { "ok" };
+        json!({"type": "alerting", "name": name, "labels": {}, "health": health})
+    };
+    let rules: Vec<Value> = rules.iter().map(rule).collect();
     let rules = json!({"status": "success", "data": {"groups": [{"rules": rules}]}});
     let app = Router::new().route("/api/v1/query", get(query)).route("/api/v1/rules", get(async move || Json(rules)));
     (listen(app).await, requests)
@@ -103,6 +107,11 @@ async fn no_alert_is_an_answer_only_where_some_rule_could_give_one() {
         let told = heard(quiet, rules, alert()).await.unwrap_err();
         assert!(told.starts_with("noRule: "), "{told}");
     }
+    let any = || json!({"alert": {"source": "platform", "matchers": ["alertname!=\"Watchdog\""]}});
+    assert_eq!(heard(quiet, &["RidesLost", "RidesLate"], any()).await, Ok(GuardReading::Alerts(None)));
+    let told = heard(quiet, &["RidesLost", "Broken"], any()).await.unwrap_err();
+    assert!(told.starts_with("ruleFailed: the health of alerting rule Broken is err"), "{told}");
+    assert!(matches!(heard(fires, &["Broken"], any()).await, Ok(GuardReading::Alerts(Some(_)))));
 }
 
 #[tokio::test]

@@ -45,27 +45,44 @@ impl AlertLook {
 
     /// Whether some rule of the server may give alerts that are selected.
     pub async fn has_rule(&self) -> Result<bool, NoAnswer> {
-        let (_, matchers) = firing(&self.matchers).unwrap_or_default();
-        let rules: Rules = within(self.server.timeout(), self.server.api("/api/v1/rules?type=alert")).await?;
-        let mut all = rules.groups.iter().flat_map(|group| &group.rules).filter(|rule| rule.kind == "alerting");
-        Ok(all.any(|rule| {
-            may_select(&matchers, |label| match label {
-                "alertname" => Some(rule.name.clone()),
-                // A template is filled from the series only.
-                label => rule.labels.get(label).filter(|value| !value.contains("{{")).cloned(),
-            })
-        }))
+        Ok(!self.rules().await?.is_empty())
     }
 
-    /// The alerts that fire, in words; `None`: none does, and some rule may give one. Where none may, nothing is known.
+    /// The alerts that fire, in words; `None`: none does, though a rule may give one, and each that may is evaluated well. Else
+    /// nothing is known.
     pub async fn firing_or_able(&self) -> Result<Option<String>, NoAnswer> {
-        let (firing, has_rule) = tokio::join!(self.firing(), self.has_rule());
-        let firing = firing?;
-        if firing.is_none() && !has_rule? {
+        let (firing, rules) = tokio::join!(self.firing(), self.rules());
+        if let Some(firing) = firing? {
+            return Ok(Some(firing));
+        }
+        let rules = rules?;
+        if rules.is_empty() {
             let message = "no alerting rule of this server gives such an alert, so none could fire";
             return Err(NoAnswer::new("noRule", message));
         }
-        Ok(firing)
+        match rules.iter().find(|rule| !matches!(rule.health.as_str(), "" | "ok")) {
+            Some(Rule { name, health, .. }) => {
+                let message = format!("the health of alerting rule {name} is {health}, so its alert could not fire");
+                Err(NoAnswer::new("ruleFailed", message))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The alerting rules of the server that may give alerts that are selected.
+    async fn rules(&self) -> Result<Vec<Rule>, NoAnswer> {
+        let (_, matchers) = firing(&self.matchers).unwrap_or_default();
+        let rules: Rules = within(self.server.timeout(), self.server.api("/api/v1/rules?type=alert")).await?;
+        let mut all: Vec<Rule> = rules.groups.into_iter().flat_map(|group| group.rules).collect();
+        all.retain(|rule| {
+            rule.kind == "alerting"
+                && may_select(&matchers, |label| match label {
+                    "alertname" => Some(rule.name.clone()),
+                    // A template is filled from the series only.
+                    label => rule.labels.get(label).filter(|value| !value.contains("{{")).cloned(),
+                })
+        });
+        Ok(all)
     }
 
     /// How long one look may take.
@@ -91,4 +108,7 @@ struct Rule {
     name: String,
     #[serde(default)]
     labels: HashMap<String, String>,
+    /// Whether its last evaluation went well; empty where the server does not say.
+    #[serde(default)]
+    health: String,
 }
