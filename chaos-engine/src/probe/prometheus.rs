@@ -22,7 +22,7 @@ use super::look::NoAnswer;
 
 /// An answer for a time further from this machine's clock, in seconds, is an old one (of a cache), or a clock is wrong.
 const OLDEST: f64 = 60.0;
-/// What game days ask for is often recorded by a rule: nothing that it rests on may be older than this.
+/// What game days and guards ask for is often recorded by a rule: nothing that it rests on may be older than this.
 const OLDEST_RECORDED: Duration = Duration::from_secs(300);
 /// Series that a message names.
 const NAMED_SERIES: usize = 3;
@@ -57,7 +57,7 @@ impl PrometheusLook {
         })
     }
 
-    /// A question of a validated game day.
+    /// A question of a validated game day or monkey.
     pub(crate) fn of_question(url: &str, question: &MetricQuestion) -> Result<Self, NoAnswer> {
         let look = Self::new(url, &question.query, question.timeout.std())?;
         Ok(Self { reads: question.reads.clone(), max_age: Some(OLDEST_RECORDED), ..look })
