@@ -78,6 +78,17 @@ impl<'a> Play<'a> {
         self.running.expect_output(text, LONG);
     }
 
+    /// Waits until the application was asked so many times more.
+    pub(crate) fn until_asked(&self, more: u64) {
+        let asked = || {
+            let mut asked = 0;
+            self.scene(|scene| asked = scene.asked);
+            asked
+        };
+        let wanted = asked() + more;
+        assert!(chaos_tests::wait(LONG, || asked() >= wanted), "the application is not asked any more");
+    }
+
     /// Changes what the stand-in answers.
     pub(crate) fn scene(&self, change: impl FnOnce(&mut Scene)) {
         self.field.stage.set(&self.row, change);
@@ -101,6 +112,11 @@ impl<'a> Play<'a> {
     /// A disruption budget that allows nothing.
     pub(crate) fn forbid_evictions(&self) {
         forbid_evictions(self.field, &self.row);
+    }
+
+    /// The result of the only run.
+    pub(crate) fn result(&self) -> Value {
+        result_of(&self.chaos).expect("the result of one run")
     }
 
     /// The journals of this row's runs.
@@ -132,9 +148,12 @@ pub(crate) struct Verdict {
 
 /// The verdict that the only run wrote; `None` where none was written, or there were several runs.
 pub(crate) fn verdict_of(chaos: &Chaos) -> Option<Verdict> {
+    Some(Verdict { reason_code: result_of(chaos)?["verdict"]["reasonCode"].as_str()?.to_owned() })
+}
+
+/// The result that the only run wrote.
+fn result_of(chaos: &Chaos) -> Option<Value> {
     let mut folders = std::fs::read_dir(chaos.path("out")).into_iter().flatten().filter_map(Result::ok);
     let (only, None) = (folders.next()?.path(), folders.next()) else { return None };
-    let text = std::fs::read_to_string(only.join("result.json")).ok()?;
-    let result: Value = serde_json::from_str(&text).ok()?;
-    Some(Verdict { reason_code: result["verdict"]["reasonCode"].as_str()?.to_owned() })
+    serde_json::from_str(&std::fs::read_to_string(only.join("result.json")).ok()?).ok()
 }
