@@ -1,6 +1,7 @@
 //! The table: each row an evil input, the exit code and the reason that must come of it, and how it is played.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -120,7 +121,7 @@ pub(crate) fn table() -> String {
         let code = row.code.map_or_else(|| "killed".to_owned(), |code| code.to_string());
         let reason = match (row.reason, row.code) {
             (Some(reason), _) => format!("`{reason}`"),
-            (None, None) => "`Orphaned`, as `chaos report` tells".to_owned(),
+            (None, None | Some(130)) => "`Orphaned`, as `chaos report` tells".to_owned(),
             (None, Some(1)) => "the worst of the three".to_owned(),
             (None, Some(_)) => "nothing was started".to_owned(),
         };
@@ -479,11 +480,33 @@ fn broken_cluster() -> Vec<Row> {
     ]
 }
 
+/// What the program says when nothing is left to be done but to ask and to clean up.
+const WIND_DOWN: &str = "phase winding down";
+
 /// A machine that starves, fills up or ends the program.
 fn machine() -> Vec<Row> {
     fn signalled(play: &mut Play<'_>, phase: &str, signal: Signal) {
         play.until(phase);
         play.signal(signal);
+    }
+    fn slow_recovery(draft: Draft) -> Vec<String> {
+        vec![draft.with(|draft| draft.phases = "{baseline: 1s, fault: 60s, recovery: 30s}").yaml()]
+    }
+    /// Its wind-down takes some seconds: that is how long the last question takes.
+    fn slow_end(draft: Draft) -> Vec<String> {
+        let program = "command: {argv: [sleep, \"5\"], timeout: 60s}, when: After, expect: {exitCode: 0}";
+        vec![draft.probe(&format!("{{name: slow-check, {program}}}")).yaml()]
+    }
+    /// The journal ends before its run did, and still tells of it.
+    fn torn(play: &Play<'_>) {
+        let journals = play.journals();
+        assert_eq!(journals.len(), 1, "one journal");
+        tells(play, &journals[0]);
+    }
+    fn tells(play: &Play<'_>, journal: &Path) {
+        let end = play.chaos.run(["report", journal.to_str().expect("a path")]);
+        assert_eq!(end.code, Some(5), "{}", end.stderr);
+        assert!(end.stdout.contains("Orphaned"), "{}", end.stdout);
     }
     fn orphaned(play: &Play<'_>) {
         let journals = play.journals();
@@ -494,9 +517,7 @@ fn machine() -> Vec<Row> {
         assert!(first.contains("has no end: whoever drove it died"), "{first}");
         assert!(journals[0].with_file_name("result.json").is_file());
         assert!(!said().contains("has no end"), "it is told once");
-        let end = play.chaos.run(["report", journals[0].to_str().expect("a path")]);
-        assert_eq!(end.code, Some(5), "{}", end.stderr);
-        assert!(end.stdout.contains("Orphaned"), "{}", end.stdout);
+        tells(play, &journals[0]);
     }
     let killed = |name, meanwhile: fn(&mut Play<'_>)| {
         Row { code: None, reason: None, ..Row::new(name, 0, "") }.files(many).meanwhile(meanwhile).after(orphaned)
@@ -525,14 +546,31 @@ fn machine() -> Vec<Row> {
         }),
         stopped("SIGINT in the baseline", |play| signalled(play, "phase baseline", Signal::SIGINT)),
         stopped("SIGINT while pods die", |play| signalled(play, "kill 2/", Signal::SIGINT)),
+        stopped("SIGTERM in the baseline", |play| signalled(play, "phase baseline", Signal::SIGTERM)),
         stopped("SIGTERM while pods die", |play| signalled(play, "kill 2/", Signal::SIGTERM)),
-        Row::new("SIGTERM in the recovery", 5, "Interrupted")
-            .files(|draft| vec![draft.with(|draft| draft.phases = "{baseline: 1s, fault: 60s, recovery: 30s}").yaml()])
-            .meanwhile(|play| signalled(play, "phase recovery", Signal::SIGTERM)),
+        stopped("SIGINT in the recovery", |play| signalled(play, "phase recovery", Signal::SIGINT))
+            .files(slow_recovery),
+        stopped("SIGTERM in the recovery", |play| signalled(play, "phase recovery", Signal::SIGTERM))
+            .files(slow_recovery),
+        // Everything was measured: the run is judged by that.
+        Row::new("SIGINT in the wind-down", 0, "HypothesisHeld")
+            .says("once more to leave at once")
+            .files(slow_end)
+            .meanwhile(|play| signalled(play, WIND_DOWN, Signal::SIGINT)),
+        Row::refused("SIGINT twice", 130, "SIGINT again: leaving at once")
+            .files(slow_end)
+            .meanwhile(|play| {
+                signalled(play, WIND_DOWN, Signal::SIGINT);
+                signalled(play, "SIGINT: winding down", Signal::SIGINT);
+            })
+            .after(torn),
         killed("SIGKILL in the baseline", |play| signalled(play, "phase baseline", Signal::SIGKILL)),
         killed("SIGKILL while pods die", |play| signalled(play, "kill 2/", Signal::SIGKILL)),
         killed("SIGKILL in the recovery", |play| signalled(play, "phase recovery", Signal::SIGKILL))
-            .files(|draft| vec![draft.with(|draft| draft.phases = "{baseline: 1s, fault: 60s, recovery: 30s}").yaml()]),
+            .files(slow_recovery),
+        killed("SIGKILL in the wind-down", |play| signalled(play, WIND_DOWN, Signal::SIGKILL))
+            .files(slow_end)
+            .after(torn),
     ]
 }
 
