@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -571,7 +572,43 @@ fn machine() -> Vec<Row> {
         killed("SIGKILL in the wind-down", |play| signalled(play, WIND_DOWN, Signal::SIGKILL))
             .files(slow_end)
             .after(torn),
+        killed("SIGKILL at a random moment", killed_at_a_random_moment).after(reported_the_same_twice),
     ]
+}
+
+/// What a moment is made of. `EVIL_SEED` gives it again.
+fn seed() -> u64 {
+    static SEED: OnceLock<u64> = OnceLock::new();
+    let given = || std::env::var("EVIL_SEED").ok().and_then(|seed| seed.parse().ok());
+    *SEED.get_or_init(|| given().unwrap_or_else(|| jiff::Timestamp::now().as_microsecond().unsigned_abs()))
+}
+
+/// Within five seconds of its start: before it reads anything, or in any phase but the last.
+fn killed_at_a_random_moment(play: &mut Play<'_>) {
+    let moment = Duration::from_millis(seed() % 5_000);
+    let ended = chaos_tests::wait(moment, || play.running.end().is_some());
+    assert!(!ended, "EVIL_SEED={}: it ended by itself\n{}", seed(), play.running.output());
+    play.signal(Signal::SIGKILL);
+}
+
+/// Whatever is left of a journal is told, and twice the same; only what does not even tell of a start is refused.
+fn reported_the_same_twice(play: &Play<'_>) {
+    let Some(journal) = play.journals().pop() else { return };
+    let journal = journal.to_string_lossy().into_owned();
+    let report = |folder: &str| {
+        let out = play.chaos.path(folder);
+        let end = play.chaos.run(["report", journal.as_str(), "--out", out.to_str().expect("a path")]);
+        let read = |name: &str| std::fs::read(out.join(name)).ok();
+        (end, ["report.html", "result.json", "junit.xml", "summary.md"].map(read))
+    };
+    let ((first, told), (second, again)) = (report("first"), report("second"));
+    let said = format!("EVIL_SEED={}: {}{}\n{}", seed(), first.stdout, first.stderr, play.output());
+    assert_eq!(first.code, second.code, "{said}");
+    assert!(told == again, "the second report differs: {said}");
+    // A kill is on the disk before it is made.
+    let was_started = play.output().contains("kill 1/");
+    assert!(first.code == Some(5) || first.code == Some(2) && !was_started, "ended with {:?}: {said}", first.code);
+    assert!(told.iter().all(|file| file.is_some() == (first.code == Some(5))), "a report is missing: {said}");
 }
 
 /// Files that cannot be, and several of them.
