@@ -23,7 +23,7 @@ pub(crate) struct Draft {
     /// Further probes, as items of a YAML list.
     pub(crate) probes: Vec<String>,
     pub(crate) limits: &'static str,
-    pub(crate) abort: &'static str,
+    pub(crate) abort: String,
 }
 
 /// Three kills, 300 ms apart, by this process.
@@ -49,7 +49,7 @@ impl Draft {
             evidence: "observed: {}",
             probes: Vec::new(),
             limits: LIMITS,
-            abort: "[]",
+            abort: "[]".to_owned(),
         }
     }
 
@@ -69,6 +69,13 @@ impl Draft {
     pub(crate) fn asks_prometheus_at(mut self, url: &str) -> Self {
         let query = format!("prometheus: {{url: \"{url}\", query: rides_assigned, every: 200ms, timeout: 2s}}");
         self.probes.push(format!("{{name: rides, {query}, expect: {{min: 1}}}}"));
+        self
+    }
+
+    /// The same with a guard: alerts of that name, of the stand-in's Prometheus.
+    pub(crate) fn guarded_by(mut self, alert: &str) -> Self {
+        let url = format!("http://{}/{}/prom", self.stand_in, self.row);
+        self.abort = format!("[{{alert: {{url: \"{url}\", matchers: ['alertname=\"{alert}\"'], timeout: 2s}}}}]");
         self
     }
 

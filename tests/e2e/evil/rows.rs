@@ -11,7 +11,7 @@ use serde_json::json;
 use super::draft::Draft;
 use super::field::Field;
 use super::script::{Play, forbid_evictions};
-use super::stand_in::{App, Checker, Metric, Scene};
+use super::stand_in::{Alert, App, Checker, Metric, Scene};
 
 /// An evil input and what must come of it.
 pub(crate) struct Row {
@@ -133,7 +133,10 @@ pub(crate) fn table() -> String {
 
 /// All rows.
 pub(crate) fn rows() -> Vec<Row> {
-    [metrics(), requests(), answers(), cluster(), broken_cluster(), machine(), input()].into_iter().flatten().collect()
+    [metrics(), requests(), guards(), answers(), cluster(), broken_cluster(), machine(), input()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A run does not differ from itself, whichever of its files is read; what is no run is said so.
@@ -321,7 +324,7 @@ fn requests() -> Vec<Row> {
         Row::new("a burn-rate guard that trips", 5, "GuardTripped")
             .files(|draft| {
                 let guarded = |draft: &mut Draft| {
-                    draft.abort = "[{burnRate: {probe: ride, factor: 1, long: 1s, short: 500ms}}]";
+                    draft.abort = "[{burnRate: {probe: ride, factor: 1, long: 1s, short: 500ms}}]".to_owned();
                     // So little of a promise that nothing refutes it.
                     draft.promise = "availability: 60%";
                 };
@@ -331,6 +334,41 @@ fn requests() -> Vec<Row> {
             .meanwhile(|play| {
                 play.until("kill 2/");
                 play.scene(|scene| scene.app = App::LosesEvery(2));
+            }),
+    ]
+}
+
+/// Alerts that guard a run, and a source of them that lies low.
+fn guards() -> Vec<Row> {
+    fn guarded(draft: Draft) -> Vec<String> {
+        vec![draft.kills(60, 2).guarded_by("RidesLost").yaml()]
+    }
+    fn short_sighted(draft: Draft) -> Vec<String> {
+        let limits = "{maxUnavailable: 1, minReady: 1, maxKills: 60, minInterval: 200ms, recoverWithin: 60s, \
+                      maxBlind: 5s, allowForce: false}";
+        vec![draft.kills(60, 2).guarded_by("RidesLost").with(|draft| draft.limits = limits).yaml()]
+    }
+    vec![
+        Row::new("an alert that fires in mid-run", 5, "GuardTripped").says("alert fires").files(guarded).meanwhile(
+            |play| {
+                play.until("kill 1/");
+                play.scene(|scene| scene.alert = Alert::Fires);
+            },
+        ),
+        Row::refused("an alert that fires already", 4, "a guard would stop the run at once")
+            .files(guarded)
+            .scene(|scene| scene.alert = Alert::Fires),
+        Row::refused("an alert that no rule can give", 2, "such a guard would never stop anything")
+            .files(|draft| vec![draft.guarded_by("RidesLots").yaml()]),
+        Row::refused("alerts that cannot be read at the start", 3, "gives no answer")
+            .files(guarded)
+            .scene(|scene| scene.alert = Alert::Dead),
+        Row::new("alerts that cannot be read any more in mid-run", 5, "GuardTripped")
+            .says("no alert could be read")
+            .files(short_sighted)
+            .meanwhile(|play| {
+                play.until("kill 1/");
+                play.scene(|scene| scene.alert = Alert::Dead);
             }),
     ]
 }

@@ -51,6 +51,17 @@ pub(crate) enum Metric {
     Hangs,
 }
 
+/// What becomes of the one alert, RidesLost, that Prometheus has a rule for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Alert {
+    /// It does not fire.
+    Silent,
+    /// It fires.
+    Fires,
+    /// Nobody knows: the connection is closed without an answer.
+    Dead,
+}
+
 /// What the checker of business rules answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Checker {
@@ -71,6 +82,7 @@ pub(crate) enum Checker {
 pub(crate) struct Scene {
     pub(crate) app: App,
     pub(crate) metric: Metric,
+    pub(crate) alert: Alert,
     pub(crate) checker: Checker,
     /// Whether new pods become Ready.
     pub(crate) gate_open: bool,
@@ -87,6 +99,7 @@ impl Default for Scene {
         Self {
             app: App::Well,
             metric: Metric::Value("1"),
+            alert: Alert::Silent,
             checker: Checker::Fine,
             gate_open: true,
             served_by: None,
@@ -186,6 +199,8 @@ fn reply(stage: &Stage, path: &str) -> Reply {
     let (row, part) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     stage.with(row, |scene| match part.split(['/', '?']).next() {
         Some("ride") => app(scene),
+        Some("prom") if part.contains("/api/v1/rules") => rules(scene.alert),
+        Some("prom") if part.contains("ALERTS") => alerts(scene.alert),
         Some("prom") => metric(scene.metric),
         Some("rules") => checker(scene.checker),
         Some("ready") if scene.gate_open => Reply::ok("ready"),
@@ -238,9 +253,37 @@ fn metric(metric: Metric) -> Reply {
         Metric::Dead => return Reply::Close,
         Metric::Hangs => return Reply::Never,
     };
-    let body = format!(r#"{{"status": "success", "data": {{"resultType": "vector", "result": [{series}]}}}}"#);
+    vector(&series)
+}
+
+/// What Prometheus answers to a query.
+fn vector(series: &str) -> Reply {
+    json(format!(r#"{{"status": "success", "data": {{"resultType": "vector", "result": [{series}]}}}}"#))
+}
+
+fn json(body: String) -> Reply {
     let headers = "content-type: application/json\r\n".to_owned();
     Reply::Answer { status: "200 OK", headers, body, after: Duration::ZERO }
+}
+
+/// The alerting rules.
+fn rules(alert: Alert) -> Reply {
+    if alert == Alert::Dead {
+        return Reply::Close;
+    }
+    let rule = r#"{"type": "alerting", "name": "RidesLost", "labels": {"severity": "page"}}"#;
+    json(format!(r#"{{"status": "success", "data": {{"groups": [{{"name": "rides", "rules": [{rule}]}}]}}}}"#))
+}
+
+/// The series of alerts that fire.
+fn alerts(alert: Alert) -> Reply {
+    let labels = r#"{"__name__": "ALERTS", "alertname": "RidesLost", "alertstate": "firing", "severity": "page"}"#;
+    let now = jiff::Timestamp::now().as_millisecond() as f64 / 1e3;
+    match alert {
+        Alert::Silent => vector(""),
+        Alert::Fires => vector(&format!(r#"{{"metric": {labels}, "value": [{now}, "1"]}}"#)),
+        Alert::Dead => Reply::Close,
+    }
 }
 
 fn checker(checker: Checker) -> Reply {
