@@ -211,6 +211,14 @@ fn requests() -> Vec<Row> {
     fn recovers(phases: &'static str, draft: Draft) -> Draft {
         draft.with(|draft| (draft.rate, draft.promise, draft.phases) = ("50/s", "availability: 99%", phases))
     }
+    /// The promise was refuted while pods were still to be killed, and no more of them were.
+    fn cut_short(play: &Play<'_>) {
+        let result = play.result();
+        let (kills, findings) = (&result["kills"], &result["verdict"]["findings"]);
+        let (done, planned) = (kills["done"].as_u64().expect("kills"), kills["planned"].as_u64().expect("a plan"));
+        assert!(done < planned, "{kills}");
+        assert!(findings.to_string().contains("refuted while pods were still being killed"), "{findings}");
+    }
     fn healed(play: &Play<'_>, seconds: f64) {
         let result = play.result();
         let outage = result["probes"][0]["worstOutage"]["durationUs"].as_f64().expect("an outage") / 1e6;
@@ -282,10 +290,13 @@ fn requests() -> Vec<Row> {
                 play.scene(|scene| scene.app = App::Losing(1_500));
             })
             .after(|play| healed(play, 30.0)),
-        Row::new("an outage that does not heal", 1, "SloRefuted").files(many).meanwhile(|play| {
-            play.until("kill 1/");
-            play.scene(|scene| scene.app = App::Gone);
-        }),
+        Row::new("an outage that does not heal", 1, "SloRefuted")
+            .files(many)
+            .meanwhile(|play| {
+                play.until("kill 1/");
+                play.scene(|scene| scene.app = App::Gone);
+            })
+            .after(cut_short),
         Row::new("a kill that costs more than is declared", 1, "WorstLossExceeded")
             .files(|draft| {
                 let declares = |draft: &mut Draft| {
