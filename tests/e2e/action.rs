@@ -1,12 +1,15 @@
 //! The composite action under `ci/`: its script, run as a runner would, passes the exit code on and tells where the reports are.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::time::Duration;
 
 use chaos_tests::Chaos;
 use serde_json::Value;
 
-use crate::{SHORT, chaos, manifest};
+use crate::{SHORT, alone, chaos, manifest, passed_or_starved};
 
 /// What a step of the action left behind.
 struct Step {
@@ -29,7 +32,8 @@ fn run(chaos: &Chaos, inputs: &[(&str, &str)]) -> Step {
     let script = step["run"].as_str().unwrap();
     assert!(!script.contains("${{"), "an input in the script would be read as a script");
     let (outputs, summary) = (chaos.path("outputs"), chaos.path("summary"));
-    let program = chaos.command(["run"]).get_program().to_owned();
+    let program =
+        own.get("program").map_or_else(|| chaos.command(["run"]).get_program().to_owned(), |own| OsString::from(*own));
     let mut command = Command::new("bash");
     command
         .arg("-c")
@@ -62,7 +66,33 @@ fn the_exit_code_decides_and_the_reports_are_named() {
     assert!(step.summary.contains("OutOfReach"), "{}", step.summary);
     let junit = std::fs::read_to_string(chaos.path("chaos-out/junit.xml")).unwrap();
     assert!(junit.contains("<error") && !junit.contains("<skipped"), "{junit}");
-    chaos.expect_nothing_left(std::time::Duration::ZERO);
+    chaos.expect_nothing_left(Duration::ZERO);
+}
+
+/// The program with as few rides on its embedded cluster as a debug build can bear.
+fn gentle(chaos: &Chaos) -> String {
+    let program = chaos.command(["run"]).get_program().to_string_lossy().into_owned();
+    let path = chaos.path("gentle");
+    let fewer = "[ \"$1 $2\" != 'cluster up' ] || set -- \"$@\" --rides 10";
+    std::fs::write(&path, format!("#!/bin/sh\n{fewer}\nexec '{program}' \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn an_embedded_cluster_lives_for_the_step_and_the_summary_says_what_came_of_it() {
+    let _machine = alone();
+    let chaos = chaos();
+    let (file, program) = (manifest(&chaos, SHORT), gentle(&chaos));
+    let step = run(&chaos, &[("files", &file), ("cluster", "local"), ("program", &program)]);
+    chaos.expect_nothing_left(Duration::from_secs(10));
+    let result = std::fs::read_to_string(chaos.path("chaos-out/result.json")).unwrap_or_default();
+    let result: Value = serde_json::from_str(&result).unwrap_or_default();
+    assert!(passed_or_starved(step.code, &result), "{:?}: {}", step.code, step.log);
+    let (code, word) = if step.code == Some(0) { (0, "PASS") } else { (7, "INCONCLUSIVE") };
+    assert!(step.outputs.contains(&format!("exit-code={code}\n")), "{}", step.outputs);
+    assert!(step.summary.contains(word), "{}", step.summary);
+    assert!(chaos.path("chaos-out/junit.xml").is_file(), "{}", step.log);
 }
 
 #[test]
