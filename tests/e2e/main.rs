@@ -51,6 +51,14 @@ fn chaos() -> Chaos {
 /// The experiment of these tests: as the shipped one, short and gentle enough for a debug build.
 const SHORT: &str = include_str!("short.yaml");
 
+/// The same for tests that are about kills and ends: on a machine that others starve the stack does fail, and a promise that it
+/// refutes would count for more than what these tests ask for.
+fn lenient() -> String {
+    let lenient = SHORT.replace("availability: 95%", "availability: 10%");
+    assert_ne!(lenient, SHORT);
+    lenient
+}
+
 /// Writes a manifest into the home; gives its path.
 fn manifest(chaos: &Chaos, text: &str) -> String {
     let path = chaos.path("experiment.yaml");
