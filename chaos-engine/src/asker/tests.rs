@@ -114,11 +114,14 @@ async fn no_alert_is_an_answer_only_where_some_rule_could_give_one() {
     assert!(matches!(heard(fires, &["Broken"], any()).await, Ok(GuardReading::Alerts(Some(_)))));
 }
 
+/// What a Prometheus says to a query.
+type Says = fn(&str) -> Value;
+
 #[tokio::test]
 async fn a_value_is_one_finite_number_that_rests_on_something_fresh() {
     for guard in [error_budget(), probe("5s")] {
         assert_eq!(heard(|query| fresh(query, &[0.5]), &[], guard.clone()).await, Ok(GuardReading::Value(0.5)));
-        let cases: [(fn(&str) -> Value, &str); 4] = [
+        let cases: [(Says, &str); 4] = [
             (|query| fresh(query, &[]), "noData: "),
             (|query| fresh(query, &[1.0, 2.0]), "severalSeries: "),
             (|query| fresh(query, &[f64::NAN]), "nan: "),
