@@ -1,5 +1,6 @@
 //! Results as JUnit XML, one suite for each run: a failed hypothesis is a failure, everything else that is not a pass is an
-//! error (also a run that was never started), and nothing is ever skipped, because some viewers show skipped as green.
+//! error (also a run that was never started), and nothing is ever skipped, because some viewers show skipped as green. A claim
+//! that does not hold is a failure only where its run could tell: of a run that was invalid or stopped, it is an error.
 
 use std::time::Duration;
 
@@ -74,10 +75,24 @@ fn status(result: &RunResult) -> TestCaseStatus {
     status
 }
 
+/// What a claim that does not hold is. A run that left something behind was judged all the same.
+const fn refuted(exit: ExitCode) -> NonSuccessKind {
+    match exit {
+        ExitCode::Failed | ExitCode::LeftBehind => NonSuccessKind::Failure,
+        ExitCode::Held
+        | ExitCode::InvalidManifest
+        | ExitCode::OutOfReach
+        | ExitCode::Refused
+        | ExitCode::Stopped
+        | ExitCode::Inconclusive
+        | ExitCode::InvalidRun => NonSuccessKind::Error,
+    }
+}
+
 fn case(result: &RunResult, claim: &Claim) -> TestCase {
     let mut status = match claim.holds {
         Holds::Yes | Holds::NotRefuted => TestCaseStatus::success(),
-        Holds::No => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Holds::No => TestCaseStatus::non_success(refuted(result.verdict.exit_code)),
         Holds::Undecided => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
     if matches!(claim.holds, Holds::No | Holds::Undecided) {

@@ -105,6 +105,17 @@ fn junit_never_skips_and_says_error_for_everything_that_is_neither_held_nor_fail
 }
 
 #[test]
+fn junit_calls_a_broken_claim_a_failure_only_where_the_run_failed_or_left_something_behind() {
+    for exit in chaos_core::verdict::ExitCode::ALL {
+        let mut result = fail();
+        result.verdict.exit_code = exit;
+        let xml = junit::render(&result).unwrap();
+        assert_eq!(xml.contains("<failure"), matches!(exit.code(), 1 | 6), "{exit:?}");
+        assert_eq!(xml.contains("<error"), exit.code() != 1, "{exit:?}");
+    }
+}
+
+#[test]
 fn github_annotations_are_one_line_each_whatever_the_text() {
     insta::assert_snapshot!("github_pass", github::render(&pass()));
     let mut result = fail();
