@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chaos_engine::kube::Clients;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Config, Resource};
 
 use crate::cli::Global;
 use crate::exit::Failure;
@@ -61,6 +62,14 @@ impl Target {
     /// The namespace that is meant: the flag's, else the context's.
     pub(crate) fn namespace(&self, global: &Global) -> String {
         global.namespace.clone().unwrap_or_else(|| self.default_namespace.clone())
+    }
+
+    /// Objects of the namespace that is meant, or of all.
+    pub(crate) fn those<K>(&self, global: &Global, all: bool) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        if all { Api::all(self.client.clone()) } else { Api::namespaced(self.client.clone(), &self.namespace(global)) }
     }
 
     /// Asks a person before something is broken on a cluster that is not ours. `--yes` counts only together with an

@@ -68,12 +68,17 @@ pub(crate) fn none(what: &str, namespace: Option<&str>) -> String {
     }
 }
 
-/// A value for machines, as one document.
-pub(crate) fn document(value: &impl Serialize, format: Format) -> anyhow::Result<String> {
-    let value = serde_json::to_value(value).context("failed to write JSON")?;
+/// A value in the format that is asked for: by `text` for people, as one document for machines.
+pub(crate) fn rendered(
+    value: &impl Serialize,
+    format: Format,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<String> {
+    let value = || serde_json::to_value(value).context("failed to write JSON");
     Ok(match format {
-        Format::Yaml => serde_yaml::to_string(&value).context("failed to write YAML")?,
-        Format::Json | Format::Table => format!("{value:#}\n"),
+        Format::Table => text(),
+        Format::Json => format!("{:#}\n", value()?),
+        Format::Yaml => serde_yaml::to_string(&value()?).context("failed to write YAML")?,
     })
 }
 

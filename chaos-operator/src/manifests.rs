@@ -26,7 +26,12 @@ const SWITCH_FILE: &str = "switch/switch.yaml";
 
 /// The operator's name as a user of the API.
 pub fn user() -> String {
-    format!("system:serviceaccount:{}:{NAME}", switch::NAMESPACE)
+    user_of(NAME)
+}
+
+/// The user that an account of ours is to the API server.
+pub fn user_of(account: &str) -> String {
+    format!("system:serviceaccount:{}:{account}", switch::NAMESPACE)
 }
 
 /// A file below `deploy/`: its name and its objects.

@@ -62,10 +62,7 @@ fn a_game_day_is_started_and_approved_from_the_command_line() {
     let cluster = Cluster::start();
     let workload = planned(&cluster);
     let chaos = |args: &[&str]| gameday(&workload, args);
-    let shown = || -> Value {
-        let shown = chaos(&["show", "weekly", "-o", "json"]);
-        serde_json::from_str(&shown.stdout).unwrap_or_else(|error| panic!("{error}: {}", shown.stderr))
-    };
+    let shown = || chaos(&["show", "weekly", "-o", "json"]).document();
 
     let none = chaos(&["approve", "weekly"]);
     assert_eq!(none.code, Some(4), "{}", none.stderr);

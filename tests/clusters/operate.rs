@@ -37,11 +37,7 @@ fn strikes_are_listed_and_called_off_and_monkeys_are_suspended() {
 
     let upcoming = chaos(&["monkey", "upcoming", "m"]);
     assert_eq!(row(&upcoming.stdout, &name)[1..3], [&strike.id, &strike.at.0.to_string()].map(String::as_str));
-    let document = |args: &[&str]| -> serde_json::Value {
-        let end = chaos(args);
-        serde_json::from_str(&end.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", end.stdout, end.stderr))
-    };
-    let strikes = document(&["monkey", "upcoming", "m", "-o", "json"]);
+    let strikes = chaos(&["monkey", "upcoming", "m", "-o", "json"]).document();
     assert_eq!((&strikes[0]["monkey"], &strikes[0]["id"]), (&json!("m"), &json!(strike.id)));
     let unknown = chaos(&["monkey", "cancel", "m", "s99"]);
     assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
@@ -63,10 +59,10 @@ fn strikes_are_listed_and_called_off_and_monkeys_are_suspended() {
     let status = chaos(&["status"]);
     assert!(status.stdout.contains("chaos may happen") && status.stdout.contains("1 of 1 ready"), "{}", status.stdout);
     assert_eq!(row(&status.stdout, &name)[1..6], ["Live", "active", "0", "0", "1"]);
-    let status = document(&["status", "-o", "json"]);
+    let status = chaos(&["status", "-o", "json"]).document();
     assert_eq!((&status["switch"], &status["operator"]["ready"]), (&json!("Running"), &json!(1)));
     assert_eq!((&status["monkeys"][0]["name"], &status["runs"]), (&json!("m"), &json!([])));
-    assert_eq!(document(&["monkey", "list", "-o", "json"])[0]["state"], "active");
+    assert_eq!(chaos(&["monkey", "list", "-o", "json"]).document()[0]["state"], "active");
     let suspended = chaos(&["monkey", "suspend", "m"]);
     assert_eq!(suspended.code, Some(0), "{}", suspended.stderr);
     assert_eq!(row(&chaos(&["monkey", "list"]).stdout, &name)[2], "suspended");

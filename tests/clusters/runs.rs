@@ -48,11 +48,6 @@ fn runs(cluster: &Cluster, namespace: &str, args: &[&str]) -> Ended {
     cluster.run(&[&["runs"], args, &["-n", namespace]].concat())
 }
 
-/// What a command printed for machines, and nothing else.
-fn document(end: &Ended) -> Value {
-    serde_json::from_str(&end.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", end.stdout, end.stderr))
-}
-
 /// A run that waits for somebody is aborted, and says so.
 fn assert_abortable(cluster: &Cluster, namespace: &str) {
     let chaos = |args: &[&str]| runs(cluster, namespace, args);
@@ -60,7 +55,7 @@ fn assert_abortable(cluster: &Cluster, namespace: &str) {
     run["spec"]["approval"] = json!({"within": "1h"});
     cluster.apply(&run.to_string());
     cluster.eventually("it waits for somebody", || async {
-        let shown = document(&chaos(&["show", "unwanted", "-o", "json"]));
+        let shown = chaos(&["show", "unwanted", "-o", "json"]).document();
         if shown["phase"] == "AwaitingApproval" { Ok(()) } else { Err(shown.to_string()) }
     });
     let shown = chaos(&["show", "unwanted"]).stdout;
@@ -72,7 +67,7 @@ fn assert_abortable(cluster: &Cluster, namespace: &str) {
     assert!(aborted.stderr.contains("is over: aborted (Interrupted)"), "{}", aborted.stderr);
     let watched = chaos(&["watch", "unwanted", "-o", "json"]);
     assert_eq!(watched.code, Some(5), "{}", watched.stderr);
-    let text = document(&watched)["verdict"]["reasonText"].to_string();
+    let text = watched.document()["verdict"]["reasonText"].to_string();
     assert!(text.contains("spec.control.abort: the shop is slow"), "{text}");
 }
 
@@ -88,13 +83,13 @@ fn runs_that_nobody_followed_are_watched_reported_and_aborted_from_the_command_l
         assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
         assert!(unknown.stderr.contains("chaos runs list"), "{}", unknown.stderr);
     }
-    assert_eq!(document(&chaos(&["list", "-o", "json"])), json!([]));
+    assert_eq!(chaos(&["list", "-o", "json"]).document(), json!([]));
 
     cluster.apply(&manifests(&namespace, "unfollowed", "Live"));
     let early = report("crun/unfollowed");
     assert_eq!(early.code, Some(3), "{}", early.stderr);
     assert!(early.stderr.contains("chaos runs watch unfollowed"), "{}", early.stderr);
-    let shown = document(&chaos(&["show", "unfollowed", "-o", "json"]));
+    let shown = chaos(&["show", "unfollowed", "-o", "json"]).document();
     assert!(shown["waitsFor"].is_string() && shown["verdict"].is_null(), "{shown:#}");
 
     let watched = chaos(&["watch", "unfollowed", "-o", "json"]);
@@ -105,7 +100,7 @@ fn runs_that_nobody_followed_are_watched_reported_and_aborted_from_the_command_l
     // A machine that is too busy costs evidence; anything else would leave nothing to report.
     assert!(matches!(verdict.exit_code, 0 | 7), "{verdict:?}");
     assert_eq!(watched.code, Some(i32::from(verdict.exit_code)), "{}", watched.stderr);
-    assert_eq!(document(&watched)["verdict"]["reasonCode"], verdict.reason_code.as_str());
+    assert_eq!(watched.document()["verdict"]["reasonCode"], verdict.reason_code.as_str());
     let list = chaos(&["list"]).stdout;
     assert!(list.contains(&format!("{namespace}/unfollowed")) && list.contains(&verdict.reason_code), "{list}");
     let late = chaos(&["abort", "unfollowed"]);

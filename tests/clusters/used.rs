@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use chaos_core::api::{ExperimentRun, GameDay, labels, switch};
-use chaos_operator::manifests::{NAME as OPERATOR, PROBER};
+use chaos_core::api::{ExperimentRun, GameDay, labels};
+use chaos_operator::manifests::{NAME as OPERATOR, PROBER, user_of};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -25,7 +25,7 @@ const SELDOM: [(&str, &str, &str, &str, &str); 5] = [
 
 /// What an account asked for, whatever the answer was.
 fn used(lines: &[Value], account: &str) -> BTreeSet<Right> {
-    let user = format!("system:serviceaccount:{}:{account}", switch::NAMESPACE);
+    let user = user_of(account);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let right = |line: &Value| {
         let reference = &line["objectRef"];

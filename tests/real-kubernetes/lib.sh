@@ -92,6 +92,9 @@ is_running() {
   [[ -e $file && -n $machine && $(readlink "/proc/$(<"$file")/ns/pid") == "$(readlink "/proc/$machine/ns/pid")" ]]
 }
 
+# stack_of OVERLAY RIDES: the manifests of the dispatch stack, with so many rides a second.
+stack_of() { sed "/name: RIDES_PER_SECOND/{n;s/value: .*/value: '$2'/}" "$REAL_KUBERNETES_DIR/../../examples/dispatch-stack/deploy/$1.yaml"; }
+
 # type_in COMMAND: prints a command as somebody types it, runs it, and prints what it says: a transcript.
 type_in() {
   local code=0

@@ -47,6 +47,13 @@ pub struct Ended {
     pub stderr: String,
 }
 
+impl Ended {
+    /// What it wrote to stdout for machines, and nothing else.
+    pub fn document(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+    }
+}
+
 impl Chaos {
     /// A home for this program.
     pub fn new(program: &str) -> Self {

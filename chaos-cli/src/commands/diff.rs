@@ -7,16 +7,13 @@ use chaos_core::compare::{Comparison, Figure, Side, Standing, Unit, compare};
 use chaos_core::result::{RunResult, SCHEMA_VERSION};
 
 use super::recorded::Recorded;
-use crate::cli::{DiffArgs, Format};
+use crate::cli::DiffArgs;
 use crate::exit::{Exit, Failure};
 use crate::{files, output};
 
 pub(super) fn diff(args: &DiffArgs) -> Result<Exit, Failure> {
     let comparison = compare(&read(&args.old)?, &read(&args.new)?).map_err(Failure::invalid)?;
-    match args.format {
-        Format::Table => output::data(&table(&comparison)),
-        format => output::data(&output::document(&comparison, format)?),
-    }
+    output::data(&output::rendered(&comparison, args.format, || table(&comparison))?);
     Ok(match comparison.standing {
         Standing::Worse => Exit::DIFFERENT,
         Standing::Better | Standing::NoDifference => Exit::OK,

@@ -143,16 +143,16 @@ fn find<'a>(population: &'a Population, name: &str, namespace: Option<&str>) -> 
 
 fn print(pod: &PodFacts, rows: &[Row], format: Format) -> anyhow::Result<()> {
     let killable = rows.iter().all(|row| row.pass);
-    if format != Format::Table {
-        let value = serde_json::json!({"pod": format!("{}/{}", pod.namespace, pod.name), "uid": pod.uid, "mayBeKilled": killable, "checks": rows});
-        output::data(&output::document(&value, format)?);
-        return Ok(());
-    }
-    let mut table = output::columns(&["", "RULE", "REASON", "FACTS"]);
-    for row in rows {
-        table.add_row([if row.pass { "ok" } else { "NO" }, row.name, row.reason.unwrap_or("-"), &row.message]);
-    }
-    let end = if killable { "may be killed" } else { "may not be killed" };
-    output::data(&format!("{table}\n\n{}/{} {end}\n", pod.namespace, pod.name));
+    let name = format!("{}/{}", pod.namespace, pod.name);
+    let value = serde_json::json!({"pod": name, "uid": pod.uid, "mayBeKilled": killable, "checks": rows});
+    let text = || {
+        let mut table = output::columns(&["", "RULE", "REASON", "FACTS"]);
+        for row in rows {
+            table.add_row([if row.pass { "ok" } else { "NO" }, row.name, row.reason.unwrap_or("-"), &row.message]);
+        }
+        let end = if killable { "may be killed" } else { "may not be killed" };
+        format!("{table}\n\n{name} {end}\n")
+    };
+    output::data(&output::rendered(&value, format, text)?);
     Ok(())
 }

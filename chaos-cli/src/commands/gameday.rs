@@ -57,21 +57,14 @@ impl Desk {
     async fn list(&self, all: bool, format: Format) -> Result<(), Failure> {
         let days = if all { Api::all(self.target.client.clone()) } else { self.days.clone() };
         let found = days.list(&ListParams::default()).await.map_err(|error| self.failed(error, None))?;
-        match format {
-            Format::Table => {
-                output::data(&shown::listed(&found.items, (!all).then_some(self.namespace.as_str())));
-            }
-            format => output::data(&output::document(&found.items, format)?),
-        }
+        let table = || shown::listed(&found.items, (!all).then_some(self.namespace.as_str()));
+        output::data(&output::rendered(&found.items, format, table)?);
         Ok(())
     }
 
     async fn show(&self, name: &str, format: Format) -> Result<(), Failure> {
         let day = self.get(name).await?;
-        match format {
-            Format::Table => output::data(&shown::shown(&day)),
-            format => output::data(&output::document(&day, format)?),
-        }
+        output::data(&output::rendered(&day, format, || shown::shown(&day))?);
         Ok(())
     }
 

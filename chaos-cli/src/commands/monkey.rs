@@ -13,7 +13,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use crate::cli::{Format, Global, MonkeyCommand};
+use crate::cli::{Global, MonkeyCommand};
 use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -44,10 +44,8 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
         MonkeyCommand::List { all_namespaces, format } => {
             let namespace = target.namespace(global);
             let lines: Vec<_> = list(global, &target, all_namespaces).await?.iter().map(MonkeyLine::of).collect();
-            match format {
-                Format::Table => output::data(&table(&lines, (!all_namespaces).then_some(namespace.as_str()))),
-                format => output::data(&output::document(&lines, format)?),
-            }
+            let text = || table(&lines, (!all_namespaces).then_some(namespace.as_str()));
+            output::data(&output::rendered(&lines, format, text)?);
             Ok(Exit::OK)
         }
         MonkeyCommand::Upcoming { name, all_namespaces, format } => {
@@ -55,10 +53,8 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
                 Some(name) => vec![get(&one(), name).await?],
                 None => list(global, &target, all_namespaces).await?,
             };
-            match format {
-                Format::Table => output::data(&upcoming(&monkeys)),
-                format => output::data(&output::document(&strikes(&monkeys), format)?),
-            }
+            let strikes = strikes(&monkeys);
+            output::data(&output::rendered(&strikes, format, || upcoming(&strikes, &monkeys))?);
             Ok(Exit::OK)
         }
         MonkeyCommand::Cancel { name, ids } => cancel(&one(), &name, &ids).await,
@@ -79,12 +75,7 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
 
 /// The monkeys that are meant.
 pub(super) async fn list(global: &Global, target: &Target, all: bool) -> anyhow::Result<Vec<ChaosMonkey>> {
-    let api: Api<ChaosMonkey> = if all {
-        Api::all(target.client.clone())
-    } else {
-        Api::namespaced(target.client.clone(), &target.namespace(global))
-    };
-    let list = api.list(&ListParams::default()).await.context("failed to list monkeys")?;
+    let list = target.those(global, all).list(&ListParams::default()).await.context("failed to list monkeys")?;
     Ok(list.items)
 }
 

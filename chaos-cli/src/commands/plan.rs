@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
-use crate::cli::{Format, Global, PlanArgs};
+use crate::cli::{Global, PlanArgs};
 use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -41,10 +41,8 @@ pub(super) async fn plan(global: &Global, args: PlanArgs) -> Result<Exit, Failur
         let absent = absent(&target.clients.read, experiment, &population).await;
         let unfit = prepare_on(&target.clients, &around, experiment, population).await.err();
         let forecast = Forecast::of(&plan, unfit, absent);
-        match args.format {
-            Format::Table => output::data(&table(&plan, seed, &forecast)),
-            format => output::data(&output::document(&forecast.beside(&plan)?, format)?),
-        }
+        let told = output::rendered(&forecast.beside(&plan)?, args.format, || table(&plan, seed, &forecast))?;
+        output::data(&told);
         forecast.say();
         ends.push(forecast.end);
     }

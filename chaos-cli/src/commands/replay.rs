@@ -4,17 +4,14 @@ use chaos_core::replay::{Replay, Replayed, replay as plan_again};
 use comfy_table::{Table, presets};
 
 use super::recorded::Recorded;
-use crate::cli::{Format, ReplayArgs};
+use crate::cli::ReplayArgs;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
 pub(super) fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     let recorded = Recorded::read(&args.journal)?;
     let replay = plan_again(&recorded.experiment, &recorded.journal.events).map_err(Failure::invalid)?;
-    match args.format {
-        Format::Table => output::data(&table(&replay)),
-        format => output::data(&output::document(&replay, format)?),
-    }
+    output::data(&output::rendered(&replay, args.format, || table(&replay))?);
     Ok(if replay.differences.is_empty() { Exit::OK } else { Exit::DIFFERENT })
 }
 

@@ -25,10 +25,8 @@ pub(super) async fn runs(global: &Global, command: RunsCommand) -> Result<Exit, 
     match command {
         RunsCommand::List { all_namespaces, format } => {
             let lines = list(global, &target, all_namespaces).await?;
-            match format {
-                Format::Table => output::data(&table(&lines, (!all_namespaces).then_some(desk.namespace.as_str()))),
-                format => output::data(&output::document(&lines, format)?),
-            }
+            let text = || table(&lines, (!all_namespaces).then_some(desk.namespace.as_str()));
+            output::data(&output::rendered(&lines, format, text)?);
             Ok(Exit::OK)
         }
         RunsCommand::Show { name, format } => {
@@ -45,12 +43,7 @@ pub(super) async fn runs(global: &Global, command: RunsCommand) -> Result<Exit, 
 
 /// The runs that are meant.
 pub(super) async fn list(global: &Global, target: &Target, all: bool) -> anyhow::Result<Vec<RunLine>> {
-    let api: Api<ExperimentRun> = if all {
-        Api::all(target.client.clone())
-    } else {
-        Api::namespaced(target.client.clone(), &target.namespace(global))
-    };
-    let list = api.list(&ListParams::default()).await.context("failed to list runs")?;
+    let list = target.those(global, all).list(&ListParams::default()).await.context("failed to list runs")?;
     Ok(list.items.iter().map(RunLine::of).collect())
 }
 
@@ -68,10 +61,7 @@ pub(super) async fn get(runs: &Api<ExperimentRun>, namespace: &str, name: &str) 
 
 fn show(run: &ExperimentRun, format: Format) -> anyhow::Result<()> {
     let view = RunView::of(run);
-    match format {
-        Format::Table => output::data(&view.text()),
-        format => output::data(&output::document(&view, format)?),
-    }
+    output::data(&output::rendered(&view, format, || view.text())?);
     Ok(())
 }
 

@@ -51,10 +51,7 @@ pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<Exit, F
     let mut shown = String::new();
     loop {
         let facts = read(global, &target, args.all_namespaces).await.map_err(Failure::could_not_run)?;
-        let text = match args.format {
-            Format::Table => page(&facts),
-            format => output::document(&facts, format)?,
-        };
+        let text = output::rendered(&facts, args.format, || page(&facts))?;
         if text != shown {
             if !shown.is_empty() {
                 output::data(&between(args.format));
@@ -167,7 +164,8 @@ mod tests {
             monkeys: Vec::new(),
             runs: Vec::new(),
         };
-        let read: serde_json::Value = serde_json::from_str(&output::document(&facts, Format::Json).unwrap()).unwrap();
+        let read: serde_json::Value =
+            serde_json::from_str(&output::rendered(&facts, Format::Json, || page(&facts)).unwrap()).unwrap();
         let wanted = serde_json::json!({
             "switch": "Stopped", "operator": {"ready": 1, "wanted": 2}, "leader": "chaos-operator-0", "prober": null,
             "stoppedNamespaces": ["shop"], "namespace": null, "monkeys": [], "runs": [],

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     NAME as OPERATOR, PORT, configuration_mount, configuration_volume, configured, container_security, field, health,
-    pod_security,
+    pod_security, user_of,
 };
 
 /// Name of the prober's Deployment, `ServiceAccount` and roles.
@@ -99,10 +99,9 @@ pub(super) fn network_policy() -> Value {
 /// The second lock on evidence: nobody else may make it up. Everybody may delete it, as it goes with its run.
 pub(super) fn admission() -> Vec<Value> {
     let name = "chaos-evidence";
-    let user = |account: &str| format!("system:serviceaccount:{}:{account}", switch::NAMESPACE);
     let label = |role: &str| format!("object.metadata.labels['{}'] == '{role}'", labels::EVIDENCE);
     let by = |role: &str, account: &str| {
-        format!("{} ? request.userInfo.username == '{}' : true", label(role), user(account))
+        format!("{} ? request.userInfo.username == '{}' : true", label(role), user_of(account))
     };
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},

@@ -107,11 +107,10 @@ pub(super) fn strikes(monkeys: &[ChaosMonkey]) -> Vec<StrikeLine> {
     monkeys.iter().flat_map(of).collect()
 }
 
-/// The same as a table, with which monkeys plan nothing because they are suspended.
-pub(super) fn upcoming(monkeys: &[ChaosMonkey]) -> String {
+/// The strikes of these monkeys as a table, with which of them plan nothing because they are suspended.
+pub(super) fn upcoming(strikes: &[StrikeLine], monkeys: &[ChaosMonkey]) -> String {
     let mut rows = output::columns(&["MONKEY", "ID", "AT", "GROUP", "WAITS FOR", "POSTPONED FROM"]);
-    let strikes = strikes(monkeys);
-    for strike in &strikes {
+    for strike in strikes {
         let from = strike.postponed_from.map(|at| at.to_string()).unwrap_or_default();
         let name = format!("{}/{}", strike.namespace, strike.monkey);
         let waits = strike.waits_for.clone().unwrap_or_default();
@@ -191,8 +190,9 @@ mod tests {
         let listed = table(&[MonkeyLine::of(&at_work())], None);
         let words: Vec<&str> = listed.lines().nth(1).unwrap_or_default().split_whitespace().collect();
         assert_eq!(words, ["n/m", "Live", "active", "6", "2", "1", "2026-11-28T11:00:00Z"]);
-        assert!(upcoming(&[at_work()]).contains("its schedule"));
-        let held = upcoming(&[monkey(true, json!({}))]);
+        let planned = |monkeys: &[ChaosMonkey]| upcoming(&strikes(monkeys), monkeys);
+        assert!(planned(&[at_work()]).contains("its schedule"));
+        let held = planned(&[monkey(true, json!({}))]);
         assert_eq!(held, "nothing is planned\nn/m is suspended until it is resumed\n");
     }
 }
