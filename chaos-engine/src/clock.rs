@@ -34,6 +34,13 @@ impl RunClock {
         Self { started: started.unwrap_or(now), started_at: zero }
     }
 
+    /// A clock of that age, on a machine whose wall clock was stepped by so much since its zero.
+    #[cfg(test)]
+    pub(crate) fn stepped(age: Duration, by: SignedDuration) -> Self {
+        let clock = Self::since(Timestamp::now().saturating_sub(age).unwrap_or(Timestamp::MIN));
+        Self { started_at: clock.started_at.saturating_sub(by).unwrap_or(Timestamp::MIN), ..clock }
+    }
+
     /// UTC at run time zero.
     pub fn started_at(&self) -> Timestamp {
         self.started_at

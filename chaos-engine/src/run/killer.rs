@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::model::Fault;
+use chaos_core::record::RunTime;
 use jiff::Timestamp;
 
-use super::monkey::{MonkeyOrder, OwnedMonkey};
+use super::monkey::{MonkeyOrder, MonkeyView, OwnedMonkey};
 use super::operated::KeptKiller;
 use super::own::OwnKiller;
 use super::told::Told;
@@ -21,7 +22,7 @@ const BEAT: Duration = Duration::from_secs(2);
 /// How long the operator may take to say that it is done with a monkey that was told to rest.
 const REST_WITHIN: Duration = Duration::from_secs(10);
 /// How long the operator may take to notice a new monkey.
-const NOTICE_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+const NOTICE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A killer at work.
 pub(super) enum Killer {
@@ -29,8 +30,10 @@ pub(super) enum Killer {
     Operator {
         /// What it was told.
         monkey: Box<OwnedMonkey>,
-        /// When.
-        since: Timestamp,
+        /// The run's clock: wall time may be stepped before the operator has taken notice.
+        clock: RunClock,
+        /// When, by that clock.
+        since: RunTime,
     },
     /// This process kills, and remembers it in a journal.
     Own(OwnKiller),
@@ -73,7 +76,7 @@ impl Killer {
         told: Told,
     ) -> Result<Option<Self>, RunError> {
         let monkey = OwnedMonkey::create(clients, order, clock, recorder, told).await?;
-        Ok(monkey.map(|monkey| Self::Operator { monkey: Box::new(monkey), since: Timestamp::now() }))
+        Ok(monkey.map(|monkey| Self::Operator { monkey: Box::new(monkey), clock, since: clock.now() }))
     }
 
     /// Somebody else drives the run.
@@ -93,14 +96,7 @@ impl Killer {
     /// Why it cannot do its work, if it cannot.
     pub(super) fn trouble(&self) -> Option<String> {
         match self {
-            Self::Operator { monkey, since } => {
-                let view = monkey.view();
-                let late = Timestamp::now().duration_since(*since) > NOTICE_WITHIN;
-                let unnoticed = (late && !view.noticed).then(|| {
-                    "no operator took notice of the run's ChaosMonkey; hint: is it running? `chaos install`".to_owned()
-                });
-                view.gave_up.or(view.trouble.filter(|_| late)).or(unnoticed)
-            }
+            Self::Operator { monkey, clock, since } => trouble(monkey.view(), *clock, *since),
             Self::Own(own) => own.trouble(),
             // A status that cannot be written is a cluster out of sight, which the run notices by itself.
             Self::Kept(_) => None,
@@ -129,5 +125,45 @@ impl Killer {
             Self::Own(own) => own.clean_up().await,
             Self::Kept(kept) => kept.leave().await,
         }
+    }
+}
+
+/// What is wrong with a monkey that was made at `since`, if anything is. An operator is given the time to notice it.
+fn trouble(view: MonkeyView, clock: RunClock, since: RunTime) -> Option<String> {
+    let late = Duration::from_nanos(clock.now().0.saturating_sub(since.0)) > NOTICE_WITHIN;
+    let unnoticed = (late && !view.noticed)
+        .then(|| "no operator took notice of the run's ChaosMonkey; hint: is it running? `chaos install`".to_owned());
+    view.gave_up.or(view.trouble.filter(|_| late)).or(unnoticed)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn a_stepped_wall_clock_neither_hurries_an_operator_nor_gives_it_more_time() {
+        let hour = SignedDuration::from_hours(1);
+        let late = RunTime(11_000_000_000);
+        for step in [hour, -hour, SignedDuration::ZERO] {
+            let clock = RunClock::stepped(Duration::from_secs(20), step);
+            let unnoticed = |since: RunTime| trouble(MonkeyView::default(), clock, since);
+            assert_eq!(unnoticed(clock.now()), None, "{step}");
+            let made = RunTime(clock.now().0 - late.0);
+            assert!(unnoticed(made).is_some_and(|why| why.contains("took notice")), "{step}");
+            let noticed = MonkeyView { noticed: true, ..MonkeyView::default() };
+            assert_eq!(trouble(noticed, clock, made), None, "{step}");
+            let troubled = MonkeyView { noticed: true, trouble: Some("no right".into()), ..MonkeyView::default() };
+            assert_eq!(trouble(troubled.clone(), clock, clock.now()), None, "{step}");
+            assert_eq!(trouble(troubled, clock, made).as_deref(), Some("no right"), "{step}");
+        }
+    }
+
+    #[test]
+    fn what_gave_up_for_good_is_told_at_once() {
+        let clock = RunClock::start();
+        let view = MonkeyView { gave_up: Some("no heartbeat".into()), ..MonkeyView::default() };
+        assert_eq!(trouble(view, clock, clock.now()).as_deref(), Some("no heartbeat"));
     }
 }
