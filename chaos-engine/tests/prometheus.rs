@@ -108,7 +108,7 @@ impl Prometheus {
     async fn plan(&self, probe: &str) -> Result<ProbePlan, String> {
         let experiment = experiment(&format!("{{name: p, prometheus: {{url: \"{}\", {probe}", self.url), "[]");
         let plans = Reach::default().plans(&experiment.probes).await.map_err(|error| error.to_string());
-        plans.map(|mut plans| plans.remove(0))
+        plans.map(|mut plans| plans.probes.remove(0))
     }
 
     async fn guards(&self, matchers: &str) -> Result<Vec<AlertLook>, String> {

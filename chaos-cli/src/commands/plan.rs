@@ -39,8 +39,11 @@ pub(super) async fn plan(global: &Global, args: PlanArgs) -> Result<Exit, Failur
             now: population.taken_at,
         });
         let absent = absent(&target.clients.read, experiment, &population).await;
-        let unfit = prepare_on(&target.clients, &around, experiment, population).await.err();
-        let forecast = Forecast::of(&plan, unfit, absent);
+        let (unfit, notes) = match prepare_on(&target.clients, &around, experiment, population).await {
+            Ok(prepared) => (None, prepared.notes),
+            Err(unfit) => (Some(unfit), Vec::new()),
+        };
+        let forecast = Forecast { notes, ..Forecast::of(&plan, unfit, absent) };
         let told = output::rendered(&forecast.beside(&plan)?, args.format, || table(&plan, seed, &forecast))?;
         output::data(&told);
         forecast.say();
@@ -59,6 +62,8 @@ struct Forecast {
     /// Why it could not, besides what the plan itself objects to.
     unfit: Option<String>,
     absent: Vec<Missing>,
+    /// What could not be found out about the probes.
+    notes: Vec<String>,
 }
 
 impl Forecast {
@@ -70,19 +75,23 @@ impl Forecast {
             None if plan.is_refused() => ExitCode::InvalidManifest,
             None => ExitCode::Held,
         };
-        Self { end, unfit: why, absent }
+        Self { end, unfit: why, absent, notes: Vec::new() }
     }
 
     /// The plan with it, for machines.
     fn beside(&self, plan: &Plan) -> anyhow::Result<serde_json::Value> {
         let mut value = serde_json::to_value(plan).context("failed to write the plan")?;
         value["missing"] = self.absent.iter().map(ToString::to_string).collect();
+        value["notes"] = self.notes.iter().map(String::as_str).collect();
         value["run"] = serde_json::json!({"exitCode": self.end.code(), "message": self.unfit});
         Ok(value)
     }
 
-    /// Tells a person why a run would not start.
+    /// Tells a person why a run would not start, and what nobody could find out.
     fn say(&self) {
+        for note in &self.notes {
+            output::warn(note);
+        }
         if let Some(why) = &self.unfit {
             let code = self.end.code();
             output::error(

@@ -132,6 +132,10 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     let clock = RunClock::start();
     recorder.record(Event::Started(Box::new(started(&job, &run_id, seed, &clock))));
     recorder.record(prepared.planned(clock.now()));
+    for text in &prepared.notes {
+        output::warn(text);
+        recorder.record(Event::Note { at: clock.now(), text: text.clone() });
+    }
     output::headline(&experiment.hypothesis);
     output::say(&format!("journal: {}", folder.join(files::JOURNAL).display()));
     let judge = JudgeSpec::from(&*experiment);

@@ -25,6 +25,15 @@ use super::{
 pub use error::PreflightError;
 use service::reachable;
 
+/// Probes that may be started.
+#[derive(Debug, Default)]
+pub struct Plans {
+    /// A plan for each probe, in their order.
+    pub probes: Vec<ProbePlan>,
+    /// What could not be found out about them, for a person.
+    pub notes: Vec<String>,
+}
+
 /// What probes may ask.
 #[derive(Clone, Default)]
 pub struct Reach {
@@ -59,15 +68,16 @@ impl std::fmt::Debug for Reach {
 
 impl Reach {
     /// The plan of every probe, or the first reason why one cannot be asked.
-    pub async fn plans(&self, probes: &[Probe]) -> Result<Vec<ProbePlan>, PreflightError> {
-        let mut plans = Vec::with_capacity(probes.len());
+    pub async fn plans(&self, probes: &[Probe]) -> Result<Plans, PreflightError> {
+        let mut plans = Plans::default();
         for probe in probes {
-            plans.push(self.plan(probe).await?);
+            let plan = self.plan(probe, &mut plans.notes).await?;
+            plans.probes.push(plan);
         }
         Ok(plans)
     }
 
-    async fn plan(&self, probe: &Probe) -> Result<ProbePlan, PreflightError> {
+    async fn plan(&self, probe: &Probe, notes: &mut Vec<String>) -> Result<ProbePlan, PreflightError> {
         let name = probe.name.clone();
         let (when, expected, look) = match &probe.kind {
             ProbeKind::Http(http) => return self.http(&name, http).await,
@@ -85,7 +95,7 @@ impl Reach {
                     None => Expected::Value(query.expect.clone()),
                     Some(_) => Expected::Each(query.expect.clone()),
                 };
-                self.check(&name, &look, query, url).await?;
+                notes.extend(self.check(&name, &look, query, url).await?);
                 (query.when, expected, Look::Prometheus(look))
             }
             ProbeKind::Kubernetes(field) => {
@@ -137,20 +147,25 @@ impl Reach {
         Ok(ProbePlan::Invariants(InvariantsPlan { name, when, origin, path, timeout, patience }))
     }
 
+    /// What could not be found out about a query that may be asked, if there is anything.
     async fn check(
         &self,
         probe: &str,
         look: &PrometheusLook,
         query: &PrometheusProbe,
         url: &str,
-    ) -> Result<(), PreflightError> {
+    ) -> Result<Option<String>, PreflightError> {
         let probe = probe.to_owned();
-        look.check(query).await.map_err(|unready| match unready {
+        let checked = look.check(&query.facts.windows, query.scrape_interval).await;
+        let unknown = checked.map_err(|unready| match unready {
             Unready::Silent(cause) => {
                 PreflightError::Silent { asker: format!("probe {probe}"), url: url.to_owned(), cause }
             }
-            few @ Unready::FewScrapes { .. } => PreflightError::FewScrapes { probe, message: few.to_string() },
-        })
+            few @ Unready::FewScrapes { .. } => {
+                PreflightError::FewScrapes { probe: probe.clone(), message: few.to_string() }
+            }
+        })?;
+        Ok((!unknown.is_empty()).then(|| unheld(&probe, &unknown)))
     }
 
     /// The alerts of every guard that has any; none of them may fire already, and each must be able to.
@@ -199,6 +214,14 @@ impl Reach {
             }
         }
     }
+}
+
+fn unheld(probe: &str, selectors: &[String]) -> String {
+    format!(
+        "the windows of probe {probe} could not be held to its scrapes: the server does not tell how often {} is scraped; \
+         hint: scrapeInterval",
+        selectors.join(", ")
+    )
 }
 
 #[cfg(test)]

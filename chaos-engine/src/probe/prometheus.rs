@@ -108,20 +108,28 @@ impl PrometheusLook {
         }
     }
 
-    /// Whether the server answers at all, and whether every rate of the probe has two scrapes in its window: by the server's
-    /// own word, else by the interval that the probe declares.
-    pub(super) async fn check(&self, probe: &PrometheusProbe) -> Result<(), Unready> {
+    /// Whether the server answers at all, and whether every rate has two scrapes in its window: by the server's own word, else
+    /// by the interval that the probe declares. Gives the selectors of those of which neither tells it.
+    pub(super) async fn check(
+        &self,
+        windows: &[(String, units::Duration)],
+        declared: Option<units::Duration>,
+    ) -> Result<Vec<String>, Unready> {
         let alive = within(self.server.timeout(), self.server.instant("vector(1)")).await;
         alive.map_err(Unready::Silent)?;
-        for (selector, window) in &probe.facts.windows {
+        let mut unknown = Vec::new();
+        for (selector, window) in windows {
             let asked = within(self.server.timeout(), self.scrape_interval(selector)).await;
-            let interval = asked.ok().flatten().or(probe.scrape_interval.map(units::Duration::std));
-            if let Some(interval) = interval.filter(|interval| window.std() < interval.saturating_mul(2)) {
-                let (selector, interval) = (selector.clone(), interval.into());
-                return Err(Unready::FewScrapes { selector, window: *window, interval });
+            match asked.ok().flatten().or(declared.map(units::Duration::std)) {
+                None => unknown.push(selector.clone()),
+                Some(interval) if window.std() < interval.saturating_mul(2) => {
+                    let (selector, interval) = (selector.clone(), interval.into());
+                    return Err(Unready::FewScrapes { selector, window: *window, interval });
+                }
+                Some(_) => {}
             }
         }
-        Ok(())
+        Ok(unknown)
     }
 
     /// The longest interval at which the series of a selector are scraped, where the server says so.

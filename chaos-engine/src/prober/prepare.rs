@@ -10,8 +10,7 @@ use kube::{Api, ResourceExt as _};
 
 use super::ProberDesk;
 use crate::kube::told;
-use crate::probe::ProbePlan;
-use crate::probe::preflight::{PreflightError, Reach, Services};
+use crate::probe::preflight::{Plans, PreflightError, Reach, Services};
 
 /// The run as it is meant, as long as it is what the operator resolved.
 pub(super) async fn resolve(desk: &ProberDesk, object: &ExperimentRun) -> Result<Run, Unfit> {
@@ -37,7 +36,7 @@ pub(super) async fn resolve(desk: &ProberDesk, object: &ExperimentRun) -> Result
 }
 
 /// The plan of every probe, each with an address that may be asked.
-pub(super) async fn plans(desk: &ProberDesk, run: &Run) -> Result<Vec<ProbePlan>, Unfit> {
+pub(super) async fn plans(desk: &ProberDesk, run: &Run) -> Result<Plans, Unfit> {
     for namespace in probed_namespaces(&run.experiment) {
         let namespaces: Api<Namespace> = Api::all(desk.clients.read.clone());
         let failed =

@@ -131,8 +131,12 @@ impl ProberWorld {
         }
         let object = self.object.borrow().clone();
         let run: Run = prepare::resolve(&self.desk, &object).await?;
-        self.plans = prepare::plans(&self.desk, &run).await?;
+        let plans = prepare::plans(&self.desk, &run).await?;
+        self.plans = plans.probes;
         self.recorder = Recorder::in_memory(Redactor::of(&run.experiment.probes));
+        for text in plans.notes {
+            self.recorder.record(Event::Note { at: self.clock.now(), text });
+        }
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use kube::Api;
 use kube::api::ListParams;
 
 use crate::kube::{Caller, Clients, Environment, PopulationReader, told};
-use crate::probe::preflight::{PreflightError, Reach};
+use crate::probe::preflight::{Plans, PreflightError, Reach};
 use crate::probe::{AlertLook, ProbePlan};
 
 /// A run that may start.
@@ -26,6 +26,8 @@ pub struct Prepared {
     pub probes: Vec<ProbePlan>,
     /// The alerts that guard the run, none of which fires.
     pub guards: Vec<AlertLook>,
+    /// What could not be found out about the probes, for a person.
+    pub notes: Vec<String>,
     eligible: Vec<String>,
     excluded: Vec<Excluded>,
 }
@@ -76,9 +78,9 @@ pub async fn prepare_on(
     let policy = Policy::cli(experiment.namespace.clone());
     let (chosen, excluded) = candidates(experiment, &policy, &population)?;
     let reach = Reach { client: Some(clients.read.clone()), prometheus: around.prometheus.clone(), ..Reach::default() };
-    let probes = reach.plans(&experiment.probes).await.map_err(not_ready)?;
+    let Plans { probes, notes } = reach.plans(&experiment.probes).await.map_err(not_ready)?;
     let guards = reach.guards(&experiment.guards).await.map_err(not_ready)?;
-    Ok(Prepared { population, probes, guards, eligible: chosen, excluded })
+    Ok(Prepared { population, probes, guards, notes, eligible: chosen, excluded })
 }
 
 /// The pods that may be killed, by UID, and those that may not; an error if nobody may be.

@@ -159,6 +159,51 @@ async fn every_point_of_a_range_must_be_there() {
     }
 }
 
+/// A server that scrapes job `a` and says how often, if it says anything.
+async fn scraping(interval: Option<&'static str>, job: &'static str) -> PrometheusLook {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let now = Timestamp::now().as_second();
+    let ask = async move || {
+        let metric = if job.is_empty() { json!({}) } else { json!({"job": job}) };
+        let result = json!([{"metric": metric, "value": [now, "1"]}]);
+        Json(json!({"status": "success", "data": {"resultType": "vector", "result": result}}))
+    };
+    let mut app = Router::new().route("/api/v1/query", get(ask));
+    if let Some(interval) = interval {
+        let targets = json!({"activeTargets": [{"labels": {"job": "a"}, "scrapeInterval": interval}]});
+        let told = async move || Json(json!({"status": "success", "data": targets}));
+        app = app.route("/api/v1/targets", get(told));
+    }
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    PrometheusLook::new(&url, "up", Duration::from_secs(30)).unwrap()
+}
+
+#[tokio::test]
+async fn windows_are_held_to_the_scrapes_and_what_could_not_be_held_is_told() {
+    let windows: Vec<(String, units::Duration)> = vec![("asked".to_owned(), "30s".parse().unwrap())];
+    for (told, job, declared, held) in [
+        (Some("15s"), "a", None, Ok(Vec::new())),
+        (Some("20s"), "a", None, Err("40s")),
+        // The server's own word counts, whatever is declared.
+        (Some("20s"), "a", Some("1s"), Err("40s")),
+        (Some("15s"), "b", None, Ok(vec!["asked".to_owned()])),
+        (Some("15s"), "", None, Ok(vec!["asked".to_owned()])),
+        (None, "a", None, Ok(vec!["asked".to_owned()])),
+        (None, "a", Some("15s"), Ok(Vec::new())),
+        (None, "a", Some("20s"), Err("40s")),
+    ] {
+        let look = scraping(told, job).await;
+        let declared: Option<units::Duration> = declared.map(|interval: &str| interval.parse().unwrap());
+        let case = format!("{told:?} {job:?} {declared:?}");
+        match (look.check(&windows, declared).await, held) {
+            (Ok(unknown), Ok(expected)) => assert_eq!(unknown, expected, "{case}"),
+            (Err(short), Err(part)) => assert!(short.to_string().contains(part), "{case}: {short}"),
+            (found, _) => panic!("{case}: {found:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_the_server_warns_of_and_what_is_too_large_is_no_answer() {
     let now = Timestamp::now().as_second();
