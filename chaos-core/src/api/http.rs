@@ -27,6 +27,15 @@ pub struct HttpProbe {
     /// A literal base URL instead of a Service; for the CLI only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// A PEM file of the certificates that are trusted, instead of the machine's own; for the CLI only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4_096))]
+    pub ca_file: Option<String>,
+    /// The name that the server's certificate must bear, where it is not the host that is connected to: a Service is
+    /// connected to by address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub server_name: Option<String>,
     /// GET, POST, …
     #[serde(default = "get")]
     pub method: String,

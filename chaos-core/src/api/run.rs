@@ -27,6 +27,7 @@ use crate::units::Duration;
 #[x_kube(validation = Rule::new("has(self.experimentRef) == has(oldSelf.experimentRef)").message("what is run cannot be changed: create another run"))]
 #[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.probes.all(probe, !has(probe.command) && !has(probe.tcp) && (!has(probe.grpc) || has(probe.grpc.service)))").message("no program is run and no address of its own choice is connected to inside a cluster"))]
 #[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.probes.all(probe, (!has(probe.http) || has(probe.http.service)) && (!has(probe.invariants) || has(probe.invariants.service)) && (!has(probe.prometheus) || has(probe.prometheus.source)))").message("no url is fetched from inside a cluster: name a service or a source"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.probes.all(probe, !has(probe.http) || !has(probe.http.caFile))").message("no file of the prober is read for a manifest inside a cluster"))]
 #[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.abort.all(guard, !has(guard.alert))").message("alerts are not looked at from inside a cluster: guard the run by burnRate"))]
 #[x_kube(validation = Rule::new("has(self.overrides) == has(oldSelf.overrides) && has(self.approval) == has(oldSelf.approval)").message("overrides and approval cannot be changed: create another run"))]
 pub struct ExperimentRunSpec {

@@ -2,6 +2,7 @@
 //! `chaos-engine`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::Value;
 use serde_json_path::JsonPath;
@@ -43,6 +44,10 @@ pub struct HttpProbe {
 pub struct HttpLoad {
     /// Where requests go.
     pub endpoint: Endpoint,
+    /// A PEM file of the certificates that are trusted, instead of the machine's own; for the CLI only.
+    pub ca_file: Option<PathBuf>,
+    /// The name that the server's certificate must bear, where it is not the host that is connected to.
+    pub server_name: Option<String>,
     /// What is sent, one request after the other, each on a good answer to the one before; never empty. All together are
     /// one sample.
     pub steps: Vec<HttpStep>,

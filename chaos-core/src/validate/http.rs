@@ -38,6 +38,7 @@ pub(super) fn load(raw: &api::HttpProbe, own: &str, at: &Path, problems: &mut Pr
         url: raw.url.as_ref(),
     };
     let endpoint = endpoint(place, own, at, problems);
+    tls(raw, at, problems);
     timeout(raw.timeout, &at.field("timeout"), problems);
     if raw.max_lag.is_zero() {
         problems.add(&at.field("maxLag"), "every request leaves a little late").hint("50ms is the default");
@@ -49,6 +50,8 @@ pub(super) fn load(raw: &api::HttpProbe, own: &str, at: &Path, problems: &mut Pr
     }
     let load = HttpLoad {
         endpoint: endpoint?,
+        ca_file: raw.ca_file.as_ref().map(Into::into),
+        server_name: raw.server_name.clone(),
         steps: steps?,
         rate: raw.rate,
         stages: stages(&raw.stages, &at.field("stages"), problems),
@@ -62,6 +65,25 @@ pub(super) fn load(raw: &api::HttpProbe, own: &str, at: &Path, problems: &mut Pr
     };
     in_flight(&load, at, problems);
     Some(load)
+}
+
+/// What is said of TLS, where it is spoken. Whether a Service speaks it is found out before a run.
+fn tls(raw: &api::HttpProbe, at: &Path, problems: &mut Problems) {
+    if let Some(name) = &raw.server_name {
+        super::target::name(name, names::dns_subdomain, &at.field("serverName"), problems);
+    }
+    if raw.ca_file.as_ref().is_some_and(String::is_empty) {
+        problems.add(&at.field("caFile"), "no file has an empty name").hint("name a PEM file with CERTIFICATE blocks");
+    }
+    if raw.url.as_ref().is_some_and(|url| url.starts_with("http://")) {
+        for (field, given) in [("caFile", &raw.ca_file), ("serverName", &raw.server_name)] {
+            if given.is_some() {
+                problems
+                    .add_at_key(&at.field(field), format!("{field} belongs to TLS, which this url does not speak"))
+                    .hint("write https://…, or leave it out");
+            }
+        }
+    }
 }
 
 fn stages(raw: &[api::Stage], at: &Path, problems: &mut Problems) -> Vec<RateStage> {

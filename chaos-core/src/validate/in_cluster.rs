@@ -45,6 +45,11 @@ pub(super) fn check(experiment: &Experiment, at: &Path, problems: &mut Problems)
 
 fn check_probe(probe: &Probe, at: &Path, problems: &mut Problems) {
     let url = "an address of its own choice is not fetched from inside a cluster";
+    if probe.http().is_some_and(|http| http.load.ca_file.is_some()) {
+        problems
+            .add(&at.fields("http.caFile"), "no file of the prober is read for a manifest inside a cluster")
+            .hint("use chaos run from a terminal, or a certificate that the prober's image trusts");
+    }
     match &probe.kind {
         ProbeKind::Http(http) if matches!(http.load.endpoint, Endpoint::Url(_)) => {
             problems.add(&at.fields("http.url"), url).hint("name a service");

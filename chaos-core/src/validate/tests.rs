@@ -378,6 +378,18 @@ fn nothing_heals_an_outage_and_nothing_is_ignored() {
     for (probe, expected) in [
         (format!("{{name: p, {http}, attempts: 2}}"), "each request is sent once"),
         (format!("{{name: p, {http}, initialDelay: 1s}}"), "load begins with the run"),
+        (
+            format!("{{name: p, {}}}", http.replace("rate: 1/s", "rate: 1/s, caFile: ca.pem")),
+            "caFile belongs to TLS, which this url does not speak",
+        ),
+        (
+            format!("{{name: p, {}}}", http.replace("rate: 1/s", "rate: 1/s, serverName: gateway")),
+            "serverName belongs to TLS, which this url does not speak",
+        ),
+        (
+            format!("{{name: p, {}}}", http.replace("http://", "https://").replace("rate: 1/s", "rate: 1/s, serverName: a_b")),
+            "cannot be a name here",
+        ),
         (format!("{{name: p, {tcp}, attempts: 2}}"), "expect: {for: 5s}"),
         (format!("{{name: p, {tcp}, when: After, initialDelay: 1s}}"), "could heal while nobody looks"),
         (format!("{{name: p, {tcp}, initialDelay: 8s}}"), "the baseline must be longer"),
@@ -439,4 +451,18 @@ fn a_seed_that_follows_from_a_uid_is_one_that_every_tool_can_read_back() {
     assert!(seeds.iter().all(|seed| u32::try_from(*seed).is_ok()), "{seeds:?}");
     assert!(seeds.windows(2).all(|two| two[0] != two[1]), "{seeds:?}");
     assert_eq!(seed_of("uid-0"), seeds[0]);
+}
+
+#[test]
+fn no_file_of_the_prober_is_read_for_a_run_inside_a_cluster() {
+    let found = |more: &str| {
+        let text = GOOD.replacen("service: gateway", &format!("service: gateway{more}"), 1);
+        let experiment = experiment_file("x.yaml", &text).unwrap().remove(0);
+        let mut problems = Problems::default();
+        in_cluster::check(&experiment, &Path::root().field("spec"), &mut problems);
+        problems.into_vec().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(found("\n        serverName: gateway.dispatch"), Vec::<String>::new());
+    let refused = found("\n        caFile: /etc/ca.pem");
+    assert!(refused.len() == 1 && refused[0].contains("no file of the prober is read"), "{refused:?}");
 }

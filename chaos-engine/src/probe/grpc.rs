@@ -44,7 +44,7 @@ impl GrpcLook {
     /// A check of `service` (empty: of the server as a whole).
     pub fn new(origin: Origin, trust: &Trust, service: &str, timeout: Duration) -> Result<Self, NoAnswer> {
         // Each look has a connection of its own: a kept one would pin it to one of several servers.
-        let connections = Connections::new(&origin, HttpVersion::Http2, false, trust);
+        let connections = Connections::new(&origin, &origin.host, HttpVersion::Http2, false, trust);
         let connections = connections.map_err(|error| NoAnswer::new("tls", error))?;
         Ok(Self { connections, origin, service: service.to_owned(), timeout })
     }

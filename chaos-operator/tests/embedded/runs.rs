@@ -499,6 +499,7 @@ async fn nobody_is_talked_into_what_the_namespace_may_not() {
     let expect = json!({"min": 1});
     for (what, probes) in [
         ("a url", http(json!({"url": "http://169.254.169.254/", "rate": "1/s", "timeout": "1s"}))),
+        ("a file", http(json!({"service": "gateway", "caFile": "/etc/passwd", "rate": "1/s", "timeout": "1s"}))),
         (
             "a program",
             json!([{"name": "c", "when": "After", "expect": {"exitCode": 0},

@@ -50,6 +50,9 @@ fn http(target: &str, args: &RequestArgs) -> Result<HttpProbe, Failure> {
         namespace: None,
         port: None,
         url: Some(url.to_owned()),
+        // --ca-cert is for a file's flows as well.
+        ca_file: None,
+        server_name: None,
         method: method.to_uppercase(),
         path: path.to_owned(),
         headers,

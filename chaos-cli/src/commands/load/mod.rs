@@ -24,14 +24,11 @@ use crate::{output, signals};
 pub(super) async fn load(global: &Global, args: LoadArgs) -> Result<Exit, Failure> {
     let asked = signals::listen().context("failed to listen for signals")?;
     let tests = tests(&args)?;
-    let trust = match &args.ca_cert {
-        Some(path) => Trust::of_file(path).map_err(Failure::invalid)?,
-        None => Trust::default(),
-    };
+    let trust = args.ca_cert.as_deref().map(Trust::of_file).transpose().map_err(Failure::invalid)?;
     let reach = reach(global, &args, &tests).await?;
     let mut worst = Exit::OK;
     for test in tests {
-        let plans = plans(&test, &reach, &trust).await?;
+        let plans = plans(&test, &reach, trust.as_ref()).await?;
         reachable(&plans, &args).await?;
         let result = run(test, plans, &args, asked.clone()).await?;
         output::data(&match args.format {
@@ -82,12 +79,15 @@ async fn reach(global: &Global, args: &LoadArgs, tests: &[LoadTest]) -> Result<R
     Ok(Reach { client: Some(target.client), ..Reach::default() })
 }
 
-async fn plans(test: &LoadTest, reach: &Reach, trust: &Trust) -> Result<Vec<HttpPlan>, Failure> {
+async fn plans(test: &LoadTest, reach: &Reach, trust: Option<&Trust>) -> Result<Vec<HttpPlan>, Failure> {
     let mut plans = Vec::with_capacity(test.flows.len());
     for flow in &test.flows {
         let origin = reach.origin(&flow.name, &flow.load.endpoint).await.map_err(Failure::could_not_run)?;
-        let plan = HttpPlan::new(&flow.name, &flow.load, origin).map_err(Failure::invalid)?;
-        plans.push(HttpPlan { trust: trust.clone(), ..plan });
+        let mut plan = HttpPlan::new(&flow.name, &flow.load, origin).map_err(Failure::invalid)?;
+        if let Some(trust) = trust {
+            plan.trust = trust.clone();
+        }
+        plans.push(plan);
     }
     Ok(plans)
 }

@@ -82,13 +82,15 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Connections {
+    /// `verified` is the name that a certificate must bear, where TLS is spoken.
     pub(in crate::probe) fn new(
         origin: &Origin,
+        verified: &str,
         version: HttpVersion,
         keep_alive: bool,
         trust: &Trust,
     ) -> Result<Self, rustls::Error> {
-        let tls = origin.tls.then(|| Tls::new(&origin.host, version, trust)).transpose()?;
+        let tls = origin.tls.then(|| Tls::new(verified, version, trust)).transpose()?;
         let (idle, multiplexed) = (Mutex::default(), Mutex::default());
         Ok(Self { origin: origin.clone(), version, keep_alive, tls, idle, multiplexed })
     }

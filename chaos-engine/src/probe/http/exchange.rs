@@ -58,7 +58,8 @@ impl Exchange {
     pub(super) fn new(plan: HttpPlan, context: &LoadContext) -> Result<Self, LoadError> {
         let requests =
             Requests::new(&plan).map_err(|message| LoadError::Requests { probe: plan.name.clone(), message })?;
-        let connections = Connections::new(&plan.origin, plan.version, plan.keep_alive, &plan.trust)?;
+        let verified = plan.server_name.as_deref().unwrap_or(&plan.origin.host);
+        let connections = Connections::new(&plan.origin, verified, plan.version, plan.keep_alive, &plan.trust)?;
         // Two probes of a run draw values of their own.
         let probe = fnv1a(&plan.name);
         let (seed, run) = (context.seed ^ probe, context.run ^ (u128::from(probe) << 64));

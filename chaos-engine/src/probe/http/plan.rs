@@ -9,7 +9,7 @@ use chaos_core::record::RateStage;
 use http::{HeaderName, Method, Uri};
 
 use super::request::Requests;
-use crate::probe::tls::Trust;
+use crate::probe::tls::{Trust, TrustError};
 
 /// Where requests go: scheme, host and port, and a path in front of the probe's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct HttpPlan {
     pub version: HttpVersion,
     /// Whose certificates are trusted.
     pub trust: Trust,
+    /// The name that the server's certificate must bear; absent: the host of the origin.
+    pub server_name: Option<String>,
     /// The response header that lists the pods that served a request.
     pub exposure: Option<HeaderName>,
 }
@@ -93,6 +95,24 @@ pub enum PlanError {
         found: String,
         /// Why.
         message: String,
+    },
+    /// Certificates that cannot be used.
+    #[error("probe {probe}: {source}")]
+    Trust {
+        /// The probe.
+        probe: String,
+        /// Why.
+        source: TrustError,
+    },
+    /// A server to be verified that cannot be.
+    #[error(
+        "probe {probe} gives caFile or serverName, and {origin} does not speak TLS; hint: the Service's port needs appProtocol: https"
+    )]
+    Plain {
+        /// The probe.
+        probe: String,
+        /// Where requests would go.
+        origin: String,
     },
 }
 
@@ -136,6 +156,11 @@ impl Origin {
 impl HttpPlan {
     /// Validated load, at the place where its endpoint was found to be.
     pub fn new(name: &str, load: &model::HttpLoad, origin: Origin) -> Result<Self, PlanError> {
+        if !origin.tls && (load.ca_file.is_some() || load.server_name.is_some()) {
+            return Err(PlanError::Plain { probe: name.to_owned(), origin: origin.to_string() });
+        }
+        let trust = load.ca_file.as_deref().map(Trust::of_file).transpose();
+        let trust = trust.map_err(|source| PlanError::Trust { probe: name.to_owned(), source })?;
         let steps = load.steps.iter().map(|step| StepPlan::new(name, step));
         let plan = Self {
             name: name.to_owned(),
@@ -150,7 +175,8 @@ impl HttpPlan {
             within: load.within.map(chaos_core::units::Duration::std),
             keep_alive: load.keep_alive,
             version: load.version,
-            trust: Trust::default(),
+            trust: trust.unwrap_or_default(),
+            server_name: load.server_name.clone(),
             exposure: load.exposure_header.as_ref().map(|text| header(name, text)).transpose()?,
         };
         let method = plan.steps.first().map_or("", |step| step.method.as_str());

@@ -37,6 +37,7 @@ fn plan(name: &str, url: &str) -> HttpPlan {
         keep_alive: true,
         version: HttpVersion::Http1,
         trust: Trust::default(),
+        server_name: None,
         exposure: None,
     }
 }

@@ -31,12 +31,14 @@ struct Speaks {
     streams: u32,
     /// It answers after this.
     delay: Duration,
+    /// What its certificate is for.
+    name: &'static str,
 }
 
-const PLAIN: Speaks = Speaks { tls: None, streams: 100, delay: Duration::ZERO };
+const PLAIN: Speaks = Speaks { tls: None, streams: 100, delay: Duration::ZERO, name: "127.0.0.1" };
 
 async fn serve(speaks: Speaks) -> Served {
-    let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let certified = rcgen::generate_simple_self_signed([speaks.name.to_owned()]).unwrap();
     let ca = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(ca.path(), certified.cert.pem()).unwrap();
     let acceptor = speaks.tls.map(|protocol| {
@@ -140,6 +142,34 @@ async fn tls_is_verified_and_its_version_is_what_was_asked_for() {
     let plan = of(&old, "https", HttpVersion::Http2);
     let (bad, _) = load(HttpPlan { trust: Trust::of_file(old.ca.path()).unwrap(), ..plan }).await;
     assert!(bad.len() == 50 && bad.iter().all(|bad| !bad.class.is_unknown()), "{:?}", bad.first());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_at_an_address_is_verified_by_the_name_that_a_manifest_gives() {
+    let served = serve(Speaks { tls: Some(b"http/1.1"), name: "gateway.dispatch", ..PLAIN }).await;
+    let ca = served.ca.path().display();
+    let told = async |tls: &str, scheme: &str| {
+        let text = format!(
+            "apiVersion: chaos.dispatch.dev/v1alpha1\nkind: LoadTest\nmetadata: {{name: l, namespace: dispatch}}\nspec:\n  \
+             duration: 1s\n  flows: [{{name: p, http: {{service: gateway, rate: 1/s, timeout: 20s{tls}}}}}]\n"
+        );
+        let test = chaos_core::validate::load_file("l.yaml", &text).unwrap().remove(0);
+        let origin = format!("{scheme}://{}", served.address).parse().unwrap();
+        let plan = HttpPlan::new("p", &test.flows[0].load, origin).map_err(|error| error.to_string())?;
+        knock(&plan, Duration::from_secs(20)).await.map_err(|error| error.to_string())
+    };
+    assert_eq!(told(&format!(", caFile: \"{ca}\", serverName: gateway.dispatch"), "https").await, Ok(()));
+    for (tls, scheme, part) in [
+        (format!(", caFile: \"{ca}\", serverName: billing.dispatch"), "https", "certificate"),
+        (format!(", caFile: \"{ca}\""), "https", "certificate"),
+        (", serverName: gateway.dispatch".to_owned(), "https", "certificate"),
+        (", caFile: /nowhere/ca.pem".to_owned(), "https", "/nowhere/ca.pem"),
+        // Whoever asks for a verified server must not get one that nobody verified.
+        (", serverName: gateway.dispatch".to_owned(), "http", "appProtocol: https"),
+    ] {
+        let error = told(&tls, scheme).await.unwrap_err();
+        assert!(error.contains(part), "{tls} {scheme}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

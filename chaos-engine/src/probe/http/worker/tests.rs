@@ -28,6 +28,7 @@ fn lane(context: &LoadContext, url: &str, timeout: Duration) -> (ProbeSchedule, 
         keep_alive: true,
         version: HttpVersion::Http1,
         trust: Trust::default(),
+        server_name: None,
         exposure: None,
     };
     let schedule = ProbeSchedule {
