@@ -1,10 +1,11 @@
 //! The configuration of the person who runs the tool: which environment a context is, and where the Prometheus servers are
-//! that manifests name. `$CHAOS_CONFIG`, else `chaos/config.yaml` below `$XDG_CONFIG_HOME` or `~/.config`. It holds no secret.
+//! that manifests name. `$CHAOS_CONFIG`, else `chaos/config.yaml` below `$XDG_CONFIG_HOME` or `~/.config`. It holds no secret, only the names of files that do.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use chaos_engine::probe::Access;
 use chaos_engine::run::Surroundings;
 use serde::Deserialize;
 
@@ -34,16 +35,30 @@ struct Context {
 struct Prometheus {
     /// Base URL.
     url: String,
+    /// A file with the token that it is shown.
+    bearer_token_file: Option<PathBuf>,
+    /// A PEM file of the certificates that are trusted, instead of the machine's own.
+    ca_file: Option<PathBuf>,
+}
+
+impl Prometheus {
+    fn access(&self) -> Access {
+        let (bearer_token_file, ca_file) = (self.bearer_token_file.clone(), self.ca_file.clone());
+        Access { url: self.url.clone(), bearer_token_file, ca_file }
+    }
 }
 
 /// What the configuration says of this cluster. No file: nothing.
 pub(crate) fn surroundings(target: &Target) -> Result<Surroundings, Failure> {
-    let config = match path() {
-        Some(path) => read(&path).map_err(Failure::invalid)?,
+    let path = path();
+    let config = match &path {
+        Some(path) => read(path).map_err(Failure::invalid)?,
         None => Config::default(),
     };
+    let folder = path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     let environment = config.contexts.get(&target.context).map(|context| context.environment.clone());
-    let prometheus = config.prometheus.into_iter().map(|(name, server)| (name, server.url)).collect();
+    let prometheus =
+        config.prometheus.into_iter().map(|(name, server)| (name, server.access().below(folder))).collect();
     Ok(Surroundings { environment, prometheus })
 }
 
@@ -68,6 +83,8 @@ fn parse(text: &str) -> anyhow::Result<Config> {
             server.url
         );
         let secret = server.url.contains('@');
+        let objection = server.access().objection();
+        anyhow::ensure!(objection.is_none(), "prometheus.{name}: {}", objection.unwrap_or_default());
         anyhow::ensure!(!secret, "prometheus.{name}.url holds credentials; hint: they would end up in journals");
     }
     Ok(config)
@@ -87,6 +104,8 @@ mod tests {
             ("prometheus:", "promtheus:", "promtheus"),
             ("http://p", "p", "starts with http"),
             ("http://p", "http://me:pw@p", "credentials"),
+            ("\"}}", "\", caFile: ca.pem}}", "caFile"),
+            ("\"}}", "\", bearerToken: secret}}", "bearerToken"),
             ("environment: staging", "enviroment: staging", "enviroment"),
         ] {
             let error = format!("{:#}", parse(&text.replace(from, to)).unwrap_err());

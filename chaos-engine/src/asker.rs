@@ -7,7 +7,7 @@ use chaos_core::killer::GuardReading;
 use chaos_core::model::{AlertQuestion, MetricQuestion, MonkeyGuard};
 use futures::future::join_all;
 
-use crate::probe::{AlertLook, NoAnswer, PrometheusLook};
+use crate::probe::{Access, AlertLook, NoAnswer, PrometheusLook};
 use crate::sources::Sources;
 
 /// Asks sources for the specs of one namespace.
@@ -38,20 +38,20 @@ impl Asker {
 
     /// The one value of a query.
     pub(crate) async fn value(&self, question: &MetricQuestion) -> Result<f64, String> {
-        let look = PrometheusLook::of_question(self.url(&question.source)?, question).map_err(told)?;
+        let look = PrometheusLook::of_question(&self.access(&question.source)?, question).map_err(told)?;
         let value = look.value().await.map_err(told)?;
         value.as_f64().ok_or_else(|| format!("{value} is no number"))
     }
 
     async fn alerts(&self, alerts: &AlertQuestion) -> Result<Option<String>, String> {
-        let url = self.url(&alerts.source)?;
-        let look = AlertLook::new(url, &alerts.matchers, alerts.timeout.std()).map_err(told)?;
+        let access = self.access(&alerts.source)?;
+        let look = AlertLook::new(&access, &alerts.matchers, alerts.timeout.std()).map_err(told)?;
         look.firing_or_able().await.map_err(told)
     }
 
-    fn url(&self, source: &str) -> Result<&str, String> {
-        let url = self.sources.prometheus(source, &self.namespace);
-        url.ok_or_else(|| {
+    fn access(&self, source: &str) -> Result<Access, String> {
+        let access = self.sources.prometheus(source, &self.namespace);
+        access.ok_or_else(|| {
             "it is not given to this namespace; hint: the operator's configuration names sources".to_owned()
         })
     }

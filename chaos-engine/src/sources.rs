@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::probe::Access;
+
 /// What the configuration file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -23,6 +25,12 @@ pub struct Source {
     pub url: String,
     /// Namespaces whose specs may ask it; `"*"` is all of them.
     pub namespaces: Vec<String>,
+    /// A file with the token that it is shown.
+    #[serde(default)]
+    pub bearer_token_file: Option<PathBuf>,
+    /// A PEM file of the certificates that are trusted, instead of the machine's own.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// A configuration that cannot be used.
@@ -60,25 +68,34 @@ impl Sources {
             Err(source) => return Err(SourcesError::Read { path: path.to_owned(), source }),
         };
         let invalid = |message: String| SourcesError::Invalid { path: path.to_owned(), message };
-        let sources: Self = serde_yaml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
-        for (name, source) in &sources.prometheus {
-            if !(source.url.starts_with("http://") || source.url.starts_with("https://")) {
-                return Err(invalid(format!("source {name}: {:?} is no http URL", source.url)));
+        let mut sources: Self = serde_yaml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        let folder = path.parent().unwrap_or(path);
+        for (name, source) in &mut sources.prometheus {
+            let access = source.access().below(folder);
+            if let Some(why) = access.objection() {
+                return Err(invalid(format!("source {name}: {why}: {:?}", access.url)));
             }
+            (source.bearer_token_file, source.ca_file) = (access.bearer_token_file, access.ca_file);
         }
         Ok(sources)
     }
 
-    /// The base URL of a source, if specs of that namespace may ask it. Whether there is one that they may not is not told.
-    pub fn prometheus(&self, name: &str, namespace: &str) -> Option<&str> {
+    /// A source, if specs of that namespace may ask it. Whether there is one that they may not is not told.
+    pub fn prometheus(&self, name: &str, namespace: &str) -> Option<Access> {
         let source = self.prometheus.get(name)?;
-        source.namespaces.iter().any(|given| given == "*" || given == namespace).then_some(source.url.as_str())
+        source.namespaces.iter().any(|given| given == "*" || given == namespace).then(|| source.access())
     }
 
-    /// The base URLs of all sources that specs of that namespace may ask, by name.
-    pub fn of_namespace(&self, namespace: &str) -> BTreeMap<String, String> {
-        let given = self.prometheus.keys().filter_map(|name| Some((name.clone(), self.prometheus(name, namespace)?)));
-        given.map(|(name, url)| (name, url.to_owned())).collect()
+    /// All sources that specs of that namespace may ask, by name.
+    pub fn of_namespace(&self, namespace: &str) -> BTreeMap<String, Access> {
+        self.prometheus.keys().filter_map(|name| Some((name.clone(), self.prometheus(name, namespace)?))).collect()
+    }
+}
+
+impl Source {
+    fn access(&self) -> Access {
+        let (bearer_token_file, ca_file) = (self.bearer_token_file.clone(), self.ca_file.clone());
+        Access { url: self.url.clone(), bearer_token_file, ca_file }
     }
 }
 
@@ -89,17 +106,22 @@ mod tests {
     #[test]
     fn a_source_is_given_to_namespaces() {
         let text = "prometheus:\n  platform: {url: http://prometheus.monitoring:9090, namespaces: [dispatch]}\n  \
-                    public: {url: https://p.example, namespaces: ['*']}\n";
+                    public: {url: https://p.example, namespaces: ['*'], bearerTokenFile: token, caFile: /ca.pem}\n";
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.yaml");
         std::fs::write(&path, text).unwrap();
         let sources = Sources::read(&path).unwrap();
-        assert_eq!(sources.prometheus("platform", "dispatch"), Some("http://prometheus.monitoring:9090"));
+        let platform = sources.prometheus("platform", "dispatch");
+        assert_eq!(platform, Some(Access::from("http://prometheus.monitoring:9090")));
+        let public = sources.prometheus("public", "dispatch").unwrap();
+        assert_eq!(public.bearer_token_file, Some(folder.path().join("token")), "it stands beside the configuration");
+        assert_eq!(public.ca_file, Some("/ca.pem".into()));
         assert_eq!(sources.prometheus("platform", "billing"), None);
         assert_eq!(sources.of_namespace("billing").keys().collect::<Vec<_>>(), ["public"]);
         for (text, said) in [
             ("prometheus: {p: {url: http://x}}", "namespaces"),
             ("prometheus: {p: {url: 'file:///etc', namespaces: []}}", "no http URL"),
+            ("prometheus: {p: {url: 'http://p', namespaces: [], caFile: ca.pem}}", "caFile"),
             ("promethius: {}", "promethius"),
         ] {
             std::fs::write(&path, text).unwrap();

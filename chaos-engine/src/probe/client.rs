@@ -9,7 +9,12 @@ use super::tls::Trust;
 
 /// A client whose every answer is whole within `timeout`, or an error.
 pub(super) fn client(timeout: Duration) -> Result<reqwest::Client, NoAnswer> {
-    let config = Trust::default().client_config(&[]).map_err(|error| NoAnswer::new("tls", error))?;
+    trusting(&Trust::default(), timeout)
+}
+
+/// The same, for servers whose certificates are of these authorities.
+pub(super) fn trusting(trust: &Trust, timeout: Duration) -> Result<reqwest::Client, NoAnswer> {
+    let config = trust.client_config(&[]).map_err(|error| NoAnswer::new("tls", error))?;
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(config)
         .redirect(reqwest::redirect::Policy::none())

@@ -24,7 +24,7 @@ pub use grpc::GrpcLook;
 pub use invariants::InvariantsPlan;
 pub use kubernetes::KubernetesLook;
 pub use look::{Look, LookPlan, NoAnswer};
-pub use prometheus::{AlertLook, PrometheusLook};
+pub use prometheus::{Access, AlertLook, PrometheusLook};
 pub use set::{ProbeContext, ProbePlan, ProbeSet};
 pub use tcp::TcpLook;
 pub use tls::{Trust, TrustError};

@@ -20,7 +20,7 @@ use super::look::{Look, LookPlan};
 use super::prometheus::Unready;
 use super::set::ProbePlan;
 use super::{
-    AlertLook, CommandLook, GrpcLook, InvariantsPlan, JsonField, KubernetesLook, PrometheusLook, TcpLook, Trust,
+    Access, AlertLook, CommandLook, GrpcLook, InvariantsPlan, JsonField, KubernetesLook, PrometheusLook, TcpLook, Trust,
 };
 pub use error::PreflightError;
 use service::reachable;
@@ -39,8 +39,8 @@ pub struct Plans {
 pub struct Reach {
     /// The target cluster.
     pub client: Option<kube::Client>,
-    /// Base URLs of the Prometheus sources of the configuration, by name.
-    pub prometheus: BTreeMap<String, String>,
+    /// The Prometheus sources of the configuration, by name.
+    pub prometheus: BTreeMap<String, Access>,
     /// Which addresses of a Service may be tried.
     pub services: Services,
 }
@@ -83,13 +83,14 @@ impl Reach {
             ProbeKind::Http(http) => return self.http(&name, http).await,
             ProbeKind::Invariants(checker) => return self.invariants(name, checker, probe.patience).await,
             ProbeKind::Prometheus(query) => {
-                let url = self.source(&name, &query.source)?;
+                let access = self.source(&name, &query.source)?;
+                let url = access.url.as_str();
                 present::listens(url).await.map_err(|message| PreflightError::Prometheus {
                     probe: name.clone(),
                     url: url.to_owned(),
                     message,
                 })?;
-                let look = PrometheusLook::of_probe(url, query);
+                let look = PrometheusLook::of_probe(&access, query);
                 let look = look.map_err(|source| PreflightError::Client { probe: name.clone(), source })?;
                 let expected = match query.range {
                     None => Expected::Value(query.expect.clone()),
@@ -174,9 +175,10 @@ impl Reach {
         for guard in guards {
             let Guard::Alert(guard) = guard else { continue };
             let asker = "an alert guard".to_owned();
-            let url = self.source(&asker, &guard.source)?;
+            let access = self.source(&asker, &guard.source)?;
+            let url = access.url.as_str();
             let silent = |cause| PreflightError::Silent { asker: asker.clone(), url: url.to_owned(), cause };
-            let look = AlertLook::new(url, &guard.matchers, guard.timeout.std()).map_err(silent)?;
+            let look = AlertLook::new(&access, &guard.matchers, guard.timeout.std()).map_err(silent)?;
             if !look.has_rule().await.map_err(silent)? {
                 return Err(PreflightError::NoRule { matchers: guard.matchers.join(", ") });
             }
@@ -192,10 +194,10 @@ impl Reach {
         self.client.clone().ok_or_else(|| PreflightError::NoCluster { probe: probe.to_owned() })
     }
 
-    fn source<'a>(&'a self, probe: &str, source: &'a PrometheusSource) -> Result<&'a str, PreflightError> {
+    fn source(&self, probe: &str, source: &PrometheusSource) -> Result<Access, PreflightError> {
         match source {
-            PrometheusSource::Url(url) => Ok(url),
-            PrometheusSource::Named(name) => self.prometheus.get(name).map(String::as_str).ok_or_else(|| {
+            PrometheusSource::Url(url) => Ok(Access::from(url.as_str())),
+            PrometheusSource::Named(name) => self.prometheus.get(name).cloned().ok_or_else(|| {
                 let known: Vec<&str> = self.prometheus.keys().map(String::as_str).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 PreflightError::Source { probe: probe.to_owned(), name: name.clone(), known }

@@ -2,6 +2,7 @@
 //! cause of its own: empty results, gaps, NaN, infinities, several series, old samples, refusals. What a query hides (a dead
 //! target that a rate over minutes still covers) cannot be seen here: such probes end as `observed` at best.
 
+mod access;
 mod alerts;
 mod server;
 
@@ -16,6 +17,7 @@ use prometheus_http_query::response::{Data, Sample};
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::access::Access;
 pub use self::alerts::AlertLook;
 use self::server::Server;
 use super::look::NoAnswer;
@@ -43,23 +45,28 @@ pub struct PrometheusLook {
 impl PrometheusLook {
     /// A query to the Prometheus at a base URL, whose one value for now is taken as it comes.
     pub fn new(url: &str, query: &str, timeout: Duration) -> Result<Self, NoAnswer> {
-        let server = Server::new(url, timeout)?;
+        Self::of(&Access::from(url), query, timeout)
+    }
+
+    /// The same, to one that may want credentials.
+    pub fn of(access: &Access, query: &str, timeout: Duration) -> Result<Self, NoAnswer> {
+        let server = Server::new(access, timeout)?;
         Ok(Self { server, query: query.to_owned(), reads: Vec::new(), max_age: None, range: None })
     }
 
     /// The query of a validated probe.
-    pub fn of_probe(url: &str, probe: &PrometheusProbe) -> Result<Self, NoAnswer> {
+    pub fn of_probe(access: &Access, probe: &PrometheusProbe) -> Result<Self, NoAnswer> {
         Ok(Self {
             reads: probe.facts.reads.clone(),
             max_age: probe.max_age.map(units::Duration::std),
             range: probe.range,
-            ..Self::new(url, &probe.query, probe.timeout.std())?
+            ..Self::of(access, &probe.query, probe.timeout.std())?
         })
     }
 
     /// A question of a validated game day or monkey.
-    pub(crate) fn of_question(url: &str, question: &MetricQuestion) -> Result<Self, NoAnswer> {
-        let look = Self::new(url, &question.query, question.timeout.std())?;
+    pub(crate) fn of_question(access: &Access, question: &MetricQuestion) -> Result<Self, NoAnswer> {
+        let look = Self::of(access, &question.query, question.timeout.std())?;
         Ok(Self { reads: question.reads.clone(), max_age: Some(OLDEST_RECORDED), ..look })
     }
 

@@ -15,7 +15,7 @@ use kube::api::ListParams;
 
 use crate::kube::{Caller, Clients, Environment, PopulationReader, told};
 use crate::probe::preflight::{Plans, PreflightError, Reach};
-use crate::probe::{AlertLook, ProbePlan};
+use crate::probe::{Access, AlertLook, ProbePlan};
 
 /// A run that may start.
 #[derive(Debug)]
@@ -54,8 +54,8 @@ pub enum Unfit {
 pub struct Surroundings {
     /// The environment of this context by the configuration; absent: the label of the operator's namespace counts.
     pub environment: Option<String>,
-    /// Base URLs of Prometheus sources, by name.
-    pub prometheus: BTreeMap<String, String>,
+    /// Prometheus sources, by name.
+    pub prometheus: BTreeMap<String, Access>,
 }
 
 /// Finds out whether the experiment can be run on this cluster.

@@ -9,7 +9,7 @@ use prometheus_http_query::response::Data;
 use serde::Deserialize;
 
 use super::server::Server;
-use super::{labels, within};
+use super::{Access, labels, within};
 use crate::probe::look::NoAnswer;
 
 /// Alerts that a message names.
@@ -24,11 +24,11 @@ pub struct AlertLook {
 }
 
 impl AlertLook {
-    /// The alerts that matchers of a validated guard select, at the Prometheus of that base URL.
-    pub fn new(url: &str, matchers: &[String], timeout: Duration) -> Result<Self, NoAnswer> {
+    /// The alerts that matchers of a validated guard select, at that Prometheus.
+    pub fn new(access: &Access, matchers: &[String], timeout: Duration) -> Result<Self, NoAnswer> {
         let invalid = || NoAnswer::new("badQuery", "these are no matchers of alerts");
         let (query, _) = firing(matchers).ok_or_else(invalid)?;
-        Ok(Self { server: Server::new(url, timeout)?, matchers: matchers.to_owned(), query })
+        Ok(Self { server: Server::new(access, timeout)?, matchers: matchers.to_owned(), query })
     }
 
     /// The alerts that fire, in words; `None`: none does.

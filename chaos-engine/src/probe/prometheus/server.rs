@@ -1,8 +1,10 @@
 //! A Prometheus, asked with suspicion: every answer is bounded in size and time, and what the server itself warns about is
 //! no answer. Requests and types of results are those of `prometheus-http-query`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use prometheus_http_query::response::Data;
 use prometheus_http_query::{Client, Error};
 use serde::Deserialize;
@@ -10,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::client;
 use super::super::look::NoAnswer;
+use super::access::{Access, Token};
 
 /// Largest answer, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -19,6 +22,7 @@ const LARGEST: usize = 16 << 20;
 pub(super) struct Server {
     client: Client,
     timeout: Duration,
+    bearer_token_file: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Server {
@@ -42,10 +46,10 @@ struct Envelope<T> {
 }
 
 impl Server {
-    pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, NoAnswer> {
-        let http = client::client(timeout)?;
+    pub(super) fn new(access: &Access, timeout: Duration) -> Result<Self, NoAnswer> {
+        let (http, url) = (client::trusting(&access.trust()?, timeout)?, &access.url);
         let client = Client::from(http, url).map_err(|error| NoAnswer::new("badUrl", format!("{url}: {error}")))?;
-        Ok(Self { client, timeout })
+        Ok(Self { client, timeout, bearer_token_file: access.bearer_token_file.clone() })
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -54,34 +58,52 @@ impl Server {
 
     /// The value for now.
     pub(super) async fn instant(&self, query: &str) -> Result<Data, NoAnswer> {
-        let request = self.client.query(query).timeout(self.millis());
-        self.unwrapped(request.get_raw().await).await
+        let (mut request, token) = (self.client.query(query).timeout(self.millis()), self.token().await?);
+        if let Some(token) = &token {
+            request = request.header(AUTHORIZATION, token.header.clone());
+        }
+        unwrapped(request.get_raw().await, token.as_ref()).await
     }
 
     /// The values at `start`, `start + step`, … up to `end`, in seconds since 1970.
     pub(super) async fn range(&self, query: &str, (start, end): (i64, i64), step: f64) -> Result<Data, NoAnswer> {
         let request = self.client.query_range(query, start, end, step).timeout(self.millis());
-        self.unwrapped(request.get_raw().await).await
+        let (mut request, token) = (request, self.token().await?);
+        if let Some(token) = &token {
+            request = request.header(AUTHORIZATION, token.header.clone());
+        }
+        unwrapped(request.get_raw().await, token.as_ref()).await
     }
 
     /// Another part of the API, by its path and query.
     pub(super) async fn api<T: DeserializeOwned>(&self, path: &str) -> Result<T, NoAnswer> {
         let url = format!("{}{path}", self.client.base_url().as_str().trim_end_matches('/'));
-        let response = self.client.inner().get(url).send().await;
-        read(response.map_err(|error| client::no_answer(&error))?).await
+        let (mut request, token) = (self.client.inner().get(url), self.token().await?);
+        if let Some(token) = &token {
+            request = request.header(AUTHORIZATION, token.header.clone());
+        }
+        read(request.send().await.map_err(|error| client::no_answer(&error))?, token.as_ref()).await
+    }
+
+    /// What it is shown, as it is now.
+    async fn token(&self) -> Result<Option<Token>, NoAnswer> {
+        match &self.bearer_token_file {
+            Some(file) => Token::of_file(file).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// What the server is told: to go on for longer than anybody waits would only load it.
     fn millis(&self) -> i64 {
         i64::try_from(self.timeout.as_millis().max(1)).unwrap_or(i64::MAX)
     }
-
-    async fn unwrapped(&self, response: Result<reqwest::Response, Error>) -> Result<Data, NoAnswer> {
-        read(response.map_err(|error| client::no_answer(&error))?).await
-    }
 }
 
-async fn read<T: DeserializeOwned>(mut response: reqwest::Response) -> Result<T, NoAnswer> {
+async fn unwrapped(response: Result<reqwest::Response, Error>, token: Option<&Token>) -> Result<Data, NoAnswer> {
+    read(response.map_err(|error| client::no_answer(&error))?, token).await
+}
+
+async fn read<T: DeserializeOwned>(mut response: reqwest::Response, token: Option<&Token>) -> Result<T, NoAnswer> {
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| client::no_answer(&error))? {
@@ -89,6 +111,9 @@ async fn read<T: DeserializeOwned>(mut response: reqwest::Response) -> Result<T,
             return Err(NoAnswer::new("tooLarge", format!("the answer is larger than {LARGEST} bytes")));
         }
         body.extend_from_slice(&chunk);
+    }
+    if let Some(token) = token {
+        body = token.hidden_in(body);
     }
     let envelope: Envelope<T> = serde_json::from_slice(&body).map_err(|error| {
         // What stands before a server that is gone often answers in its place.
