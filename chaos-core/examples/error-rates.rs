@@ -6,8 +6,8 @@
 
 use chaos_core::model::Evidence;
 use chaos_core::units::Percent;
-use chaos_core::verdict::error_rates::{Cell, Counted};
-use chaos_core::verdict::simulation::{Bursts, Platform};
+use chaos_core::verdict::error_rates::{BackgroundCell, Cell, Counted};
+use chaos_core::verdict::simulation::{Background, Bursts, Platform};
 
 const KILLS: [usize; 4] = [30, 59, 120, 300];
 const SEED: u64 = 20_261_123;
@@ -30,7 +30,13 @@ fn main() {
          cell runs `chaos_core::verdict::rule`, the code that judges real runs. All figures are percent of runs.\n\n\
          Regenerate: `cargo run --release -p chaos-core --example error-rates > docs/error-rates.md`.\n"
     );
-    let bars = [grid(runs), truth_at_the_promise(runs), hard_platforms(runs), weak_load_generator(runs)];
+    let bars = [
+        grid(runs),
+        truth_at_the_promise(runs),
+        hard_platforms(runs),
+        weak_load_generator(runs),
+        background_bursts(runs),
+    ];
     wrong_declaration(runs);
     observed(runs);
     harmless(runs);
@@ -151,6 +157,31 @@ fn weak_load_generator(runs: u64) -> usize {
             percent(good.failed_percent()),
             percent(100.0 - good.passed_percent() - good.failed_percent())
         );
+    }
+    broken
+}
+
+/// Bursts that no kill causes must neither fail a run nor call a platform unsteady that keeps its promise.
+fn background_bursts(runs: u64) -> usize {
+    heading(
+        "Bursts in the background: 59 kills that cost nothing, `observed`; baseline 10 s, recovery 10 s, 100 requests a second",
+        "| truth, requests of a burst | false fail | false `NotSteady`, looked at after every request | pass | recovery inconclusive, where a binomial bound would fail |",
+    );
+    let mut broken = 0;
+    for truth in [0.9995, 0.999] {
+        for burst in [1, 5, 20, 100] {
+            let cell = BackgroundCell { background: Background::of(truth, burst), kills: 59 }.count(runs, SEED);
+            let errors = [cell.counted.failed, cell.not_steady];
+            broken += errors.iter().filter(|errors| cell.counted.breaks_the_bar(**errors)).count();
+            println!(
+                "| {:.2} %, {burst} | {} | {} | {} | {} |",
+                truth * 100.0,
+                percent(cell.counted.failed_percent()),
+                percent(cell.percent(cell.not_steady)),
+                percent(cell.counted.passed_percent()),
+                percent(cell.percent(cell.withheld))
+            );
+        }
     }
     broken
 }

@@ -4,8 +4,8 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::rule::{Terms, rule};
-use super::simulation::Platform;
+use super::rule::{PhaseTerms, Terms, Window, phase, rule};
+use super::simulation::{Background, Platform};
 use crate::model::Evidence;
 use crate::stats::clopper_pearson_lower;
 
@@ -13,6 +13,10 @@ use crate::stats::clopper_pearson_lower;
 pub const BUDGET: f64 = 0.001;
 /// `α` of every cell.
 pub const ALPHA: f64 = 0.05;
+/// Requests of a baseline, a recovery and a kill window of a run with bursts in the background: at 100/s, 10 s, 10 s and 1 s.
+const BASELINE: u64 = 1_000;
+const RECOVERY: u64 = 1_000;
+const WINDOW: u64 = 100;
 
 /// One cell: a platform, what is asked of it, and how many kills there are.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +58,77 @@ impl Cell {
             counted.failed += u64::from(!ruling.refuted.is_empty());
         }
         counted
+    }
+}
+
+/// A whole run, from its baseline to the end of its recovery, on a platform that loses requests in bursts of its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BackgroundCell {
+    /// The platform.
+    pub background: Background,
+    /// Kills of a run, which cost nothing.
+    pub kills: usize,
+}
+
+/// What came out of the runs of such a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BackgroundCounted {
+    /// Passed, and failed for any reason.
+    pub counted: Counted,
+    /// Not steady at any look, of which there is one after each request of the baseline.
+    pub not_steady: u64,
+    /// Neither failed nor passed by the recovery alone: what a binomial bound would fail.
+    pub withheld: u64,
+}
+
+impl BackgroundCell {
+    /// Two tests can fail the run, as in a real one: the betting test and that of the recovery.
+    const TESTS: usize = 2;
+
+    /// Runs it that often. The same seed gives the same counts.
+    pub fn count(&self, runs: u64, seed: u64) -> BackgroundCounted {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut all = BackgroundCounted { counted: Counted { runs, ..Counted::default() }, ..Default::default() };
+        for _ in 0..runs {
+            self.run(&mut rng, &mut all);
+        }
+        all
+    }
+
+    fn run(&self, rng: &mut ChaCha8Rng, all: &mut BackgroundCounted) {
+        let before = PhaseTerms { budget: BUDGET, alpha: ALPHA, tests: 1, down: 1.0 };
+        let after = PhaseTerms { tests: Self::TESTS, ..before };
+        let terms = Terms { budget: BUDGET, alpha: ALPHA, promises: Self::TESTS, evidence: Evidence::Observed };
+        let mut requests = self.background.run(rng);
+        let (mut bad, mut unsteady) = (0, false);
+        for seen in 1..=BASELINE {
+            if requests.next_is_bad() {
+                bad += 1;
+                unsteady |= phase(&before, seen, bad).refuted;
+            }
+        }
+        let mut windows: Vec<Window> = (0..self.kills).map(|_| window(WINDOW, requests.bad_of(WINDOW))).collect();
+        let bad = requests.bad_of(RECOVERY);
+        if let Some(last) = windows.last_mut() {
+            *last = window(last.requests + RECOVERY, last.bad_for_sure + bad);
+        }
+        let (ruling, recovery) = (rule(&terms, &windows), phase(&after, RECOVERY, bad));
+        let failed = !ruling.refuted.is_empty() || recovery.refuted;
+        all.not_steady += u64::from(unsteady);
+        all.counted.failed += u64::from(failed);
+        all.counted.passed += u64::from(ruling.holds() && !recovery.doubtful);
+        all.withheld += u64::from(recovery.doubtful && !recovery.refuted);
+    }
+}
+
+const fn window(requests: u64, bad: u64) -> Window {
+    Window { requests, bad_for_sure: bad, bad_at_worst: bad, exposed: true }
+}
+
+impl BackgroundCounted {
+    /// Share of all runs, in percent.
+    pub fn percent(&self, runs: u64) -> f64 {
+        runs as f64 * 100.0 / self.counted.runs as f64
     }
 }
 

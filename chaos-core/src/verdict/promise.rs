@@ -3,13 +3,17 @@
 
 mod sentence;
 
-use super::rule::{Certificate, Missing, Refuted, Ruling, Terms, Window, rule};
+use super::rule::{Certificate, Missing, PhaseRuling, PhaseTerms, Refuted, Ruling, Terms, Window, phase, rule};
 use super::words::{counted, figure, share_of_bad, thousands};
 use super::{Level, ReasonCode, spec};
 use crate::evidence::{Exposure, Load, TrialLoad};
 use crate::model::{ClaimSpec, Evidence, Slo};
 use crate::result::{Claim, Counts, Finding, Holds};
-use crate::stats::clopper_pearson_lower;
+
+/// A quarter of the requests bad before the fault is no steady state, whatever is promised.
+const UNSTEADY: f64 = 0.25;
+/// Not one request answered well after the kills is no recovery, whatever is promised.
+const DOWN: f64 = 1.0;
 
 /// A promise with everything that was decided about it.
 #[derive(Debug)]
@@ -73,51 +77,58 @@ impl<'a> Promise<'a> {
         format!("{}: {} {}", self.probe, self.claim.share(), spec::promise(self.claim))
     }
 
-    /// Lower bound of the share of bad requests in a phase that can only refute.
-    fn lower(&self, counts: &Counts, alpha: f64) -> f64 {
-        clopper_pearson_lower(bad_for_sure(self.claim, counts), counts.slots, alpha)
+    /// Before the fault: refuted, the run is invalid, which is no failure, so α is not divided.
+    fn baseline(&self) -> PhaseRuling {
+        let terms = PhaseTerms { budget: self.budget(), alpha: self.alpha(), tests: 1, down: UNSTEADY };
+        let counts = &self.load.baseline;
+        phase(&terms, counts.slots, bad_for_sure(self.claim, counts))
     }
 
-    fn baseline_refuted(&self) -> bool {
-        self.lower(&self.load.baseline, self.alpha()) > self.budget()
-    }
-
-    fn recovery_refuted(&self) -> bool {
-        self.lower(&self.load.recovery, self.alpha_to_fail()) > self.budget()
+    /// After the kills.
+    fn recovery(&self) -> PhaseRuling {
+        let terms = PhaseTerms { budget: self.budget(), alpha: self.alpha(), tests: self.promises, down: DOWN };
+        let counts = &self.load.recovery;
+        phase(&terms, counts.slots, bad_for_sure(self.claim, counts))
     }
 
     /// Whether it passes with the evidence asked for.
     pub(super) fn holds(&self) -> bool {
-        self.ruling.holds() && !self.baseline_refuted() && !self.recovery_refuted()
+        self.ruling.holds() && !self.baseline().refuted && !self.recovery().doubtful
     }
 
     /// Rows of the table of claims.
     pub(super) fn claims(&self) -> Vec<Claim> {
         let mut claims = vec![
-            self.phase_claim(Level::Baseline, &self.load.baseline, self.alpha()),
+            self.phase_claim(Level::Baseline, self.load.baseline.slots, self.baseline()),
             self.observed_claim(),
-            self.phase_claim(Level::Recovery, &self.load.recovery, self.alpha_to_fail()),
+            self.phase_claim(Level::Recovery, self.load.recovery.slots, self.recovery()),
         ];
         claims.extend(self.ruling.certificate.as_ref().map(|certificate| self.certified_claim(certificate)));
         claims
     }
 
-    fn phase_claim(&self, level: Level, counts: &Counts, alpha: f64) -> Claim {
-        let value = self.lower(counts, alpha);
-        let when = if level == Level::Baseline { "before the fault" } else { "after the kills" };
+    fn phase_claim(&self, level: Level, requests: u64, ruling: PhaseRuling) -> Claim {
+        let (when, alpha, withheld) = match level {
+            Level::Baseline => ("before the fault", self.alpha(), false),
+            _ => ("after the kills", self.alpha_to_fail(), ruling.doubtful),
+        };
         Claim {
             claim: format!("{} {when} (can only be refuted)", self.title()),
             probe: self.probe.to_owned(),
             level,
-            method: "Clopper-Pearson lower bound of the share of bad requests".into(),
+            method: "Markov bound of the share of bad requests".into(),
             alpha: Some(alpha),
             assumption: None,
-            n: counts.slots,
+            n: requests,
             trials: 0,
             exposed: 0,
-            value,
-            bound: self.budget(),
-            holds: if value > self.budget() { Holds::No } else { Holds::NotRefuted },
+            value: ruling.share,
+            bound: ruling.limit,
+            holds: match withheld {
+                _ if ruling.refuted => Holds::No,
+                true => Holds::Undecided,
+                false => Holds::NotRefuted,
+            },
         }
     }
 
@@ -221,16 +232,31 @@ impl<'a> Promise<'a> {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         findings.extend(self.ruling.refuted.iter().map(|refuted| self.refuted(refuted)));
-        if self.recovery_refuted() {
+        let recovery = self.recovery();
+        if recovery.refuted {
             findings.push(self.phase_finding(ReasonCode::RecoveryRefuted, &self.load.recovery, "after the kills"));
         }
-        if self.baseline_refuted() {
+        if self.baseline().refuted {
             findings.push(self.phase_finding(ReasonCode::NotSteady, &self.load.baseline, "before the fault"));
         }
         if self.ruling.refuted.is_empty() {
             findings.extend(self.ruling.missing.iter().map(|missing| self.missing(missing)));
+            findings.extend((recovery.doubtful && !recovery.refuted).then(|| self.doubtful()));
         }
         findings
+    }
+
+    /// More bad after the kills than single requests by chance, but no more than bursts may be: no failure, and no pass.
+    fn doubtful(&self) -> Finding {
+        let counts = &self.load.recovery;
+        let message = format!(
+            "{}, but after the kills {} of {} were bad, which a burst explains as well as a platform that has not \
+             healed: neither held nor refuted; it takes a longer recovery",
+            self.title(),
+            thousands(bad_for_sure(self.claim, counts)),
+            counted(counts.slots, "request")
+        );
+        Finding { reason_code: ReasonCode::BudgetExceeded, message }
     }
 
     fn phase_finding(&self, reason_code: ReasonCode, counts: &Counts, when: &str) -> Finding {

@@ -23,6 +23,33 @@ pub struct Terms {
     pub evidence: Evidence,
 }
 
+/// What a phase without kills is held to, which can only be refuted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PhaseTerms {
+    /// `q`.
+    pub budget: f64,
+    /// `α`.
+    pub alpha: f64,
+    /// What divides α for refuting.
+    pub tests: usize,
+    /// This share of bad requests refutes whatever was promised: a statement of fact, not of chance.
+    pub down: f64,
+}
+
+/// What the rule says of a phase without kills.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PhaseRuling {
+    /// Share of bad requests.
+    pub share: f64,
+    /// The share that refutes.
+    pub limit: f64,
+    /// Refuted, however requests depend on each other.
+    pub refuted: bool,
+    /// More were bad than chance explains if each request were on its own. True of whatever is refuted; by itself it fails
+    /// nothing, because one burst explains it as well.
+    pub doubtful: bool,
+}
+
 /// One kill window (trial) as one promise sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -186,6 +213,21 @@ pub fn bet(budget: f64, windows: &[Window]) -> Betting {
         betting.observe(window.requests, window.bad_for_sure);
     }
     betting
+}
+
+/// Decides a phase without kills by its share of bad requests.
+///
+/// Losses come in bursts, so their number is not binomial. Markov's inequality holds however they depend on each other: if
+/// `q` of the requests are bad on average, a share of `q/α` or more has at most the probability α. Where losses come at a
+/// steady rate, that holds of all looks together, from the first request of the phase to the last: the share so far is a
+/// martingale that runs backwards (Doob; Ville's inequality).
+pub fn phase(terms: &PhaseTerms, requests: u64, bad: u64) -> PhaseRuling {
+    let alpha_to_fail = terms.alpha / terms.tests.max(1) as f64;
+    let share = if requests == 0 { 0.0 } else { bad as f64 / requests as f64 };
+    let limit = (terms.budget / alpha_to_fail).min(terms.down);
+    let beyond = |alpha: f64| bad > 0 && clopper_pearson_lower(bad, requests, alpha) > terms.budget;
+    let refuted = share >= limit - ROUNDING && beyond(alpha_to_fail);
+    PhaseRuling { share, limit, refuted, doubtful: refuted || beyond(terms.alpha) }
 }
 
 struct Certified {

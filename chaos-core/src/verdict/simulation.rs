@@ -109,6 +109,59 @@ impl Platform {
     }
 }
 
+/// A platform that loses requests in bursts that no kill causes, at a steady rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Background {
+    /// Share of requests that are bad.
+    pub bad_share: f64,
+    /// Requests of a burst, one after the other.
+    pub burst: u64,
+}
+
+/// The requests of one run on such a platform, in order.
+#[derive(Debug)]
+pub struct Requests<'r, R> {
+    background: Background,
+    /// Bad requests that the burst still has.
+    left: u64,
+    rng: &'r mut R,
+}
+
+impl Background {
+    /// A platform of this availability.
+    pub fn of(availability: f64, burst: u64) -> Self {
+        Self { bad_share: 1.0 - availability, burst }
+    }
+
+    /// One run, which begins at any moment, in a burst or not.
+    pub fn run<R: Rng>(self, rng: &mut R) -> Requests<'_, R> {
+        let left = if rng.random_bool(self.bad_share) { rng.random_range(0..self.burst) } else { 0 };
+        Requests { background: self, left, rng }
+    }
+
+    /// Probability that a burst begins where none is.
+    fn begins(self) -> f64 {
+        self.bad_share / (self.bad_share + self.burst as f64 * (1.0 - self.bad_share))
+    }
+}
+
+impl<R: Rng> Requests<'_, R> {
+    /// Whether the next request is bad.
+    pub fn next_is_bad(&mut self) -> bool {
+        if self.left == 0 && self.rng.random_bool(self.background.begins()) {
+            self.left = self.background.burst;
+        }
+        let bad = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        bad
+    }
+
+    /// How many of so many more are bad.
+    pub fn bad_of(&mut self, requests: u64) -> u64 {
+        (0..requests).map(|_| u64::from(self.next_is_bad())).sum()
+    }
+}
+
 const SMALL: f64 = 0.25;
 const LARGE: f64 = (1.0 - 0.9 * SMALL) / 0.1;
 

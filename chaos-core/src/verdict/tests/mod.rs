@@ -3,5 +3,6 @@
 mod answers;
 mod error_rates;
 mod outcome;
+mod phases;
 mod rule;
 mod runs;

@@ -17,11 +17,11 @@ fn slo(evidence: Evidence) -> Slo {
     }
 }
 
-fn harmless() -> Evidence {
+pub(super) fn harmless() -> Evidence {
     Evidence::HarmlessKills { share: "90%".parse().unwrap(), max_loss: 0 }
 }
 
-fn spec(evidence: Evidence) -> JudgeSpec {
+pub(super) fn spec(evidence: Evidence) -> JudgeSpec {
     JudgeSpec {
         name: "riders".into(),
         namespace: "dispatch".into(),
@@ -189,14 +189,6 @@ fn a_baseline_that_is_red_is_an_invalid_run_but_a_refuted_promise_still_fails() 
         story.lose(11_000 + kill * 1_000, 30, BadClass::Status);
     }
     decided(&judge(&spec(harmless()), &story.events()), ReasonCode::SloRefuted);
-}
-
-#[test]
-fn a_platform_that_does_not_heal_fails_in_recovery() {
-    let mut story = Story::with_kills(61);
-    story.lose(75_000, 6, BadClass::Timeout);
-    let result = judge(&spec(harmless()), &story.events());
-    decided(&result, ReasonCode::RecoveryRefuted);
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! Baseline and recovery, which can only be refuted: what a burst does, and what an outage.
+
+use super::runs::{decided, harmless, spec};
+use crate::evidence::fixture::Story;
+use crate::model::{ClaimSpec, Evidence};
+use crate::record::BadClass;
+use crate::result::Holds;
+use crate::verdict::rule::{PhaseTerms, phase};
+use crate::verdict::{ExitCode, JudgeSpec, JudgedBy, Level, ReasonCode, judge};
+
+const TERMS: PhaseTerms = PhaseTerms { budget: 0.001, alpha: 0.05, tests: 1, down: 1.0 };
+
+/// One promise of this share, `observed`.
+fn promises(share: &str) -> JudgeSpec {
+    let mut spec = spec(Evidence::Observed);
+    if let JudgedBy::Slo(slo) = &mut spec.probes[0].judged_by {
+        slo.claims = vec![ClaimSpec::Availability { share: share.parse().unwrap() }];
+    }
+    spec
+}
+
+#[test]
+fn a_phase_is_refuted_by_what_bursts_do_not_explain() {
+    let refuted = |terms: &PhaseTerms, bad| phase(terms, 1_000, bad).refuted;
+    assert!(!refuted(&TERMS, 19) && refuted(&TERMS, 20), "q/α is 2 %");
+    let three = PhaseTerms { tests: 3, ..TERMS };
+    assert!(!refuted(&three, 59) && refuted(&three, 60), "three tests share α");
+    assert!(phase(&TERMS, 1_000, 4).doubtful && !phase(&TERMS, 1_000, 3).doubtful, "as if each were on its own");
+    assert_eq!(phase(&three, 1_000, 4).doubtful, phase(&TERMS, 1_000, 4).doubtful, "α is divided for failing only");
+    for requests in [0, 1, 1_000] {
+        let good = phase(&TERMS, requests, 0);
+        assert!(!good.refuted && !good.doubtful);
+    }
+}
+
+#[test]
+fn a_weak_promise_is_refuted_by_facts_only() {
+    let weak = PhaseTerms { budget: 0.1, ..TERMS };
+    assert!(!phase(&weak, 1_000, 999).refuted && phase(&weak, 1_000, 999).doubtful);
+    assert!(phase(&weak, 1_000, 1_000).refuted, "not one was answered well");
+    assert!(!phase(&weak, 1, 1).refuted, "one of one is no fact about a phase");
+    let steady = PhaseTerms { down: 0.25, ..weak };
+    assert!(!phase(&steady, 100, 24).refuted && phase(&steady, 100, 25).refuted);
+}
+
+#[test]
+fn a_burst_of_five_in_the_recovery_fails_nothing_and_passes_nothing() {
+    let mut story = Story::with_kills(61);
+    story.lose(75_000, 5, BadClass::Timeout);
+    let result = judge(&spec(harmless()), &story.events());
+    decided(&result, ReasonCode::BudgetExceeded);
+    assert_eq!(result.verdict.exit_code, ExitCode::Inconclusive);
+    let text = &result.verdict.reason_text;
+    assert!(text.contains("after the kills 5 of 1,000 requests were bad"), "{text}");
+    assert!(text.contains("it takes a longer recovery"), "{text}");
+    let holds = |level| result.claims.iter().find(|claim| claim.level == level).map(|claim| claim.holds);
+    assert_eq!(holds(Level::Recovery), Some(Holds::Undecided));
+}
+
+#[test]
+fn a_burst_in_the_baseline_is_no_reason_to_end_the_run() {
+    let mut story = Story::with_kills(61);
+    story.lose(2_000, 19, BadClass::Status);
+    decided(&judge(&spec(harmless()), &story.events()), ReasonCode::HypothesisHeld);
+    story.lose(5_000, 1, BadClass::Status);
+    decided(&judge(&spec(harmless()), &story.events()), ReasonCode::NotSteady);
+}
+
+#[test]
+fn a_platform_that_does_not_heal_fails_in_recovery() {
+    let mut story = Story::with_kills(61);
+    story.lose(75_000, 100, BadClass::Timeout);
+    decided(&judge(&spec(harmless()), &story.events()), ReasonCode::RecoveryRefuted);
+}
+
+#[test]
+fn an_outage_that_begins_with_the_recovery_is_never_a_pass() {
+    for (share, recovery, outage) in ["99.9%", "99%", "90%", "80%"]
+        .into_iter()
+        .flat_map(|s| [(s, 4_u64, 1_u64), (s, 4, 30), (s, 10, 30), (s, 60, 30)])
+    {
+        // So many kills that the budget of all of them would bear the outage of a weak promise.
+        let mut story = Story::with_kills(300);
+        story.end = story.recovery + recovery * 1_000;
+        story.lose(story.recovery, 100 * outage.min(recovery), BadClass::Refused);
+        let verdict = judge(&promises(share), &story.events()).verdict;
+        let told = format!("{share}, {outage} s of {recovery} s: {}", verdict.reason_text);
+        assert!(matches!(verdict.exit_code, ExitCode::Failed | ExitCode::Inconclusive), "{told}");
+        if outage >= recovery {
+            assert_eq!(verdict.exit_code, ExitCode::Failed, "{told}");
+        }
+    }
+}
