@@ -66,14 +66,14 @@ const MUTANTS: [Mutant; 22] = [
     mutant(
         "Bonferroni forgotten",
         "verdict/rule.rs",
-        "let e_threshold = terms.promises.max(1) as f64 / terms.alpha;",
-        "let e_threshold = 1.0 / terms.alpha;",
+        "(1.0 - RECOVERY) * alpha / tests.max(1) as f64",
+        "(1.0 - RECOVERY) * alpha / tests.min(1) as f64",
     ),
     mutant(
         "Bonferroni applied to passing",
         "verdict/rule.rs",
         "clopper_pearson_upper(at_worst, kills, terms.alpha)",
-        "clopper_pearson_upper(at_worst, kills, terms.alpha / terms.promises as f64)",
+        "clopper_pearson_upper(at_worst, kills, terms.alpha / terms.tests as f64)",
     ),
     mutant(
         "betting forgets its peak",

@@ -4,7 +4,7 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::rule::{PhaseTerms, Terms, Window, phase, rule};
+use super::rule::{PhaseTerms, Terms, Window, alpha_of_recovery, chances_to_fail, phase, rule};
 use super::simulation::{Background, Platform};
 use crate::model::Evidence;
 use crate::stats::clopper_pearson_lower;
@@ -50,7 +50,12 @@ impl Cell {
     /// Runs it that often. The same seed gives the same counts.
     pub fn count(&self, runs: u64, seed: u64) -> Counted {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let terms = Terms { budget: BUDGET, alpha: ALPHA, promises: 1, evidence: self.evidence.clone() };
+        let terms = Terms {
+            budget: BUDGET,
+            alpha: ALPHA,
+            tests: chances_to_fail(&self.evidence),
+            evidence: self.evidence.clone(),
+        };
         let mut counted = Counted { runs, ..Counted::default() };
         for _ in 0..runs {
             let ruling = rule(&terms, &self.platform.run(self.kills, &mut rng));
@@ -82,9 +87,6 @@ pub struct BackgroundCounted {
 }
 
 impl BackgroundCell {
-    /// Two tests can fail the run, as in a real one: the betting test and that of the recovery.
-    const TESTS: usize = 2;
-
     /// Runs it that often. The same seed gives the same counts.
     pub fn count(&self, runs: u64, seed: u64) -> BackgroundCounted {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -96,9 +98,10 @@ impl BackgroundCell {
     }
 
     fn run(&self, rng: &mut ChaCha8Rng, all: &mut BackgroundCounted) {
-        let before = PhaseTerms { budget: BUDGET, alpha: ALPHA, tests: 1, down: 1.0 };
-        let after = PhaseTerms { tests: Self::TESTS, ..before };
-        let terms = Terms { budget: BUDGET, alpha: ALPHA, promises: Self::TESTS, evidence: Evidence::Observed };
+        let tests = chances_to_fail(&Evidence::Observed);
+        let before = PhaseTerms { budget: BUDGET, alpha: ALPHA, alpha_to_fail: ALPHA, down: 1.0 };
+        let after = PhaseTerms { alpha_to_fail: alpha_of_recovery(ALPHA, tests), ..before };
+        let terms = Terms { budget: BUDGET, alpha: ALPHA, tests, evidence: Evidence::Observed };
         let mut requests = self.background.run(rng);
         let (mut bad, mut unsteady) = (0, false);
         for seen in 1..=BASELINE {

@@ -45,7 +45,7 @@ fn promises<'a>(spec: &'a JudgeSpec, evidence: &'a Evidence<'a>) -> Vec<Promise<
         JudgedBy::Slo(slo) => Some((slo, load_of(evidence, &probe.name)?)),
         JudgedBy::Expectation(_) | JudgedBy::Invariants { .. } => None,
     }) {
-        promises.extend(slo.claims.iter().map(|claim| Promise::judge(load, slo, *claim, spec.promises())));
+        promises.extend(slo.claims.iter().map(|claim| Promise::judge(load, slo, *claim, spec.chances_to_fail())));
     }
     promises
 }

@@ -2,7 +2,7 @@
 
 use super::judge::load_of;
 use super::promise::window;
-use super::rule::{Window, bet};
+use super::rule::{Window, alpha_of_kills, bet};
 use super::spec::{JudgeSpec, JudgedBy};
 use crate::evidence::evidence;
 use crate::record::Event;
@@ -14,7 +14,7 @@ pub struct Refutation {
     pub probe: String,
     /// The betting wealth.
     pub e_value: f64,
-    /// What refutes: `m/α`.
+    /// What refutes: one over the part of α that the test has.
     pub e_threshold: f64,
 }
 
@@ -23,7 +23,7 @@ pub struct Refutation {
 /// The last window is still open and left out. Requests whose outcome is not recorded yet count as good.
 pub fn refuted_live(spec: &JudgeSpec, events: &[Event]) -> Option<Refutation> {
     let evidence = evidence(events).ok()?;
-    let promises = spec.promises().max(1) as f64;
+    let tests = spec.chances_to_fail();
     for probe in &spec.probes {
         let JudgedBy::Slo(slo) = &probe.judged_by else {
             continue;
@@ -32,7 +32,7 @@ pub fn refuted_live(spec: &JudgeSpec, events: &[Event]) -> Option<Refutation> {
             continue;
         };
         let over = load.trials.len().saturating_sub(1);
-        let e_threshold = promises / slo.confidence.complement();
+        let e_threshold = 1.0 / alpha_of_kills(slo.confidence.complement(), tests);
         for claim in &slo.claims {
             let windows: Vec<Window> = load.trials[..over].iter().map(|trial| window(*claim, trial)).collect();
             let e_value = bet(claim.share().complement(), &windows).highest();

@@ -3,7 +3,10 @@
 
 mod sentence;
 
-use super::rule::{Certificate, Missing, PhaseRuling, PhaseTerms, Refuted, Ruling, Terms, Window, phase, rule};
+use super::rule::{
+    Certificate, Missing, PhaseRuling, PhaseTerms, Refuted, Ruling, Terms, Window, alpha_of_kills, alpha_of_recovery,
+    phase, rule,
+};
 use super::words::{counted, figure, share_of_bad, thousands};
 use super::{Level, ReasonCode, spec};
 use crate::evidence::{Exposure, Load, TrialLoad};
@@ -21,7 +24,7 @@ pub(super) struct Promise<'a> {
     pub(super) probe: &'a str,
     pub(super) slo: &'a Slo,
     pub(super) claim: ClaimSpec,
-    promises: usize,
+    tests: usize,
     load: &'a Load<'a>,
     ruling: Ruling,
 }
@@ -47,16 +50,16 @@ pub(super) fn window(claim: ClaimSpec, trial: &TrialLoad) -> Window {
 }
 
 impl<'a> Promise<'a> {
-    pub(super) fn judge(load: &'a Load<'a>, slo: &'a Slo, claim: ClaimSpec, promises: usize) -> Self {
+    pub(super) fn judge(load: &'a Load<'a>, slo: &'a Slo, claim: ClaimSpec, tests: usize) -> Self {
         let windows: Vec<Window> = load.trials.iter().map(|trial| window(claim, trial)).collect();
         let terms = Terms {
             budget: claim.share().complement(),
             alpha: slo.confidence.complement(),
-            promises,
+            tests,
             evidence: slo.evidence.clone(),
         };
         let probe = load.schedule.probe.as_str();
-        Self { probe, slo, claim, promises, load, ruling: rule(&terms, &windows) }
+        Self { probe, slo, claim, tests, load, ruling: rule(&terms, &windows) }
     }
 
     fn budget(&self) -> f64 {
@@ -67,9 +70,13 @@ impl<'a> Promise<'a> {
         self.slo.confidence.complement()
     }
 
-    /// α of whatever can fail the run.
+    /// α of a test over kill windows that can fail the run.
     fn alpha_to_fail(&self) -> f64 {
-        self.alpha() / self.promises.max(1) as f64
+        alpha_of_kills(self.alpha(), self.tests)
+    }
+
+    fn alpha_of_recovery(&self) -> f64 {
+        alpha_of_recovery(self.alpha(), self.tests)
     }
 
     /// `request-ride: 99.9% answered well`.
@@ -79,14 +86,16 @@ impl<'a> Promise<'a> {
 
     /// Before the fault: refuted, the run is invalid, which is no failure, so α is not divided.
     fn baseline(&self) -> PhaseRuling {
-        let terms = PhaseTerms { budget: self.budget(), alpha: self.alpha(), tests: 1, down: UNSTEADY };
+        let alpha = self.alpha();
+        let terms = PhaseTerms { budget: self.budget(), alpha, alpha_to_fail: alpha, down: UNSTEADY };
         let counts = &self.load.baseline;
         phase(&terms, counts.slots, bad_for_sure(self.claim, counts))
     }
 
     /// After the kills.
     fn recovery(&self) -> PhaseRuling {
-        let terms = PhaseTerms { budget: self.budget(), alpha: self.alpha(), tests: self.promises, down: DOWN };
+        let alpha_to_fail = self.alpha_of_recovery();
+        let terms = PhaseTerms { budget: self.budget(), alpha: self.alpha(), alpha_to_fail, down: DOWN };
         let counts = &self.load.recovery;
         phase(&terms, counts.slots, bad_for_sure(self.claim, counts))
     }
@@ -110,7 +119,7 @@ impl<'a> Promise<'a> {
     fn phase_claim(&self, level: Level, requests: u64, ruling: PhaseRuling) -> Claim {
         let (when, alpha, withheld) = match level {
             Level::Baseline => ("before the fault", self.alpha(), false),
-            _ => ("after the kills", self.alpha_to_fail(), ruling.doubtful),
+            _ => ("after the kills", self.alpha_of_recovery(), ruling.doubtful),
         };
         Claim {
             claim: format!("{} {when} (can only be refuted)", self.title()),

@@ -9,6 +9,8 @@ use crate::stats::{
 
 /// Shares are given in millionths, so products of them may miss the border by some units in the last place.
 const ROUNDING: f64 = 1e-9;
+/// The part of α that is set aside for the recovery: it must notice an outage and not a share, so little is enough.
+const RECOVERY: f64 = 0.2;
 
 /// What one promise is held to.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,8 +19,8 @@ pub struct Terms {
     pub budget: f64,
     /// `α`: probability of a false certificate.
     pub alpha: f64,
-    /// `m`: promises of the run that can fail it by chance. Divides α for failing only.
-    pub promises: usize,
+    /// `m`: tests over kill windows that can fail the run by chance, of all its promises. Divides α for failing only.
+    pub tests: usize,
     /// What a pass must prove.
     pub evidence: Evidence,
 }
@@ -30,8 +32,8 @@ pub struct PhaseTerms {
     pub budget: f64,
     /// `α`.
     pub alpha: f64,
-    /// What divides α for refuting.
-    pub tests: usize,
+    /// The part of it that this phase may fail with.
+    pub alpha_to_fail: f64,
     /// This share of bad requests refutes whatever was promised: a statement of fact, not of chance.
     pub down: f64,
 }
@@ -85,7 +87,7 @@ pub struct Ruling {
     pub totals: Totals,
     /// The largest betting wealth at any window's end, and what refutes.
     pub e_value: f64,
-    /// `m/α`.
+    /// One over the part of α that the test has.
     pub e_threshold: f64,
     /// The figure of the certified claim: an upper bound of the share of bad kills, or a p-value. `None` for `observed`.
     pub certificate: Option<Certificate>,
@@ -192,6 +194,25 @@ pub enum Missing {
     },
 }
 
+/// Tests over kill windows that can fail one promise by chance: by betting, and of harmless kills where they are claimed. A
+/// declared worst loss that is exceeded is no chance. The test by betting counts once however often it is asked.
+pub const fn chances_to_fail(evidence: &Evidence) -> usize {
+    match evidence {
+        Evidence::Observed | Evidence::Availability { .. } => 1,
+        Evidence::HarmlessKills { .. } => 2,
+    }
+}
+
+/// The part of α of one of so many tests over kill windows.
+pub fn alpha_of_kills(alpha: f64, tests: usize) -> f64 {
+    (1.0 - RECOVERY) * alpha / tests.max(1) as f64
+}
+
+/// The part of α of the recovery of one promise, beside so many tests over kill windows: there is at least one for each.
+pub fn alpha_of_recovery(alpha: f64, tests: usize) -> f64 {
+    RECOVERY * alpha / tests.max(1) as f64
+}
+
 /// Decides one promise. The number of kills, the phases and the record itself are judged elsewhere.
 pub fn rule(terms: &Terms, windows: &[Window]) -> Ruling {
     let totals = Totals::of(windows);
@@ -200,7 +221,7 @@ pub fn rule(terms: &Terms, windows: &[Window]) -> Ruling {
     let mut missing = observed(terms.budget, &totals);
     let lag_said = matches!(missing[..], [Missing::Lag { .. }]);
     missing.extend(certified.missing.filter(|more| !(lag_said && matches!(more, Missing::Lag { .. }))));
-    let e_threshold = terms.promises.max(1) as f64 / terms.alpha;
+    let e_threshold = 1.0 / alpha_of_kills(terms.alpha, terms.tests);
     let betting_refutes = (betting.highest() >= e_threshold).then_some(Refuted::Betting);
     let refuted = [worst_loss(terms, windows), betting_refutes, certified.refuted].into_iter().flatten().collect();
     Ruling { totals, e_value: betting.highest(), e_threshold, certificate: certified.figure, refuted, missing }
@@ -222,11 +243,10 @@ pub fn bet(budget: f64, windows: &[Window]) -> Betting {
 /// steady rate, that holds of all looks together, from the first request of the phase to the last: the share so far is a
 /// martingale that runs backwards (Doob; Ville's inequality).
 pub fn phase(terms: &PhaseTerms, requests: u64, bad: u64) -> PhaseRuling {
-    let alpha_to_fail = terms.alpha / terms.tests.max(1) as f64;
     let share = if requests == 0 { 0.0 } else { bad as f64 / requests as f64 };
-    let limit = (terms.budget / alpha_to_fail).min(terms.down);
+    let limit = (terms.budget / terms.alpha_to_fail).min(terms.down);
     let beyond = |alpha: f64| bad > 0 && clopper_pearson_lower(bad, requests, alpha) > terms.budget;
-    let refuted = share >= limit - ROUNDING && beyond(alpha_to_fail);
+    let refuted = share >= limit - ROUNDING && beyond(terms.alpha_to_fail);
     PhaseRuling { share, limit, refuted, doubtful: refuted || beyond(terms.alpha) }
 }
 
@@ -285,7 +305,7 @@ fn certify_harmless(terms: &Terms, limit: f64, max_loss: u64, windows: &[Window]
     let kills = exposed.clone().count() as u64;
     let (at_worst, for_sure) = (count(|w| w.bad_at_worst), count(|w| w.bad_for_sure));
     let upper = clopper_pearson_upper(at_worst, kills, terms.alpha);
-    let lower = clopper_pearson_lower(for_sure, kills, terms.alpha / terms.promises.max(1) as f64);
+    let lower = clopper_pearson_lower(for_sure, kills, alpha_of_kills(terms.alpha, terms.tests));
     let certified = |upper: f64| kills > 0 && upper <= limit + ROUNDING;
     let missing = if certified(upper) {
         None

@@ -1,5 +1,6 @@
 //! What a run is judged by: the part of a validated experiment that the verdict needs. Plain data.
 
+use super::rule;
 use crate::model::{ClaimSpec, Expectation, Experiment, Moment, Probe, ProbeKind, Question, Slo};
 use crate::units::Duration;
 
@@ -83,10 +84,10 @@ impl Expected {
 }
 
 impl JudgeSpec {
-    /// `m`: the number of promises that can fail the run by chance. It divides α for failing only.
-    pub fn promises(&self) -> usize {
+    /// `m`: the number of tests over kill windows that can fail the run by chance. It divides α for failing only.
+    pub fn chances_to_fail(&self) -> usize {
         let of = |probe: &ProbeSpec| match &probe.judged_by {
-            JudgedBy::Slo(slo) => slo.claims.len(),
+            JudgedBy::Slo(slo) => slo.claims.len() * rule::chances_to_fail(&slo.evidence),
             JudgedBy::Expectation(_) | JudgedBy::Invariants { .. } => 0,
         };
         self.probes.iter().map(of).sum()

@@ -8,7 +8,7 @@ use crate::result::Holds;
 use crate::verdict::rule::{PhaseTerms, phase};
 use crate::verdict::{ExitCode, JudgeSpec, JudgedBy, Level, ReasonCode, judge};
 
-const TERMS: PhaseTerms = PhaseTerms { budget: 0.001, alpha: 0.05, tests: 1, down: 1.0 };
+const TERMS: PhaseTerms = PhaseTerms { budget: 0.001, alpha: 0.05, alpha_to_fail: 0.05, down: 1.0 };
 
 /// One promise of this share, `observed`.
 fn promises(share: &str) -> JudgeSpec {
@@ -23,8 +23,8 @@ fn promises(share: &str) -> JudgeSpec {
 fn a_phase_is_refuted_by_what_bursts_do_not_explain() {
     let refuted = |terms: &PhaseTerms, bad| phase(terms, 1_000, bad).refuted;
     assert!(!refuted(&TERMS, 19) && refuted(&TERMS, 20), "q/α is 2 %");
-    let three = PhaseTerms { tests: 3, ..TERMS };
-    assert!(!refuted(&three, 59) && refuted(&three, 60), "three tests share α");
+    let three = PhaseTerms { alpha_to_fail: 0.05 / 3.0, ..TERMS };
+    assert!(!refuted(&three, 59) && refuted(&three, 60), "a third of α");
     assert!(phase(&TERMS, 1_000, 4).doubtful && !phase(&TERMS, 1_000, 3).doubtful, "as if each were on its own");
     assert_eq!(phase(&three, 1_000, 4).doubtful, phase(&TERMS, 1_000, 4).doubtful, "α is divided for failing only");
     for requests in [0, 1, 1_000] {
@@ -69,7 +69,7 @@ fn a_burst_in_the_baseline_is_no_reason_to_end_the_run() {
 #[test]
 fn a_platform_that_does_not_heal_fails_in_recovery() {
     let mut story = Story::with_kills(61);
-    story.lose(75_000, 100, BadClass::Timeout);
+    story.lose(75_000, 300, BadClass::Timeout);
     decided(&judge(&spec(harmless()), &story.events()), ReasonCode::RecoveryRefuted);
 }
 
@@ -89,5 +89,22 @@ fn an_outage_that_begins_with_the_recovery_is_never_a_pass() {
         if outage >= recovery {
             assert_eq!(verdict.exit_code, ExitCode::Failed, "{told}");
         }
+    }
+}
+
+#[test]
+fn every_test_that_can_fail_a_run_by_chance_has_its_part_of_alpha() {
+    assert_eq!(spec(Evidence::Observed).chances_to_fail(), 1, "betting");
+    let declared = Evidence::Availability { worst_loss_per_kill: 4, source: "the gateway".into() };
+    assert_eq!(spec(declared).chances_to_fail(), 1, "what exceeds the declaration does so for sure");
+    let mut two = spec(harmless());
+    assert_eq!(two.chances_to_fail(), 2);
+    two.probes.push(spec(Evidence::Observed).probes.remove(0));
+    assert_eq!(two.chances_to_fail(), 3, "of all probes");
+    // A fifth of the 5 % is the recovery's, and half of that this promise's: 200 of 1,000 refute 99.9 %.
+    for (bad, reason) in [(199, ReasonCode::BudgetExceeded), (200, ReasonCode::RecoveryRefuted)] {
+        let mut story = Story::with_kills(61);
+        story.lose(75_000, bad, BadClass::Timeout);
+        decided(&judge(&spec(harmless()), &story.events()), reason);
     }
 }

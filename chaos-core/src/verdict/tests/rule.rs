@@ -15,7 +15,7 @@ fn windows(good: usize, then: &[Window]) -> Vec<Window> {
 }
 
 fn terms(evidence: Evidence) -> Terms {
-    Terms { budget: 0.001, alpha: 0.05, promises: 1, evidence }
+    Terms { budget: 0.001, alpha: 0.05, tests: 1, evidence }
 }
 
 fn harmless(share: &str, max_loss: u64) -> Terms {
@@ -123,13 +123,13 @@ fn harmless_kills_fail_beyond_chance() {
 #[test]
 fn bonferroni_divides_alpha_for_failing_only() {
     let one = Terms { budget: 0.01, ..harmless("95%", 0) };
-    let three = Terms { promises: 3, ..one.clone() };
+    let three = Terms { tests: 3, ..one.clone() };
     let border = (1..20).find(|bad| !rule(&one, &windows(59 - bad, &vec![window(200, 1); *bad])).refuted.is_empty());
     let border = border.unwrap();
     let at_border = windows(59 - border, &vec![window(200, 1); border]);
     assert_eq!(rule(&three, &at_border).refuted, []);
-    assert!((rule(&three, &[]).e_threshold - 60.0).abs() < 1e-9);
-    assert!((rule(&one, &[]).e_threshold - 20.0).abs() < 1e-9);
+    assert!((rule(&three, &[]).e_threshold - 75.0).abs() < 1e-9);
+    assert!((rule(&one, &[]).e_threshold - 25.0).abs() < 1e-9);
     for terms in [one, three] {
         assert!(passes(&terms, &windows(59, &[])), "a pass needs every claim at the whole α");
     }
