@@ -1,8 +1,11 @@
 //! Prints the error rates of the verdict rule as Markdown: `cargo run --release -p chaos-core --example error-rates
-//! [RUNS] > docs/error-rates.md`. Every cell runs the rule that judges real runs; the truth is known.
+//! [RUNS] > docs/error-rates.md`. Every cell runs the rule that judges real runs; the truth is known. The exit code says
+//! whether every bar held.
 
 #![expect(clippy::print_stdout, reason = "a program whose product is its output")]
 #![expect(clippy::disallowed_methods, reason = "a program around the crate, not a part of it")]
+
+use std::process::ExitCode;
 
 use chaos_core::model::Evidence;
 use chaos_core::units::Percent;
@@ -22,7 +25,7 @@ const GRID: [(Bursts, &str, f64); 8] = [
     (Bursts::Exponential, "exponential", 1.0),
 ];
 
-fn main() {
+fn main() -> ExitCode {
     let runs = std::env::args().nth(1).and_then(|runs| runs.parse().ok()).unwrap_or(10_000);
     println!("# Error rates of the verdict rule\n");
     println!(
@@ -40,11 +43,12 @@ fn main() {
     wrong_declaration(runs);
     observed(runs);
     harmless(runs);
-    power(runs);
-    let broken: usize = bars.iter().sum();
+    let broken = bars.iter().sum::<usize>() + power(runs);
     println!(
-        "\n**Bars**: a cell breaks its bar when the 99.9 % lower bound of its share of errors exceeds α. Broken: {broken}."
+        "\n**Bars**: a cell breaks its bar when the 99.9 % lower bound of its share of errors exceeds α, or \
+         when it finds too few of what it must find (see the bars there). Broken: {broken}."
     );
+    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn own(platform: Platform, kills: usize) -> Cell {
@@ -234,18 +238,21 @@ fn harmless(runs: u64) {
     }
 }
 
-fn power(runs: u64) {
+fn power(runs: u64) -> usize {
     heading("Power at K = 59", "| platform | outcome wanted | percent of runs |");
     let tenth = Cell::availability(Platform::of(0.9999, Bursts::Fixed, 1.0), 1, 59).count(runs, SEED);
+    let mut broken = usize::from(tenth.passed_percent() < 90.0);
     println!("| losses Bernoulli with mean b/10, M = 1 | pass (bar: 90) | {} |", percent(tenth.passed_percent()));
     for bad_share in [1.0, 0.30, 0.05] {
         let platform = Platform::of(0.99, Bursts::Fixed, bad_share);
         let counted = Cell { platform, evidence: Evidence::Observed, kills: 59 }.count(runs, SEED);
         let bar = if bad_share >= 1.0 { " (bar: 95)" } else { "" };
+        broken += usize::from(bad_share >= 1.0 && counted.failed_percent() < 95.0);
         println!(
             "| truth 99.0 %, {} % of kills bad | fail{bar} | {} |",
             bad_share * 100.0,
             percent(counted.failed_percent())
         );
     }
+    broken
 }

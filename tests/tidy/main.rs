@@ -10,6 +10,7 @@
 )]
 
 mod generated;
+mod measured;
 mod sources;
 mod structure;
 mod tree;

@@ -1,0 +1,47 @@
+//! What `docs/` shows of programs that take too long for a test: its tables are those that the programs print, by their
+//! words. The figures are held by smaller tests of their own.
+
+use crate::tree::root;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The text between double quotes at the beginning of each line.
+fn quoted(source: &str) -> Vec<&str> {
+    let lines = source.lines().map(str::trim);
+    lines.filter_map(|line| line.strip_prefix('"')?.rsplit_once('"').map(|(text, _)| text)).collect()
+}
+
+#[test]
+fn the_error_rates_have_the_tables_that_their_program_prints() {
+    let (source, page) = (read("chaos-core/examples/error-rates.rs"), read("docs/error-rates.md"));
+    let titles: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let unprinted: Vec<_> = titles.iter().filter(|title| !source.contains(&format!("\"{title}\""))).collect();
+    assert!(unprinted.is_empty(), "not printed by the program: {unprinted:#?}; hint: regenerate the page");
+    let printed = source.matches("    heading(").count();
+    assert_eq!(titles.len(), printed, "tables; hint: regenerate docs/error-rates.md");
+    // Rows are texts with figures to be filled in; heads are not.
+    let heads = quoted(&source).into_iter().filter(|text| text.starts_with("| ") && !text.contains('{'));
+    let missing: Vec<_> = heads.filter(|head| !page.contains(*head)).collect();
+    assert!(missing.is_empty(), "not on the page: {missing:#?}; hint: regenerate docs/error-rates.md");
+    assert!(page.trim_end().ends_with("Broken: 0."), "a bar of docs/error-rates.md is broken");
+}
+
+#[test]
+fn the_seeded_errors_are_those_of_their_program_and_all_are_caught() {
+    let (source, page) = (read("chaos-core/examples/mutants.rs"), read("docs/mutants.md"));
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| |"))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    assert!(
+        source.contains(&format!("[Mutant; {}]", rows.len())),
+        "{} rows; hint: regenerate docs/mutants.md",
+        rows.len()
+    );
+    let unknown: Vec<_> = rows.iter().filter(|row| !source.contains(&format!("\"{}\"", row[1]))).collect();
+    assert!(unknown.is_empty(), "not seeded by the program: {unknown:#?}; hint: regenerate docs/mutants.md");
+    assert!(page.trim_end().ends_with("Not caught: 0."), "an error of docs/mutants.md is caught by nothing");
+}
