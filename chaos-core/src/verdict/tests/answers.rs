@@ -51,6 +51,8 @@ fn a_tolerated_time_is_a_time_and_not_a_number_of_answers() {
     decided(&off(21_000), ReasonCode::HypothesisHeld);
     // Off for 1.5 s at least, and for 2.5 s at most.
     decided(&off(21_500), ReasonCode::ExpectationUndecided);
+    // For exactly as long as is tolerated, as far as was seen.
+    decided(&off(22_000), ReasonCode::ExpectationUndecided);
     decided(&off(22_500), ReasonCode::ExpectationBroken);
 }
 
