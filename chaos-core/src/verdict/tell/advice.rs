@@ -1,15 +1,24 @@
 //! What the run and the cluster show to be weak, each with the facts that show it and the lines of YAML to change. Advice
 //! never changes a verdict.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::evidence::{Evidence, Recorded};
-use crate::population::{PodFacts, Population, WorkloadFacts};
-use crate::record::BadClass;
+use crate::evidence::{Evidence, State};
+use crate::population::{ContainerFacts, PodFacts, Population, WorkloadFacts};
+use crate::record::{BadClass, Kill, RunTime};
 use crate::result::Advice;
+use crate::verdict::words::counted;
 
 /// Replacements slower than this at the 95th percentile are worth a word, in microseconds.
 const SLOW_READY_US: u64 = 30_000_000;
+/// A request that fails this long after the endpoint was out may still have been sent to the victim.
+const AFTER_ENDPOINT_OUT_NANOS: u64 = 1_000_000_000;
+/// What a preStop hook should take at least, and where there is one that is too short.
+const PRE_STOP_SECONDS: u64 = 5;
+const LONGER_PRE_STOP_SECONDS: u64 = 15;
+/// What is left to a container once its hook has ended; with the shorter hook that makes Kubernetes' own grace period.
+const TO_END_SECONDS: u64 = 25;
+const DEFAULT_GRACE_SECONDS: u64 = PRE_STOP_SECONDS + TO_END_SECONDS;
 
 /// Everything that is worth a word, weakest first.
 pub(super) fn advice(evidence: &Evidence<'_>) -> Vec<Advice> {
@@ -24,7 +33,7 @@ pub(super) fn advice(evidence: &Evidence<'_>) -> Vec<Advice> {
             }
         }
     }
-    advice.extend(undrained(&evidence.recorded, evidence));
+    advice.extend(undrained(evidence));
     advice.extend(slow_replacements(evidence));
     advice
 }
@@ -107,32 +116,102 @@ fn shared(pods: &[&PodFacts], place: impl Fn(&PodFacts) -> Option<String>) -> Op
     places.filter(|places| places.len() == 1)?.pop_first()
 }
 
-/// Requests were refused or reset between a kill and its endpoint being out: the pod went before its traffic did.
-fn undrained(recorded: &Recorded<'_>, evidence: &Evidence<'_>) -> Option<Advice> {
-    let mut cut = 0u64;
-    let mut workloads = BTreeSet::new();
-    for (kill, timeline) in recorded.kills.iter().zip(&evidence.timelines).filter(|(_, timeline)| timeline.done) {
+/// Requests were refused or reset between a kill and its endpoint being out: the pod went before its traffic did. One for each
+/// workload.
+fn undrained(evidence: &Evidence<'_>) -> Vec<Advice> {
+    let planned = evidence.recorded.planned.map(|(population, ..)| population);
+    let cut = cut_off(evidence).into_iter();
+    cut.map(|(uid, cut)| cut.advice(planned.and_then(|population| Served::of(population, uid)))).collect()
+}
+
+/// What the kills of one workload cut off.
+struct CutOff<'a> {
+    /// `Kind/name`.
+    workload: &'a str,
+    requests: u64,
+    /// From a kill to the last request that it cut off, in nanoseconds.
+    longest: u64,
+}
+
+/// By the UID of the workload. Spans of kills overlap, and each request counts once: for the last kill before it.
+fn cut_off<'a>(evidence: &'a Evidence<'_>) -> BTreeMap<&'a str, CutOff<'a>> {
+    let judged = evidence.recorded.phases.judged().unwrap_or_default();
+    let kills = evidence.recorded.kills.iter().copied().zip(&evidence.timelines);
+    let mut kill_of: BTreeMap<(usize, u64), (&Kill, RunTime)> = BTreeMap::new();
+    for (kill, timeline) in kills.filter(|(_, timeline)| timeline.done) {
         let Some(out) = timeline.endpoint_out else {
             continue;
         };
-        let until = out.0.saturating_add(1_000_000_000);
-        let in_gap = evidence.loads.iter().flat_map(|load| &load.bad).filter(|slot| {
-            matches!(slot.class, BadClass::Refused | BadClass::Reset) && kill.at <= slot.due && slot.due.0 < until
-        });
-        let count = in_gap.count() as u64;
-        cut += count;
-        if count > 0 {
-            workloads.insert(kill.victim.workload.clone());
+        let until = RunTime(out.0.saturating_add(AFTER_ENDPOINT_OUT_NANOS)).min(judged.end);
+        for (number, load) in evidence.loads.iter().enumerate() {
+            let from = load.bad.partition_point(|slot| slot.due < kill.at.max(judged.start));
+            let in_span = load.bad[from..].iter().take_while(|slot| slot.due < until);
+            let failed = in_span.filter(|slot| {
+                matches!(slot.class, BadClass::Refused | BadClass::Reset)
+                    && State::of(slot, load.schedule.max_lag) == State::Failed
+            });
+            kill_of.extend(failed.map(|slot| ((number, slot.slot), (kill, slot.due))));
         }
     }
-    (cut > 0).then(|| Advice {
-        title: "Pods leave before their traffic does".into(),
-        about: workloads.into_iter().collect::<Vec<_>>().join(", "),
-        evidence: format!("{cut} requests were refused or reset around the instant at which the victim's endpoint went out"),
-        manifest: "spec:\n  template:\n    spec:\n      terminationGracePeriodSeconds: 30\n      containers:\n        - \
-                   name: app\n          lifecycle:\n            preStop:\n              sleep:\n                seconds: 5"
-            .into(),
-    })
+    let mut by_workload = BTreeMap::new();
+    for (kill, due) in kill_of.into_values() {
+        let fresh = || CutOff { workload: &kill.victim.workload, requests: 0, longest: 0 };
+        let cut = by_workload.entry(kill.victim.workload_uid.as_str()).or_insert_with(fresh);
+        cut.requests += 1;
+        cut.longest = cut.longest.max(due.0.saturating_sub(kill.at.0));
+    }
+    by_workload
+}
+
+/// The container of a workload that serves, as it was planned on.
+struct Served<'a> {
+    container: &'a ContainerFacts,
+    grace_seconds: u64,
+}
+
+impl<'a> Served<'a> {
+    fn of(population: &'a Population, workload_uid: &str) -> Option<Self> {
+        let of_it = |pod: &&PodFacts| pod.workload.as_ref().is_some_and(|key| key.uid == workload_uid);
+        let template = population.pods.iter().filter(of_it).find_map(|pod| pod.template.as_ref())?;
+        let serves = template.containers.iter().find(|container| container.has_port);
+        let container = serves.or_else(|| template.containers.first())?;
+        Some(Self { container, grace_seconds: template.grace_seconds })
+    }
+}
+
+impl CutOff<'_> {
+    fn advice(&self, served: Option<Served<'_>>) -> Advice {
+        let waits = served.as_ref().is_some_and(|served| served.container.has_pre_stop);
+        let name = served.as_ref().map_or("CONTAINER  # the one that serves", |served| served.container.name.as_str());
+        let grace = served.as_ref().map_or(DEFAULT_GRACE_SECONDS, |served| served.grace_seconds);
+        let (title, known) = match &served {
+            None => ("Pods leave before their traffic does", String::new()),
+            Some(_) if !waits => {
+                ("Pods leave before their traffic does", format!("; container {name} has no preStop hook"))
+            }
+            Some(_) => (
+                "Pods wait before they leave, and still leave before their traffic does",
+                format!("; container {name} has a preStop hook that ends too early, and {grace} s of grace"),
+            ),
+        };
+        let least = if waits { LONGER_PRE_STOP_SECONDS } else { PRE_STOP_SECONDS };
+        let seconds = least.max(self.longest.div_ceil(1_000_000_000) + 1);
+        let longer = if waits { "  # or more: longer than what the hook takes today" } else { "" };
+        let whole = grace.max(seconds + TO_END_SECONDS);
+        Advice {
+            title: title.into(),
+            about: self.workload.to_owned(),
+            evidence: format!(
+                "{} refused or reset around the instant at which the victim's endpoint went out{known}",
+                counted(self.requests, "request")
+            ),
+            manifest: format!(
+                "spec:\n  template:\n    spec:\n      terminationGracePeriodSeconds: {whole}\n      containers:\n        - \
+                 name: {name}\n          lifecycle:\n            preStop:\n              sleep:\n                seconds: \
+                 {seconds}{longer}"
+            ),
+        }
+    }
 }
 
 fn slow_replacements(evidence: &Evidence<'_>) -> Option<Advice> {

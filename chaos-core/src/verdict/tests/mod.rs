@@ -1,5 +1,6 @@
-//! The rule on numbers, the precedence of outcomes, whole runs, and error rates.
+//! The rule on numbers, the precedence of outcomes, whole runs, advice, and error rates.
 
+mod advice;
 mod answers;
 mod error_rates;
 mod outcome;

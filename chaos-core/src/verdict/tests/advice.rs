@@ -1,0 +1,138 @@
+//! What a run and its cluster are advised: each piece where its facts are there, and none where they are not.
+
+use std::collections::BTreeMap;
+
+use super::runs::{harmless, spec};
+use crate::evidence::fixture::{Story, ms};
+use crate::population::{
+    BudgetFacts, ContainerFacts, PodFacts, Population, SwitchState, TemplateFacts, WorkloadFacts, WorkloadKey,
+};
+use crate::record::{BadClass, Event, RunTime};
+use crate::result::{Advice, RunResult};
+use crate::verdict::judge;
+
+const LEAVES: &str = "Pods leave before their traffic does";
+const STILL_LEAVES: &str = "Pods wait before they leave, and still leave before their traffic does";
+
+/// Two pods of the workload that the kills of stories hit, each on its own node, covered by a budget, with a readiness probe and
+/// a preStop hook: nothing of it is weak.
+fn healthy() -> Population {
+    let (namespace, kind, name) = ("dispatch".to_owned(), "Deployment".to_owned(), "trips".to_owned());
+    let key = WorkloadKey { namespace, kind, name, uid: "deployment".into() };
+    let taken_at = "2026-11-23T12:00:00Z".parse().unwrap();
+    let container = ContainerFacts {
+        name: "trips-server".into(),
+        image: "trips:1".into(),
+        image_id: None,
+        has_port: true,
+        has_readiness_probe: true,
+        has_pre_stop: true,
+    };
+    let sidecar = ContainerFacts { name: "agent".into(), image: "agent:1".into(), ..ContainerFacts::default() };
+    let pod = |number: u32| PodFacts {
+        namespace: "dispatch".into(),
+        name: format!("trips-{number}"),
+        uid: format!("uid-{number}"),
+        labels: BTreeMap::new(),
+        owner: None,
+        workload: Some(key.clone()),
+        node: Some(format!("node-{number}")),
+        created_at: taken_at,
+        ready: true,
+        ready_since: Some(taken_at),
+        phase: "Running".into(),
+        terminating: false,
+        mirror: false,
+        priority_class: None,
+        template: Some(TemplateFacts { containers: vec![sidecar.clone(), container.clone()], grace_seconds: 45 }),
+    };
+    let covers = vec!["uid-0".into(), "uid-1".into()];
+    Population {
+        taken_at,
+        environment: None,
+        switch: SwitchState::Running,
+        namespaces: Vec::new(),
+        workloads: vec![WorkloadFacts { key: key.clone(), desired: 2, rollout: None, terminating: false }],
+        pods: vec![pod(0), pod(1)],
+        nodes: None,
+        budgets: vec![BudgetFacts {
+            namespace: "dispatch".into(),
+            name: "trips".into(),
+            covers,
+            disruptions_allowed: 1,
+        }],
+    }
+}
+
+/// The serving container of each pod, changed.
+fn with_container(change: impl Fn(&mut ContainerFacts)) -> Population {
+    let mut population = healthy();
+    let templates = population.pods.iter_mut().filter_map(|pod| pod.template.as_mut());
+    templates.for_each(|template| change(&mut template.containers[1]));
+    population
+}
+
+fn judged(mut story: Story, population: Population) -> RunResult {
+    let eligible = population.pods.iter().map(|pod| pod.uid.clone()).collect();
+    let population = Box::new(population);
+    story.extra.push(Event::Planned { at: RunTime(1), population, eligible, excluded: Vec::new() });
+    judge(&spec(harmless()), &story.events())
+}
+
+fn advice_on<'a>(result: &'a RunResult, title: &str) -> Option<&'a Advice> {
+    result.advice.iter().find(|advice| advice.title == title)
+}
+
+/// The count that the evidence of advice begins with.
+fn told(advice: &Advice) -> u64 {
+    advice.evidence.split(' ').next().unwrap().replace(',', "").parse().unwrap()
+}
+
+/// Kills half a second apart, whose spans overlap.
+fn overlapping(kills: u64) -> Story {
+    let mut story = Story::new(20_000, 30_000);
+    story.probe("ride", 100.0);
+    (0..kills).for_each(|i| story.kill(11_000 + i * 500, 300));
+    story
+}
+
+#[test]
+fn a_request_that_two_kills_may_have_cut_off_counts_once() {
+    let mut story = overlapping(2);
+    story.lose(11_600, 30, BadClass::Refused);
+    let result = judged(story, with_container(|container| container.has_pre_stop = false));
+    let advice = advice_on(&result, LEAVES).unwrap();
+    assert_eq!(told(advice), 30, "{}", advice.evidence);
+    assert_eq!(advice.about, "Deployment/trips");
+    assert!(advice.evidence.ends_with("; container trips-server has no preStop hook"), "{}", advice.evidence);
+    assert!(advice.manifest.contains("- name: trips-server\n"), "{}", advice.manifest);
+    assert!(advice.manifest.contains("terminationGracePeriodSeconds: 45\n"), "{}", advice.manifest);
+    assert!(advice.manifest.ends_with("seconds: 5"), "{}", advice.manifest);
+}
+
+#[test]
+fn no_more_is_told_to_be_cut_off_than_failed() {
+    let mut story = overlapping(12);
+    for second in 0..8 {
+        story.lose(11_100 + second * 1_000, 70, BadClass::Reset);
+    }
+    // Sent too late: whatever came back, it says nothing.
+    let late = story.bad.iter_mut().filter(|slot| slot.due >= ms(16_000));
+    late.for_each(|slot| slot.lag = Some(900_000_000));
+    let result = judged(story, with_container(|container| container.has_pre_stop = false));
+    let failed = result.probes[0].judged.failed;
+    let cut = told(advice_on(&result, LEAVES).unwrap());
+    assert!(cut > 300 && cut <= failed, "{cut} of {failed}");
+}
+
+#[test]
+fn a_pre_stop_hook_that_is_too_short_is_to_be_longer() {
+    let mut story = overlapping(1);
+    story.lose(11_010, 1, BadClass::Refused);
+    let result = judged(story, healthy());
+    assert_eq!(advice_on(&result, LEAVES), None);
+    let advice = advice_on(&result, STILL_LEAVES).unwrap();
+    assert!(advice.evidence.starts_with("1 request refused or reset"), "{}", advice.evidence);
+    assert!(advice.evidence.ends_with("that ends too early, and 45 s of grace"), "{}", advice.evidence);
+    assert!(advice.manifest.contains("seconds: 15  # or more"), "{}", advice.manifest);
+}
