@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::EvidenceError;
 use super::exposure::{Exposure, exposure};
 use super::fold::{RawLoad, Recorded, Span};
+use super::neighbours::Neighbours;
 use super::timeline::Timeline;
 use super::windows::Trial;
 use crate::record::{BadClass, BadSlot, Bin, ProbeSchedule, RunTime};
@@ -39,6 +40,8 @@ pub struct Load<'a> {
     pub worst_outage: Option<Outage>,
     /// Bad slots by class, how many and the first of them: of fault and recovery, or of the baseline where that is all there is.
     pub classes: BTreeMap<BadClass, (u64, &'a BadSlot)>,
+    /// Slots of fault and recovery that were refused or reset while others of the probe were answered, by their due times.
+    pub cut_off_alone: Vec<&'a BadSlot>,
 }
 
 /// What one trial cost one probe.
@@ -124,6 +127,7 @@ pub(super) fn load<'a>(
         exposure: of_kill,
         worst_outage: None,
         classes: BTreeMap::new(),
+        cut_off_alone: Vec::new(),
     };
     walk(&mut load, recorded, raw, trials)?;
     check_sum(&load, recorded, trials)?;
@@ -142,6 +146,7 @@ fn walk<'a>(
     let end = phases.judged().or(phases.baseline).map_or(phases.last, |span| span.end);
     let mut slots = Slots::new(raw, load.schedule, end);
     let mut outages = Outages::default();
+    let mut neighbours = Neighbours::default();
     let mut trial = 0;
     while let Some(slot) = slots.next()? {
         if inside(phases.baseline, slot.due) {
@@ -156,6 +161,7 @@ fn walk<'a>(
         }
         load.judged.add(slot.state);
         outages.add(&slot);
+        neighbours.add(slot.due, slot.state, slot.bad);
         if inside(phases.recovery, slot.due) {
             load.recovery.add(slot.state);
         }
@@ -167,6 +173,7 @@ fn walk<'a>(
         }
     }
     load.worst_outage = outages.worst();
+    load.cut_off_alone = neighbours.found();
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 mod exposure;
 mod fold;
 mod load;
+mod neighbours;
 mod timeline;
 mod windows;
 

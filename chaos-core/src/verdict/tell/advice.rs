@@ -29,11 +29,13 @@ pub(super) fn advice(evidence: &Evidence<'_>) -> Vec<Advice> {
             let pods: Vec<&PodFacts> = population.pods.iter().filter(of_it).collect();
             if pods.iter().any(|pod| eligible.contains(&pod.uid)) {
                 let target = Target { population, workload, pods };
-                advice.extend([target.alone(), target.unbudgeted(), target.together()].into_iter().flatten());
+                let of_target = [target.alone(), target.unbudgeted(), target.unprobed(), target.together()];
+                advice.extend(of_target.into_iter().flatten());
             }
         }
     }
     advice.extend(undrained(evidence));
+    advice.extend(unretried(evidence));
     advice.extend(slow_replacements(evidence));
     advice
 }
@@ -84,8 +86,35 @@ impl Target<'_> {
         })
     }
 
+    fn unprobed(&self) -> Option<Advice> {
+        let templates = self.pods.iter().filter_map(|pod| pod.template.as_ref());
+        let containers = templates.flat_map(|template| &template.containers);
+        let unprobed = containers.filter(|container| container.has_port && !container.has_readiness_probe);
+        let names: BTreeSet<&str> = unprobed.map(|container| container.name.as_str()).collect();
+        let lines = |name: &&str| {
+            format!(
+                "\n        - name: {name}\n          readinessProbe:\n            periodSeconds: 1\n            \
+                 httpGet:\n              path: /healthz  # what answers well only while it can serve\n              port: 8080  # its own"
+            )
+        };
+        (!names.is_empty()).then(|| Advice {
+            title: format!("{} gets traffic before it can serve: nothing says when it can", self.name()),
+            about: self.name(),
+            evidence: format!(
+                "{} without a readinessProbe, though with a port: {}",
+                counted(names.len() as u64, "container"),
+                names.iter().copied().collect::<Vec<_>>().join(", ")
+            ),
+            manifest: format!(
+                "spec:\n  template:\n    spec:\n      containers:{}",
+                names.iter().map(lines).collect::<String>()
+            ),
+        })
+    }
+
+    /// Where nodes may not be read, the pods say on which they are.
     fn together(&self) -> Option<Advice> {
-        if self.pods.len() < 2 || self.population.nodes.as_ref().is_none_or(|nodes| nodes.len() < 2) {
+        if self.pods.len() < 2 || self.population.nodes.as_ref().is_some_and(|nodes| nodes.len() < 2) {
             return None;
         }
         let node = |pod: &PodFacts| pod.node.clone();
@@ -212,6 +241,34 @@ impl CutOff<'_> {
             ),
         }
     }
+}
+
+/// Requests were refused or reset while others of the same probe were answered: another pod served. One for each workload.
+fn unretried(evidence: &Evidence<'_>) -> Vec<Advice> {
+    let Some((population, ..)) = evidence.recorded.planned else {
+        return Vec::new();
+    };
+    let several = |uid: &str| population.workload(uid).is_some_and(|workload| workload.desired >= 2);
+    let mut requests: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for slot in evidence.loads.iter().flat_map(|load| &load.cut_off_alone) {
+        let next = evidence.trials.partition_point(|trial| trial.span.start <= slot.due);
+        let trial = next.checked_sub(1).and_then(|trial| evidence.trials.get(trial));
+        let mut victims =
+            trial.into_iter().flat_map(|trial| &trial.kills).map(|kill| &evidence.recorded.kills[*kill].victim);
+        if let Some(victim) = victims.find(|victim| several(&victim.workload_uid)) {
+            *requests.entry((victim.workload_uid.as_str(), victim.workload.as_str())).or_default() += 1;
+        }
+    }
+    let advice = |((_, workload), requests): ((&str, &str), u64)| Advice {
+        title: format!("Those who call {workload} give up at the first broken connection"),
+        about: workload.to_owned(),
+        evidence: format!(
+            "{} refused or reset within 200 ms of one that was answered: a retry by the caller would have met another pod",
+            counted(requests, "request")
+        ),
+        manifest: String::new(),
+    };
+    requests.into_iter().map(advice).collect()
 }
 
 fn slow_replacements(evidence: &Evidence<'_>) -> Option<Advice> {

@@ -12,6 +12,8 @@ use crate::result::{Advice, RunResult};
 use crate::verdict::judge;
 
 const LEAVES: &str = "Pods leave before their traffic does";
+const GIVES_UP: &str = "Those who call Deployment/trips give up at the first broken connection";
+const TOGETHER: &str = "All pods of Deployment/trips are on one node";
 const STILL_LEAVES: &str = "Pods wait before they leave, and still leave before their traffic does";
 
 /// Two pods of the workload that the kills of stories hit, each on its own node, covered by a budget, with a readiness probe and
@@ -135,4 +137,57 @@ fn a_pre_stop_hook_that_is_too_short_is_to_be_longer() {
     assert!(advice.evidence.starts_with("1 request refused or reset"), "{}", advice.evidence);
     assert!(advice.evidence.ends_with("that ends too early, and 45 s of grace"), "{}", advice.evidence);
     assert!(advice.manifest.contains("seconds: 15  # or more"), "{}", advice.manifest);
+}
+
+#[test]
+fn where_nothing_is_weak_nothing_is_advised() {
+    let advice = judged(overlapping(12), healthy()).advice;
+    assert!(advice.is_empty(), "{advice:?}");
+}
+
+#[test]
+fn a_container_that_serves_and_does_not_say_when_is_to_say_it() {
+    let result = judged(overlapping(1), with_container(|container| container.has_readiness_probe = false));
+    assert_eq!(result.advice.len(), 1, "{:?}", result.advice);
+    let advice = &result.advice[0];
+    assert_eq!(advice.evidence, "1 container without a readinessProbe, though with a port: trips-server");
+    assert!(
+        advice.manifest.contains("        - name: trips-server\n          readinessProbe:\n"),
+        "{}",
+        advice.manifest
+    );
+    // What has no port serves nobody.
+    let silent = with_container(|container| (container.has_port, container.has_readiness_probe) = (false, false));
+    assert!(judged(overlapping(1), silent).advice.is_empty());
+}
+
+#[test]
+fn a_caller_whom_another_pod_would_have_served_is_to_ask_again() {
+    let of = |count: u64, class: BadClass, desired: u32| {
+        let mut story = overlapping(1);
+        story.lose(15_000, count, class);
+        let mut population = healthy();
+        population.workloads[0].desired = desired;
+        let result = judged(story, population);
+        let advice = advice_on(&result, GIVES_UP);
+        assert!(advice.is_none_or(|advice| advice.manifest.is_empty() && advice.about == "Deployment/trips"));
+        advice.map(told)
+    };
+    assert_eq!(of(5, BadClass::Reset, 2), Some(5));
+    // Of an outage of a second, at 100 requests a second: its first and its last fifth.
+    assert_eq!(of(100, BadClass::Refused, 2), Some(40));
+    assert_eq!(of(5, BadClass::Status, 2), None);
+    assert_eq!(of(5, BadClass::Reset, 1), None);
+}
+
+#[test]
+fn pods_say_that_they_are_together_where_nodes_may_not_be_read() {
+    let mut population = healthy();
+    assert_eq!(population.nodes, None);
+    assert_eq!(advice_on(&judged(overlapping(1), population.clone()), TOGETHER), None);
+    population.pods[1].node = Some("node-0".into());
+    let result = judged(overlapping(1), population.clone());
+    assert_eq!(advice_on(&result, TOGETHER).unwrap().evidence, "its 2 pods are all on node node-0");
+    population.nodes = Some(Vec::new());
+    assert_eq!(advice_on(&judged(overlapping(1), population), TOGETHER), None, "there is no other");
 }
