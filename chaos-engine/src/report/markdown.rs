@@ -111,7 +111,10 @@ fn figures(page: &mut String, result: &RunResult) -> std::fmt::Result {
         writeln!(page, "| Worst outage of {name} | {} |", text::outage(probe.worst_outage.as_ref()))?;
     }
     writeln!(page, "| Kills | {} |", text::kills(result))?;
-    writeln!(page, "| Replacement Ready | {} |", text::distribution(&result.recovery.ready))?;
+    let recovery = &result.recovery;
+    writeln!(page, "| From a kill to its endpoint out | {} |", text::distribution(&recovery.detect))?;
+    writeln!(page, "| From a kill to its replacement Ready | {} |", text::distribution(&recovery.ready))?;
+    writeln!(page, "| From a kill to good requests again | {} |", text::distribution(&recovery.traffic))?;
     if let Some(invariants) = text::invariants(result) {
         writeln!(page, "| Invariants | {invariants} |")?;
     }

@@ -44,7 +44,9 @@ pub fn render(result: &RunResult, medium: Medium) -> String {
     }
     page.row("Kills", &text::kills(result));
     page.row("Worst outage", &worst_outage(result));
+    page.row("Detection", &format!("endpoint out {}", text::distribution(&result.recovery.detect)));
     page.row("Recovery", &recovery(result));
+    page.row("", &format!("requests good again {}", text::distribution(&result.recovery.traffic)));
     if let Some(invariants) = text::invariants(result) {
         page.row("Invariants", &invariants);
     }

@@ -183,6 +183,25 @@ fn html_of_an_hour_at_a_thousand_requests_a_second_is_small() {
 }
 
 #[test]
+fn every_report_tells_how_fast_it_was_noticed_and_healed() {
+    for result in [pass(), fail()] {
+        let recovery = &result.recovery;
+        for distribution in [&recovery.detect, &recovery.ready, &recovery.traffic] {
+            assert_eq!(distribution.count, 40);
+            let told = super::text::distribution(distribution);
+            for page in [terminal::render(&result, Medium::Screen), markdown::render(&result), html::render(&result)] {
+                assert!(page.contains(&told), "{told}: {page}");
+            }
+        }
+        let page = html::render(&result);
+        let strips: Vec<&str> =
+            page.split("<svg class=\"strip\"").skip(1).filter_map(|svg| svg.split("</svg>").next()).collect();
+        assert_eq!(strips.len(), 3);
+        assert!(strips.iter().all(|strip| strip.matches("V16").count() == 40), "{strips:?}");
+    }
+}
+
+#[test]
 fn json_reads_back_and_everything_is_byte_identical() {
     for make in [pass as fn() -> RunResult, fail] {
         let result = make();

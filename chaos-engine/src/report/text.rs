@@ -43,16 +43,17 @@ pub(super) fn latency(quantiles: &LatencyQuantiles) -> String {
     )
 }
 
-/// `p50 300 ms, p95 400 ms, max 1.20 s`.
+/// `p50 300 ms, p95 400 ms, max 1.20 s, n 40`.
 pub(super) fn distribution(distribution: &Distribution) -> String {
     if distribution.count == 0 {
         return "not seen".into();
     }
     format!(
-        "p50 {}, p95 {}, max {}",
+        "p50 {}, p95 {}, max {}, n {}",
         duration(distribution.p50_us),
         duration(distribution.p95_us),
-        duration(distribution.max_us)
+        duration(distribution.max_us),
+        thousands(distribution.count)
     )
 }
 

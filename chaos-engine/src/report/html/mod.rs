@@ -2,6 +2,7 @@
 //! timeline, broken rules, every kill, every claim, and what it all rests on. Only this file's own style and script are allowed to run.
 
 mod chart;
+mod distributions;
 mod kills;
 mod sections;
 
@@ -40,6 +41,7 @@ fn page(result: &RunResult) -> Markup {
                     (sections::figures(result))
                     (chart::timelines(result))
                     (sections::broken_rules(result))
+                    (distributions::card(result))
                     (kills::table(result))
                     (sections::claims(result))
                     (sections::expectations(result))
