@@ -1,7 +1,7 @@
 //! Every renderer on a pass and on a failure with hostile texts: snapshots, sizes, escaping.
 
 use chaos_core::record::BadClass;
-use chaos_core::result::{ClassCount, Counts, RunResult};
+use chaos_core::result::{ClassCount, Counts, ImageUsed, RunResult, SkipCount};
 
 use super::sample::{HOSTILE, fail, pass};
 use super::terminal::Medium;
@@ -212,4 +212,64 @@ fn json_reads_back_and_everything_is_byte_identical() {
         assert_eq!(html::render(&result), html::render(&again));
         assert_eq!(junit::render(&result).unwrap(), junit::render(&again).unwrap());
     }
+}
+
+#[test]
+fn html_tells_what_the_result_knows() {
+    let mut result = fail();
+    result.run.tool_digest = Some("70017001".into());
+    result.put_off = vec![SkipCount { reason: "NotRecovered".into(), count: 3, example: "strike 17".into() }];
+    let image_id = Some("sha256:facade".to_owned());
+    result.plan.images = vec![ImageUsed { workload: "Deployment/trips".into(), image: "trips:1".into(), image_id }];
+    let page = html::render(&result);
+    let replacement = result.kill_rows[0].replacement.clone().unwrap();
+    for told in [
+        "sha256 70017001",
+        "Strikes that had to wait",
+        "NotRecovered",
+        "trips:1",
+        "sha256:facade",
+        replacement.as_str(),
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
+    assert_eq!(page.matches("<td>request-ride</td></tr>").count(), 40, "who was exposed");
+    for (class, of_each) in [("tick scheduled", 40), ("tick started", 40), ("tick", 40), ("tick served", 13)] {
+        assert_eq!(page.matches(&format!("<line class=\"{class}\"")).count(), of_each, "{class}");
+    }
+    let marks = page.split("<svg class=\"kill").skip(1).filter_map(|mark| mark.split('>').next());
+    let marks: Vec<&str> = marks.collect();
+    assert_eq!(marks.len(), 40);
+    assert!(
+        marks.iter().all(|mark| mark.contains("tabindex=\"0\"") && mark.contains("aria-label=\"strike ")),
+        "{marks:?}"
+    );
+}
+
+#[test]
+fn html_texts_stand_out_from_what_they_are_on() {
+    let page = html::render(&pass());
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    let blocks: Vec<&str> = style.split(":root {").skip(1).map(|block| block.split('}').next().unwrap()).collect();
+    let schemes: Vec<&&str> = blocks.iter().filter(|block| block.contains("--ink:")).collect();
+    assert_eq!(schemes.len(), 2, "light and dark");
+    for scheme in schemes {
+        for ground in ["page", "card", "code"] {
+            for text in ["ink", "soft", "good", "bad", "warn", "p50"] {
+                let (of_text, of_ground) = (luminance(scheme, text), luminance(scheme, ground));
+                let ratio = (of_text.max(of_ground) + 0.05) / (of_text.min(of_ground) + 0.05);
+                assert!(ratio >= 4.5, "{text} on {ground} is {ratio:.2} in {scheme}");
+            }
+        }
+    }
+}
+
+/// Relative luminance (WCAG 2) of a variable of a scheme, `#rrggbb`.
+fn luminance(scheme: &str, variable: &str) -> f64 {
+    let value = scheme.split(&format!("--{variable}: #")).nth(1).unwrap_or_else(|| panic!("{variable} in {scheme}"));
+    let channel = |at: usize| {
+        let share = f64::from(u8::from_str_radix(&value[at..at + 2], 16).unwrap()) / 255.0;
+        if share <= 0.040_45 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
 }

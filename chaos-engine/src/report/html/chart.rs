@@ -84,7 +84,7 @@ fn timeline(result: &RunResult, series: &Series, number: usize) -> Markup {
             div.chart {
                 (scale_labels(&scales))
                 div.scroll tabindex="0" role="group" aria-label="Timeline; scrolls sideways when zoomed" {
-                    svg id=(id) height=(HEIGHT) role="img" aria-label=(summary(result, probe)) {
+                    svg id=(id) height=(HEIGHT) role="group" aria-label=(summary(result, probe)) {
                         (phases(result, axis))
                         (ratio_panel(axis, &scales, &series.seconds))
                         (latency_panel(axis, &scales, &series.seconds, probe))
@@ -305,7 +305,7 @@ fn kill_marks(result: &RunResult, axis: Axis) -> Markup {
     html! {
         @for row in &result.kill_rows {
             @if row.trial.is_some() {
-                svg class=(if cost(row) { "kill bad" } else { "kill" }) x=(axis.percent(row.at_us)) y="22" overflow="visible" width="1" height="1" {
+                svg class=(if cost(row) { "kill bad" } else { "kill" }) x=(axis.percent(row.at_us)) y="22" overflow="visible" width="1" height="1" tabindex="0" role="img" aria-label=(describe(row)) {
                     title { (describe(row)) }
                     path d="M-5 0H5L0 9Z" {}
                     line x1="0" x2="0" y1="9" y2=(HEIGHT - 46) {}

@@ -1,7 +1,7 @@
 //! The table of kills, each with a small drawing of what followed it.
 
 use chaos_core::api::Outcome;
-use chaos_core::result::{KillRow, RunResult};
+use chaos_core::result::{KillRow, RunResult, SkipCount};
 use maud::{Markup, html};
 
 use super::text;
@@ -20,11 +20,12 @@ pub(super) fn table(result: &RunResult) -> Markup {
                 h2 { "Kills" }
                 (legend(longest))
                 @if folded {
-                    details { summary { "All " (result.kill_rows.len()) " kills" } (rows(result, longest)) }
+                    details.kills { summary { "All " (result.kill_rows.len()) " kills" } (rows(result, longest)) }
                 } @else {
                     (rows(result, longest))
                 }
-                (skips(result))
+                (strikes("Strikes that did not happen", &result.skips))
+                (strikes("Strikes that had to wait", &result.put_off))
             }
         }
     }
@@ -35,7 +36,10 @@ fn legend(longest: u64) -> Markup {
         div.legend {
             span { i style="background:var(--line)" {} "no replacement yet" }
             span { i style="background:var(--p50)" {} "replacement starting" }
+            span { i style="background:var(--soft)" {} "replacement scheduled" }
+            span { i style="background:var(--p99)" {} "its containers started" }
             span { i style="background:var(--good)" {} "Ready" }
+            span { i style="background:var(--ink)" {} "first good request again" }
             span { i style="background:var(--warn-fill)" {} "endpoint out" }
             span { i style="background:var(--bad-fill)" {} "first to last failed request" }
             span { "full width: " (text::duration(longest)) }
@@ -65,7 +69,7 @@ fn kill(row: &KillRow, longest: u64) -> Markup {
         tr class=[(lost > 0).then_some("lossy")] {
             td.n { (row.strike) }
             td.n { (text::instant(row.at_us)) }
-            td { span.mono { (row.victim.pod) } span.soft.of { (row.victim.workload) @if let Some(node) = &row.victim.node { " on " (node) } } }
+            td { (victim(row)) }
             td { @if row.trial.is_some() { (gantt(row, longest)) } @else { (not_done(row)) } }
             td.n { (after(row, row.endpoint_out_us)) }
             td.n { (after(row, row.replacement_ready_us)) }
@@ -75,8 +79,16 @@ fn kill(row: &KillRow, longest: u64) -> Markup {
                     @if unknown > 0 { br; span.soft { (unknown) " unknown" } }
                 }
             }
-            td { @if row.exposed.is_empty() { span.soft { "no" } } @else { "yes" } }
+            td { @if row.exposed.is_empty() { span.soft { "no" } } @else { (row.exposed.join(", ")) } }
         }
+    }
+}
+
+fn victim(row: &KillRow) -> Markup {
+    html! {
+        span.mono { (row.victim.pod) }
+        span.soft.of { (row.victim.workload) @if let Some(node) = &row.victim.node { " on " (node) } }
+        @if let Some(replacement) = &row.replacement { br; span.soft { "replaced by " span.mono { (replacement) } } }
     }
 }
 
@@ -99,7 +111,7 @@ fn after(row: &KillRow, at: Option<u64>) -> String {
 /// From the kill to the last thing that followed it.
 fn span(row: &KillRow) -> Option<u64> {
     row.trial?;
-    [row.replacement_ready_us, row.endpoint_out_us, row.last_failure_us]
+    [row.replacement_ready_us, row.endpoint_out_us, row.last_failure_us, row.first_success_us]
         .into_iter()
         .flatten()
         .max()
@@ -111,12 +123,20 @@ fn gantt(row: &KillRow, longest: u64) -> Markup {
     let created = row.replacement_created_us.map_or(WIDTH, x);
     let ready = row.replacement_ready_us.map(x);
     let starting = ready.unwrap_or(WIDTH) - created;
+    let ticks = [
+        ("tick scheduled", row.replacement_scheduled_us),
+        ("tick started", row.replacement_started_us),
+        ("tick", row.replacement_ready_us),
+        ("tick served", row.first_success_us),
+    ];
     html! {
         svg.gantt viewBox={ "0 0 " (WIDTH) " 18" } role="img" aria-label=(words(row)) {
             title { (words(row)) }
             rect.wait x="0" y="6" width=(px(created)) height="6" rx="2" {}
             rect.start x=(px(created)) y="6" width=(px(starting.max(0.0))) height="6" rx="2" {}
-            @if let Some(ready) = ready { line.tick x1=(px(ready)) x2=(px(ready)) y1="3" y2="15" {} }
+            @for (class, at) in ticks {
+                @if let Some(at) = at { line class=(class) x1=(px(x(at))) x2=(px(x(at))) y1="3" y2="15" {} }
+            }
             @if let Some(out) = row.endpoint_out_us { circle.out cx=(px(x(out).max(3.0))) cy="9" r="3" {} }
             @if let (Some(first), Some(last)) = (row.first_failure_us, row.last_failure_us) {
                 rect.loss x=(px(x(first))) y="14" width=(px((x(last) - x(first)).max(3.0))) height="3" {}
@@ -148,14 +168,15 @@ fn words(row: &KillRow) -> String {
     if words.is_empty() { "nothing was seen".into() } else { format!("after the kill: {}", words.join(", ")) }
 }
 
-fn skips(result: &RunResult) -> Markup {
+/// Strikes by the reason for which they were skipped or put off.
+fn strikes(title: &str, counts: &[SkipCount]) -> Markup {
     html! {
-        @if !result.skips.is_empty() {
-            h3 { "Strikes that did not happen" }
+        @if !counts.is_empty() {
+            h3 { (title) }
             div.table {
                 table {
                     thead { tr { th { "reason" } th.n { "times" } th { "first" } } }
-                    tbody { @for skip in &result.skips { tr { td { (skip.reason) } td.n { (skip.count) } td { (skip.example) } } } }
+                    tbody { @for of in counts { tr { td { (of.reason) } td.n { (of.count) } td { (of.example) } } } }
                 }
             }
         }

@@ -8,3 +8,10 @@ for (const range of document.querySelectorAll("input[data-zoom]")) {
     box.scrollLeft = middle * box.scrollWidth - box.clientWidth / 2;
   });
 }
+// Paper cannot be unfolded, and not every browser prints what a style opens.
+addEventListener("beforeprint", () => {
+  for (const kills of document.querySelectorAll("details.kills:not([open])")) {
+    kills.open = true;
+    addEventListener("afterprint", () => { kills.open = false; }, { once: true });
+  }
+});

@@ -310,7 +310,7 @@ pub(super) fn environment(result: &RunResult) -> Markup {
             dl {
                 dt { "Cluster" } dd { (run.cluster) }
                 @for fact in &run.environment { dt { (fact.name) } dd { (fact.value) } }
-                dt { "Tool" } dd { (run.tool) }
+                dt { "Tool" } dd { (run.tool) @if let Some(digest) = &run.tool_digest { " " span.soft.mono { "sha256 " (digest) } } }
                 dt { "Manifest" } dd { (run.manifest_source) " " span.soft.mono { "sha256 " (run.manifest_digest) } }
                 @for probe in &result.probes {
                     dt { "Load generator, " (probe.probe) }
@@ -318,6 +318,10 @@ pub(super) fn environment(result: &RunResult) -> Markup {
                     @if let Some(ppm) = probe.budget_30d_ppm {
                         dt { "Error budget of 30 days, " (probe.probe) } dd { (format!("{:.3}%", ppm as f64 / 1e4)) " of it was used" }
                     }
+                }
+                @for image in &result.plan.images {
+                    dt { "Image of " (image.workload) }
+                    dd { (image.image) @if let Some(id) = &image.image_id { " " span.soft.mono { (id) } } }
                 }
                 @for phase in &result.phases {
                     dt { (format!("{:?}", phase.phase)) }
