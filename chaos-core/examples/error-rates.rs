@@ -165,18 +165,18 @@ fn weak_load_generator(runs: u64) -> usize {
     broken
 }
 
-/// Bursts that no kill causes must neither fail a run nor call a platform unsteady that keeps its promise.
+/// Bursts that no kill causes must not fail a run on a platform that keeps its promise. That one is not begun costs no pod,
+/// only a second try, and has no bar.
 fn background_bursts(runs: u64) -> usize {
     heading(
         "Bursts in the background: 59 kills that cost nothing, `observed`; baseline 10 s, recovery 10 s, 100 requests a second",
-        "| truth, requests of a burst | false fail | false `NotSteady`, looked at after every request | pass | recovery inconclusive, where a binomial bound would fail |",
+        "| truth, requests of a burst | false fail | not begun (`NotSteady`) | pass | recovery inconclusive, where a binomial bound would fail |",
     );
     let mut broken = 0;
     for truth in [0.9995, 0.999] {
         for burst in [1, 5, 20, 100] {
             let cell = BackgroundCell { background: Background::of(truth, burst), kills: 59 }.count(runs, SEED);
-            let errors = [cell.counted.failed, cell.not_steady];
-            broken += errors.iter().filter(|errors| cell.counted.breaks_the_bar(**errors)).count();
+            broken += usize::from(cell.counted.breaks_the_bar(cell.counted.failed));
             println!(
                 "| {:.2} %, {burst} | {} | {} | {} | {} |",
                 truth * 100.0,

@@ -80,7 +80,7 @@ pub struct BackgroundCell {
 pub struct BackgroundCounted {
     /// Passed, and failed for any reason.
     pub counted: Counted,
-    /// Not steady at any look, of which there is one after each request of the baseline.
+    /// Not begun, because more was bad in the baseline than chance explains if each request were on its own.
     pub not_steady: u64,
     /// Neither failed nor passed by the recovery alone: what a binomial bound would fail.
     pub withheld: u64,
@@ -99,23 +99,16 @@ impl BackgroundCell {
 
     fn run(&self, rng: &mut ChaCha8Rng, all: &mut BackgroundCounted) {
         let tests = chances_to_fail(&Evidence::Observed);
-        let before = PhaseTerms { budget: BUDGET, alpha: ALPHA, alpha_to_fail: ALPHA, down: 1.0 };
-        let after = PhaseTerms { alpha_to_fail: alpha_of_recovery(ALPHA, tests), ..before };
+        let quiet = PhaseTerms { budget: BUDGET, alpha: ALPHA, alpha_to_fail: alpha_of_recovery(ALPHA, tests) };
         let terms = Terms { budget: BUDGET, alpha: ALPHA, tests, evidence: Evidence::Observed };
         let mut requests = self.background.run(rng);
-        let (mut bad, mut unsteady) = (0, false);
-        for seen in 1..=BASELINE {
-            if requests.next_is_bad() {
-                bad += 1;
-                unsteady |= phase(&before, seen, bad).refuted;
-            }
-        }
+        let unsteady = phase(&quiet, BASELINE, requests.bad_of(BASELINE)).doubtful;
         let mut windows: Vec<Window> = (0..self.kills).map(|_| window(WINDOW, requests.bad_of(WINDOW))).collect();
         let bad = requests.bad_of(RECOVERY);
         if let Some(last) = windows.last_mut() {
             *last = window(last.requests + RECOVERY, last.bad_for_sure + bad);
         }
-        let (ruling, recovery) = (rule(&terms, &windows), phase(&after, RECOVERY, bad));
+        let (ruling, recovery) = (rule(&terms, &windows), phase(&quiet, RECOVERY, bad));
         let failed = !ruling.refuted.is_empty() || recovery.refuted;
         all.not_steady += u64::from(unsteady);
         all.counted.failed += u64::from(failed);

@@ -13,11 +13,6 @@ use crate::evidence::{Exposure, Load, TrialLoad};
 use crate::model::{ClaimSpec, Evidence, Slo};
 use crate::result::{Claim, Counts, Finding, Holds};
 
-/// A quarter of the requests bad before the fault is no steady state, whatever is promised.
-const UNSTEADY: f64 = 0.25;
-/// Not one request answered well after the kills is no recovery, whatever is promised.
-const DOWN: f64 = 1.0;
-
 /// A promise with everything that was decided about it.
 #[derive(Debug)]
 pub(super) struct Promise<'a> {
@@ -84,59 +79,70 @@ impl<'a> Promise<'a> {
         format!("{}: {} {}", self.probe, self.claim.share(), spec::promise(self.claim))
     }
 
-    /// Before the fault: refuted, the run is invalid, which is no failure, so α is not divided.
+    /// Before the fault, doubt is enough to kill nothing: the run is invalid then, which is no failure.
     fn baseline(&self) -> PhaseRuling {
-        let alpha = self.alpha();
-        let terms = PhaseTerms { budget: self.budget(), alpha, alpha_to_fail: alpha, down: UNSTEADY };
-        let counts = &self.load.baseline;
-        phase(&terms, counts.slots, bad_for_sure(self.claim, counts))
+        self.phase(&self.load.baseline)
     }
 
-    /// After the kills.
+    /// After the kills, doubt fails nothing and passes nothing.
     fn recovery(&self) -> PhaseRuling {
+        self.phase(&self.load.recovery)
+    }
+
+    fn phase(&self, counts: &Counts) -> PhaseRuling {
         let alpha_to_fail = self.alpha_of_recovery();
-        let terms = PhaseTerms { budget: self.budget(), alpha: self.alpha(), alpha_to_fail, down: DOWN };
-        let counts = &self.load.recovery;
+        let terms = PhaseTerms { budget: self.budget(), alpha: self.alpha(), alpha_to_fail };
         phase(&terms, counts.slots, bad_for_sure(self.claim, counts))
     }
 
     /// Whether it passes with the evidence asked for.
     pub(super) fn holds(&self) -> bool {
-        self.ruling.holds() && !self.baseline().refuted && !self.recovery().doubtful
+        self.ruling.holds() && !self.baseline().doubtful && !self.recovery().doubtful
     }
 
     /// Rows of the table of claims.
     pub(super) fn claims(&self) -> Vec<Claim> {
-        let mut claims = vec![
-            self.phase_claim(Level::Baseline, self.load.baseline.slots, self.baseline()),
-            self.observed_claim(),
-            self.phase_claim(Level::Recovery, self.load.recovery.slots, self.recovery()),
-        ];
+        let mut claims = vec![self.baseline_claim(), self.observed_claim(), self.recovery_claim()];
         claims.extend(self.ruling.certificate.as_ref().map(|certificate| self.certified_claim(certificate)));
         claims
     }
 
-    fn phase_claim(&self, level: Level, requests: u64, ruling: PhaseRuling) -> Claim {
-        let (when, alpha, withheld) = match level {
-            Level::Baseline => ("before the fault", self.alpha(), false),
-            _ => ("after the kills", self.alpha_of_recovery(), ruling.doubtful),
-        };
+    fn baseline_claim(&self) -> Claim {
+        let ruling = self.baseline();
         Claim {
-            claim: format!("{} {when} (can only be refuted)", self.title()),
+            claim: format!("{} before the fault (can only be refuted)", self.title()),
             probe: self.probe.to_owned(),
-            level,
-            method: "Markov bound of the share of bad requests".into(),
-            alpha: Some(alpha),
+            level: Level::Baseline,
+            method: "Clopper-Pearson lower bound of the share of bad requests, each on its own".into(),
+            alpha: Some(self.alpha()),
             assumption: None,
-            n: requests,
+            n: self.load.baseline.slots,
+            trials: 0,
+            exposed: 0,
+            value: ruling.lower,
+            bound: self.budget(),
+            holds: if ruling.doubtful { Holds::No } else { Holds::NotRefuted },
+        }
+    }
+
+    fn recovery_claim(&self) -> Claim {
+        let ruling = self.recovery();
+        Claim {
+            claim: format!("{} after the kills (can only be refuted)", self.title()),
+            probe: self.probe.to_owned(),
+            level: Level::Recovery,
+            method: "Markov bound of the share of bad requests".into(),
+            alpha: Some(self.alpha_of_recovery()),
+            assumption: None,
+            n: self.load.recovery.slots,
             trials: 0,
             exposed: 0,
             value: ruling.share,
             bound: ruling.limit,
-            holds: match withheld {
-                _ if ruling.refuted => Holds::No,
-                true => Holds::Undecided,
-                false => Holds::NotRefuted,
+            holds: match (ruling.refuted, ruling.doubtful) {
+                (true, _) => Holds::No,
+                (_, true) => Holds::Undecided,
+                _ => Holds::NotRefuted,
             },
         }
     }
@@ -243,11 +249,9 @@ impl<'a> Promise<'a> {
         findings.extend(self.ruling.refuted.iter().map(|refuted| self.refuted(refuted)));
         let recovery = self.recovery();
         if recovery.refuted {
-            findings.push(self.phase_finding(ReasonCode::RecoveryRefuted, &self.load.recovery, "after the kills"));
+            findings.push(self.unhealed());
         }
-        if self.baseline().refuted {
-            findings.push(self.phase_finding(ReasonCode::NotSteady, &self.load.baseline, "before the fault"));
-        }
+        findings.extend(self.baseline().doubtful.then(|| self.unsteady()));
         if self.ruling.refuted.is_empty() {
             findings.extend(self.ruling.missing.iter().map(|missing| self.missing(missing)));
             findings.extend((recovery.doubtful && !recovery.refuted).then(|| self.doubtful()));
@@ -257,25 +261,37 @@ impl<'a> Promise<'a> {
 
     /// More bad after the kills than single requests by chance, but no more than bursts may be: no failure, and no pass.
     fn doubtful(&self) -> Finding {
-        let counts = &self.load.recovery;
         let message = format!(
-            "{}, but after the kills {} of {} were bad, which a burst explains as well as a platform that has not \
-             healed: neither held nor refuted; it takes a longer recovery",
+            "{}, but after the kills {}, which a burst explains as well as a platform that has not healed: neither \
+             held nor refuted; it takes a longer recovery",
             self.title(),
-            thousands(bad_for_sure(self.claim, counts)),
-            counted(counts.slots, "request")
+            self.bad_of(&self.load.recovery)
         );
         Finding { reason_code: ReasonCode::BudgetExceeded, message }
     }
 
-    fn phase_finding(&self, reason_code: ReasonCode, counts: &Counts, when: &str) -> Finding {
+    fn unsteady(&self) -> Finding {
         let message = format!(
-            "{}, but {when} {} of {} were bad: refuted beyond chance",
+            "{}, but before the fault {}: more than chance, so the platform was not steady",
             self.title(),
-            thousands(bad_for_sure(self.claim, counts)),
-            counted(counts.slots, "request")
+            self.bad_of(&self.load.baseline)
         );
-        Finding { reason_code, message }
+        Finding { reason_code: ReasonCode::NotSteady, message }
+    }
+
+    fn unhealed(&self) -> Finding {
+        let message = format!(
+            "{}, but after the kills {}: refuted beyond chance",
+            self.title(),
+            self.bad_of(&self.load.recovery)
+        );
+        Finding { reason_code: ReasonCode::RecoveryRefuted, message }
+    }
+
+    /// `5 of 1,000 requests were bad`.
+    fn bad_of(&self, counts: &Counts) -> String {
+        let bad = thousands(bad_for_sure(self.claim, counts));
+        format!("{bad} of {} were bad", counted(counts.slots, "request"))
     }
 
     fn refuted(&self, refuted: &Refuted) -> Finding {

@@ -25,7 +25,7 @@ pub struct Terms {
     pub evidence: Evidence,
 }
 
-/// What a phase without kills is held to, which can only be refuted.
+/// What a phase without kills is held to: baseline and recovery can refute, and certify nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PhaseTerms {
     /// `q`.
@@ -34,8 +34,6 @@ pub struct PhaseTerms {
     pub alpha: f64,
     /// The part of it that this phase may fail with.
     pub alpha_to_fail: f64,
-    /// This share of bad requests refutes whatever was promised: a statement of fact, not of chance.
-    pub down: f64,
 }
 
 /// What the rule says of a phase without kills.
@@ -45,10 +43,12 @@ pub struct PhaseRuling {
     pub share: f64,
     /// The share that refutes.
     pub limit: f64,
+    /// Lower Clopper-Pearson bound of the share, as if each request were on its own (α).
+    pub lower: f64,
     /// Refuted, however requests depend on each other.
     pub refuted: bool,
-    /// More were bad than chance explains if each request were on its own. True of whatever is refuted; by itself it fails
-    /// nothing, because one burst explains it as well.
+    /// More were bad than chance explains if each request were on its own. True of whatever is refuted. By itself it fails
+    /// nothing, because one burst explains it as well; but no kill begins with it, and no run passes.
     pub doubtful: bool,
 }
 
@@ -239,15 +239,15 @@ pub fn bet(budget: f64, windows: &[Window]) -> Betting {
 /// Decides a phase without kills by its share of bad requests.
 ///
 /// Losses come in bursts, so their number is not binomial. Markov's inequality holds however they depend on each other: if
-/// `q` of the requests are bad on average, a share of `q/α` or more has at most the probability α. Where losses come at a
-/// steady rate, that holds of all looks together, from the first request of the phase to the last: the share so far is a
-/// martingale that runs backwards (Doob; Ville's inequality).
+/// `q` of the requests are bad on average, a share of `q/α` or more has at most the probability α. A weak promise, where
+/// that is more than all, is refuted by the fact that nothing was answered well.
 pub fn phase(terms: &PhaseTerms, requests: u64, bad: u64) -> PhaseRuling {
     let share = if requests == 0 { 0.0 } else { bad as f64 / requests as f64 };
-    let limit = (terms.budget / terms.alpha_to_fail).min(terms.down);
-    let beyond = |alpha: f64| bad > 0 && clopper_pearson_lower(bad, requests, alpha) > terms.budget;
-    let refuted = share >= limit - ROUNDING && beyond(terms.alpha_to_fail);
-    PhaseRuling { share, limit, refuted, doubtful: refuted || beyond(terms.alpha) }
+    let limit = (terms.budget / terms.alpha_to_fail).min(1.0);
+    let lower = |alpha: f64| if bad == 0 { 0.0 } else { clopper_pearson_lower(bad, requests, alpha) };
+    let refuted = share >= limit - ROUNDING && lower(terms.alpha_to_fail) > terms.budget;
+    let lower = lower(terms.alpha);
+    PhaseRuling { share, limit, lower, refuted, doubtful: refuted || lower > terms.budget }
 }
 
 struct Certified {

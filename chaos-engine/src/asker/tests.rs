@@ -83,7 +83,7 @@ fn probe(timeout: &str) -> Value {
 /// Asks a source that is given to these namespaces.
 fn asker(url: &str, namespaces: &[&str]) -> Asker {
     let namespaces = namespaces.iter().map(|&namespace| namespace.to_owned()).collect();
-    let source = Source { url: url.to_owned(), namespaces };
+    let source = Source { url: url.to_owned(), namespaces, bearer_token_file: None, ca_file: None };
     let sources = Sources { prometheus: BTreeMap::from([("platform".to_owned(), source)]) };
     Asker::new(Arc::new(sources), NS)
 }
