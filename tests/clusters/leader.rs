@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::workload::{Workload, kills};
 
 /// Who holds the operators' Lease.
-fn leader(cluster: &Cluster) -> String {
+pub(crate) fn leader(cluster: &Cluster) -> String {
     let leases: Api<Lease> = Api::namespaced(cluster.client.clone(), "chaos-system");
     cluster.eventually("somebody leads", || async {
         let lease = leases.get("chaos-operator").await.map_err(|error| error.to_string())?;

@@ -13,19 +13,19 @@ use crate::cluster::{Cluster, root};
 use crate::workload::{Workload, condition, kills};
 
 /// The folder of the machines.
-fn machines() -> PathBuf {
+pub(crate) fn machines() -> PathBuf {
     std::env::var_os("CHAOS_TEST_MACHINES").expect("CHAOS_TEST_MACHINES names the folder given to `up --dir`").into()
 }
 
 /// Process of a program on a machine, as `up` noted it.
-fn program(machine: &str, name: &str) -> Pid {
+pub(crate) fn program(machine: &str, name: &str) -> Pid {
     let file = machines().join("pids").join(machine).join(name);
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     Pid::from_raw(text.trim().parse().unwrap())
 }
 
-/// Starts again what has ended.
-fn up() {
+/// Starts again what has ended; says why if that failed.
+pub(crate) fn start_again() -> Result<(), String> {
     let dir = machines();
     let identity = std::fs::read_to_string(dir.join("chaos-toolkit-cluster")).unwrap();
     let mut command = Command::new(root().join("tests/real-kubernetes/up"));
@@ -35,10 +35,14 @@ fn up() {
         command.arg(format!("--{flag}")).arg(value);
     }
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-fn is_gone(pid: Pid) -> bool {
+fn up() {
+    start_again().unwrap();
+}
+
+pub(crate) fn is_gone(pid: Pid) -> bool {
     kill(pid, None).is_err()
 }
 

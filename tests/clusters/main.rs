@@ -30,3 +30,4 @@ mod runs;
 mod together;
 mod used;
 mod workload;
+mod zones;
