@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use chaos_operator::manifests::Installation;
 use chaos_tests::{Chaos, Ended};
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::discovery::Scope;
@@ -20,6 +21,9 @@ use tokio::task::JoinHandle;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(200);
+/// The ConfigMap by which an installation is known as this suite's own to remove. It stands for as long as a test may have
+/// installed something, and after one that failed.
+const CLAIM: &str = "chaos-clusters-suite";
 
 /// A cluster, with everything to act on it as its administrator.
 pub(crate) struct Cluster {
@@ -64,6 +68,7 @@ impl Cluster {
                 .unwrap()
         });
         let cluster = Self { chaos, runtime, client, kubeconfig, context, audit, embedded, _turn: turn };
+        cluster.claim();
         cluster.clean();
         cluster
     }
@@ -229,6 +234,28 @@ impl Cluster {
         })
     }
 
+    /// Refuses a cluster on which somebody else has installed the toolkit: a test would remove it, with every object of theirs.
+    fn claim(&self) {
+        if self.embedded || self.block(self.claims().get_opt(CLAIM)).unwrap().is_some() {
+            return;
+        }
+        let installed = [chaos_core::schema::crds_yaml(), manifests()].join("---\n");
+        self.block(self.are_gone(&installed)).unwrap_or_else(|found| {
+            panic!(
+                "this cluster has an installation that is not this suite's to remove: {found}; hint: give it another \
+                 cluster, or remove the installation yourself with `chaos uninstall`"
+            )
+        });
+        let metadata = ObjectMeta { name: Some(CLAIM.to_owned()), ..ObjectMeta::default() };
+        let claim = ConfigMap { metadata, ..ConfigMap::default() };
+        drop(self.block(self.claims().create(&PostParams::default(), &claim)).unwrap());
+    }
+
+    /// Where the claim stands: in no namespace that an installation makes or takes with it.
+    fn claims(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), "default")
+    }
+
     /// Removes what an earlier test may have left.
     fn clean(&self) {
         if !self.embedded {
@@ -249,6 +276,7 @@ impl Drop for Cluster {
             }
         } else if !std::thread::panicking() {
             self.clean();
+            drop(self.block(self.claims().delete(CLAIM, &DeleteParams::default())).unwrap());
         }
     }
 }
