@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chaos_core::api::switch;
 use chaos_operator::manifests::Installation;
 use chaos_tests::{Chaos, Ended};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, LogParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::discovery::Scope;
@@ -256,6 +257,28 @@ impl Cluster {
         Api::namespaced(self.client.clone(), "default")
     }
 
+    /// What operator and prober said last, beside a failure: the next test takes them away. A panic here would end all tests.
+    #[allow(clippy::print_stderr, reason = "the harness shows it with the test that failed")]
+    fn tell_logs(&self) {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), switch::NAMESPACE);
+        let params = LogParams { tail_lines: Some(60), ..LogParams::default() };
+        let tell = async {
+            for pod in pods.list(&ListParams::default()).await? {
+                let name = pod.name_any();
+                match pods.logs(&name, &params).await {
+                    Ok(log) => eprintln!("the end of the log of {name}:\n{log}"),
+                    Err(error) => eprintln!("no log of {name}: {error}"),
+                }
+            }
+            Ok::<(), kube::Error>(())
+        };
+        match self.block(async { tokio::time::timeout(Duration::from_secs(30), tell).await }) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => eprintln!("no logs of operator and prober: {error}"),
+            Err(_) => eprintln!("no logs of operator and prober in time"),
+        }
+    }
+
     /// Removes what an earlier test may have left.
     fn clean(&self) {
         if !self.embedded {
@@ -277,6 +300,8 @@ impl Drop for Cluster {
         } else if !std::thread::panicking() {
             self.clean();
             drop(self.block(self.claims().delete(CLAIM, &DeleteParams::default())).unwrap());
+        } else {
+            self.tell_logs();
         }
     }
 }
