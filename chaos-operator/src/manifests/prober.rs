@@ -25,17 +25,19 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
 /// Exactly the verbs that the prober uses. It can neither kill nor write a status, nor change what it has told.
 pub(super) fn rbac() -> Vec<Value> {
     const GET: &[&str] = &["get"];
+    // A probe reads one object, or counts those that a selector finds.
+    const LOOK: &[&str] = &["get", "list"];
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": NAME},
         "rules": [
             rule(GROUP, &["experimentruns"], &["list", "watch"]),
             rule(GROUP, &["experiments"], GET),
             rule("", &["configmaps"], &["create", "get"]),
-            rule("", &["namespaces", "services"], GET),
-            rule("", &["pods"], GET),
-            rule("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], GET),
-            rule("batch", &["jobs"], GET),
-            rule("policy", &["poddisruptionbudgets"], GET),
+            rule("", &["namespaces"], GET),
+            rule("", &["pods", "services"], LOOK),
+            rule("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], LOOK),
+            rule("batch", &["jobs"], LOOK),
+            rule("policy", &["poddisruptionbudgets"], LOOK),
         ],
     });
     let binding = json!({
