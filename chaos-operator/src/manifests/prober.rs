@@ -80,9 +80,10 @@ pub(super) fn deployment(image: &str) -> Value {
     })
 }
 
-/// Nothing but health and metrics may come in. It may connect to pods of namespaces that are opted in, to the API server and to
-/// DNS; whoever names a metrics source adds a way to it.
+/// Nothing but health and metrics may come in. It may connect to pods of namespaces that are opted in or let another one look into
+/// them, to the API server and to DNS; whoever names a metrics source adds a way to it.
 pub(super) fn network_policy() -> Value {
+    let looked_into = json!({"matchExpressions": [{"key": labels::ALLOW_FROM, "operator": "Exists"}]});
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(NAME),
         "spec": {
@@ -90,7 +91,10 @@ pub(super) fn network_policy() -> Value {
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"ports": [{"protocol": "TCP", "port": PORT}]}],
             "egress": [
-                {"to": [{"namespaceSelector": {"matchLabels": {labels::ENABLED: "true"}}}]},
+                {"to": [
+                    {"namespaceSelector": {"matchLabels": {labels::ENABLED: "true"}}},
+                    {"namespaceSelector": looked_into},
+                ]},
                 {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]},
                 {"ports": [{"protocol": "TCP", "port": 53}, {"protocol": "UDP", "port": 53}]},
             ],
