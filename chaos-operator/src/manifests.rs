@@ -233,8 +233,18 @@ fn configuration_volume(name: &str) -> Value {
     json!({"name": "config", "configMap": {"name": name, "optional": true}})
 }
 
+/// Operators go to nodes and zones of their own where there are some, so that no failure of one takes the leader and its stand-in.
+/// Where there are none, both run all the same.
+fn apart(key: &str) -> Value {
+    json!({
+        "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
+    })
+}
+
 fn deployment(installation: &Installation<'_>) -> Value {
     let selector = json!({"app.kubernetes.io/name": NAME});
+    let spread = ["topology.kubernetes.io/zone", "kubernetes.io/hostname"].map(apart);
     let container = json!({
         "name": "operator", "image": installation.image, "imagePullPolicy": "IfNotPresent",
         "args": configured("operator"),
@@ -261,6 +271,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
                     "serviceAccountName": NAME,
                     "terminationGracePeriodSeconds": 15,
                     "securityContext": pod_security(),
+                    "topologySpreadConstraints": spread,
                     "containers": [container],
                     "volumes": [configuration_volume(CONFIG)],
                 },

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chaos_core::api::switch;
 use chaos_operator::manifests::Installation;
 use chaos_tests::{Chaos, Ended};
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, LogParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::discovery::Scope;
@@ -20,6 +22,9 @@ use tokio::task::JoinHandle;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(200);
+/// The ConfigMap by which an installation is known as this suite's own to remove. It stands for as long as a test may have
+/// installed something, and after one that failed.
+const CLAIM: &str = "chaos-clusters-suite";
 
 /// A cluster, with everything to act on it as its administrator.
 pub(crate) struct Cluster {
@@ -64,6 +69,7 @@ impl Cluster {
                 .unwrap()
         });
         let cluster = Self { chaos, runtime, client, kubeconfig, context, audit, embedded, _turn: turn };
+        cluster.claim();
         cluster.clean();
         cluster
     }
@@ -229,6 +235,50 @@ impl Cluster {
         })
     }
 
+    /// Refuses a cluster on which somebody else has installed the toolkit: a test would remove it, with every object of theirs.
+    fn claim(&self) {
+        if self.embedded || self.block(self.claims().get_opt(CLAIM)).unwrap().is_some() {
+            return;
+        }
+        let installed = [chaos_core::schema::crds_yaml(), manifests()].join("---\n");
+        self.block(self.are_gone(&installed)).unwrap_or_else(|found| {
+            panic!(
+                "this cluster has an installation that is not this suite's to remove: {found}; hint: give it another \
+                 cluster, or remove the installation yourself with `chaos uninstall`"
+            )
+        });
+        let metadata = ObjectMeta { name: Some(CLAIM.to_owned()), ..ObjectMeta::default() };
+        let claim = ConfigMap { metadata, ..ConfigMap::default() };
+        drop(self.block(self.claims().create(&PostParams::default(), &claim)).unwrap());
+    }
+
+    /// Where the claim stands: in no namespace that an installation makes or takes with it.
+    fn claims(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), "default")
+    }
+
+    /// What operator and prober said last, beside a failure: the next test takes them away. A panic here would end all tests.
+    #[allow(clippy::print_stderr, reason = "the harness shows it with the test that failed")]
+    fn tell_logs(&self) {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), switch::NAMESPACE);
+        let params = LogParams { tail_lines: Some(60), ..LogParams::default() };
+        let tell = async {
+            for pod in pods.list(&ListParams::default()).await? {
+                let name = pod.name_any();
+                match pods.logs(&name, &params).await {
+                    Ok(log) => eprintln!("the end of the log of {name}:\n{log}"),
+                    Err(error) => eprintln!("no log of {name}: {error}"),
+                }
+            }
+            Ok::<(), kube::Error>(())
+        };
+        match self.block(async { tokio::time::timeout(Duration::from_secs(30), tell).await }) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => eprintln!("no logs of operator and prober: {error}"),
+            Err(_) => eprintln!("no logs of operator and prober in time"),
+        }
+    }
+
     /// Removes what an earlier test may have left.
     fn clean(&self) {
         if !self.embedded {
@@ -249,6 +299,9 @@ impl Drop for Cluster {
             }
         } else if !std::thread::panicking() {
             self.clean();
+            drop(self.block(self.claims().delete(CLAIM, &DeleteParams::default())).unwrap());
+        } else {
+            self.tell_logs();
         }
     }
 }

@@ -18,30 +18,12 @@ use crate::{gamedays, runs};
 const GONE: Duration = Duration::from_secs(5);
 /// What the owner of a cluster writes to name a metrics source, for the operator and for the prober.
 const SOURCES: &str = "prometheus: {platform: {url: 'http://prometheus.monitoring:9090', namespaces: [dispatch]}}\n";
+/// A definition of an earlier version, with which objects of people were made.
+const EARLIER: &str = include_str!("earlier-chaosmonkeys.yaml");
 const CONFIGURATIONS: [&str; 2] = ["chaos-operator-config", "chaos-prober-config"];
 
 fn crds() -> String {
     chaos_core::schema::crds_yaml()
-}
-
-/// The CRDs as the commit before the last change of theirs had them; those of this commit where there is no history.
-fn earlier_crds() -> String {
-    let git = |args: &[&str]| {
-        let output = std::process::Command::new("git").arg("-C").arg(root()).args(args).output().ok()?;
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-            .filter(|text| !text.is_empty())
-    };
-    let earlier = || {
-        let changed = git(&["log", "-1", "--format=%H", "--", "deploy/base/crds"])?;
-        // Where they stood before they had this folder counts too.
-        let folders = ["deploy/base/crds/", "deploy/crds/"];
-        let names = git(&[&["ls-tree", "--name-only", &format!("{changed}~1")][..], &folders].concat())?;
-        names.lines().map(|name| git(&["show", &format!("{changed}~1:{name}")])).collect::<Option<Vec<_>>>()
-    };
-    earlier().map_or_else(crds, |files| files.join("\n---\n"))
 }
 
 /// The ConfigMaps beside the operator.
@@ -72,10 +54,13 @@ fn assert_the_source_is_named(cluster: &Cluster) {
 #[test]
 fn bringing_an_installation_up_to_date_keeps_objects_environment_sources_and_a_stopped_switch() {
     let cluster = Cluster::start();
-    cluster.apply(&earlier_crds());
+    cluster.apply(EARLIER);
+    let definition = || cluster.get(EARLIER).remove(0).data["spec"].take();
+    let earlier = definition();
     let workload = Workload::deploy(&cluster);
     let before = workload.monkey("kept", |spec| spec["suspend"] = true.into());
     cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    assert_ne!(definition(), earlier, "the definition is brought up to date");
     cluster.chaos(&["stop", "--all"]);
     name_a_source(&cluster);
     let again = cluster.chaos(&["install", "--replicas", "1"]);

@@ -17,7 +17,8 @@ pub(crate) struct Case {
     /// The behaviour, as a sentence.
     pub(crate) name: String,
     pub(crate) steps: Vec<Step>,
-    /// Why the embedded cluster answers otherwise, in the words of `local-cluster/SURFACE.md`. Such a case must fail there.
+    /// Wherein the embedded cluster answers otherwise: the first cell of the row of `local-cluster/SURFACE.md` that says why. Such
+    /// a case must fail there.
     #[serde(default)]
     pub(crate) differs: Option<String>,
     /// Paths to delete at the end, for objects outside the namespace.

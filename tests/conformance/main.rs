@@ -77,6 +77,22 @@ fn every_case_file_is_an_area() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who reads what the embedded cluster serves must find every difference that is known.
+#[test]
+fn every_difference_is_a_row_of_the_surface() -> anyhow::Result<()> {
+    let surface = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../local-cluster/SURFACE.md"))?;
+    let heads: Vec<&str> =
+        surface.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).map(str::trim).collect();
+    for area in AREAS {
+        for case in case::read_area(area)? {
+            if let Some(row) = &case.differs {
+                assert!(heads.contains(&row.as_str()), "{}: local-cluster/SURFACE.md has no row {row:?}", case.name);
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn case_names_are_sentences_that_occur_once() -> anyhow::Result<()> {
     let mut names = Vec::new();

@@ -8,6 +8,8 @@ DEFAULT_DIR=${CHAOS_K8S_DIR:-/run/chaos-toolkit-k8s}
 PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
 # The folder of a cluster holds a file of this name, and no folder without it is ever touched.
 MARKER=chaos-toolkit-cluster
+# Kernel parameters of this whole machine as they were before its first cluster, for as long as there is one.
+SYSCTLS=/run/chaos-toolkit-k8s.sysctl
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -90,6 +92,24 @@ is_running() {
   local file=$1/pids/$2/$3 machine
   machine=$(pid_of "$1" "$2")
   [[ -e $file && -n $machine && $(readlink "/proc/$(<"$file")/ns/pid") == "$(readlink "/proc/$machine/ns/pid")" ]]
+}
+
+# save_sysctls DIR: notes what a kubelet changes of the whole machine. A cluster beside others takes over what the first of them has
+# noted: what is set by now is not the machine's own any more.
+save_sysctls() {
+  [[ ! -e $1/sysctl.conf ]] || return 0
+  if [[ ! -e $SYSCTLS ]]; then
+    sysctl kernel.panic kernel.panic_on_oops kernel.keys.root_maxbytes kernel.keys.root_maxkeys vm.overcommit_memory vm.panic_on_oom >"$SYSCTLS.$$"
+    mv "$SYSCTLS.$$" "$SYSCTLS"
+  fi
+  cp "$SYSCTLS" "$1/sysctl.conf"
+}
+
+# restore_sysctls DIR: sets it back when no node of any cluster is left, in whatever order they go.
+restore_sysctls() {
+  [[ -e $1/sysctl.conf && -z $(compgen -G '/sys/fs/cgroup/*/chaos-toolkit-k8s') ]] || return 0
+  sysctl -qp "$1/sysctl.conf"
+  rm -f "$SYSCTLS"
 }
 
 # stack_of OVERLAY RIDES: the manifests of the dispatch stack, with so many rides a second.

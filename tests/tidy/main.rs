@@ -11,6 +11,7 @@
 
 mod generated;
 mod measured;
+mod scripts;
 mod sources;
 mod structure;
 mod tree;

@@ -25,17 +25,19 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
 /// Exactly the verbs that the prober uses. It can neither kill nor write a status, nor change what it has told.
 pub(super) fn rbac() -> Vec<Value> {
     const GET: &[&str] = &["get"];
+    // A probe reads one object, or counts those that a selector finds.
+    const LOOK: &[&str] = &["get", "list"];
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": NAME},
         "rules": [
             rule(GROUP, &["experimentruns"], &["list", "watch"]),
             rule(GROUP, &["experiments"], GET),
             rule("", &["configmaps"], &["create", "get"]),
-            rule("", &["namespaces", "services"], GET),
-            rule("", &["pods"], GET),
-            rule("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], GET),
-            rule("batch", &["jobs"], GET),
-            rule("policy", &["poddisruptionbudgets"], GET),
+            rule("", &["namespaces"], GET),
+            rule("", &["pods", "services"], LOOK),
+            rule("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], LOOK),
+            rule("batch", &["jobs"], LOOK),
+            rule("policy", &["poddisruptionbudgets"], LOOK),
         ],
     });
     let binding = json!({
@@ -78,9 +80,10 @@ pub(super) fn deployment(image: &str) -> Value {
     })
 }
 
-/// Nothing but health and metrics may come in. It may connect to pods of namespaces that are opted in, to the API server and to
-/// DNS; whoever names a metrics source adds a way to it.
+/// Nothing but health and metrics may come in. It may connect to pods of namespaces that are opted in or let another one look into
+/// them, to the API server and to DNS; whoever names a metrics source adds a way to it.
 pub(super) fn network_policy() -> Value {
+    let looked_into = json!({"matchExpressions": [{"key": labels::ALLOW_FROM, "operator": "Exists"}]});
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(NAME),
         "spec": {
@@ -88,7 +91,10 @@ pub(super) fn network_policy() -> Value {
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"ports": [{"protocol": "TCP", "port": PORT}]}],
             "egress": [
-                {"to": [{"namespaceSelector": {"matchLabels": {labels::ENABLED: "true"}}}]},
+                {"to": [
+                    {"namespaceSelector": {"matchLabels": {labels::ENABLED: "true"}}},
+                    {"namespaceSelector": looked_into},
+                ]},
                 {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]},
                 {"ports": [{"protocol": "TCP", "port": 53}, {"protocol": "UDP", "port": 53}]},
             ],
