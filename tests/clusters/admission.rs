@@ -1,8 +1,9 @@
 //! The second lock: what the API server refuses to the operator's identity, whatever the operator asks for. Every request is a
 //! dry run: the same is refused, and nothing dies.
 
+use chaos_core::api::labels;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt as _};
@@ -77,10 +78,15 @@ fn operator(cluster: &Cluster) -> Client {
  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: chaos-clusters-delete},
  subjects: [{kind: ServiceAccount, name: chaos-operator, namespace: chaos-system}]}"#,
     );
+    acting_as(cluster, chaos_operator::manifests::user())
+}
+
+/// A client that is this user to the API server.
+fn acting_as(cluster: &Cluster, user: String) -> Client {
     cluster.block(async {
         let read = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
         let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
-        config.auth_info.impersonate = Some(chaos_operator::manifests::user());
+        config.auth_info.impersonate = Some(user);
         config.default_retry = false;
         Client::try_from(config).unwrap()
     })
@@ -223,4 +229,51 @@ fn the_namespace_of_the_operator_is_never_a_target() {
         });
     }
     end(&cluster);
+}
+
+/// A ConfigMap that says it is evidence of that role.
+fn evidence(role: Option<&str>) -> ConfigMap {
+    let labels = role.map(|role| [(labels::EVIDENCE.to_owned(), role.to_owned())].into());
+    let metadata = ObjectMeta { generate_name: Some("evidence-".to_owned()), labels, ..ObjectMeta::default() };
+    ConfigMap { metadata, ..ConfigMap::default() }
+}
+
+#[test]
+fn evidence_is_written_by_operator_and_prober_alone() {
+    const OPERATORS: Option<&str> = Some("only the operator writes its evidence");
+    const PROBERS: Option<&str> = Some("only the prober writes its evidence");
+    const NOBODYS: Option<&str> = Some("evidence is the operator's or the prober's");
+    let cluster = Cluster::start();
+    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let workload = Workload::deploy(&cluster);
+    let operator = acting_as(&cluster, chaos_operator::manifests::user());
+    let prober = acting_as(&cluster, chaos_operator::manifests::user_of("chaos-prober"));
+    let cases = [
+        (&cluster.client, "an administrator", Some("operator"), OPERATORS),
+        (&cluster.client, "an administrator", Some("prober"), PROBERS),
+        (&cluster.client, "an administrator", Some("mine"), NOBODYS),
+        (&cluster.client, "an administrator", None, None),
+        (&operator, "the operator", Some("operator"), None),
+        (&operator, "the operator", Some("prober"), PROBERS),
+        (&prober, "the prober", Some("prober"), None),
+        (&prober, "the prober", Some("operator"), OPERATORS),
+    ];
+    let maps = |client: &Client| Api::<ConfigMap>::namespaced(client.clone(), &workload.namespace);
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    for (client, who, role, refusal) in cases {
+        cluster.eventually(&format!("{who} writes evidence of {role:?}: {refusal:?}"), || async {
+            is_due(maps(client).create(&dry_run, &evidence(role)).await.map(drop), refusal)
+        });
+    }
+
+    // What is written stays what it is, and goes with its run.
+    let written = cluster.block(maps(&operator).create(&PostParams::default(), &evidence(Some("operator")))).unwrap();
+    let name = written.name_any();
+    for change in [json!({"data": {"made": "up"}}), json!({"metadata": {"labels": {labels::EVIDENCE: null}}})] {
+        let changed =
+            cluster.block(maps(&cluster.client).patch(&name, &PatchParams::default(), &Patch::Merge(&change)));
+        assert!(matches!(&changed, Err(kube::Error::Api(status)) if status.code == 422), "{change}: {changed:?}");
+    }
+    let deleted = cluster.block(maps(&cluster.client).delete(&name, &DeleteParams::default()));
+    assert!(deleted.is_ok(), "{deleted:?}");
 }

@@ -11,6 +11,8 @@ pub mod terminal;
 mod text;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,84 @@
+//! Journals of whole runs, as a tool of format 1.0 wrote them, which must be read for ever, and the result that each comes to. One
+//! run held its promise, one was stopped; together they hold every kind of event. `CHAOS_WRITE_GOLDEN=1` writes the results again,
+//! which a changed rule may ask for, and the journals only where there are none: those of an old version are never made again.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use chaos_core::api::VictimRef;
+use chaos_core::record::{Event, RunTime, StopCause};
+
+use super::json;
+use super::sample::{Size, events, judged};
+use crate::journal::{self, JournalWriter};
+
+/// Six kills, so that the files stay small.
+const SIZE: Size = Size { kills: 6, every_ms: 1_000, rate: 20, buckets: 2 };
+
+fn second(seconds: u64) -> RunTime {
+    RunTime(seconds * 1_000_000_000)
+}
+
+/// All that happens in a run which ends by itself.
+fn whole() -> Vec<Event> {
+    let mut whole = events(SIZE, &[(1, 4)]);
+    let victims: Vec<(u64, String, VictimRef)> = whole
+        .iter()
+        .filter_map(|event| match event {
+            Event::Kill(kill) => Some((kill.strike, kill.nonce.clone(), kill.victim.clone())),
+            _ => None,
+        })
+        .collect();
+    whole.extend(victims.into_iter().map(|(strike, nonce, victim)| Event::Intent {
+        at: second(10 + strike),
+        strike,
+        nonce,
+        victim,
+    }));
+    whole.push(Event::Clock { at: second(9), offset: -1_200_000, uncertainty: 900_000 });
+    whole.push(Event::Note { at: second(9), text: "a note".into() });
+    whole.push(Event::Finished { at: second(28), exit_code: 7 });
+    whole
+}
+
+/// The same run where the cluster is out of sight for a while, and a person ends it.
+fn stopped() -> Vec<Event> {
+    let mut stopped = whole();
+    stopped.truncate(stopped.len() - 1);
+    stopped.push(Event::PutOff { at: second(12), strike: 2, reason: "NotRecovered".into() });
+    stopped.push(Event::Blind { at: second(13), cause: "the API server is out of reach".into() });
+    stopped.push(Event::Sight { at: second(14) });
+    stopped.push(Event::Stop { at: second(15), cause: StopCause::Signal { name: "SIGTERM".into() } });
+    stopped.push(Event::Finished { at: second(28), exit_code: 5 });
+    stopped
+}
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests-data").join(name)
+}
+
+#[test]
+fn whole_runs_of_version_1_0_are_read_and_come_to_the_same_results() {
+    let write = std::env::var_os("CHAOS_WRITE_GOLDEN").is_some();
+    let mut kinds = BTreeSet::new();
+    for (name, made) in [("run-held-1.0", whole()), ("run-stopped-1.0", stopped())] {
+        let (path, result_path) = (golden(&format!("{name}.chaos")), golden(&format!("{name}.json")));
+        if write && !path.exists() {
+            let mut writer = JournalWriter::create(&path).unwrap();
+            made.iter().for_each(|event| writer.write(event));
+            writer.close().unwrap();
+        }
+        let journal = journal::read(&path).unwrap();
+        assert_eq!((journal.version, journal.skipped, journal.torn), ((1, 0), 0, None), "{name}");
+        kinds.extend(journal.events.iter().map(Event::name));
+        let result = json::render(&judged(&journal.events)).unwrap();
+        if write {
+            std::fs::write(&result_path, &result).unwrap();
+        }
+        assert!(
+            result == std::fs::read_to_string(&result_path).unwrap(),
+            "{name} comes to another result; hint: if the rule was changed on purpose, CHAOS_WRITE_GOLDEN=1 writes it again"
+        );
+    }
+    assert_eq!(kinds, Event::NAMES.iter().copied().collect(), "every kind of event is in one of them");
+}
