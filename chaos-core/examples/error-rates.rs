@@ -11,6 +11,7 @@ use chaos_core::model::Evidence;
 use chaos_core::units::Percent;
 use chaos_core::verdict::error_rates::{BackgroundCell, Cell, Counted};
 use chaos_core::verdict::simulation::{Background, Bursts, Platform};
+use chaos_core::verdict::whole_runs::{KILLS as KILLS_OF_A_RUN, Kind, PROMISE, WholeCell};
 
 const KILLS: [usize; 4] = [30, 59, 120, 300];
 const SEED: u64 = 20_261_123;
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
     println!("# Error rates of the verdict rule\n");
     println!(
         "{runs} simulated runs a cell: 200 requests and one kill a second, 99.9 % promised, α = 5 %, seed {SEED}. Every \
-         cell runs `chaos_core::verdict::rule`, the code that judges real runs. All figures are percent of runs.\n\n\
+         cell runs `chaos_core::verdict::rule`, the code that judges real runs, or all of `judge` where the table says \
+         so. All figures are percent of runs.\n\n\
          Regenerate: `cargo run --release -p chaos-core --example error-rates > docs/error-rates.md`.\n"
     );
     let bars = [
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         hard_platforms(runs),
         weak_load_generator(runs),
         background_bursts(runs),
+        whole_runs(runs),
     ];
     wrong_declaration(runs);
     observed(runs);
@@ -187,6 +190,44 @@ fn background_bursts(runs: u64) -> usize {
             );
         }
     }
+    broken
+}
+
+/// Not windows but records, which all of `judge` reads: where in time an outage is, and what the windows make of it.
+fn whole_runs(runs: u64) -> usize {
+    heading(
+        "Whole runs, judged from their records",
+        "| platform, truth | false pass | false fail | pass | inconclusive |",
+    );
+    let mut broken = 0;
+    for (kind, name) in [
+        (Kind::HealsInItsWindow, "heals before the window ends"),
+        (Kind::HealsInTheRun, "heals before the run ends, in the next window"),
+        (Kind::Overlapping, "overlapping recoveries"),
+        (Kind::SlowStarts, "slow starts"),
+        (Kind::HalfUnexposed, "half of the victims unexposed"),
+    ] {
+        for availability in [0.988, 0.99, 0.998] {
+            let cell = WholeCell { kind, availability };
+            let all = cell.count(runs, SEED);
+            broken += usize::from(cell.breaks_its_bar(&all));
+            let (passed, failed) = (percent(all.counted.passed_percent()), percent(all.counted.failed_percent()));
+            println!(
+                "| {name}, {:.1} % | {} | {} | {passed} | {} |",
+                availability * 100.0,
+                if availability < PROMISE { passed.as_str() } else { "–" },
+                if availability < PROMISE { "–" } else { failed.as_str() },
+                percent(all.inconclusive_percent()),
+            );
+        }
+    }
+    println!(
+        "\n{KILLS_OF_A_RUN} kills, 20 requests and one kill a second, 99 % promised, M true for each window. Events go in, \
+         the result of `judge` comes out. At the promise itself a pass has the bar of an error, too. One figure has no bar: \
+         false fail at 99.0 % where outages reach into the next window. Betting takes each window's loss to be within the \
+         promise whatever came before it, and there it is not; so a platform exactly at its promise may fail more often \
+         than α."
+    );
     broken
 }
 

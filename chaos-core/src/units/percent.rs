@@ -15,6 +15,11 @@ impl Percent {
     const EXPECTED: &'static str = "a percentage from 0% to 100% such as 99.9%";
     const WHOLE: u32 = 1_000_000;
 
+    /// So many millionths, at most all of them.
+    pub(crate) const fn of_millionths(millionths: u32) -> Self {
+        Self(if millionths > Self::WHOLE { Self::WHOLE } else { millionths })
+    }
+
     /// The share as a ratio, 0 to 1.
     pub fn ratio(self) -> f64 {
         f64::from(self.0) / f64::from(Self::WHOLE)

@@ -13,6 +13,7 @@ pub mod rule;
 pub mod simulation;
 mod spec;
 mod tell;
+pub mod whole_runs;
 pub mod words;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::model::Evidence;
 use crate::verdict::error_rates::{BackgroundCell, Cell, Counted};
 use crate::verdict::simulation::{Background, Bursts, Platform};
+use crate::verdict::whole_runs::{KILLS, Kind, WholeCell};
 
 const RUNS: u64 = 200;
 const SEED: u64 = 1;
@@ -90,4 +91,40 @@ fn bursts_in_the_background_fail_no_run() {
     // What failed the run before: a tenth of the runs on a platform that keeps twice what is promised.
     let withheld = BackgroundCell { background: Background::of(0.9995, 5), kills: 59 }.count(RUNS, SEED).withheld;
     assert!((RUNS / 50..=RUNS / 5).contains(&withheld), "{withheld}");
+}
+
+#[test]
+fn whole_runs_err_no_more_often_than_their_bars_allow() {
+    for kind in Kind::ALL {
+        for availability in [0.988, 0.99, 0.998] {
+            let cell = WholeCell { kind, availability };
+            let all = cell.count(RUNS, SEED);
+            assert!(!cell.breaks_its_bar(&all), "{cell:?}: {all:?}");
+            assert!(availability < 0.995 || all.counted.passed > RUNS / 4, "{cell:?}: {all:?}");
+            // The truth is what is said: four standard deviations of the rarest bursts are below 0.4.
+            let found = all.bad as f64 / all.requests as f64 / (1.0 - availability);
+            assert!((found - 1.0).abs() < 0.4, "{cell:?}: {all:?}");
+        }
+    }
+}
+
+#[test]
+fn an_outage_that_reaches_into_the_next_window_may_fail_a_platform_at_its_promise() {
+    let at_the_promise = |kind| WholeCell { kind, availability: 0.99 }.count(RUNS, SEED).counted.failed;
+    let carried = at_the_promise(Kind::HealsInTheRun);
+    assert!((RUNS / 50..=RUNS / 5).contains(&carried), "{carried}");
+    assert!(at_the_promise(Kind::HealsInItsWindow) < carried);
+}
+
+#[test]
+fn whole_runs_have_the_windows_and_the_exposure_that_they_are_made_for() {
+    for kind in Kind::ALL {
+        WholeCell { kind, availability: 0.99 }.judged(5, SEED, |result| {
+            let kills = &result.kills;
+            // Fifteen kills are in one window with the kill before them.
+            let windows = if kind == Kind::Overlapping { KILLS - 15 } else { KILLS };
+            assert_eq!((kills.done, kills.trials), (KILLS, windows), "{kind:?}");
+            assert_eq!(kills.exposed < windows, kind == Kind::HalfUnexposed, "{kind:?}: {}", kills.exposed);
+        });
+    }
 }
