@@ -60,8 +60,8 @@ const MUTANTS: [Mutant; 25] = [
     mutant(
         "the declared worst loss refutes itself",
         "verdict/rule.rs",
-        "*lost > worst_loss_per_kill",
-        "*lost >= worst_loss_per_kill",
+        "window.bad_for_sure > bound(window)",
+        "window.bad_for_sure >= bound(window)",
     ),
     mutant(
         "Bonferroni forgotten",

@@ -49,6 +49,8 @@ pub struct Load<'a> {
 pub struct TrialLoad {
     /// Slots due in it and what became of them.
     pub counts: Counts,
+    /// Its kills.
+    pub kills: u64,
     /// Whether one of its kills met the probe's traffic.
     pub exposure: Exposure,
     /// Due time of the first failed slot.
@@ -114,7 +116,7 @@ pub(super) fn load<'a>(
     let of_kill: Vec<Exposure> = kills.map(|(kill, timeline)| exposure(recorded, raw, kill, timeline)).collect();
     let of_trial = |trial: &Trial| {
         let exposure = trial.kills.iter().map(|kill| of_kill[*kill]).max().unwrap_or(Exposure::No);
-        TrialLoad::new(exposure)
+        TrialLoad::new(trial.kills.len() as u64, exposure)
     };
     let mut load = Load {
         schedule,
@@ -178,9 +180,9 @@ fn walk<'a>(
 }
 
 impl TrialLoad {
-    const fn new(exposure: Exposure) -> Self {
+    const fn new(kills: u64, exposure: Exposure) -> Self {
         let counts = Counts { slots: 0, good: 0, slow: 0, failed: 0, unknown: 0 };
-        Self { counts, exposure, first_failure: None, last_failure: None, first_success: None }
+        Self { counts, kills, exposure, first_failure: None, last_failure: None, first_success: None }
     }
 
     fn add(&mut self, state: State, due: RunTime) {

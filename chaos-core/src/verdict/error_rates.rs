@@ -118,7 +118,7 @@ impl BackgroundCell {
 }
 
 const fn window(requests: u64, bad: u64) -> Window {
-    Window { requests, bad_for_sure: bad, bad_at_worst: bad, exposed: true }
+    Window { requests, kills: 1, bad_for_sure: bad, bad_at_worst: bad, exposed: true }
 }
 
 impl BackgroundCounted {

@@ -37,6 +37,7 @@ pub(super) fn window(claim: ClaimSpec, trial: &TrialLoad) -> Window {
     let bad_for_sure = bad_for_sure(claim, &trial.counts);
     Window {
         requests: trial.counts.slots,
+        kills: trial.kills,
         bad_for_sure,
         bad_at_worst: bad_for_sure + trial.counts.unknown,
         // A window in which nothing was asked lost nothing: that is no evidence that the kill was harmless.
@@ -259,39 +260,26 @@ impl<'a> Promise<'a> {
         findings
     }
 
-    /// More bad after the kills than single requests by chance, but no more than bursts may be: no failure, and no pass.
-    fn doubtful(&self) -> Finding {
-        let message = format!(
-            "{}, but after the kills {}, which a burst explains as well as a platform that has not healed: neither \
-             held nor refuted; it takes a longer recovery",
-            self.title(),
-            self.bad_of(&self.load.recovery)
-        );
-        Finding { reason_code: ReasonCode::BudgetExceeded, message }
-    }
-
     fn unsteady(&self) -> Finding {
-        let message = format!(
-            "{}, but before the fault {}: more than chance, so the platform was not steady",
-            self.title(),
-            self.bad_of(&self.load.baseline)
-        );
-        Finding { reason_code: ReasonCode::NotSteady, message }
+        let why = "more than chance, so the platform was not steady";
+        self.quiet(ReasonCode::NotSteady, "before the fault", &self.load.baseline, why)
     }
 
     fn unhealed(&self) -> Finding {
-        let message = format!(
-            "{}, but after the kills {}: refuted beyond chance",
-            self.title(),
-            self.bad_of(&self.load.recovery)
-        );
-        Finding { reason_code: ReasonCode::RecoveryRefuted, message }
+        self.quiet(ReasonCode::RecoveryRefuted, "after the kills", &self.load.recovery, "refuted beyond chance")
     }
 
-    /// `5 of 1,000 requests were bad`.
-    fn bad_of(&self, counts: &Counts) -> String {
-        let bad = thousands(bad_for_sure(self.claim, counts));
-        format!("{bad} of {} were bad", counted(counts.slots, "request"))
+    /// More bad after the kills than single requests by chance, but no more than bursts may be: no failure, and no pass.
+    fn doubtful(&self) -> Finding {
+        let why = "a burst explains that as well as a platform that has not healed, so neither held nor refuted; it takes a \
+                   longer recovery";
+        self.quiet(ReasonCode::BudgetExceeded, "after the kills", &self.load.recovery, why)
+    }
+
+    /// What speaks against a phase without kills.
+    fn quiet(&self, reason_code: ReasonCode, when: &str, counts: &Counts, why: &str) -> Finding {
+        let (bad, all) = (thousands(bad_for_sure(self.claim, counts)), counted(counts.slots, "request"));
+        Finding { reason_code, message: format!("{}, but {when} {bad} of {all} were bad: {why}", self.title()) }
     }
 
     fn refuted(&self, refuted: &Refuted) -> Finding {

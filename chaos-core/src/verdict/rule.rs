@@ -57,6 +57,8 @@ pub struct PhaseRuling {
 pub struct Window {
     /// `w`: requests due in it.
     pub requests: u64,
+    /// Kills in it: more than one where they came before the replacement of the one before was Ready.
+    pub kills: u64,
     /// Bad requests that are certainly the system's doing: the reading when we try to fail.
     pub bad_for_sure: u64,
     /// With every request of unknown outcome counted as bad: the reading when we try to pass.
@@ -131,7 +133,7 @@ pub enum Refuted {
         window: usize,
         /// Its bad requests.
         lost: u64,
-        /// What was declared.
+        /// What was declared, for all of its kills.
         declared: u64,
     },
     /// The test by betting.
@@ -284,9 +286,9 @@ fn worst_loss(terms: &Terms, windows: &[Window]) -> Option<Refuted> {
     let Evidence::Availability { worst_loss_per_kill, .. } = terms.evidence else {
         return None;
     };
-    let (window, lost) =
-        windows.iter().map(|window| window.bad_for_sure).enumerate().find(|(_, lost)| *lost > worst_loss_per_kill)?;
-    Some(Refuted::WorstLoss { window, lost, declared: worst_loss_per_kill })
+    let bound = |window: &Window| worst_loss_per_kill.saturating_mul(window.kills);
+    let (window, lost) = windows.iter().enumerate().find(|(_, window)| window.bad_for_sure > bound(window))?;
+    Some(Refuted::WorstLoss { window, lost: lost.bad_for_sure, declared: bound(lost) })
 }
 
 fn certify(terms: &Terms, windows: &[Window], totals: &Totals) -> Certified {
@@ -322,8 +324,10 @@ fn certify_harmless(terms: &Terms, limit: f64, max_loss: u64, windows: &[Window]
     }
 }
 
-fn certify_availability(terms: &Terms, declared: u64, windows: &[Window], totals: &Totals) -> Certified {
+fn certify_availability(terms: &Terms, per_kill: u64, windows: &[Window], totals: &Totals) -> Certified {
     let kills = totals.exposed;
+    // One bound for all windows, so that of the one with the most kills.
+    let declared = per_kill.saturating_mul(windows.iter().map(|window| window.kills).max().unwrap_or(1));
     let budget_per_kill = if kills == 0 { 0.0 } else { terms.budget * totals.requests as f64 / kills as f64 };
     let p_of = |loss: fn(&Window) -> u64| {
         let bounded = windows.iter().all(|window| loss(window) <= declared);

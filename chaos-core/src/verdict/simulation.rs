@@ -69,6 +69,7 @@ impl Platform {
         let unsent = self.unsent(REQUESTS_PER_WINDOW - bad, rng);
         Window {
             requests: REQUESTS_PER_WINDOW,
+            kills: 1,
             bad_for_sure: bad,
             bad_at_worst: bad + unsent,
             exposed: rng.random_bool(self.exposed_share),

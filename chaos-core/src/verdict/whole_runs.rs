@@ -90,11 +90,11 @@ impl Kind {
     pub const ALL: [Self; 5] =
         [Self::HealsInItsWindow, Self::HealsInTheRun, Self::Overlapping, Self::SlowStarts, Self::HalfUnexposed];
 
-    /// The most that one window really can cost, which is declared. Of two kills in one window it is what both cost.
+    /// The most that one kill really can cost, which is declared.
     pub const fn worst_loss(self) -> u64 {
         match self {
-            Self::HalfUnexposed => 1,
-            Self::HealsInItsWindow | Self::Overlapping => 2,
+            Self::HalfUnexposed | Self::Overlapping => 1,
+            Self::HealsInItsWindow => 2,
             Self::HealsInTheRun | Self::SlowStarts => 3,
         }
     }

@@ -4,7 +4,7 @@ use crate::model::Evidence;
 use crate::verdict::rule::{Certificate, Missing, Refuted, Ruling, Terms, Window, rule};
 
 fn window(requests: u64, bad: u64) -> Window {
-    Window { requests, bad_for_sure: bad, bad_at_worst: bad, exposed: true }
+    Window { requests, kills: 1, bad_for_sure: bad, bad_at_worst: bad, exposed: true }
 }
 
 /// `good` windows of 200 requests without loss, then these.
@@ -61,7 +61,7 @@ fn fewer_requests_than_could_bear_a_bad_one_show_nothing() {
 
 #[test]
 fn unknown_slots_are_bad_for_a_pass_and_good_for_a_fail() {
-    let unknown = Window { requests: 200, bad_for_sure: 0, bad_at_worst: 200, exposed: true };
+    let unknown = Window { requests: 200, kills: 1, bad_for_sure: 0, bad_at_worst: 200, exposed: true };
     for terms in [terms(Evidence::Observed), harmless("90%", 0), availability(4)] {
         let ruling = rule(&terms, &windows(60, &[unknown; 60]));
         assert_eq!(ruling.refuted, [], "{terms:?}");
@@ -141,6 +141,11 @@ fn availability_passes_at_the_numbers_of_the_rule() {
         assert!(passes(&availability(max), &windows(kills, &[])), "M {max}");
         let short = rule(&availability(max), &windows(kills - 1, &[]));
         assert_eq!(short.missing, [Missing::Kills { exposed: kills as u64 - 1, more: Some(1) }], "M {max}");
+        let two = Window { kills: 2, ..window(200, 0) };
+        assert!(
+            !passes(&availability(max), &windows(kills - 1, &[two])),
+            "M {max}: a window of two may cost twice as much"
+        );
     }
 }
 
@@ -149,6 +154,11 @@ fn a_loss_above_the_declared_worst_one_fails() {
     let ruling = rule(&availability(4), &windows(100, &[window(200, 5)]));
     assert_eq!(ruling.refuted, [Refuted::WorstLoss { window: 100, lost: 5, declared: 4 }]);
     assert_eq!(rule(&availability(5), &windows(100, &[window(200, 5)])).refuted, []);
+    let two_kills = Window { kills: 2, ..window(200, 8) };
+    assert_eq!(rule(&availability(4), &windows(100, &[two_kills])).refuted, [], "the declaration is of one kill");
+    let more = Window { kills: 2, ..window(200, 9) };
+    let ruling = rule(&availability(4), &windows(100, &[more]));
+    assert_eq!(ruling.refuted, [Refuted::WorstLoss { window: 100, lost: 9, declared: 8 }]);
     let unknown = Window { bad_at_worst: 5, ..window(200, 0) };
     let ruling = rule(&availability(4), &windows(100, &[unknown]));
     assert_eq!(ruling.refuted, [], "what is unknown refutes nothing");
