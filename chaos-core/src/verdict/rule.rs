@@ -7,6 +7,10 @@ use crate::stats::{
     kills_for_availability, kills_for_harmless,
 };
 
+/// This share of bad requests in a phase without kills is an outage, …
+const OUTAGE: f64 = 0.1;
+/// … if the phase has so many requests. In a shorter one it takes all of them.
+const OUTAGE_OF: u64 = 100;
 /// Shares are given in millionths, so products of them may miss the border by some units in the last place.
 const ROUNDING: f64 = 1e-9;
 /// The part of α that is set aside for the recovery: it must notice an outage and not a share, so little is enough.
@@ -241,11 +245,12 @@ pub fn bet(budget: f64, windows: &[Window]) -> Betting {
 /// Decides a phase without kills by its share of bad requests.
 ///
 /// Losses come in bursts, so their number is not binomial. Markov's inequality holds however they depend on each other: if
-/// `q` of the requests are bad on average, a share of `q/α` or more has at most the probability α. A weak promise, where
-/// that is more than all, is refuted by the fact that nothing was answered well.
+/// `q` of the requests are bad on average, a share of `q/α` or more has at most the probability α. Where that is more than an
+/// outage, the outage refutes: a statement of fact, not of chance.
 pub fn phase(terms: &PhaseTerms, requests: u64, bad: u64) -> PhaseRuling {
     let share = if requests == 0 { 0.0 } else { bad as f64 / requests as f64 };
-    let limit = (terms.budget / terms.alpha_to_fail).min(1.0);
+    let outage = if requests < OUTAGE_OF { 1.0 } else { OUTAGE };
+    let limit = (terms.budget / terms.alpha_to_fail).min(outage);
     let lower = |alpha: f64| if bad == 0 { 0.0 } else { clopper_pearson_lower(bad, requests, alpha) };
     let refuted = share >= limit - ROUNDING && lower(terms.alpha_to_fail) > terms.budget;
     let lower = lower(terms.alpha);

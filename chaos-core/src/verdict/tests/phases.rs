@@ -36,8 +36,11 @@ fn a_phase_is_refuted_by_what_bursts_do_not_explain() {
 #[test]
 fn a_weak_promise_is_refuted_by_facts_only() {
     let weak = PhaseTerms { budget: 0.1, ..TERMS };
-    assert!(!phase(&weak, 1_000, 999).refuted && phase(&weak, 1_000, 999).doubtful);
-    assert!(phase(&weak, 1_000, 1_000).refuted, "not one was answered well");
+    assert!(!phase(&weak, 1_000, 110).refuted && phase(&weak, 1_000, 200).refuted, "more than promised, beyond chance");
+    let strict = PhaseTerms { budget: 0.01, alpha_to_fail: 0.01, ..TERMS };
+    assert!(!phase(&strict, 1_000, 99).refuted && phase(&strict, 1_000, 99).doubtful);
+    assert!(phase(&strict, 1_000, 100).refuted, "a tenth is an outage");
+    assert!(!phase(&strict, 99, 98).refuted && phase(&strict, 99, 99).refuted, "of so few, only all of them");
     assert!(!phase(&weak, 1, 1).refuted, "one of one is no fact about a phase");
 }
 
