@@ -222,7 +222,7 @@ fn whole_runs(runs: u64) -> usize {
         }
     }
     println!(
-        "\n{KILLS_OF_A_RUN} kills, 20 requests and one kill a second, 99 % promised, M true for each window. Events go in, \
+        "\n{KILLS_OF_A_RUN} kills, 20 requests and one kill a second, 99 % promised, M true for each kill. Events go in, \
          the result of `judge` comes out. At the promise itself a pass has the bar of an error, too. One figure has no bar: \
          false fail at 99.0 % where outages reach into the next window. Betting takes each window's loss to be within the \
          promise whatever came before it, and there it is not; so a platform exactly at its promise may fail more often \
