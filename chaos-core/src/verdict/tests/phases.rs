@@ -5,7 +5,7 @@ use crate::evidence::fixture::Story;
 use crate::model::{ClaimSpec, Evidence};
 use crate::record::BadClass;
 use crate::result::Holds;
-use crate::verdict::rule::{PhaseTerms, phase};
+use crate::verdict::rule::{PhaseTerms, alpha_of_recovery, phase};
 use crate::verdict::{ExitCode, JudgeSpec, JudgedBy, Level, ReasonCode, judge};
 
 const TERMS: PhaseTerms = PhaseTerms { budget: 0.001, alpha: 0.05, alpha_to_fail: 0.05 };
@@ -105,8 +105,13 @@ fn every_test_that_can_fail_a_run_by_chance_has_its_part_of_alpha() {
     assert_eq!(two.chances_to_fail(), 2);
     two.probes.push(spec(Evidence::Observed).probes.remove(0));
     assert_eq!(two.chances_to_fail(), 3, "of all probes");
-    // A fifth of the 5 % is the recovery's, and half of that this promise's: 200 of 1,000 refute 99.9 %.
-    for (bad, reason) in [(199, ReasonCode::BudgetExceeded), (200, ReasonCode::RecoveryRefuted)] {
+    // A fifth of the 5 % is the recovery's, and half of that each promise's.
+    assert!((alpha_of_recovery(0.05, 2) - 0.005).abs() < 1e-12);
+}
+
+#[test]
+fn a_tenth_of_the_recovery_bad_fails_and_less_is_doubt() {
+    for (bad, reason) in [(99, ReasonCode::BudgetExceeded), (100, ReasonCode::RecoveryRefuted)] {
         let mut story = Story::with_kills(61);
         story.lose(75_000, bad, BadClass::Timeout);
         decided(&judge(&spec(harmless()), &story.events()), reason);
