@@ -20,7 +20,7 @@ struct Config {
     contexts: BTreeMap<String, Context>,
     /// By the names that manifests use (`source`).
     #[serde(default)]
-    prometheus: BTreeMap<String, Prometheus>,
+    prometheus: BTreeMap<String, Access>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -28,24 +28,6 @@ struct Config {
 struct Context {
     /// What `target.environment` of a manifest must equal.
     environment: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Prometheus {
-    /// Base URL.
-    url: String,
-    /// A file with the token that it is shown.
-    bearer_token_file: Option<PathBuf>,
-    /// A PEM file of the certificates that are trusted, instead of the machine's own.
-    ca_file: Option<PathBuf>,
-}
-
-impl Prometheus {
-    fn access(&self) -> Access {
-        let (bearer_token_file, ca_file) = (self.bearer_token_file.clone(), self.ca_file.clone());
-        Access { url: self.url.clone(), bearer_token_file, ca_file }
-    }
 }
 
 /// What the configuration says of this cluster. No file: nothing.
@@ -57,8 +39,7 @@ pub(crate) fn surroundings(target: &Target) -> Result<Surroundings, Failure> {
     };
     let folder = path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     let environment = config.contexts.get(&target.context).map(|context| context.environment.clone());
-    let prometheus =
-        config.prometheus.into_iter().map(|(name, server)| (name, server.access().below(folder))).collect();
+    let prometheus = config.prometheus.into_iter().map(|(name, server)| (name, server.below(folder))).collect();
     Ok(Surroundings { environment, prometheus })
 }
 
@@ -83,7 +64,7 @@ fn parse(text: &str) -> anyhow::Result<Config> {
             server.url
         );
         let secret = server.url.contains('@');
-        let objection = server.access().objection();
+        let objection = server.objection();
         anyhow::ensure!(objection.is_none(), "prometheus.{name}: {}", objection.unwrap_or_default());
         anyhow::ensure!(!secret, "prometheus.{name}.url holds credentials; hint: they would end up in journals");
     }

@@ -184,9 +184,9 @@ fn background_bursts(runs: u64) -> usize {
                 "| {:.2} %, {burst} | {} | {} | {} | {} |",
                 truth * 100.0,
                 percent(cell.counted.failed_percent()),
-                percent(cell.percent(cell.not_steady)),
+                percent(cell.counted.percent(cell.not_steady)),
                 percent(cell.counted.passed_percent()),
-                percent(cell.percent(cell.withheld))
+                percent(cell.counted.percent(cell.withheld))
             );
         }
     }
@@ -200,13 +200,14 @@ fn whole_runs(runs: u64) -> usize {
         "| platform, truth | false pass | false fail | pass | inconclusive |",
     );
     let mut broken = 0;
-    for (kind, name) in [
-        (Kind::HealsInItsWindow, "heals before the window ends"),
-        (Kind::HealsInTheRun, "heals before the run ends, in the next window"),
-        (Kind::Overlapping, "overlapping recoveries"),
-        (Kind::SlowStarts, "slow starts"),
-        (Kind::HalfUnexposed, "half of the victims unexposed"),
-    ] {
+    for kind in Kind::ALL {
+        let name = match kind {
+            Kind::HealsInItsWindow => "heals before the window ends",
+            Kind::HealsInTheRun => "heals before the run ends, in the next window",
+            Kind::Overlapping => "overlapping recoveries",
+            Kind::SlowStarts => "slow starts",
+            Kind::HalfUnexposed => "half of the victims unexposed",
+        };
         for availability in [0.988, 0.99, 0.998] {
             let cell = WholeCell { kind, availability };
             let all = cell.count(runs, SEED);
@@ -217,7 +218,7 @@ fn whole_runs(runs: u64) -> usize {
                 availability * 100.0,
                 if availability < PROMISE { passed.as_str() } else { "–" },
                 if availability < PROMISE { "–" } else { failed.as_str() },
-                percent(all.inconclusive_percent()),
+                percent(all.counted.percent(all.inconclusive)),
             );
         }
     }

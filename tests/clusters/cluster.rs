@@ -240,8 +240,7 @@ impl Cluster {
         if self.embedded || self.block(self.claims().get_opt(CLAIM)).unwrap().is_some() {
             return;
         }
-        let installed = [chaos_core::schema::crds_yaml(), manifests()].join("---\n");
-        self.block(self.are_gone(&installed)).unwrap_or_else(|found| {
+        self.block(self.are_gone(&installed())).unwrap_or_else(|found| {
             panic!(
                 "this cluster has an installation that is not this suite's to remove: {found}; hint: give it another \
                  cluster, or remove the installation yourself with `chaos uninstall`"
@@ -283,7 +282,7 @@ impl Cluster {
     fn clean(&self) {
         if !self.embedded {
             self.chaos(&["uninstall"]);
-            let installed = [chaos_core::schema::crds_yaml(), manifests()].join("---\n");
+            let installed = installed();
             self.eventually("nothing is installed", || self.are_gone(&installed));
         }
     }
@@ -304,6 +303,11 @@ impl Drop for Cluster {
             self.tell_logs();
         }
     }
+}
+
+/// What `chaos install` puts on a cluster.
+fn installed() -> String {
+    [chaos_core::schema::crds_yaml(), manifests()].join("---\n")
 }
 
 /// What `chaos install` puts on a cluster besides the CRDs.

@@ -121,22 +121,20 @@ const fn window(requests: u64, bad: u64) -> Window {
     Window { requests, kills: 1, bad_for_sure: bad, bad_at_worst: bad, exposed: true }
 }
 
-impl BackgroundCounted {
-    /// Share of all runs, in percent.
-    pub fn percent(&self, runs: u64) -> f64 {
-        runs as f64 * 100.0 / self.counted.runs as f64
-    }
-}
-
 impl Counted {
+    /// So many of the runs, in percent of all of them.
+    pub fn percent(&self, runs: u64) -> f64 {
+        runs as f64 * 100.0 / self.runs as f64
+    }
+
     /// Share of runs that passed, in percent.
     pub fn passed_percent(&self) -> f64 {
-        self.passed as f64 * 100.0 / self.runs as f64
+        self.percent(self.passed)
     }
 
     /// Share of runs that failed, in percent.
     pub fn failed_percent(&self) -> f64 {
-        self.failed as f64 * 100.0 / self.runs as f64
+        self.percent(self.failed)
     }
 
     /// Whether this many errors among the runs are more than α explains: the 99.9 % lower bound of their share exceeds it.

@@ -2,7 +2,7 @@
 
 use super::judge::load_of;
 use super::promise::window;
-use super::rule::{Window, alpha_of_kills, bet};
+use super::rule::{Window, bet, betting_threshold};
 use super::spec::{JudgeSpec, JudgedBy};
 use crate::evidence::evidence;
 use crate::record::Event;
@@ -32,7 +32,7 @@ pub fn refuted_live(spec: &JudgeSpec, events: &[Event]) -> Option<Refutation> {
             continue;
         };
         let over = load.trials.len().saturating_sub(1);
-        let e_threshold = 1.0 / alpha_of_kills(slo.confidence.complement(), tests);
+        let e_threshold = betting_threshold(slo.confidence.complement(), tests);
         for claim in &slo.claims {
             let windows: Vec<Window> = load.trials[..over].iter().map(|trial| window(*claim, trial)).collect();
             let e_value = bet(claim.share().complement(), &windows).highest();

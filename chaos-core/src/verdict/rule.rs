@@ -214,6 +214,11 @@ pub fn alpha_of_kills(alpha: f64, tests: usize) -> f64 {
     (1.0 - RECOVERY) * alpha / tests.max(1) as f64
 }
 
+/// The betting wealth that refutes, beside so many tests over kill windows, of which it is one.
+pub fn betting_threshold(alpha: f64, tests: usize) -> f64 {
+    1.0 / alpha_of_kills(alpha, tests)
+}
+
 /// The part of α of the recovery of one promise, beside so many tests over kill windows: there is at least one for each.
 pub fn alpha_of_recovery(alpha: f64, tests: usize) -> f64 {
     RECOVERY * alpha / tests.max(1) as f64
@@ -227,7 +232,7 @@ pub fn rule(terms: &Terms, windows: &[Window]) -> Ruling {
     let mut missing = observed(terms.budget, &totals);
     let lag_said = matches!(missing[..], [Missing::Lag { .. }]);
     missing.extend(certified.missing.filter(|more| !(lag_said && matches!(more, Missing::Lag { .. }))));
-    let e_threshold = 1.0 / alpha_of_kills(terms.alpha, terms.tests);
+    let e_threshold = betting_threshold(terms.alpha, terms.tests);
     let betting_refutes = (betting.highest() >= e_threshold).then_some(Refuted::Betting);
     let refuted = [worst_loss(terms, windows), betting_refutes, certified.refuted].into_iter().flatten().collect();
     Ruling { totals, e_value: betting.highest(), e_threshold, certificate: certified.figure, refuted, missing }

@@ -148,7 +148,7 @@ impl Background {
 
 impl<R: Rng> Requests<'_, R> {
     /// Whether the next request is bad.
-    pub fn next_is_bad(&mut self) -> bool {
+    fn next_is_bad(&mut self) -> bool {
         if self.left == 0 && self.rng.random_bool(self.background.begins()) {
             self.left = self.background.burst;
         }

@@ -11,12 +11,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::error_rates::Counted;
+use super::tell::unknown_run;
 use super::{JudgeSpec, JudgedBy, Outcome, ProbeSpec, judge};
 use crate::api::{Outcome as KillOutcome, VictimRef};
 use crate::model::{ClaimSpec, Evidence, Slo};
-use crate::record::{
-    BadClass, BadSlot, Bin, Event, Kill, Phase, PodChange, PodSighting, ProbeSchedule, RunTime, Started,
-};
+use crate::record::{BadClass, BadSlot, Bin, Event, Kill, Phase, PodChange, PodSighting, ProbeSchedule, RunTime};
 use crate::result::RunResult;
 use crate::units::Percent;
 
@@ -225,13 +224,6 @@ impl WholeCell {
     }
 }
 
-impl WholeCounted {
-    /// Share of runs that were inconclusive, in percent.
-    pub fn inconclusive_percent(&self) -> f64 {
-        self.inconclusive as f64 * 100.0 / self.counted.runs as f64
-    }
-}
-
 const fn due(slot: u64) -> RunTime {
     RunTime(GAP / 2 + slot * GAP)
 }
@@ -242,7 +234,7 @@ const fn kill_at(kill: u64) -> u64 {
 
 /// What is the same in every run: the run, its phases, its kills and what came of them.
 fn skeleton(kind: Kind) -> Vec<Event> {
-    let mut events = vec![Event::Started(Box::new(started()))];
+    let mut events = vec![Event::Started(Box::new(unknown_run("riders")))];
     // The recovery begins before the first request after the last kill.
     for (at, phase) in [
         (0, Phase::Baseline),
@@ -342,21 +334,4 @@ fn bin(second: u64, bad: &[u64]) -> Event {
         latency: vec![(2_000, good)],
         lag: vec![(100, REQUESTS)],
     })
-}
-
-fn started() -> Started {
-    Started {
-        run_id: "run-1".to_owned(),
-        started_at: jiff::Timestamp::UNIX_EPOCH,
-        tool: String::new(),
-        tool_digest: None,
-        manifest: String::new(),
-        experiment: "riders".to_owned(),
-        manifest_source: String::new(),
-        manifest_digest: String::new(),
-        seed: 0,
-        attempt: 1,
-        cluster: String::new(),
-        environment: Vec::new(),
-    }
 }

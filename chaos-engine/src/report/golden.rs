@@ -6,18 +6,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chaos_core::api::VictimRef;
-use chaos_core::record::{Event, RunTime, StopCause};
+use chaos_core::record::{Event, StopCause};
 
 use super::json;
-use super::sample::{Size, events, judged};
+use super::sample::{Size, at, events, judged};
 use crate::journal::{self, JournalWriter};
 
 /// Six kills, so that the files stay small.
 const SIZE: Size = Size { kills: 6, every_ms: 1_000, rate: 20, buckets: 2 };
-
-fn second(seconds: u64) -> RunTime {
-    RunTime(seconds * 1_000_000_000)
-}
 
 /// All that happens in a run which ends by itself.
 fn whole() -> Vec<Event> {
@@ -30,26 +26,26 @@ fn whole() -> Vec<Event> {
         })
         .collect();
     whole.extend(victims.into_iter().map(|(strike, nonce, victim)| Event::Intent {
-        at: second(10 + strike),
+        at: at(10_000 + strike * 1_000),
         strike,
         nonce,
         victim,
     }));
-    whole.push(Event::Clock { at: second(9), offset: -1_200_000, uncertainty: 900_000 });
-    whole.push(Event::Note { at: second(9), text: "a note".into() });
-    whole.push(Event::Finished { at: second(28), exit_code: 7 });
+    whole.push(Event::Clock { at: at(9_000), offset: -1_200_000, uncertainty: 900_000 });
+    whole.push(Event::Note { at: at(9_000), text: "a note".into() });
+    whole.push(Event::Finished { at: at(28_000), exit_code: 7 });
     whole
 }
 
 /// The same run where the cluster is out of sight for a while, and a person ends it.
 fn stopped() -> Vec<Event> {
     let mut stopped = whole();
-    stopped.truncate(stopped.len() - 1);
-    stopped.push(Event::PutOff { at: second(12), strike: 2, reason: "NotRecovered".into() });
-    stopped.push(Event::Blind { at: second(13), cause: "the API server is out of reach".into() });
-    stopped.push(Event::Sight { at: second(14) });
-    stopped.push(Event::Stop { at: second(15), cause: StopCause::Signal { name: "SIGTERM".into() } });
-    stopped.push(Event::Finished { at: second(28), exit_code: 5 });
+    stopped.pop();
+    stopped.push(Event::PutOff { at: at(12_000), strike: 2, reason: "NotRecovered".into() });
+    stopped.push(Event::Blind { at: at(13_000), cause: "the API server is out of reach".into() });
+    stopped.push(Event::Sight { at: at(14_000) });
+    stopped.push(Event::Stop { at: at(15_000), cause: StopCause::Signal { name: "SIGTERM".into() } });
+    stopped.push(Event::Finished { at: at(28_000), exit_code: 5 });
     stopped
 }
 

@@ -153,7 +153,7 @@ pub(super) fn events(size: Size, losses: &[(u64, u64)]) -> Vec<Event> {
     events
 }
 
-fn at(millis: u64) -> RunTime {
+pub(super) fn at(millis: u64) -> RunTime {
     RunTime(millis * 1_000_000)
 }
 

@@ -56,9 +56,19 @@ pub(super) fn result(spec: &JudgeSpec, evidence: &Evidence<'_>, judged: Judged) 
 
 /// The result of a record that cannot be counted.
 pub(super) fn unreadable(spec: &JudgeSpec, events: &[Event], verdict: Verdict) -> RunResult {
-    let unknown = Started {
+    let unknown = unknown_run(&spec.name);
+    let started = events.iter().find_map(|event| match event {
+        Event::Started(started) => Some(started.as_ref()),
+        _ => None,
+    });
+    empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict)
+}
+
+/// The beginning of a run of which nothing is known but its experiment.
+pub(super) fn unknown_run(experiment: &str) -> Started {
+    Started {
         run_id: String::new(),
-        experiment: spec.name.clone(),
+        experiment: experiment.to_owned(),
         started_at: Timestamp::UNIX_EPOCH,
         tool: String::new(),
         tool_digest: None,
@@ -69,12 +79,7 @@ pub(super) fn unreadable(spec: &JudgeSpec, events: &[Event], verdict: Verdict) -
         attempt: 1,
         cluster: String::new(),
         environment: Vec::new(),
-    };
-    let started = events.iter().find_map(|event| match event {
-        Event::Started(started) => Some(started.as_ref()),
-        _ => None,
-    });
-    empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict)
+    }
 }
 
 /// A run that was never started, as a result like any other: whoever gates on results must not miss it.

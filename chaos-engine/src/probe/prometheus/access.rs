@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
+use serde::Deserialize;
 
 use super::super::look::NoAnswer;
 use super::super::tls::Trust;
@@ -13,8 +14,9 @@ const MASK: &str = "(redacted)";
 /// A shorter token may be an ordinary word of an answer.
 const SHORTEST: usize = 6;
 
-/// How a Prometheus is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How a Prometheus is asked, as a configuration says it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Access {
     /// Its base URL.
     pub url: String,
