@@ -162,6 +162,14 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Reads an event as it is stored. Here and not where it is called, as this crate is built for speed and a journal of an hour
+    /// has tens of megabytes.
+    pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(json)
+    }
+}
+
 /// The first event of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,8 +5,11 @@ use std::path::Path;
 
 use chaos_core::record::Event;
 
-use super::format::{self, Frames, MAGIC};
+use super::format::{self, Frame, Frames, MAGIC};
 use super::{JournalError, VERSION};
+
+/// Frames that are worth a thread of their own.
+const WORTH_A_THREAD: usize = 2_000;
 
 /// What a journal holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,19 +47,15 @@ pub fn read(path: &Path) -> Result<Journal, JournalError> {
         return Ok(Journal { version: VERSION, events: Vec::new(), skipped: 0, torn: torn(0, bytes.len()) });
     };
     let mut frames = Frames::new(&bytes);
-    let mut journal = Journal { version, events: Vec::new(), skipped: 0, torn: None };
-    for frame in frames.by_ref() {
-        match (frame.kind, serde_json::from_slice(frame.payload)) {
-            (format::EVENT, Ok(event)) => journal.events.push(event),
-            (format::EVENT, Err(error)) if version <= VERSION => {
-                let (path, offset) = (path.to_owned(), frame.offset as u64);
-                return Err(JournalError::BadEvent { path, offset, message: error.to_string() });
-            }
-            _ => journal.skipped += 1,
-        }
-    }
-    journal.torn = torn(frames.offset, bytes.len());
-    Ok(journal)
+    let whole: Vec<Frame<'_>> = frames.by_ref().collect();
+    let total = whole.len();
+    let events = events(&whole, version).map_err(|BadEvent { offset, message }| JournalError::BadEvent {
+        path: path.to_owned(),
+        offset,
+        message,
+    })?;
+    let skipped = (total - events.len()) as u64;
+    Ok(Journal { version, events, skipped, torn: torn(frames.offset, bytes.len()) })
 }
 
 /// Whether the run of the journal at `path` wrote its last event. False for a run that still goes on and for an orphan,
@@ -67,7 +66,7 @@ pub fn is_finished(path: &Path) -> Result<bool, JournalError> {
         return Ok(false);
     }
     let last = Frames::new(&bytes).filter(|frame| frame.kind == format::EVENT).last();
-    Ok(last.is_some_and(|frame| matches!(serde_json::from_slice(frame.payload), Ok(Event::Finished { .. }))))
+    Ok(last.is_some_and(|frame| matches!(Event::from_json(frame.payload), Ok(Event::Finished { .. }))))
 }
 
 /// Whether the journal at `path` has no end and nobody writes it any more: whoever drove that run died.
@@ -80,6 +79,46 @@ pub fn is_orphaned(path: &Path) -> Result<bool, JournalError> {
         Err(std::fs::TryLockError::WouldBlock) => Ok(false),
         Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// A whole frame of a known version that does not hold what it should.
+struct BadEvent {
+    offset: u64,
+    message: String,
+}
+
+/// The events of these frames, in their order, parsed by as many threads as there are processors and work for them.
+fn events(frames: &[Frame<'_>], version: (u16, u16)) -> Result<Vec<Event>, BadEvent> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors.min(frames.len().div_ceil(WORTH_A_THREAD)).max(1);
+    let (first, others) = frames.split_at(frames.len().div_ceil(threads));
+    std::thread::scope(|scope| {
+        let parsing: Vec<_> =
+            others.chunks(first.len().max(1)).map(|part| scope.spawn(move || parsed(part, version))).collect();
+        let mut events = parsed(first, version)?;
+        for thread in parsing {
+            match thread.join() {
+                Ok(part) => events.append(&mut part?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(events)
+    })
+}
+
+fn parsed(frames: &[Frame<'_>], version: (u16, u16)) -> Result<Vec<Event>, BadEvent> {
+    let mut events = Vec::with_capacity(frames.len());
+    for frame in frames.iter().filter(|frame| frame.kind == format::EVENT) {
+        match Event::from_json(frame.payload) {
+            Ok(event) => events.push(event),
+            Err(error) if version <= VERSION => {
+                return Err(BadEvent { offset: frame.offset as u64, message: error.to_string() });
+            }
+            // Of a newer version, which may have events that this one does not know.
+            Err(_) => {}
+        }
+    }
+    Ok(events)
 }
 
 fn load(path: &Path) -> Result<Vec<u8>, JournalError> {
