@@ -1,16 +1,16 @@
 //! The rule itself, for one promise: from the kill windows to refuted, certified or neither, with the figures. Pure
 //! numbers; it knows nothing of probes, pods or sentences. The simulation of error rates runs exactly this.
 
+mod quiet;
+
+pub use quiet::{PhaseRuling, PhaseTerms, phase};
+
 use crate::model::Evidence;
 use crate::stats::{
     AvailabilityTerms, Betting, HarmlessTerms, clopper_pearson_lower, clopper_pearson_upper, hoeffding_bentkus,
     kills_for_availability, kills_for_harmless,
 };
 
-/// This share of bad requests in a phase without kills is an outage, …
-const OUTAGE: f64 = 0.1;
-/// … if the phase has so many requests. In a shorter one it takes all of them.
-const OUTAGE_OF: u64 = 100;
 /// Shares are given in millionths, so products of them may miss the border by some units in the last place.
 const ROUNDING: f64 = 1e-9;
 /// The part of α that is set aside for the recovery: it must notice an outage and not a share, so little is enough.
@@ -27,33 +27,6 @@ pub struct Terms {
     pub tests: usize,
     /// What a pass must prove.
     pub evidence: Evidence,
-}
-
-/// What a phase without kills is held to: baseline and recovery can refute, and certify nothing.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PhaseTerms {
-    /// `q`.
-    pub budget: f64,
-    /// `α`.
-    pub alpha: f64,
-    /// The part of it that this phase may fail with.
-    pub alpha_to_fail: f64,
-}
-
-/// What the rule says of a phase without kills.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PhaseRuling {
-    /// Share of bad requests.
-    pub share: f64,
-    /// The share that refutes.
-    pub limit: f64,
-    /// Lower Clopper-Pearson bound of the share, as if each request were on its own (α).
-    pub lower: f64,
-    /// Refuted, however requests depend on each other.
-    pub refuted: bool,
-    /// More were bad than chance explains if each request were on its own. True of whatever is refuted. By itself it fails
-    /// nothing, because one burst explains it as well; but no kill begins with it, and no run passes.
-    pub doubtful: bool,
 }
 
 /// One kill window (trial) as one promise sees it.
@@ -245,21 +218,6 @@ pub fn bet(budget: f64, windows: &[Window]) -> Betting {
         betting.observe(window.requests, window.bad_for_sure);
     }
     betting
-}
-
-/// Decides a phase without kills by its share of bad requests.
-///
-/// Losses come in bursts, so their number is not binomial. Markov's inequality holds however they depend on each other: if
-/// `q` of the requests are bad on average, a share of `q/α` or more has at most the probability α. Where that is more than an
-/// outage, the outage refutes: a statement of fact, not of chance.
-pub fn phase(terms: &PhaseTerms, requests: u64, bad: u64) -> PhaseRuling {
-    let share = if requests == 0 { 0.0 } else { bad as f64 / requests as f64 };
-    let outage = if requests < OUTAGE_OF { 1.0 } else { OUTAGE };
-    let limit = (terms.budget / terms.alpha_to_fail).min(outage);
-    let lower = |alpha: f64| if bad == 0 { 0.0 } else { clopper_pearson_lower(bad, requests, alpha) };
-    let refuted = share >= limit - ROUNDING && lower(terms.alpha_to_fail) > terms.budget;
-    let lower = lower(terms.alpha);
-    PhaseRuling { share, limit, lower, refuted, doubtful: refuted || lower > terms.budget }
 }
 
 struct Certified {
