@@ -85,14 +85,16 @@ pub enum Certificate {
         bad: u64,
         /// Those of them that cost more only because unknown requests are counted as bad.
         unknown: u64,
+        /// Unexposed kills that cost more: each counts as one more bad one.
+        elsewhere: u64,
         /// The upper bound.
         upper: f64,
         /// What it must not exceed.
         limit: f64,
     },
-    /// Hoeffding-Bentkus p-value of "the mean loss of a kill exceeds the budget".
+    /// Hoeffding-Bentkus p-value of "the mean loss of an exposed kill is not below the budget". Losses of unexposed ones count.
     Availability {
-        /// `b`: the budget of one exposed kill.
+        /// `b`: the budget of one exposed kill, by the requests of their windows alone.
         budget_per_kill: f64,
         /// The p-value.
         p: f64,
@@ -270,23 +272,34 @@ fn certify(terms: &Terms, windows: &[Window], totals: &Totals) -> Certified {
 }
 
 fn certify_harmless(terms: &Terms, limit: f64, max_loss: u64, windows: &[Window]) -> Certified {
-    let exposed = windows.iter().filter(|window| window.exposed);
-    let count = |loss: fn(&Window) -> u64| exposed.clone().filter(|window| loss(window) > max_loss).count() as u64;
-    let kills = exposed.clone().count() as u64;
-    let (at_worst, for_sure) = (count(|w| w.bad_at_worst), count(|w| w.bad_for_sure));
-    let upper = clopper_pearson_upper(at_worst, kills, terms.alpha);
+    let kills = windows.iter().filter(|window| window.exposed).count() as u64;
+    let count = |exposed: bool, loss: fn(&Window) -> u64| {
+        windows.iter().filter(|window| window.exposed == exposed && loss(window) > max_loss).count() as u64
+    };
+    let (at_worst, for_sure) = (count(true, |w| w.bad_at_worst), count(true, |w| w.bad_for_sure));
+    // What a window lost may be the doing of the kill before or after it. Nobody else would count it here.
+    let elsewhere = count(false, |w| w.bad_at_worst);
+    let upper_of = |bad: u64| clopper_pearson_upper(bad, kills, terms.alpha);
+    let upper = upper_of(at_worst + elsewhere);
     let lower = clopper_pearson_lower(for_sure, kills, alpha_of_kills(terms.alpha, terms.tests));
     let certified = |upper: f64| kills > 0 && upper <= limit + ROUNDING;
+    let sure = for_sure + count(false, |w| w.bad_for_sure);
     let missing = if certified(upper) {
         None
-    } else if certified(clopper_pearson_upper(for_sure, kills, terms.alpha)) {
+    } else if certified(upper_of(sure)) {
         Some(Missing::Lag { unknown: windows.iter().map(|w| w.bad_at_worst - w.bad_for_sure).sum() })
     } else {
-        let needed = kills_for_harmless(HarmlessTerms { bad_share: limit, alpha: terms.alpha }, for_sure);
+        let needed = kills_for_harmless(HarmlessTerms { bad_share: limit, alpha: terms.alpha }, sure);
         Some(too_few(kills, windows.len() as u64, needed))
     };
     Certified {
-        figure: Some(Certificate::HarmlessKills { bad: at_worst, unknown: at_worst - for_sure, upper, limit }),
+        figure: Some(Certificate::HarmlessKills {
+            bad: at_worst,
+            unknown: at_worst - for_sure,
+            elsewhere,
+            upper,
+            limit,
+        }),
         refuted: (lower > limit + ROUNDING).then_some(Refuted::HarmlessKills { bad: for_sure, lower, limit }),
         missing,
     }
@@ -296,7 +309,10 @@ fn certify_availability(terms: &Terms, per_kill: u64, windows: &[Window], totals
     let kills = totals.exposed;
     // One bound for all windows, so that of the one with the most kills.
     let declared = per_kill.saturating_mul(windows.iter().map(|window| window.kills).max().unwrap_or(1));
-    let budget_per_kill = if kills == 0 { 0.0 } else { terms.budget * totals.requests as f64 / kills as f64 };
+    // Requests of the other windows would be a budget that exposed kills had no chance to spend: the fewer of them, the less
+    // it would take.
+    let requests: u64 = windows.iter().filter(|window| window.exposed).map(|window| window.requests).sum();
+    let budget_per_kill = if kills == 0 { 0.0 } else { terms.budget * requests as f64 / kills as f64 };
     let p_of = |loss: fn(&Window) -> u64| {
         let bounded = windows.iter().all(|window| loss(window) <= declared);
         let total = windows.iter().map(loss).sum();
