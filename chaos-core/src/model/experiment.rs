@@ -233,24 +233,28 @@ impl Experiment {
         }
     }
 
-    /// Kills that are planned, as far as the manifest alone tells: a percentage of victims counts as one.
-    pub fn planned_kills(&self) -> u64 {
-        let victims = match &self.fault {
-            Fault::PodKill(PodKill { victims: CountOrPercent::Count(count), .. }) => u64::from(*count),
+    /// Kills of one strike, as far as the manifest alone tells: a percentage of victims counts as one.
+    pub fn kills_per_strike(&self) -> u64 {
+        match &self.fault {
+            Fault::PodKill(PodKill { victims: CountOrPercent::Count(count), .. }) => u64::from(*count).max(1),
             Fault::PodKill(_) | Fault::Monkey(_) => 1,
-        };
-        u64::from(self.fault.strikes().target) * victims
+        }
     }
 
-    /// `b = q·n/K` as planned: requests of the fault and recovery phases that may be bad, for each kill.
-    pub fn budget_per_kill(&self, http: &HttpProbe, claim: ClaimSpec) -> f64 {
+    /// Trials that are planned: all kills of a strike come before the replacement of the first is Ready, so they are one.
+    pub fn planned_trials(&self) -> u64 {
+        u64::from(self.fault.strikes().target)
+    }
+
+    /// `b = q·n/K` as planned: requests of the fault and recovery phases that may be bad, for each trial.
+    pub fn budget_per_trial(&self, http: &HttpProbe, claim: ClaimSpec) -> f64 {
         let strikes = f64::from(self.fault.strikes().target.max(1));
         let streams = self.streams().unwrap_or(1).max(1) as f64;
         let fault = self.fault.every().mean.std().mul_f64(strikes / streams);
         let baseline = self.phases.baseline.std();
         let until = baseline.saturating_add(fault).saturating_add(self.phases.recovery.std());
         let requests = http.load.samples_between(baseline.into(), until.into());
-        claim.share().complement() * requests / self.planned_kills().max(1) as f64
+        claim.share().complement() * requests / strikes
     }
 
     /// The probe of that name.

@@ -22,7 +22,7 @@ pub struct ClaimPlan {
     pub promise: String,
     /// What a pass would prove, in words.
     pub proves: String,
-    /// Exposed kills planned.
+    /// Exposed kills planned. Those of one strike count as one, here and below.
     pub kills_planned: u64,
     /// Exposed kills that are needed if none goes wrong; absent: nothing is certified.
     pub kills_needed: Option<u64>,
@@ -34,7 +34,7 @@ pub struct ClaimPlan {
     pub requests_planned: u64,
     /// Requests that are needed before the promise can be seen to be kept at all.
     pub requests_needed: u64,
-    /// `b`: requests that one kill may cost on average.
+    /// Requests that one kill may cost on average, each of a strike by itself.
     pub budget_per_kill: f64,
     /// `K` for `M`: exposed kills without loss that certify the promise, by the worst loss of a kill.
     pub kills_by_worst_loss: Vec<KillsForLoss>,
@@ -100,7 +100,7 @@ pub(super) fn claims(experiment: &Experiment, population: &Population, groups: &
 }
 
 fn claim(experiment: &Experiment, probe: &str, http: &HttpProbe, spec: ClaimSpec) -> ClaimPlan {
-    let kills = experiment.planned_kills();
+    let kills = experiment.planned_trials();
     let alpha = http.slo.confidence.complement();
     let power = |pass: &dyn Fn(f64) -> f64| TRUTHS.map(|bad_share| Power { bad_share, pass: pass(bad_share) }).to_vec();
     let (proves, kills_needed, slack, power) = match &http.slo.evidence {
@@ -120,8 +120,9 @@ fn claim(experiment: &Experiment, probe: &str, http: &HttpProbe, spec: ClaimSpec
             )
         }
         Evidence::Availability { worst_loss_per_kill, source } => {
-            let budget = experiment.budget_per_kill(http, spec);
-            let terms = AvailabilityTerms { max: *worst_loss_per_kill, budget, alpha };
+            let budget = experiment.budget_per_trial(http, spec);
+            let max = worst_loss_per_kill.saturating_mul(experiment.kills_per_strike());
+            let terms = AvailabilityTerms { max, budget, alpha };
             (
                 format!(
                     "at least {} under kills at this rate, if no kill costs more than {worst_loss_per_kill} requests (declared: {source})",
@@ -143,13 +144,15 @@ fn claim(experiment: &Experiment, probe: &str, http: &HttpProbe, spec: ClaimSpec
 /// What does not depend on the evidence that is asked for.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; `as` saturates")]
 fn figures(experiment: &Experiment, probe: &str, http: &HttpProbe, spec: ClaimSpec) -> ClaimPlan {
-    let (kills, alpha, q) = (experiment.planned_kills(), http.slo.confidence.complement(), spec.share().complement());
-    let budget = experiment.budget_per_kill(http, spec);
+    let (kills, alpha, q) = (experiment.planned_trials(), http.slo.confidence.complement(), spec.share().complement());
+    let (budget, per_strike) = (experiment.budget_per_trial(http, spec), experiment.kills_per_strike());
     let requests = budget * kills as f64 / q;
     let by_loss = |worst_loss: u64| {
-        let kills = kills_for_availability(AvailabilityTerms { max: worst_loss, budget, alpha }, 0)?;
+        let max = worst_loss.saturating_mul(per_strike);
+        let kills = kills_for_availability(AvailabilityTerms { max, budget, alpha }, 0)?;
         Some(KillsForLoss { worst_loss, kills })
     };
+    let provable = worst_loss_provable(budget, alpha, kills).map(|of_strike| of_strike / per_strike);
     let budget_30d = http.slo.requests_per_30d.map(|of_service| {
         let allowed = q * of_service as f64;
         Budget30d { requests: of_service, allowed, share_of_run: q * requests / allowed }
@@ -164,9 +167,9 @@ fn figures(experiment: &Experiment, probe: &str, http: &HttpProbe, spec: ClaimSp
         power: Vec::new(),
         requests_planned: requests.round() as u64,
         requests_needed: requests_for(q),
-        budget_per_kill: budget,
+        budget_per_kill: budget / per_strike as f64,
         kills_by_worst_loss: LOSSES.into_iter().filter_map(by_loss).collect(),
-        worst_loss_provable: worst_loss_provable(budget, alpha, kills),
+        worst_loss_provable: provable.filter(|worst| (worst * per_strike) as f64 > budget),
         harmless_share_provable: share_provable(alpha, kills),
         by_design: None,
         budget_30d,

@@ -84,6 +84,20 @@ fn what_cannot_work_is_told_before() {
         )
         .replace("killMode", "mode")
     });
+    // Both victims of a strike are in one window, which the promise may cost twice as much.
+    let two = experiment(|text| {
+        text.replace(
+            "    monkey:\n      meanTimeBetweenKills: 850ms\n      minTimeBetweenKills: 400ms\n",
+            "    podKill:\n      victims: 2\n      every: {mean: 850ms, min: 400ms}\n",
+        )
+        .replace("killMode", "mode")
+        .replace("{target: 61, min: 29}", "{target: 30, min: 29}")
+        .replace("maxUnavailable: 1", "maxUnavailable: 2")
+    });
+    let claim = &planned(&two, &population(3), 1).claims[0];
+    assert_eq!((claim.kills_needed, claim.kills_planned, claim.slack), (Some(29), 30, Some(0)));
+    // 30 strikes 850 ms apart and 10 s of recovery at 100/s.
+    assert!((claim.budget_per_kill - 3.55 / 60.0).abs() < 1e-4, "{}", claim.budget_per_kill);
     let plan = planned(&wide, &population(3), 1);
     assert_eq!(reasons(&plan)[0], (ObjectionReason::StrikeTooWide, true));
     assert!(plan.is_refused());

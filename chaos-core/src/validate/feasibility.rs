@@ -38,7 +38,7 @@ fn window(experiment: &Experiment, at: &Path, problems: &mut Problems) {
 }
 
 fn evidence(experiment: &Experiment, http: &HttpProbe, at: &Path, problems: &mut Problems) {
-    let planned = experiment.planned_kills();
+    let planned = experiment.planned_trials();
     match &http.slo.evidence {
         Evidence::Observed => {}
         Evidence::HarmlessKills { share, .. } => {
@@ -49,8 +49,9 @@ fn evidence(experiment: &Experiment, http: &HttpProbe, at: &Path, problems: &mut
                     .add(
                         &at.fields("harmlessKills.share"),
                         format!(
-                            "that {share} of kills are harmless takes {needed} kills without a bad one at {} confidence; {planned} are planned",
-                            http.slo.confidence
+                            "that {share} of kills are harmless takes {needed} kills without a bad one at {} confidence; {planned} are planned{}",
+                            http.slo.confidence,
+                            as_one(experiment)
                         ),
                     )
                     .hint(format!("plan {needed} strikes or more (some slack for bad ones), or claim less"));
@@ -63,35 +64,43 @@ fn evidence(experiment: &Experiment, http: &HttpProbe, at: &Path, problems: &mut
 }
 
 fn availability(experiment: &Experiment, http: &HttpProbe, worst: u64, at: &Path, problems: &mut Problems) {
-    let planned = experiment.planned_kills();
+    let planned = experiment.planned_trials();
     let at = at.field("worstLossPerKill");
     for claim in &http.slo.claims {
-        let budget = experiment.budget_per_kill(http, *claim);
-        if worst as f64 <= budget {
+        let (budget, per_strike) = (experiment.budget_per_trial(http, *claim), experiment.kills_per_strike());
+        let per_kill = budget / per_strike as f64;
+        if worst as f64 <= per_kill {
             problems
                 .add(
                     &at,
                     format!(
-                        "each kill may cost {budget:.3} requests on average, and none costs more than {worst} by declaration: that would be the proof itself"
+                        "each kill may cost {per_kill:.3} requests on average, and none costs more than {worst} by declaration: that would be the proof itself"
                     ),
                 )
                 .hint("ask for evidence: {observed: {}}, or declare what a kill can really cost");
             continue;
         }
-        let terms = AvailabilityTerms { max: worst, budget, alpha: http.slo.confidence.complement() };
+        let max = worst.saturating_mul(per_strike);
+        let terms = AvailabilityTerms { max, budget, alpha: http.slo.confidence.complement() };
         match kills_for_availability(terms, 0) {
             Some(needed) if needed > planned => {
                 problems
                     .add(
                         &at,
                         format!(
-                            "{} with a worst loss of {worst} and {budget:.3} requests to lose a kill takes {needed} kills without loss; {planned} are planned",
-                            claim.share()
+                            "{} with a worst loss of {worst} and {per_kill:.3} requests to lose a kill takes {needed} kills without loss; {planned} are planned{}",
+                            claim.share(),
+                            as_one(experiment)
                         ),
                     )
-                    .hint(format!("plan {needed} kills or more, or claim less"));
+                    .hint(format!("plan {needed} strikes or more, or claim less"));
             }
             _ => {}
         }
     }
+}
+
+/// What is counted where a strike has several victims.
+fn as_one(experiment: &Experiment) -> &'static str {
+    if experiment.kills_per_strike() > 1 { ", for those of one strike count as one" } else { "" }
 }

@@ -304,6 +304,26 @@ fn certified_availability_needs_more_than_its_own_declaration() {
     assert!(found.len() == 1 && found[0].contains("that would be the proof itself"), "{found:?}");
 }
 
+#[test]
+fn the_kills_of_one_strike_are_one_trial() {
+    let two = |share: &str| {
+        GOOD.replace(
+            "    monkey:\n      meanTimeBetweenKills: 850ms\n      minTimeBetweenKills: 400ms\n",
+            "    podKill:\n      victims: 2\n      every: {mean: 850ms, min: 400ms}\n",
+        )
+        .replace("killMode", "mode")
+        .replace("{target: 61, min: 29}", "{target: 30, min: 29}")
+        .replace("maxUnavailable: 1", "maxUnavailable: 2")
+        .replace("{share: 90%, maxLoss: 0}", &format!("{{share: {share}, maxLoss: 0}}"))
+    };
+    assert_eq!(problems(&two("90%")), Vec::<String>::new());
+    // 60 kills, and 59 windows are needed: there will be 30.
+    let found = problems(&two("95%"));
+    let told =
+        "takes 59 kills without a bad one at 95% confidence; 30 are planned, for those of one strike count as one";
+    assert!(found.len() == 1 && found[0].contains(told), "{found:?}");
+}
+
 /// Cuts, doubles and overwrites pieces of good files: whatever comes out must be a clean answer, and fast.
 #[test]
 fn mutated_files_never_panic() {

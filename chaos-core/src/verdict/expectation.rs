@@ -76,12 +76,21 @@ impl Expectation<'_> {
         let fault = recorded.phases.fault.map_or(RunTime(u64::MAX), |fault| fault.start);
         let samples = samples_of(recorded, self.probe);
         let mut findings = Vec::new();
-        match self.judged(&samples) {
+        let mut rest = &samples[..];
+        // What began before the fault is not its doing, and hides nothing that is.
+        while let Judged::Broken(first, sample) = self.judged(rest)
+            && first.at < fault
+        {
+            if findings.is_empty() {
+                findings.push(Finding { reason_code: ReasonCode::NotSteady, message: self.message(sample) });
+            }
+            let healed = rest.iter().position(|later| later.at > sample.at && later.met == Some(true));
+            rest = healed.map_or(&[][..], |healed| &rest[healed..]);
+        }
+        match self.judged(rest) {
             Judged::Met => {}
-            // What began before the fault is not its doing.
-            Judged::Broken(first, sample) => {
-                let reason_code = if first.at < fault { ReasonCode::NotSteady } else { ReasonCode::ExpectationBroken };
-                findings.push(Finding { reason_code, message: self.message(sample) });
+            Judged::Broken(_, sample) => {
+                findings.push(Finding { reason_code: ReasonCode::ExpectationBroken, message: self.message(sample) });
             }
             Judged::Undecided(first, off) => {
                 let message = format!("{}, {}", self.message(first), self.how_long(off));

@@ -26,15 +26,17 @@ pub(super) fn of_run(spec: &JudgeSpec, evidence: &Evidence<'_>) -> Vec<Finding> 
             "the record ends before the run was wound down: whoever drove it died; hint: look for leftovers of the run, \
              its own monkey stops by itself",
         )),
-        Some([]) => {}
-        Some(left) => findings.push(finding(
-            ReasonCode::WindDownIncomplete,
-            format!("wound down incompletely, a person must act now: {}", left.join("; ")),
-        )),
+        Some(left) => findings.extend(left_behind(left)),
     }
     findings.extend(too_few_kills(spec, evidence));
     findings.extend(uncertain_clock(evidence));
     findings
+}
+
+/// What a person must act on, whatever else the record says.
+pub(super) fn left_behind(left: &[String]) -> Option<Finding> {
+    let message = || format!("wound down incompletely, a person must act now: {}", left.join("; "));
+    (!left.is_empty()).then(|| finding(ReasonCode::WindDownIncomplete, message()))
 }
 
 fn stopped(cause: &StopCause) -> Finding {

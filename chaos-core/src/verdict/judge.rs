@@ -16,10 +16,22 @@ pub fn judge(spec: &JudgeSpec, events: &[Event]) -> RunResult {
     match evidence(events) {
         Ok(evidence) => judge_evidence(spec, &evidence),
         Err(error) => {
-            let finding = Finding { reason_code: ReasonCode::RecordInconsistent, message: error.to_string() };
-            tell::unreadable(spec, events, verdict(vec![finding], String::new))
+            // What cannot be counted may still say what is left on the cluster.
+            let left = left_of(events);
+            let mut found = vec![Finding { reason_code: ReasonCode::RecordInconsistent, message: error.to_string() }];
+            found.extend(findings::left_behind(left));
+            tell::unreadable(spec, events, left, verdict(found, String::new))
         }
     }
+}
+
+/// What the wind-down could not undo.
+fn left_of(events: &[Event]) -> &[String] {
+    let left = events.iter().rev().find_map(|event| match event {
+        Event::WoundDown { left, .. } => Some(left.as_slice()),
+        _ => None,
+    });
+    left.unwrap_or_default()
 }
 
 fn judge_evidence(spec: &JudgeSpec, evidence: &Evidence<'_>) -> RunResult {

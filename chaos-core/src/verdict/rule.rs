@@ -1,16 +1,16 @@
 //! The rule itself, for one promise: from the kill windows to refuted, certified or neither, with the figures. Pure
 //! numbers; it knows nothing of probes, pods or sentences. The simulation of error rates runs exactly this.
 
+mod quiet;
+
+pub use quiet::{PhaseRuling, PhaseTerms, phase};
+
 use crate::model::Evidence;
 use crate::stats::{
     AvailabilityTerms, Betting, HarmlessTerms, clopper_pearson_lower, clopper_pearson_upper, hoeffding_bentkus,
     kills_for_availability, kills_for_harmless,
 };
 
-/// This share of bad requests in a phase without kills is an outage, …
-const OUTAGE: f64 = 0.1;
-/// … if the phase has so many requests. In a shorter one it takes all of them.
-const OUTAGE_OF: u64 = 100;
 /// Shares are given in millionths, so products of them may miss the border by some units in the last place.
 const ROUNDING: f64 = 1e-9;
 /// The part of α that is set aside for the recovery: it must notice an outage and not a share, so little is enough.
@@ -27,33 +27,6 @@ pub struct Terms {
     pub tests: usize,
     /// What a pass must prove.
     pub evidence: Evidence,
-}
-
-/// What a phase without kills is held to: baseline and recovery can refute, and certify nothing.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PhaseTerms {
-    /// `q`.
-    pub budget: f64,
-    /// `α`.
-    pub alpha: f64,
-    /// The part of it that this phase may fail with.
-    pub alpha_to_fail: f64,
-}
-
-/// What the rule says of a phase without kills.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PhaseRuling {
-    /// Share of bad requests.
-    pub share: f64,
-    /// The share that refutes.
-    pub limit: f64,
-    /// Lower Clopper-Pearson bound of the share, as if each request were on its own (α).
-    pub lower: f64,
-    /// Refuted, however requests depend on each other.
-    pub refuted: bool,
-    /// More were bad than chance explains if each request were on its own. True of whatever is refuted. By itself it fails
-    /// nothing, because one burst explains it as well; but no kill begins with it, and no run passes.
-    pub doubtful: bool,
 }
 
 /// One kill window (trial) as one promise sees it.
@@ -112,14 +85,16 @@ pub enum Certificate {
         bad: u64,
         /// Those of them that cost more only because unknown requests are counted as bad.
         unknown: u64,
+        /// Unexposed kills that cost more: each counts as one more bad one.
+        elsewhere: u64,
         /// The upper bound.
         upper: f64,
         /// What it must not exceed.
         limit: f64,
     },
-    /// Hoeffding-Bentkus p-value of "the mean loss of a kill exceeds the budget".
+    /// Hoeffding-Bentkus p-value of "the mean loss of an exposed kill is not below the budget". Losses of unexposed ones count.
     Availability {
-        /// `b`: the budget of one exposed kill.
+        /// `b`: the budget of one exposed kill, by the requests of their windows alone.
         budget_per_kill: f64,
         /// The p-value.
         p: f64,
@@ -247,21 +222,6 @@ pub fn bet(budget: f64, windows: &[Window]) -> Betting {
     betting
 }
 
-/// Decides a phase without kills by its share of bad requests.
-///
-/// Losses come in bursts, so their number is not binomial. Markov's inequality holds however they depend on each other: if
-/// `q` of the requests are bad on average, a share of `q/α` or more has at most the probability α. Where that is more than an
-/// outage, the outage refutes: a statement of fact, not of chance.
-pub fn phase(terms: &PhaseTerms, requests: u64, bad: u64) -> PhaseRuling {
-    let share = if requests == 0 { 0.0 } else { bad as f64 / requests as f64 };
-    let outage = if requests < OUTAGE_OF { 1.0 } else { OUTAGE };
-    let limit = (terms.budget / terms.alpha_to_fail).min(outage);
-    let lower = |alpha: f64| if bad == 0 { 0.0 } else { clopper_pearson_lower(bad, requests, alpha) };
-    let refuted = share >= limit - ROUNDING && lower(terms.alpha_to_fail) > terms.budget;
-    let lower = lower(terms.alpha);
-    PhaseRuling { share, limit, lower, refuted, doubtful: refuted || lower > terms.budget }
-}
-
 struct Certified {
     figure: Option<Certificate>,
     refuted: Option<Refuted>,
@@ -312,23 +272,34 @@ fn certify(terms: &Terms, windows: &[Window], totals: &Totals) -> Certified {
 }
 
 fn certify_harmless(terms: &Terms, limit: f64, max_loss: u64, windows: &[Window]) -> Certified {
-    let exposed = windows.iter().filter(|window| window.exposed);
-    let count = |loss: fn(&Window) -> u64| exposed.clone().filter(|window| loss(window) > max_loss).count() as u64;
-    let kills = exposed.clone().count() as u64;
-    let (at_worst, for_sure) = (count(|w| w.bad_at_worst), count(|w| w.bad_for_sure));
-    let upper = clopper_pearson_upper(at_worst, kills, terms.alpha);
+    let kills = windows.iter().filter(|window| window.exposed).count() as u64;
+    let count = |exposed: bool, loss: fn(&Window) -> u64| {
+        windows.iter().filter(|window| window.exposed == exposed && loss(window) > max_loss).count() as u64
+    };
+    let (at_worst, for_sure) = (count(true, |w| w.bad_at_worst), count(true, |w| w.bad_for_sure));
+    // What a window lost may be the doing of the kill before or after it. Nobody else would count it here.
+    let elsewhere = count(false, |w| w.bad_at_worst);
+    let upper_of = |bad: u64| clopper_pearson_upper(bad, kills, terms.alpha);
+    let upper = upper_of(at_worst + elsewhere);
     let lower = clopper_pearson_lower(for_sure, kills, alpha_of_kills(terms.alpha, terms.tests));
     let certified = |upper: f64| kills > 0 && upper <= limit + ROUNDING;
+    let sure = for_sure + count(false, |w| w.bad_for_sure);
     let missing = if certified(upper) {
         None
-    } else if certified(clopper_pearson_upper(for_sure, kills, terms.alpha)) {
+    } else if certified(upper_of(sure)) {
         Some(Missing::Lag { unknown: windows.iter().map(|w| w.bad_at_worst - w.bad_for_sure).sum() })
     } else {
-        let needed = kills_for_harmless(HarmlessTerms { bad_share: limit, alpha: terms.alpha }, for_sure);
+        let needed = kills_for_harmless(HarmlessTerms { bad_share: limit, alpha: terms.alpha }, sure);
         Some(too_few(kills, windows.len() as u64, needed))
     };
     Certified {
-        figure: Some(Certificate::HarmlessKills { bad: at_worst, unknown: at_worst - for_sure, upper, limit }),
+        figure: Some(Certificate::HarmlessKills {
+            bad: at_worst,
+            unknown: at_worst - for_sure,
+            elsewhere,
+            upper,
+            limit,
+        }),
         refuted: (lower > limit + ROUNDING).then_some(Refuted::HarmlessKills { bad: for_sure, lower, limit }),
         missing,
     }
@@ -338,7 +309,10 @@ fn certify_availability(terms: &Terms, per_kill: u64, windows: &[Window], totals
     let kills = totals.exposed;
     // One bound for all windows, so that of the one with the most kills.
     let declared = per_kill.saturating_mul(windows.iter().map(|window| window.kills).max().unwrap_or(1));
-    let budget_per_kill = if kills == 0 { 0.0 } else { terms.budget * totals.requests as f64 / kills as f64 };
+    // Requests of the other windows would be a budget that exposed kills had no chance to spend: the fewer of them, the less
+    // it would take.
+    let requests: u64 = windows.iter().filter(|window| window.exposed).map(|window| window.requests).sum();
+    let budget_per_kill = if kills == 0 { 0.0 } else { terms.budget * requests as f64 / kills as f64 };
     let p_of = |loss: fn(&Window) -> u64| {
         let bounded = windows.iter().all(|window| loss(window) <= declared);
         let total = windows.iter().map(loss).sum();

@@ -206,8 +206,8 @@ fn many(draft: Draft) -> Vec<String> {
 /// An application that fails, and traffic that proves nothing.
 fn requests() -> Vec<Row> {
     /// An outage in the recovery is in one kill window, the last one, after which no kill asks whether the promise is
-    /// refuted. A window that is all bad makes at most 17 of the 20 that the betting test takes (99 %), and the recovery
-    /// alone is refuted by 6 bad requests of 250, or by 26 of 1800.
+    /// refuted. A window that is all bad makes at most 17 of the 25 that the betting test takes (99 %), and the recovery
+    /// alone is refuted by a tenth of its requests.
     fn recovers(phases: &'static str, draft: Draft) -> Draft {
         draft.with(|draft| (draft.rate, draft.promise, draft.phases) = ("50/s", "availability: 99%", phases))
     }

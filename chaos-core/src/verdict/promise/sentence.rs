@@ -12,12 +12,19 @@ impl Promise<'_> {
         let (probe, observed, confidence) = (self.probe, self.observed(), self.slo.confidence);
         match (&self.slo.evidence, &self.ruling.certificate) {
             (Evidence::Availability { .. }, _) => format!(
-                "{} under kills at this rate, certified at {confidence} confidence if {}; {observed}",
+                "{} under kills at this rate, certified{} at {confidence} confidence if {}; {observed}",
                 self.title(),
+                self.by_exposed(),
                 self.assumption().unwrap_or_default()
             ),
-            (Evidence::HarmlessKills { share, max_loss }, Some(Certificate::HarmlessKills { bad, unknown, .. })) => {
-                let unknown = unknown_words(*unknown).map(|words| format!(" ({words})")).unwrap_or_default();
+            (
+                Evidence::HarmlessKills { share, max_loss },
+                Some(Certificate::HarmlessKills { bad, unknown, elsewhere, .. }),
+            ) => {
+                let counted_too: Vec<_> =
+                    [unknown_words(*unknown), elsewhere_words(*elsewhere)].into_iter().flatten().collect();
+                let unknown =
+                    if counted_too.is_empty() { String::new() } else { format!(" ({})", counted_too.join("; ")) };
                 let kills = self.harmless_kills(*bad);
                 let cost = self.cost_words(*max_loss);
                 let likewise = if *max_loss == 0 { "do not" } else { "do" };
@@ -27,6 +34,16 @@ impl Promise<'_> {
                 )
             }
             _ => format!("{probe}: {observed}; observed only, nothing is certified"),
+        }
+    }
+
+    /// ` by 40 exposed kills`, where others were not: those prove nothing.
+    fn by_exposed(&self) -> String {
+        let totals = &self.ruling.totals;
+        if totals.exposed == totals.windows {
+            String::new()
+        } else {
+            format!(" by {}", counted(totals.exposed, "exposed kill"))
         }
     }
 
@@ -59,5 +76,14 @@ fn unknown_words(count: u64) -> Option<String> {
         0 => None,
         1 => Some("1 unknown counts as bad".to_owned()),
         count => Some(format!("{} unknown count as bad", thousands(count))),
+    }
+}
+
+/// What counts against harmless kills although its kill was not exposed.
+fn elsewhere_words(count: u64) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some("1 unexposed kill that cost more counts as bad".to_owned()),
+        count => Some(format!("{} unexposed kills that cost more count as bad", thousands(count))),
     }
 }

@@ -55,13 +55,14 @@ pub(super) fn result(spec: &JudgeSpec, evidence: &Evidence<'_>, judged: Judged) 
 }
 
 /// The result of a record that cannot be counted.
-pub(super) fn unreadable(spec: &JudgeSpec, events: &[Event], verdict: Verdict) -> RunResult {
+pub(super) fn unreadable(spec: &JudgeSpec, events: &[Event], left: &[String], verdict: Verdict) -> RunResult {
     let unknown = unknown_run(&spec.name);
     let started = events.iter().find_map(|event| match event {
         Event::Started(started) => Some(started.as_ref()),
         _ => None,
     });
-    empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict)
+    let leftovers = left.to_vec();
+    RunResult { leftovers, ..empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict) }
 }
 
 /// The beginning of a run of which nothing is known but its experiment.

@@ -75,6 +75,20 @@ fn what_is_off_before_the_fault_is_counted_on_in_it_and_is_not_its_doing() {
 }
 
 #[test]
+fn what_was_off_before_the_fault_hides_nothing_that_breaks_in_it() {
+    let at_once = of("0s", &[(5_000, Some(false)), (6_000, Some(true)), (20_000, Some(false)), (21_000, Some(true))]);
+    decided(&at_once, ReasonCode::ExpectationBroken);
+    let reasons: Vec<_> = at_once.verdict.findings.iter().map(|finding| finding.reason_code).collect();
+    assert_eq!(reasons, [ReasonCode::ExpectationBroken, ReasonCode::NotSteady], "both are told");
+    // Off from before the fault until 19 s, and from 30 s to 45 s.
+    let off = |second: u64| (1..=19).contains(&second) || (30..=45).contains(&second);
+    let samples: Vec<_> = (0..=70).map(|second| (second * 1_000, Some(!off(second)))).collect();
+    decided(&of("9s", &samples), ReasonCode::ExpectationBroken);
+    // The same time off goes on: nothing new breaks.
+    decided(&of("0s", &[(5_000, Some(false)), (20_000, Some(false)), (21_000, Some(true))]), ReasonCode::NotSteady);
+}
+
+#[test]
 fn what_is_off_when_the_record_ends_is_not_known_to_heal() {
     let open = of("30s", &[(5_000, Some(true)), (60_000, Some(true)), (61_000, Some(false)), (69_000, Some(false))]);
     decided(&open, ReasonCode::ExpectationUndecided);

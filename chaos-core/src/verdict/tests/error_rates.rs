@@ -100,7 +100,9 @@ fn whole_runs_err_no_more_often_than_their_bars_allow() {
             let cell = WholeCell { kind, availability };
             let all = cell.count(RUNS, SEED);
             assert!(!cell.breaks_its_bar(&all), "{cell:?}: {all:?}");
-            assert!(availability < 0.995 || all.counted.passed > RUNS / 4, "{cell:?}: {all:?}");
+            // Half of the kills prove nothing, and all of the losses count.
+            let least = if kind == Kind::HalfUnexposed { RUNS / 6 } else { RUNS / 4 };
+            assert!(availability < 0.995 || all.counted.passed > least, "{cell:?}: {all:?}");
             // The truth is what is said: four standard deviations of the rarest bursts are below 0.4.
             let found = all.bad as f64 / all.requests as f64 / (1.0 - availability);
             assert!((found - 1.0).abs() < 0.4, "{cell:?}: {all:?}");

@@ -345,6 +345,20 @@ fn a_record_that_contradicts_itself_is_told_as_such() {
 }
 
 #[test]
+fn what_is_left_behind_is_told_whatever_contradicts_itself() {
+    let mut story = Story::with_kills(61);
+    story.lose(11_100, 3, BadClass::Reset);
+    story.wound_down = Some(vec!["monkey crun-1 is still there".into()]);
+    let mut events = story.events();
+    events.remove(events.iter().position(|event| matches!(event, Event::Bad(_))).unwrap());
+    let result = judge(&spec(harmless()), &events);
+    decided(&result, ReasonCode::WindDownIncomplete);
+    assert_eq!(result.verdict.exit_code, ExitCode::LeftBehind);
+    assert_eq!(result.leftovers, ["monkey crun-1 is still there"]);
+    assert_eq!(result.verdict.findings[1].reason_code, ReasonCode::RecordInconsistent, "and that, too");
+}
+
+#[test]
 fn the_live_test_fires_as_soon_as_a_promise_is_refuted_and_not_before() {
     let mut story = Story::with_kills(20);
     story.recovery = 90_000;
