@@ -55,7 +55,7 @@ fn of_probe(probe: &ProbeResult) -> [Figure; 3] {
         Figure {
             label: format!("Availability under kills, {}", probe.probe),
             value: share_of_good(probe.judged.failed, known),
-            more: format!("{}, {}", text::known(&probe.judged), text::losses(&probe.judged)),
+            more: format!("{}, {}{}", text::known(&probe.judged), text::losses(&probe.judged), text::budget(probe)),
             mood: mood(probe.judged.failed),
         },
         Figure {
@@ -315,9 +315,6 @@ pub(super) fn environment(result: &RunResult) -> Markup {
                 @for probe in &result.probes {
                     dt { "Load generator, " (probe.probe) }
                     dd { "sent after due time: p50 " (text::duration(probe.lag.p50_us)) ", p99 " (text::duration(probe.lag.p99_us)) ", max " (text::duration(probe.lag.max_us)) }
-                    @if let Some(ppm) = probe.budget_30d_ppm {
-                        dt { "Error budget of 30 days, " (probe.probe) } dd { (format!("{:.3}%", ppm as f64 / 1e4)) " of it was used" }
-                    }
                 }
                 @for image in &result.plan.images {
                     dt { "Image of " (image.workload) }
