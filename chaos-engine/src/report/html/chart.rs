@@ -228,7 +228,8 @@ fn ratio_panel(axis: Axis, scales: &Scales, seconds: &[Second]) -> Markup {
     html! {
         (line(RATIO, 0.5, "grid"))
         (stretched(RATIO, &html! {
-            path.ratio d=(area) vector-effect="non-scaling-stroke" {}
+            path.ratio-area d=(area) {}
+            path.ratio d=(points) vector-effect="non-scaling-stroke" {}
             path.below d=(below) {}
         }))
     }

@@ -112,10 +112,11 @@ fn recovery(result: &RunResult) -> Figure {
 fn invariants(result: &RunResult) -> Option<Figure> {
     let checked: u64 = result.invariants.iter().map(|invariants| invariants.checked).sum();
     let broken: u64 = result.invariants.iter().map(|invariants| invariants.violations).sum();
+    let violations = if broken == 0 { String::new() } else { format!("{}, ", counted(broken, "violation")) };
     (!result.invariants.is_empty()).then(|| Figure {
         label: "Business rules".into(),
-        value: if broken == 0 { "kept".into() } else { counted(broken, "violation") },
-        more: format!("{} checked", thousands(checked)),
+        value: if broken == 0 { "kept" } else { "broken" }.into(),
+        more: format!("{violations}{} checked", thousands(checked)),
         mood: if checked == 0 { Mood::Neutral } else { mood(broken) },
     })
 }
