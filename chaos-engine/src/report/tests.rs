@@ -250,7 +250,7 @@ fn html_tells_what_the_result_knows() {
     ] {
         assert!(page.contains(told), "{told}");
     }
-    assert_eq!(page.matches("<td>request-ride</td></tr>").count(), 40, "who was exposed");
+    assert_eq!(page.matches("<td><span class=\"name\">request-ride</span></td></tr>").count(), 40, "who was exposed");
     for (class, of_each) in [("tick scheduled", 40), ("tick started", 40), ("tick", 40), ("tick served", 13)] {
         assert_eq!(page.matches(&format!("<line class=\"{class}\"")).count(), of_each, "{class}");
     }
