@@ -180,7 +180,7 @@ pub struct Started {
     pub started_at: jiff::Timestamp,
     /// Version of the tool.
     pub tool: String,
-    /// SHA-256 of its file, in hex; absent for builds without optimisation, runs of an operator, and journals of older tools.
+    /// SHA-256 of its file, in hex; absent for builds without optimisation, and in journals of older tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_digest: Option<String>,
     /// The manifest as it was read.

@@ -12,6 +12,7 @@ pub mod kube;
 pub mod load;
 pub mod probe;
 pub mod prober;
+pub mod program;
 pub mod recorder;
 pub mod report;
 pub mod run;

@@ -42,6 +42,7 @@ use std::future::Future;
 use anyhow::Context as _;
 use chaos_engine::kube::leader::{ClusterLease, Election, ElectionConfig};
 use chaos_engine::kube::{Caller, Clients};
+use chaos_engine::program;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +83,8 @@ pub async fn run_on(
     let stop = CancellationToken::new();
     let (shared, teller) = Shared::new(clients, &args, sources, stop.clone());
     let mut background = tokio::task::JoinSet::new();
+    // The records of runs name this program: it was read before the first of them begins.
+    background.spawn_blocking(|| drop(program::digest()));
     background.spawn(teller.run());
     background.spawn(signals::follow_switch(shared.clone()));
     background.spawn(signals::follow_schema(shared.clone()));

@@ -15,6 +15,7 @@ use axum::routing::get;
 use chaos_core::api::{ExperimentRun, ProberStage};
 use chaos_engine::kube::Clients;
 use chaos_engine::prober::{ProberDesk, probe};
+use chaos_engine::program;
 use futures::StreamExt as _;
 use kube::ResourceExt as _;
 use kube::runtime::watcher::{self, Event};
@@ -69,7 +70,8 @@ pub async fn run_on(
     tracing::info!(address = %listener.local_addr()?, instance, "prober starts");
     let health = Arc::new(Health::new());
     let served = tokio::spawn(serve(listener, health.clone()));
-    let desk = ProberDesk { clients, instance, sources, loopback };
+    let tool_digest = tokio::task::spawn_blocking(program::digest).await.context("failed to read this program")?;
+    let desk = ProberDesk { clients, instance, tool_digest, sources, loopback };
     let mut bench = Bench { desk, health, most: args.runs(), runs: BTreeMap::new(), listed: BTreeSet::new() };
     bench.work(args.common().watched_namespace(), shutdown).await;
     bench.end().await;
@@ -285,7 +287,8 @@ mod tests {
     #[tokio::test]
     async fn of_a_run_that_is_over_nothing_is_kept() {
         let clients = Clients::same(admin());
-        let desk = ProberDesk { clients, instance: "test".into(), sources: Sources::default(), loopback: true };
+        let (instance, sources) = ("test".into(), Sources::default());
+        let desk = ProberDesk { clients, instance, tool_digest: None, sources, loopback: true };
         let health = Arc::new(Health::new());
         let mut bench = Bench { desk, health, most: 1, runs: BTreeMap::new(), listed: BTreeSet::new() };
         bench.take(Some(Ok(Event::Apply(run("old", RunPhase::Completed)))));

@@ -12,6 +12,7 @@ use chaos_core::validate::{self, Meta};
 use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::kube::{StatusDesk, StatusStore, StoreError};
+use chaos_engine::program;
 use chaos_engine::run::operated::{Announcer as _, Backing, OperatedWorld, recorded};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
@@ -200,6 +201,7 @@ impl Shared {
             operator_namespace: self.namespace.clone(),
             identity: self.identity.clone(),
             instance: self.instance.clone(),
+            tool_digest: program::digest(),
             hold: self.hold.subscribe(),
             lacks: {
                 let permissions = self.permissions.subscribe();

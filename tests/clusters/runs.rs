@@ -123,6 +123,11 @@ fn runs_that_nobody_followed_are_watched_reported_and_aborted_from_the_command_l
     let result: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(result["verdict"]["reasonCode"], verdict.reason_code.as_str());
     assert_eq!(result["kills"]["done"], status.kills);
+    // Operator and prober are one program, and a build with optimisation names it twice.
+    let mut facts = result["run"]["environment"].as_array().into_iter().flatten();
+    let of_prober = facts.find(|fact| fact["name"] == "program of the prober").and_then(|fact| fact["value"].as_str());
+    let of_operator = result["run"]["toolDigest"].as_str().map(|digest| format!("sha256 {digest}"));
+    assert_eq!(of_operator.as_deref(), of_prober);
     // The journal is whole: it tells the same by itself.
     let journal = folder.join("run.journal");
     let again = cluster.path("again");

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use crate::tree::{files, read, root};
 
 #[test]
@@ -28,6 +30,30 @@ fn deploy_and_schemas_are_what_the_code_generates() {
 #[test]
 fn the_page_of_results_names_every_reason() {
     holds_table("docs/results.md", &chaos_core::schema::reason_table());
+}
+
+#[test]
+fn the_page_of_results_names_every_field() {
+    let page = read("docs/results.md".to_owned()).text;
+    let schema = serde_json::from_str(&read("schemas/result.json".to_owned()).text).expect("a schema");
+    let mut fields = BTreeSet::new();
+    properties(&schema, &mut fields);
+    assert!(fields.len() > 100, "{fields:?}");
+    let unnamed: Vec<_> = fields.iter().filter(|field| !page.contains(&format!("`{field}`"))).collect();
+    assert!(unnamed.is_empty(), "docs/results.md does not name {unnamed:?}");
+}
+
+/// Names of all properties of a schema and of those within it.
+fn properties(schema: &Value, into: &mut BTreeSet<String>) {
+    if let Some(own) = schema["properties"].as_object() {
+        into.extend(own.keys().cloned());
+    }
+    let within: Vec<&Value> = match schema {
+        Value::Object(fields) => fields.values().collect(),
+        Value::Array(items) => items.iter().collect(),
+        _ => Vec::new(),
+    };
+    within.into_iter().for_each(|value| properties(value, into));
 }
 
 #[test]

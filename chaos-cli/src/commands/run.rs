@@ -11,6 +11,7 @@ use chaos_core::record::{Event, Started, StopCause};
 use chaos_core::result::RunResult;
 use chaos_core::verdict::{self, ExitCode, JudgeSpec, NotStarted};
 use chaos_engine::journal::JournalWriter;
+use chaos_engine::program;
 use chaos_engine::recorder::Recorder;
 use chaos_engine::report::terminal;
 use chaos_engine::run::{self, Prepared, RunOrder, Unfit};
@@ -238,7 +239,7 @@ fn started(job: &Job<'_>, run_id: &str, seed: i64, clock: &RunClock) -> Started 
         run_id: run_id.to_owned(),
         started_at: clock.started_at(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
-        tool_digest: own_digest(),
+        tool_digest: program::digest(),
         manifest: job.text.to_owned(),
         experiment: job.experiment.name.clone(),
         manifest_source: job.source.to_owned(),
@@ -297,7 +298,7 @@ fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunA
         run_id: String::new(),
         started_at: Timestamp::now(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
-        tool_digest: None,
+        tool_digest: program::digest(),
         manifest: redactor.text(&file.text).into_owned(),
         experiment: spec.name.clone(),
         manifest_source: file.source.clone(),
@@ -309,13 +310,4 @@ fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunA
     };
     let message = redactor.text(&failure.message()).into_owned();
     verdict::not_started(NotStarted { spec, started, reason_code: failure.reason(), message })
-}
-
-/// SHA-256 of this program's file. A build without optimisation is large and hashes slowly: it is nobody's release.
-fn own_digest() -> Option<String> {
-    if cfg!(debug_assertions) {
-        return None;
-    }
-    let program = std::fs::read(std::env::current_exe().ok()?).ok()?;
-    Some(sha256_hex(&program))
 }

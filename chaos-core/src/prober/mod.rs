@@ -30,6 +30,9 @@ pub const SILENT_AFTER: std::time::Duration = std::time::Duration::from_secs(20)
 pub struct Report {
     /// Which process this is.
     pub prober: String,
+    /// SHA-256 of its program, in hex; absent where it is not known, and in reports of older probers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_digest: Option<String>,
     /// How far it has gone.
     pub reached: Reached,
     /// It measures as many runs as it may: this one waits for its turn.

@@ -24,6 +24,8 @@ pub struct ProberDesk {
     pub clients: Clients,
     /// Who this is: another process is another prober.
     pub instance: String,
+    /// SHA-256 of its program, in hex; absent where it is not known.
+    pub tool_digest: Option<String>,
     /// What may be asked besides Services.
     pub sources: Sources,
     /// The whole cluster is on this machine, its Services too.

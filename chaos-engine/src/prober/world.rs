@@ -165,6 +165,7 @@ impl ProberWorld {
         let events = self.recorder.since(self.row.told);
         let report = Report {
             prober: self.desk.instance.clone(),
+            tool_digest: self.desk.tool_digest.clone(),
             reached: reached.clone(),
             queued: self.queued,
             started_at: self.clock.started_at(),

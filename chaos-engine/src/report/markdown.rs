@@ -102,8 +102,8 @@ fn figures(page: &mut String, result: &RunResult) -> std::fmt::Result {
     for probe in &result.probes {
         let name = escape(&probe.probe);
         let (counts, latency, when) = text::measured(probe);
-        let (availability, losses) = (text::availability(counts), text::losses(counts));
-        writeln!(page, "| Availability of {name}{when} | {availability}, {losses} |")?;
+        let (availability, losses, budget) = (text::availability(counts), text::losses(counts), text::budget(probe));
+        writeln!(page, "| Availability of {name}{when} | {availability}, {losses}{budget} |")?;
         if let Some(causes) = text::causes(probe) {
             writeln!(page, "| Failures of {name}{when} | {} |", escape(&causes))?;
         }

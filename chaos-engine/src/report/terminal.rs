@@ -126,7 +126,8 @@ const fn colour(outcome: Outcome) -> AnsiColor {
 fn of_probe(page: &mut Page, probe: &ProbeResult, named: bool) {
     let name = if named { format!("{}: ", probe.probe) } else { String::new() };
     let (counts, latency, when) = text::measured(probe);
-    page.row("Availability", &format!("{name}{}, {}{when}", text::availability(counts), text::losses(counts)));
+    let (availability, losses, budget) = (text::availability(counts), text::losses(counts), text::budget(probe));
+    page.row("Availability", &format!("{name}{availability}, {losses}{when}{budget}"));
     if let Some(causes) = text::causes(probe) {
         page.row("Failed", &format!("{name}{causes}"));
     }

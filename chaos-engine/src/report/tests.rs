@@ -202,6 +202,23 @@ fn every_report_tells_how_fast_it_was_noticed_and_healed() {
 }
 
 #[test]
+fn every_report_tells_what_of_an_error_budget_was_used_where_it_is_known() {
+    let mut result = fail();
+    let pages = |of: &RunResult| [terminal::render(of, Medium::Pipe), markdown::render(of), html::render(of)];
+    for (ppm, used) in [(0, "0%"), (133, "0.0133%"), (6_633, "0.663%"), (2_500_000, "250%")] {
+        result.probes[0].budget_30d_ppm = Some(ppm);
+        let told = format!("5,100 requests, 199 failed; {used} of the 30-day error budget used");
+        assert!(pages(&result).iter().all(|page| page.contains(&told)), "{told}");
+    }
+    let is_told = |of: &RunResult| pages(of).iter().any(|page| page.contains("30-day error budget"));
+    result.probes[0].judged = Counts::default();
+    assert!(!is_told(&result), "nothing was judged");
+    let mut unknown = fail();
+    unknown.probes[0].budget_30d_ppm = None;
+    assert!(!is_told(&unknown), "nobody said how much the service is asked");
+}
+
+#[test]
 fn json_reads_back_and_everything_is_byte_identical() {
     for make in [pass as fn() -> RunResult, fail] {
         let result = make();
@@ -233,7 +250,7 @@ fn html_tells_what_the_result_knows() {
     ] {
         assert!(page.contains(told), "{told}");
     }
-    assert_eq!(page.matches("<td>request-ride</td></tr>").count(), 40, "who was exposed");
+    assert_eq!(page.matches("<td><span class=\"name\">request-ride</span></td></tr>").count(), 40, "who was exposed");
     for (class, of_each) in [("tick scheduled", 40), ("tick started", 40), ("tick", 40), ("tick served", 13)] {
         assert_eq!(page.matches(&format!("<line class=\"{class}\"")).count(), of_each, "{class}");
     }

@@ -4,7 +4,7 @@ use chaos_core::record::Violation;
 use chaos_core::result::{
     ClassCount, Counts, Distribution, KillSummary, LatencyQuantiles, Outage, ProbeResult, RunResult,
 };
-use chaos_core::verdict::words::{counted, share_of_good, thousands};
+use chaos_core::verdict::words::{counted, share_of_bad, share_of_good, thousands};
 
 /// Causes of failures that are told of each probe.
 const CAUSES_SHOWN: usize = 3;
@@ -99,6 +99,14 @@ pub(super) fn losses(counts: &Counts) -> String {
         .map(|(count, name)| format!("{} {name}", thousands(*count)))
         .collect();
     if parts.is_empty() { "none lost".into() } else { parts.join(", ") }
+}
+
+/// `; 0.663% of the 30-day error budget used`, to be said behind the losses; nothing where the manifest does not give the
+/// requests of the service, or nothing is judged.
+pub(super) fn budget(probe: &ProbeResult) -> String {
+    let used = probe.budget_30d_ppm.filter(|_| probe.judged.slots > 0);
+    let told = |ppm: u64| format!("; {} of the 30-day error budget used", share_of_bad(ppm as f64 / 1e6));
+    used.map(told).unwrap_or_default()
 }
 
 /// `30.0 ms (3 requests) at 23.4 s`, or `none`.

@@ -181,11 +181,20 @@ fn scale_labels(scales: &Scales) -> Markup {
             text x="0" y=(y(RATIO, 1.0)) { (format!("{}%", (scales.ratio_floor * 1_000.0).round() / 10.0)) }
             text x="0" y=(y(RATIO, 0.5)) { "success" }
             @for tick in scales.latency_ticks() {
-                text x="0" y=(format!("{:.1}", y(LATENCY, scales.latency_y(tick)))) { (text::duration(tick as u64).replace(".0", "")) }
+                text x="0" y=(format!("{:.1}", y(LATENCY, scales.latency_y(tick)))) { (tick_label(tick.round() as u64)) }
             }
             text x="0" y=(y(RATE, 0.0)) { (format!("{}/s", scales.rate_top)) }
             text x="0" y=(y(RATE, 1.0)) { "0/s" }
         }
+    }
+}
+
+/// A power of ten of microseconds: `100 ms`, `1 s`.
+fn tick_label(us: u64) -> String {
+    match us {
+        0..=999 => format!("{us} µs"),
+        1_000..=999_999 => format!("{} ms", us / 1_000),
+        _ => format!("{} s", us / 1_000_000),
     }
 }
 
@@ -228,7 +237,8 @@ fn ratio_panel(axis: Axis, scales: &Scales, seconds: &[Second]) -> Markup {
     html! {
         (line(RATIO, 0.5, "grid"))
         (stretched(RATIO, &html! {
-            path.ratio d=(area) vector-effect="non-scaling-stroke" {}
+            path.ratio-area d=(area) {}
+            path.ratio d=(points) vector-effect="non-scaling-stroke" {}
             path.below d=(below) {}
         }))
     }
@@ -371,5 +381,16 @@ fn seconds_table(series: &Series) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_says_the_power_of_ten_that_it_stands_at() {
+        let labels = [1, 100, 1_000, 100_000, 1_000_000, 10_000_000].map(tick_label);
+        assert_eq!(labels, ["1 µs", "100 µs", "1 ms", "100 ms", "1 s", "10 s"]);
     }
 }

@@ -79,17 +79,22 @@ fn kill(row: &KillRow, longest: u64) -> Markup {
                     @if unknown > 0 { br; span.soft { (unknown) " unknown" } }
                 }
             }
-            td { @if row.exposed.is_empty() { span.soft { "no" } } @else { (row.exposed.join(", ")) } }
+            td { @if row.exposed.is_empty() { span.soft { "no" } } @else { (names(&row.exposed)) } }
         }
     }
 }
 
 fn victim(row: &KillRow) -> Markup {
     html! {
-        span.mono { (row.victim.pod) }
+        span.mono.name { (row.victim.pod) }
         span.soft.of { (row.victim.workload) @if let Some(node) = &row.victim.node { " on " (node) } }
-        @if let Some(replacement) = &row.replacement { br; span.soft { "replaced by " span.mono { (replacement) } } }
+        @if let Some(replacement) = &row.replacement { span.soft.of { "replaced by " span.mono.name { (replacement) } } }
     }
+}
+
+/// A list that breaks between names only.
+fn names(of: &[String]) -> Markup {
+    html! { @for (i, name) in of.iter().enumerate() { @if i > 0 { ", " } span.name { (name) } } }
 }
 
 fn not_done(row: &KillRow) -> Markup {

@@ -55,7 +55,7 @@ fn of_probe(probe: &ProbeResult) -> [Figure; 3] {
         Figure {
             label: format!("Availability under kills, {}", probe.probe),
             value: share_of_good(probe.judged.failed, known),
-            more: format!("{}, {}", text::known(&probe.judged), text::losses(&probe.judged)),
+            more: format!("{}, {}{}", text::known(&probe.judged), text::losses(&probe.judged), text::budget(probe)),
             mood: mood(probe.judged.failed),
         },
         Figure {
@@ -112,10 +112,11 @@ fn recovery(result: &RunResult) -> Figure {
 fn invariants(result: &RunResult) -> Option<Figure> {
     let checked: u64 = result.invariants.iter().map(|invariants| invariants.checked).sum();
     let broken: u64 = result.invariants.iter().map(|invariants| invariants.violations).sum();
+    let violations = if broken == 0 { String::new() } else { format!("{}, ", counted(broken, "violation")) };
     (!result.invariants.is_empty()).then(|| Figure {
         label: "Business rules".into(),
-        value: if broken == 0 { "kept".into() } else { counted(broken, "violation") },
-        more: format!("{} checked", thousands(checked)),
+        value: if broken == 0 { "kept" } else { "broken" }.into(),
+        more: format!("{violations}{} checked", thousands(checked)),
         mood: if checked == 0 { Mood::Neutral } else { mood(broken) },
     })
 }
@@ -315,9 +316,6 @@ pub(super) fn environment(result: &RunResult) -> Markup {
                 @for probe in &result.probes {
                     dt { "Load generator, " (probe.probe) }
                     dd { "sent after due time: p50 " (text::duration(probe.lag.p50_us)) ", p99 " (text::duration(probe.lag.p99_us)) ", max " (text::duration(probe.lag.max_us)) }
-                    @if let Some(ppm) = probe.budget_30d_ppm {
-                        dt { "Error budget of 30 days, " (probe.probe) } dd { (format!("{:.3}%", ppm as f64 / 1e4)) " of it was used" }
-                    }
                 }
                 @for image in &result.plan.images {
                     dt { "Image of " (image.workload) }

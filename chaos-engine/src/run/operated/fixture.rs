@@ -89,6 +89,7 @@ impl Server {
             operator_namespace: switch::NAMESPACE.to_owned(),
             identity: "operator".to_owned(),
             instance: "operator/1".to_owned(),
+            tool_digest: Some("facade".to_owned()),
             hold: watch::channel(None).1,
             lacks: Arc::new(|_| None),
             announcer: Arc::new(Silent),
@@ -126,7 +127,7 @@ pub(super) async fn begun(server: &Server, max_blind: &str) -> (Live, Link) {
     let recorder = Recorder::in_memory(Redactor::default());
     let row = OwnRow::open(&backing.clients, key(&run), &backing.instance, recorder).await.unwrap();
     let clock = RunClock::start();
-    row.recorder().record(Event::Started(Box::new(started(&backing, &run, 7, clock.started_at()))));
+    row.recorder().record(Event::Started(Box::new(started(&backing, &run, 7, clock.started_at(), None))));
     row.recorder().record(planned());
     let live = Live::start(&backing, &run, 7, row, clock, &link, &desk).unwrap();
     (live, link)

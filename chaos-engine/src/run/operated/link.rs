@@ -159,6 +159,11 @@ impl Link {
         self.shared.state().report.as_ref().map(|report| report.started_at)
     }
 
+    /// SHA-256 of the prober's program, in hex, if it told it.
+    pub(super) fn tool_digest(&self) -> Option<String> {
+        self.shared.state().report.as_ref().and_then(|report| report.tool_digest.clone())
+    }
+
     /// How well the instants of kills are known, in nanoseconds.
     pub(super) fn slack(&self) -> Arc<AtomicU64> {
         self.shared.slack.clone()
@@ -327,7 +332,8 @@ mod tests {
     fn report(prober: &str, reached: Reached) -> Option<Report> {
         let started_at = Timestamp::UNIX_EPOCH;
         let written_at = Timestamp::now();
-        Some(Report { prober: prober.into(), reached, queued: false, started_at, written_at, heard: None })
+        let (prober, tool_digest) = (prober.into(), Some("cafe".into()));
+        Some(Report { prober, tool_digest, reached, queued: false, started_at, written_at, heard: None })
     }
 
     fn link(state: State) -> Link {
@@ -360,6 +366,19 @@ mod tests {
         let written = serde_json::to_value(report("a", Reached::Claimed)).unwrap();
         assert!(written.get("queued").is_none(), "as it was before there were queues: {written}");
         assert_eq!(serde_json::from_value::<Option<Report>>(written).unwrap().map(|report| report.queued), Some(false));
+    }
+
+    #[test]
+    fn a_prober_names_its_program_and_one_of_an_older_version_does_not() {
+        let link = link(state());
+        assert_eq!(link.tool_digest(), None);
+        link.shared.state().take(Vec::new(), report("a", Reached::Claimed)).unwrap();
+        assert_eq!(link.tool_digest().as_deref(), Some("cafe"));
+        let mut written = serde_json::to_value(report("a", Reached::Claimed)).unwrap();
+        written.as_object_mut().unwrap().remove("toolDigest").unwrap();
+        let older: Report = serde_json::from_value(written).unwrap();
+        link.shared.state().take(Vec::new(), Some(older)).unwrap();
+        assert_eq!(link.tool_digest(), None);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Backing {
     pub identity: String,
     /// Which process this is.
     pub instance: String,
+    /// SHA-256 of its program, in hex; absent where it is not known.
+    pub tool_digest: Option<String>,
     /// Why nothing may be killed at present, if so.
     pub hold: watch::Receiver<Option<Hold>>,
     /// Why this process may not do what an experiment takes, beyond what every run takes.
@@ -92,12 +94,14 @@ pub async fn recorded(read: Caller, object: &ExperimentRun) -> Result<Option<Run
     Ok(recorded_run(&started.manifest, &object.spec, &meta, digest))
 }
 
-/// How a record of this run begins.
-fn started(backing: &Backing, run: &Run, seed: i64, started_at: Timestamp) -> Started {
+/// How a record of this run begins. `prober`: SHA-256 of the program that measures, in hex, if it is known.
+fn started(backing: &Backing, run: &Run, seed: i64, started_at: Timestamp, prober: Option<String>) -> Started {
+    let mut environment = vec![("driven by".to_owned(), backing.identity.clone())];
+    environment.extend(prober.map(|digest| ("program of the prober".to_owned(), format!("sha256 {digest}"))));
     Started {
         run_id: run.uid.clone(),
         started_at,
-        tool_digest: None,
+        tool_digest: backing.tool_digest.clone(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         manifest: run.manifest.clone(),
         experiment: run.experiment.name.clone(),
@@ -106,7 +110,7 @@ fn started(backing: &Backing, run: &Run, seed: i64, started_at: Timestamp) -> St
         seed,
         attempt: 1,
         cluster: "in-cluster".to_owned(),
-        environment: vec![("driven by".to_owned(), backing.identity.clone())],
+        environment,
     }
 }
 
@@ -116,4 +120,26 @@ fn key(run: &Run) -> RunKey {
 
 fn key_of(meta: &Meta) -> RunKey {
     RunKey { namespace: meta.namespace.clone(), name: meta.name.clone(), uid: meta.uid.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_record_names_the_programs_that_made_it() {
+        let (backing, run) = (fixture::Server::start().backing(), fixture::run("30s"));
+        let begun = |backing: &Backing, prober: Option<&str>| {
+            started(backing, &run, 7, Timestamp::UNIX_EPOCH, prober.map(str::to_owned))
+        };
+        let driven = ("driven by".to_owned(), "operator".to_owned());
+        let measured = ("program of the prober".to_owned(), "sha256 cafe".to_owned());
+        let record = begun(&backing, Some("cafe"));
+        assert_eq!(
+            (record.tool_digest.as_deref(), record.environment),
+            (Some("facade"), vec![driven.clone(), measured])
+        );
+        let record = begun(&Backing { tool_digest: None, ..backing }, None);
+        assert_eq!((record.tool_digest, record.environment), (None, vec![driven]));
+    }
 }

@@ -107,7 +107,8 @@ impl OperatedWorld {
         };
         let row = self.open_row().await?;
         if row.is_empty() {
-            let started = super::started(&self.backing, &self.run, self.seed, started_at);
+            let prober = self.link.tool_digest();
+            let started = super::started(&self.backing, &self.run, self.seed, started_at, prober);
             row.recorder().record(Event::Started(Box::new(started)));
             row.recorder().record(survey.planned());
         }

@@ -53,7 +53,7 @@ fn note(text: &str) -> Event {
 
 fn report(reached: Reached) -> Report {
     let (started_at, written_at) = (Timestamp::UNIX_EPOCH, Timestamp::now());
-    Report { prober: "prober".into(), reached, started_at, written_at, heard: None, queued: false }
+    Report { prober: "prober".into(), tool_digest: None, reached, started_at, written_at, heard: None, queued: false }
 }
 
 /// Looks until it is so.
