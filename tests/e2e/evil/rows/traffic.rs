@@ -1,0 +1,44 @@
+//! Traffic that proves nothing, and what it carries that nobody may read.
+
+use super::super::draft::Draft;
+use super::super::stand_in::App;
+use super::Row;
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row::new("credentials in the manifest, which nobody may read in what is kept", 0, "HypothesisHeld")
+            .files(|draft| {
+                let secret = |draft: &mut Draft| {
+                    draft.headers = "{Authorization: Bearer very-secret-1, X-Api-Key: very-secret-2, accept: \"*/*\"}";
+                };
+                vec![draft.with(secret).yaml()]
+            })
+            .after(|play| {
+                let folder = play.journals()[0].parent().expect("a folder").to_path_buf();
+                for file in
+                    std::fs::read_dir(&folder).expect("the folder of the run").map(|file| file.expect("a file").path())
+                {
+                    let bytes = std::fs::read(&file).expect("a file of the run");
+                    assert!(!String::from_utf8_lossy(&bytes).contains("very-secret"), "{}", file.display());
+                }
+                // What is hidden costs no evidence: the journal is still judged, and planned, the same.
+                for command in ["report", "replay"] {
+                    let end = play.chaos.run([command, play.journals()[0].to_str().expect("a path")]);
+                    assert_eq!(end.code, Some(0), "{command}: {}{}", end.stdout, end.stderr);
+                }
+            }),
+        Row::new("the probe's target is never up", 8, "NotSteady")
+            .files(|draft| vec![draft.with(|draft| draft.url = Some("http://127.0.0.1:1".into())).yaml()]),
+        Row::new("the baseline is red already", 8, "NotSteady").scene(|scene| scene.app = App::LosesEvery(2)),
+        Row::new("no request is due while pods die", 8, "NoSample")
+            .files(|draft| vec![draft.with(|draft| draft.rate = "1/m").yaml()]),
+        Row::new("one sample", 7, "TooLittleExposure").files(|draft| {
+            let one = |draft: &mut Draft| {
+                draft.rate = "10/m";
+                draft.phases = "{baseline: 1s, fault: 60s, recovery: 6s}";
+                draft.evidence = "harmlessKills: {share: 20%, maxLoss: 0}";
+            };
+            vec![draft.with(one).yaml()]
+        }),
+    ]
+}
