@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::conditions;
 use crate::permitted::Permissions;
-use crate::shared::{SchemaState, Shared, is_recent};
+use crate::shared::{SchemaState, Shared};
 use crate::signals::Pulse;
 
 /// No wait is longer: conditions that depend on the time of day stay right.
@@ -75,18 +75,6 @@ impl StatusKeeper {
             rest,
             blind: None,
             failed: None,
-        }
-    }
-
-    /// Tells again what an earlier process may not have got round to telling.
-    pub(crate) fn retell(&self) {
-        let status = self.store.status();
-        let reference = reference(self.store.object());
-        for kill in status.history.iter().filter(|kill| is_recent(kill.at.0)) {
-            self.shared.tell(Happening::of_kill(kill, &reference));
-        }
-        for skip in status.skipped.iter().filter(|skip| is_recent(skip.at.0)) {
-            self.shared.tell(Happening::of_skip(skip, &reference));
         }
     }
 

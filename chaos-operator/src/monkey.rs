@@ -86,6 +86,9 @@ async fn stint(
     if fresh.metadata.deletion_timestamp.is_some() || fresh.metadata.uid != seen.metadata.uid {
         return Ok(Stint::Idle);
     }
+    if retells {
+        shared.retell_monkey(&fresh);
+    }
     let monkey = match validate::monkey(&fresh.spec, &Meta::from(&fresh.metadata)) {
         Ok(monkey) => monkey,
         Err(problems) => {
@@ -107,9 +110,6 @@ async fn stint(
         pulse,
         rest: rest.clone(),
     });
-    if retells {
-        keeper.retell();
-    }
     let environment = Environment::LabelOf(shared.namespace.clone());
     let access = ClusterAccess::new(&shared.clients, &monkey.target, environment, &shared.identity);
     let killer = Killer::new(KillerSpec::of_monkey(&monkey, &shared.namespace));

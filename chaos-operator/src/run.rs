@@ -71,7 +71,7 @@ async fn stint(
         return Ok(());
     }
     // Whoever wrote the status, be it this process without an answer, may not have got round to telling it.
-    shared.retell(&fresh);
+    shared.retell_run(&fresh);
     let status = fresh.status.clone().unwrap_or_default();
     let record = read_record(&status);
     if record.stage == Stage::Completed {

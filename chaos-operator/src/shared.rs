@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use chaos_core::api::{ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
+use chaos_core::api::{ChaosMonkey, ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError};
 use chaos_engine::run::operated::{Announcer, Hold};
@@ -65,11 +65,6 @@ pub(crate) enum SchemaState {
     Same,
     /// It is another one: fields that keep pods alive may be pruned silently.
     Other(String),
-}
-
-/// Whether an earlier process may not have got round to telling what happened then.
-pub(crate) fn is_recent(at: Timestamp) -> bool {
-    Timestamp::now().duration_since(at) <= RETELL
 }
 
 impl Shared {
@@ -143,11 +138,26 @@ impl Shared {
         }
     }
 
-    /// Tells again what became of a run a short while ago: whoever wrote its status may not have got round to telling it.
-    pub(crate) fn retell(&self, run: &ExperimentRun) {
+    /// Tells again what became of a run, and of its victims.
+    pub(crate) fn retell_run(&self, run: &ExperimentRun) {
         let Some(status) = &run.status else { return };
-        let told = Happening::of_run(&run.object_ref(&()), &ExperimentRunStatus::default(), status, Timestamp::now());
-        told.into_iter().filter(|happening| is_recent(happening.at)).for_each(|happening| self.tell(happening));
+        let reference = run.object_ref(&());
+        let became = Happening::of_run(&reference, &ExperimentRunStatus::default(), status, Timestamp::now());
+        let struck = status.killer.iter().flat_map(|killer| strikes(&killer.history, &killer.skipped, &reference));
+        self.retell(became.into_iter().chain(struck));
+    }
+
+    /// Tells again what became of the victims of a monkey.
+    pub(crate) fn retell_monkey(&self, monkey: &ChaosMonkey) {
+        let Some(status) = &monkey.status else { return };
+        self.retell(strikes(&status.history, &status.skipped, &monkey.object_ref(&())));
+    }
+
+    /// Tells again what happened a short while ago: whoever wrote it into a status may not have got round to telling it.
+    fn retell(&self, happenings: impl Iterator<Item = Happening>) {
+        let now = Timestamp::now();
+        let recent = happenings.filter(|happening| now.duration_since(happening.at) <= RETELL);
+        recent.for_each(|happening| self.tell(happening));
     }
 
     /// The supervisor is not stuck.
@@ -159,6 +169,16 @@ impl Shared {
     pub(crate) fn silent_for(&self) -> u64 {
         self.started.elapsed().as_secs().saturating_sub(self.alive_at.load(Ordering::Relaxed))
     }
+}
+
+/// What a status remembers of strikes: the kills, and those that did not happen.
+fn strikes<'a>(
+    kills: &'a [KillRecord],
+    skips: &'a [SkipRecord],
+    by: &'a ObjectReference,
+) -> impl Iterator<Item = Happening> + 'a {
+    let kills = kills.iter().map(|kill| Happening::of_kill(kill, by));
+    kills.chain(skips.iter().map(|skip| Happening::of_skip(skip, by)))
 }
 
 impl Announcer for Shared {
@@ -176,12 +196,6 @@ impl Announcer for Shared {
         let (group, reason, message) = (&skip.group, &skip.reason, &skip.message);
         tracing::info!(namespace, run = name, strike = skip.strike, group, reason, message, "skip");
         self.tell(Happening::of_skip(skip, &run.object_ref(&())));
-    }
-
-    fn again(&self, run: &ExperimentRun, kills: &[KillRecord], skips: &[SkipRecord]) {
-        let reference = run.object_ref(&());
-        kills.iter().for_each(|kill| self.tell(Happening::of_kill(kill, &reference)));
-        skips.iter().for_each(|skip| self.tell(Happening::of_skip(skip, &reference)));
     }
 
     fn changed(&self, run: &ExperimentRun, before: &ExperimentRunStatus, after: &ExperimentRunStatus) {

@@ -83,9 +83,8 @@ impl AllWork {
         let run: Tend<ExperimentRun> = |shared, object, rest| Box::pin(run::tend(shared, object, rest));
         let day: Tend<GameDay> = |shared, object, rest| Box::pin(gameday::tend(shared, object, rest));
         Self {
-            // Whoever keeps a monkey tells its kills again.
             monkeys: Work::begin(shared, namespace, monkey, |_| false, |_, _| ()),
-            runs: Work::begin(shared, namespace, run, is_over, Shared::retell),
+            runs: Work::begin(shared, namespace, run, is_over, Shared::retell_run),
             days: Work::begin(shared, namespace, day, |_| false, |_, _| ()),
         }
     }
@@ -115,7 +114,8 @@ struct Work<K> {
     tend: Tend<K>,
     /// Nothing is left to be done for such an object, ever.
     is_over: fn(&K) -> bool,
-    /// Tells again what an earlier process may not have got round to telling of an object, be it over.
+    /// Tells again what an earlier process may not have got round to telling of an object that is over. Of any other one,
+    /// whoever tends it tells that.
     retell: fn(&Shared, &K),
     watch: Watched<K>,
     tended: BTreeMap<String, TendedObject<K>>,
@@ -156,7 +156,9 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             Some(Ok(Event::Init)) => self.listed.clear(),
             Some(Ok(Event::InitApply(object))) => {
                 self.listed.insert(object.uid().unwrap_or_default());
-                (self.retell)(&self.shared, &object);
+                if (self.is_over)(&object) {
+                    (self.retell)(&self.shared, &object);
+                }
                 self.apply(object);
             }
             Some(Ok(Event::InitDone)) => {

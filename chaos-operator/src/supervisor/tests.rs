@@ -47,7 +47,7 @@ async fn of_a_run_that_is_over_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn what_a_new_process_finds_is_told_again_though_it_is_over() {
+async fn of_what_a_new_process_finds_it_tells_again_what_is_over() {
     static TOLD: AtomicUsize = AtomicUsize::new(0);
     let idle: Tend<ExperimentRun> = |_, _, _| Box::pin(async {});
     let retell: fn(&Shared, &ExperimentRun) = |_, _| {
@@ -56,8 +56,10 @@ async fn what_a_new_process_finds_is_told_again_though_it_is_over() {
     let mut work = Work::begin(&shared(), None, idle, is_over, retell);
     work.take(Some(Ok(Event::Init)));
     work.take(Some(Ok(Event::InitApply(run("a", RunPhase::Completed)))));
+    // Whoever tends this one tells it again.
+    work.take(Some(Ok(Event::InitApply(run("b", RunPhase::Fault)))));
     work.take(Some(Ok(Event::InitDone)));
-    assert!(work.tended.is_empty());
+    assert_eq!(work.tended.keys().collect::<Vec<_>>(), ["b"]);
     // From then on whoever writes a status tells it.
     bring(&mut work, "a", RunPhase::Completed);
     assert_eq!(TOLD.load(Ordering::Relaxed), 1);

@@ -174,7 +174,5 @@ impl Announcer for Silent {
 
     fn skipped(&self, _: &ExperimentRun, _: &SkipRecord) {}
 
-    fn again(&self, _: &ExperimentRun, _: &[KillRecord], _: &[SkipRecord]) {}
-
     fn changed(&self, _: &ExperimentRun, _: &ExperimentRunStatus, _: &ExperimentRunStatus) {}
 }

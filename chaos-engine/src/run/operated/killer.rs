@@ -142,8 +142,6 @@ async fn work(
     let target = &parts.run.experiment.target;
     let access = ClusterAccess::new(&parts.backing.clients, target, environment, &parts.backing.identity);
     let mut told = Told::knowing(&parts.recorder.events());
-    let before = read_killer(&parts.desk.status().await);
-    parts.backing.announcer.again(&object, &before.history, &before.skipped);
     loop {
         let saved = read_killer(&parts.desk.status().await);
         show.send_modify(|shown| shown.ledger = saved.clone());

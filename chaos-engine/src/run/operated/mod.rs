@@ -77,8 +77,6 @@ pub trait Announcer: Send + Sync {
     fn killed(&self, run: &ExperimentRun, kill: &KillRecord);
     /// A strike did not happen.
     fn skipped(&self, run: &ExperimentRun, skip: &SkipRecord);
-    /// What an earlier process did, and may not have got round to telling. It may have been told.
-    fn again(&self, run: &ExperimentRun, kills: &[KillRecord], skips: &[SkipRecord]);
     /// The status of the run was written.
     fn changed(&self, run: &ExperimentRun, before: &ExperimentRunStatus, after: &ExperimentRunStatus);
 }
