@@ -34,6 +34,7 @@ pub mod replay;
 pub mod result;
 pub mod run;
 pub mod schema;
+mod short;
 pub mod slots;
 pub mod stats;
 pub mod units;

@@ -9,6 +9,7 @@ use super::reason::StepReason;
 use super::{About, GameDayAction, GameDayState, execution};
 use crate::api::{ExecutionRecord, StepPhase, StepRecord};
 use crate::model::{BudgetGuard, GameDay};
+use crate::short::short;
 use crate::verdict::Outcome;
 
 /// An answer counts for so long.
@@ -81,7 +82,7 @@ pub(super) fn guard(executions: &mut [ExecutionRecord], day: &GameDay, reading: 
     for step in starting.filter(|step| step.phase == StepPhase::Starting) {
         match &allowed {
             Allowed::Full => step.guard = None,
-            Allowed::Shrunk(why) | Allowed::Unknown(why) => step.guard = Some(execution::short(why)),
+            Allowed::Shrunk(why) | Allowed::Unknown(why) => step.guard = Some(short(why)),
             Allowed::Nothing(why) => refuse(step, why, now),
             Allowed::Ask => {}
         }

@@ -12,6 +12,7 @@ use super::{GameDayMachine, GameDayView, Ledger, execution, names};
 use crate::api::SlotSkip;
 use crate::instant::{after, whole_seconds};
 use crate::model::{Blackout, ConcurrencyPolicy, GameDay};
+use crate::short::short;
 
 /// Executions side by side.
 const MOST_ACTIVE: usize = 5;
@@ -208,7 +209,7 @@ pub(super) fn blackout(day: &GameDay, at: Timestamp) -> Option<String> {
 /// Skips in a row for one reason are one record.
 fn skip(ledger: &mut Ledger, slot: Timestamp, count: u64, reason: &str, message: String) {
     ledger.skips += count;
-    let message = execution::short(&message);
+    let message = short(&message);
     let slot = Time(slot);
     match ledger.skipped.last_mut().filter(|last| last.reason == reason) {
         Some(last) => *last = SlotSkip { slot, count: last.count + count, message, ..last.clone() },

@@ -13,6 +13,7 @@ use super::{NotCreated, RunFact, RunOutcome};
 use crate::api::{EndingRecord, ExecutionRecord, StepPhase, StepRecord};
 use crate::instant::{after, micro_time};
 use crate::model::{Check, GameDay, OnFailure, Step, StepKind};
+use crate::short::short;
 use crate::verdict::{Conclusion, Outcome};
 
 /// A run that could not be created by then will not be.
@@ -21,8 +22,6 @@ const START_WITHIN: Duration = Duration::from_secs(300);
 const ABORT_WITHIN: Duration = Duration::from_secs(900);
 /// A run whose creation was not answered is believed not to exist only if it cannot be seen for so long.
 const UNSEEN_FOR: Duration = Duration::from_secs(30);
-/// Longest text that is kept of a reason, in bytes of JSON.
-const LONGEST: usize = 300;
 
 /// A new execution of a game day.
 pub(super) fn new(day: &GameDay, id: String, slot: Option<Timestamp>, now: Timestamp) -> ExecutionRecord {
@@ -322,15 +321,4 @@ pub(super) fn over(
     step.outcome = Some(outcome.as_str().to_owned());
     step.reason = Some(reason.into());
     step.message = Some(short(message)).filter(|message| !message.is_empty());
-}
-
-/// A text of which not more is kept than a status has room for. What JSON would spell out becomes a space.
-pub(super) fn short(text: &str) -> String {
-    let mut left = LONGEST;
-    let text = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let fits = |c: &char| {
-        let bytes = c.len_utf8() + usize::from(matches!(c, '"' | '\\'));
-        left.checked_sub(bytes).inspect(|rest| left = *rest).is_some()
-    };
-    text.take_while(fits).collect()
 }

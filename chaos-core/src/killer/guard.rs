@@ -11,12 +11,11 @@ use super::state::Attempt;
 use super::step::Cursor;
 use crate::limits::FRESH;
 use crate::model::{BudgetGuard, MonkeyGuard};
+use crate::short::short;
 
 /// What was heard counts for so long: for the looks of one attempt if the guards hold, for other strikes too if they do not.
 /// However many strikes are due, and however often one looks again, sources are not asked in a burst.
 const HEARD: Duration = Duration::from_secs(1);
-/// Longest cause that a status keeps, in characters: sources say what they like.
-const LONGEST: usize = 300;
 
 /// What the source of a guard said.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,10 +82,6 @@ const fn reason_of(guard: &MonkeyGuard) -> SkipReason {
         MonkeyGuard::ErrorBudget(_) => SkipReason::GuardErrorBudget,
         MonkeyGuard::Probe(_) => SkipReason::GuardProbe,
     }
-}
-
-fn short(why: &str) -> String {
-    why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
 }
 
 impl Cursor<'_> {
