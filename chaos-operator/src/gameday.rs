@@ -106,7 +106,7 @@ impl GameDayTeller for Shared {
                 related: None,
                 reason: reason.to_owned(),
                 action: "GameDay",
-                note: note.chars().take(900).collect(),
+                note,
                 is_warning,
                 at: Timestamp::now(),
             });

@@ -36,7 +36,7 @@ pub struct Happening {
     pub reason: String,
     /// What was done.
     pub action: &'static str,
-    /// The facts, for people.
+    /// The facts, for people. Only as much of them is told as the API takes.
     pub note: String,
     /// Whether people should look at it.
     pub is_warning: bool,
@@ -70,7 +70,7 @@ impl Happening {
             related: Some(by.clone()),
             reason: reason.to_owned(),
             action: "Kill",
-            note: shorten(&format!("{what} by {owner}, strike {}{message}", kill.strike)),
+            note: format!("{what} by {owner}, strike {}{message}", kill.strike),
             is_warning,
             at: kill.at.0,
         }
@@ -85,7 +85,7 @@ impl Happening {
             related: None,
             reason: skip.reason.clone(),
             action: "Skip",
-            note: shorten(&format!("strike {} on {} skipped: {}", skip.strike, skip.group, skip.message)),
+            note: format!("strike {} on {} skipped: {}", skip.strike, skip.group, skip.message),
             is_warning: false,
             at: skip.at.0,
         }
@@ -106,7 +106,7 @@ impl Happening {
             related: None,
             reason: reason.to_owned(),
             action: "Run",
-            note: shorten(&note),
+            note,
             is_warning,
             at,
         };
@@ -134,7 +134,7 @@ impl Happening {
     /// The server refuses what the work on an object takes; told of the object, once for each thing refused.
     pub fn of_refusal(object: &ObjectReference, error: &CallError) -> Self {
         let uid = object.uid.as_deref().unwrap_or_default();
-        let note = shorten(&error.to_string());
+        let note = error.to_string();
         let digest = sha256_hex(note.as_bytes());
         Self {
             name: format!("chaos-refused-{}-{}", &uid[..uid.len().min(8)], &digest[..8]),
@@ -168,7 +168,7 @@ impl EventSink {
             related: happening.related.clone(),
             reason: Some(happening.reason.clone()),
             action: Some(happening.action.to_owned()),
-            note: Some(happening.note.clone()),
+            note: Some(shorten(&happening.note).to_owned()),
             type_: Some(if happening.is_warning { "Warning" } else { "Normal" }.to_owned()),
             event_time: Some(MicroTime(happening.at)),
             reporting_controller: Some(CONTROLLER.to_owned()),
@@ -189,10 +189,10 @@ fn stop_of(status: &ExperimentRunStatus) -> Option<&StopRecord> {
 }
 
 /// As much of a note as the API takes.
-fn shorten(note: &str) -> String {
+fn shorten(note: &str) -> &str {
     let ends = note.char_indices().map(|(at, character)| at + character.len_utf8());
     let end = ends.take_while(|end| *end <= NOTE_BYTES).last().unwrap_or_default();
-    note[..end].to_owned()
+    &note[..end]
 }
 
 #[cfg(test)]
