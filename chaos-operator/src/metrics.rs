@@ -8,7 +8,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{Atomic, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
@@ -209,28 +209,12 @@ impl Metrics {
 
     /// The next strike of a monkey; `None`: there is none.
     pub(crate) fn next_kill(&self, namespace: &str, monkey: &str, at: Option<jiff::Timestamp>) {
-        let label = MonkeyLabel { namespace: namespace.to_owned(), monkey: monkey.to_owned() };
-        match at {
-            Some(at) => {
-                self.next_kill.get_or_create(&label).set(at.as_millisecond() as f64 / 1e3);
-            }
-            None => {
-                self.next_kill.remove(&label);
-            }
-        }
+        show(&self.next_kill, namespace, monkey, at.map(|at| at.as_millisecond() as f64 / 1e3));
     }
 
     /// Whether the guards of a monkey held when they were asked; `None`: they were not, or there are none any more.
     pub(crate) fn guards_held(&self, namespace: &str, monkey: &str, held: Option<bool>) {
-        let label = MonkeyLabel { namespace: namespace.to_owned(), monkey: monkey.to_owned() };
-        match held {
-            Some(held) => {
-                self.guards_held.get_or_create(&label).set(i64::from(held));
-            }
-            None => {
-                self.guards_held.remove(&label);
-            }
-        }
+        show(&self.guards_held, namespace, monkey, held.map(i64::from));
     }
 
     /// All of them, in the text format of `OpenMetrics`.
@@ -239,5 +223,14 @@ impl Metrics {
         // Writing to a String does not fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+/// Sets the gauge of a monkey; `None`: there is nothing to be shown of it.
+fn show<N, A: Atomic<N>>(gauges: &Family<MonkeyLabel, Gauge<N, A>>, namespace: &str, monkey: &str, value: Option<N>) {
+    let label = MonkeyLabel { namespace: namespace.to_owned(), monkey: monkey.to_owned() };
+    match value {
+        Some(value) => _ = gauges.get_or_create(&label).set(value),
+        None => _ = gauges.remove(&label),
     }
 }
