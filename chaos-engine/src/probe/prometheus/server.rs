@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use prometheus_http_query::response::Data;
-use prometheus_http_query::{Client, Error};
+use prometheus_http_query::{Client, InstantQueryBuilder, RangeQueryBuilder};
+use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -58,31 +60,42 @@ impl Server {
 
     /// The value for now.
     pub(super) async fn instant(&self, query: &str) -> Result<Data, NoAnswer> {
-        let (mut request, token) = (self.client.query(query).timeout(self.millis()), self.token().await?);
-        if let Some(token) = &token {
-            request = request.header(AUTHORIZATION, token.header.clone());
-        }
-        unwrapped(request.get_raw().await, token.as_ref()).await
+        let request = self.client.query(query).timeout(self.millis());
+        self.ask(request, |request, token| request.header(AUTHORIZATION, token), InstantQueryBuilder::get_raw).await
     }
 
     /// The values at `start`, `start + step`, … up to `end`, in seconds since 1970.
     pub(super) async fn range(&self, query: &str, (start, end): (i64, i64), step: f64) -> Result<Data, NoAnswer> {
         let request = self.client.query_range(query, start, end, step).timeout(self.millis());
-        let (mut request, token) = (request, self.token().await?);
-        if let Some(token) = &token {
-            request = request.header(AUTHORIZATION, token.header.clone());
-        }
-        unwrapped(request.get_raw().await, token.as_ref()).await
+        self.ask(request, |request, token| request.header(AUTHORIZATION, token), RangeQueryBuilder::get_raw).await
     }
 
     /// Another part of the API, by its path and query.
     pub(super) async fn api<T: DeserializeOwned>(&self, path: &str) -> Result<T, NoAnswer> {
         let url = format!("{}{path}", self.client.base_url().as_str().trim_end_matches('/'));
-        let (mut request, token) = (self.client.inner().get(url), self.token().await?);
-        if let Some(token) = &token {
-            request = request.header(AUTHORIZATION, token.header.clone());
-        }
-        read(request.send().await.map_err(|error| client::no_answer(&error))?, token.as_ref()).await
+        let request = self.client.inner().get(url);
+        self.ask(request, |request, token| request.header(AUTHORIZATION, token), RequestBuilder::send).await
+    }
+
+    /// Asks with the token as it is now, and reads the answer without it. The builders of requests share no trait, so how one
+    /// is `shown` the token, and `sent`, are arguments.
+    async fn ask<R, T, S, E>(
+        &self,
+        request: R,
+        shown: impl FnOnce(R, HeaderValue) -> R,
+        sent: impl FnOnce(R) -> S,
+    ) -> Result<T, NoAnswer>
+    where
+        T: DeserializeOwned,
+        S: Future<Output = Result<reqwest::Response, E>>,
+        E: std::error::Error + 'static,
+    {
+        let token = self.token().await?;
+        let request = match &token {
+            Some(token) => shown(request, token.header.clone()),
+            None => request,
+        };
+        read(sent(request).await.map_err(|error| client::no_answer(&error))?, token.as_ref()).await
     }
 
     /// What it is shown, as it is now.
@@ -97,10 +110,6 @@ impl Server {
     fn millis(&self) -> i64 {
         i64::try_from(self.timeout.as_millis().max(1)).unwrap_or(i64::MAX)
     }
-}
-
-async fn unwrapped(response: Result<reqwest::Response, Error>, token: Option<&Token>) -> Result<Data, NoAnswer> {
-    read(response.map_err(|error| client::no_answer(&error))?, token).await
 }
 
 async fn read<T: DeserializeOwned>(mut response: reqwest::Response, token: Option<&Token>) -> Result<T, NoAnswer> {
