@@ -20,7 +20,7 @@ use crate::result::RunResult;
 use crate::units::Percent;
 
 /// What is promised in every cell. A promise ten times weaker than that of the other cells takes a tenth of the requests.
-pub const PROMISE: f64 = 0.99;
+pub const PROMISE: Percent = Percent::of_millionths(990_000);
 /// Kills of a run.
 pub const KILLS: u64 = 61;
 /// Requests from one kill to the next.
@@ -139,7 +139,7 @@ impl Kind {
         let evidence =
             Evidence::Availability { worst_loss_per_kill: self.worst_loss(), source: "known truth".to_owned() };
         let slo = Slo {
-            claims: vec![ClaimSpec::Availability { share: Percent::of_millionths(990_000) }],
+            claims: vec![ClaimSpec::Availability { share: PROMISE }],
             confidence: Percent::of_millionths(950_000),
             evidence,
             requests_per_30d: None,
@@ -198,9 +198,9 @@ impl WholeCell {
     /// takes each window's loss to be within the promise whatever came before it, and there it is not.
     pub fn breaks_its_bar(self, counted: &WholeCounted) -> bool {
         let Counted { runs, passed, failed } = counted.counted;
-        let carried = self.kind == Kind::HealsInTheRun && self.availability <= PROMISE;
-        let missed = self.availability <= PROMISE && counted.counted.breaks_the_bar(passed);
-        let accused = self.availability >= PROMISE && !carried && counted.counted.breaks_the_bar(failed);
+        let carried = self.kind == Kind::HealsInTheRun && self.availability <= PROMISE.ratio();
+        let missed = self.availability <= PROMISE.ratio() && counted.counted.breaks_the_bar(passed);
+        let accused = self.availability >= PROMISE.ratio() && !carried && counted.counted.breaks_the_bar(failed);
         missed || accused || passed + failed + counted.inconclusive != runs
     }
 
