@@ -9,6 +9,8 @@ use chaos_core::record::Event;
 use regex::Regex;
 use serde_json::Value;
 
+use crate::probe::Access;
+
 /// A plain scalar of YAML wherever it stands: a manifest whose secrets are hidden is still a manifest, from which a run can be
 /// judged again.
 const MASK: &str = "(redacted)";
@@ -46,6 +48,13 @@ impl Redactor {
     pub fn of(probes: &[Probe]) -> Self {
         let mut redactor = Self::default();
         probes.iter().filter_map(Probe::http).for_each(|http| redactor.hide_load(&http.load));
+        redactor
+    }
+
+    /// Hides those of [`Self::of`], and what is shown to these metrics sources as it is now: their answers may repeat it.
+    pub fn of_run<'a>(probes: &[Probe], sources: impl IntoIterator<Item = &'a Access>) -> Self {
+        let mut redactor = Self::of(probes);
+        redactor.hide(sources.into_iter().filter_map(Access::secret));
         redactor
     }
 

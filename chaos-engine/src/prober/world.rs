@@ -23,7 +23,7 @@ use crate::drive::World;
 use crate::journal::Redactor;
 use crate::kube::Caller;
 use crate::probe::set::End;
-use crate::probe::{Access, ProbeContext, ProbePlan, ProbeSet};
+use crate::probe::{ProbeContext, ProbePlan, ProbeSet};
 use crate::recorder::Recorder;
 
 /// The world of one prober.
@@ -133,9 +133,8 @@ impl ProberWorld {
         let run: Run = prepare::resolve(&self.desk, &object).await?;
         let plans = prepare::plans(&self.desk, &run).await?;
         self.plans = plans.probes;
-        let mut redactor = Redactor::of(&run.experiment.probes);
-        redactor.hide(self.desk.sources.of_namespace(&run.namespace).values().filter_map(Access::secret));
-        self.recorder = Recorder::in_memory(redactor);
+        let sources = self.desk.sources.of_namespace(&run.namespace);
+        self.recorder = Recorder::in_memory(Redactor::of_run(&run.experiment.probes, sources.values()));
         for text in plans.notes {
             self.recorder.record(Event::Note { at: self.clock.now(), text });
         }
