@@ -3,7 +3,7 @@
 
 mod quiet;
 
-pub use quiet::{PhaseRuling, PhaseTerms, phase};
+pub use quiet::{PhaseLimit, PhaseRuling, PhaseTerms, phase};
 
 use crate::model::Evidence;
 use crate::stats::{

@@ -22,13 +22,24 @@ pub struct PhaseTerms {
     pub alpha_to_fail: f64,
 }
 
+/// What the share that refutes a phase without kills follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhaseLimit {
+    /// The probability of a share of bad requests, however they depend on each other.
+    Markov,
+    /// So many bad requests are an outage: a fact, whatever its probability.
+    Outage,
+}
+
 /// What the rule says of a phase without kills.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PhaseRuling {
     /// Share of bad requests.
     pub share: f64,
-    /// The share that refutes.
+    /// The share that refutes, …
     pub limit: f64,
+    /// … and what it follows from.
+    pub follows_from: PhaseLimit,
     /// Lower Clopper-Pearson bound of the share, as if each request were on its own (α).
     pub lower: f64,
     /// Refuted, however requests depend on each other.
@@ -46,11 +57,13 @@ pub struct PhaseRuling {
 pub fn phase(terms: &PhaseTerms, requests: u64, bad: u64) -> PhaseRuling {
     let share = if requests == 0 { 0.0 } else { bad as f64 / requests as f64 };
     let outage = if requests < OUTAGE_OF { 1.0 } else { outage(terms.budget) };
-    let limit = (terms.budget / terms.alpha_to_fail).min(outage);
+    let markov = terms.budget / terms.alpha_to_fail;
+    let (limit, follows_from) =
+        if markov <= outage { (markov, PhaseLimit::Markov) } else { (outage, PhaseLimit::Outage) };
     let lower = |alpha: f64| if bad == 0 { 0.0 } else { clopper_pearson_lower(bad, requests, alpha) };
     let refuted = share >= limit - ROUNDING && lower(terms.alpha_to_fail) > terms.budget;
     let lower = lower(terms.alpha);
-    PhaseRuling { share, limit, lower, refuted, doubtful: refuted || lower > terms.budget }
+    PhaseRuling { share, limit, follows_from, lower, refuted, doubtful: refuted || lower > terms.budget }
 }
 
 /// The share of bad requests that is an outage where the share `budget` may be bad. A tenth is none where a tenth may be bad: a

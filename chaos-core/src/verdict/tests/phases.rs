@@ -67,6 +67,22 @@ fn a_little_more_than_a_weak_promise_allows_is_no_outage() {
 }
 
 #[test]
+fn what_is_told_of_a_recovery_says_whether_chance_or_an_outage_refutes_it() {
+    for (share, method, why) in [
+        ("99.99%", "Markov bound of the share of bad requests", "refuted beyond chance"),
+        ("99%", "share of bad requests that is an outage", "refuted by an outage"),
+    ] {
+        let mut story = Story::with_kills(61);
+        story.lose(75_000, 300, BadClass::Timeout);
+        let result = judge(&promises(share), &story.events());
+        let claim = result.claims.iter().find(|claim| claim.level == Level::Recovery).unwrap();
+        assert_eq!((claim.method.as_str(), claim.holds), (method, Holds::No), "{share}");
+        let finding = result.verdict.findings.iter().find(|f| f.reason_code == ReasonCode::RecoveryRefuted).unwrap();
+        assert!(finding.message.ends_with(why), "{}", finding.message);
+    }
+}
+
+#[test]
 fn a_burst_of_five_in_the_recovery_fails_nothing_and_passes_nothing() {
     let mut story = Story::with_kills(61);
     story.lose(75_000, 5, BadClass::Timeout);
