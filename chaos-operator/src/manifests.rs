@@ -3,12 +3,14 @@
 
 mod helm;
 mod prober;
+mod process;
 
 use chaos_core::api::{labels, switch};
 use serde_json::{Value, json};
 
 use crate::admission;
 use crate::grants::{self, Role};
+use process::Process;
 
 pub use prober::NAME as PROBER;
 
@@ -199,40 +201,6 @@ fn stop_switch() -> Value {
     })
 }
 
-/// An environment variable with a field of the pod.
-fn field(name: &str, path: &str) -> Value {
-    json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}})
-}
-
-/// A probe of the kubelet, this many seconds apart.
-fn health(path: &str, period: u32) -> Value {
-    json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period})
-}
-
-/// What Pod Security's `restricted` asks of a container, and a root file system that nobody writes.
-fn container_security() -> Value {
-    json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
-}
-
-/// What Pod Security's `restricted` asks of a pod.
-fn pod_security() -> Value {
-    json!({"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}})
-}
-
-/// Arguments of a process that reads its configuration from where [`configuration_mount`] puts it.
-fn configured(command: &str) -> Value {
-    json!([command, "--config", "/etc/chaos/config.yaml"])
-}
-
-fn configuration_mount() -> Value {
-    json!({"name": "config", "mountPath": "/etc/chaos", "readOnly": true})
-}
-
-/// The configuration, where its owner has made one. Without it no source is named.
-fn configuration_volume(name: &str) -> Value {
-    json!({"name": "config", "configMap": {"name": name, "optional": true}})
-}
-
 /// Operators go to nodes and zones of their own where there are some, so that no failure of one takes the leader and its stand-in.
 /// Where there are none, both run all the same.
 fn apart(key: &str) -> Value {
@@ -243,41 +211,23 @@ fn apart(key: &str) -> Value {
 }
 
 fn deployment(installation: &Installation<'_>) -> Value {
-    let selector = json!({"app.kubernetes.io/name": NAME});
-    let spread = ["topology.kubernetes.io/zone", "kubernetes.io/hostname"].map(apart);
-    let container = json!({
-        "name": "operator", "image": installation.image, "imagePullPolicy": "IfNotPresent",
-        "args": configured("operator"),
-        "env": [
-            field("POD_IP", "status.podIP"),
-            field("POD_NAME", "metadata.name"),
-            field("POD_NAMESPACE", "metadata.namespace"),
+    let process = Process {
+        name: NAME,
+        command: "operator",
+        image: installation.image,
+        replicas: installation.replicas,
+        environment: &[
+            ("POD_IP", "status.podIP"),
+            ("POD_NAME", "metadata.name"),
+            ("POD_NAMESPACE", "metadata.namespace"),
         ],
-        "ports": [{"name": "http", "containerPort": PORT}],
-        "livenessProbe": health("/livez", 10),
-        "readinessProbe": health("/readyz", 2),
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-        "securityContext": container_security(),
-        "volumeMounts": [configuration_mount()],
-    });
-    json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(NAME),
-        "spec": {
-            "replicas": installation.replicas,
-            "selector": {"matchLabels": selector},
-            "template": {
-                "metadata": {"labels": selector},
-                "spec": {
-                    "serviceAccountName": NAME,
-                    "terminationGracePeriodSeconds": 15,
-                    "securityContext": pod_security(),
-                    "topologySpreadConstraints": spread,
-                    "containers": [container],
-                    "volumes": [configuration_volume(CONFIG)],
-                },
-            },
-        },
-    })
+        resources: json!({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}),
+        configuration: CONFIG,
+    };
+    let spread = ["topology.kubernetes.io/zone", "kubernetes.io/hostname"].map(apart);
+    let mut deployment = process.deployment();
+    deployment["spec"]["template"]["spec"]["topologySpreadConstraints"] = json!(spread);
+    deployment
 }
 
 fn disruption_budget() -> Value {

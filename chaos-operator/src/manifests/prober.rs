@@ -4,10 +4,8 @@
 use chaos_core::api::{GROUP, labels, switch};
 use serde_json::{Value, json};
 
-use super::{
-    NAME as OPERATOR, PORT, configuration_mount, configuration_volume, configured, container_security, field, health,
-    pod_security, user_of,
-};
+use super::process::Process;
+use super::{NAME as OPERATOR, PORT, user_of};
 
 /// Name of the prober's Deployment, `ServiceAccount` and roles.
 pub const NAME: &str = "chaos-prober";
@@ -49,35 +47,16 @@ pub(super) fn rbac() -> Vec<Value> {
 }
 
 pub(super) fn deployment(image: &str) -> Value {
-    let selector = json!({"app.kubernetes.io/name": NAME});
-    let container = json!({
-        "name": "prober", "image": image, "imagePullPolicy": "IfNotPresent",
-        "args": configured("prober"),
-        "env": [field("POD_IP", "status.podIP"), field("POD_NAME", "metadata.name")],
-        "ports": [{"name": "http", "containerPort": PORT}],
-        "livenessProbe": health("/livez", 10),
-        "readinessProbe": health("/readyz", 2),
-        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
-        "securityContext": container_security(),
-        "volumeMounts": [configuration_mount()],
-    });
-    json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(NAME),
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": selector},
-            "template": {
-                "metadata": {"labels": selector},
-                "spec": {
-                    "serviceAccountName": NAME,
-                    "terminationGracePeriodSeconds": 15,
-                    "securityContext": pod_security(),
-                    "containers": [container],
-                    "volumes": [configuration_volume(CONFIG)],
-                },
-            },
-        },
-    })
+    let process = Process {
+        name: NAME,
+        command: "prober",
+        image,
+        replicas: 1,
+        environment: &[("POD_IP", "status.podIP"), ("POD_NAME", "metadata.name")],
+        resources: json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}),
+        configuration: CONFIG,
+    };
+    process.deployment()
 }
 
 /// Nothing but health and metrics may come in. It may connect to pods of namespaces that are opted in or let another one look into
