@@ -104,29 +104,17 @@ pub fn load_file(source_name: &str, text: &str) -> Result<Vec<LoadTest>, Diagnos
 
 /// Validates a LoadTest that comes from no file.
 pub fn load(spec: &api::LoadTestSpec, meta: &Meta) -> Result<LoadTest, Vec<Problem>> {
-    let mut problems = Problems::default();
-    match load::load(spec, meta, &mut problems) {
-        Some(test) if problems.is_empty() => Ok(test),
-        _ => Err(problems.into_vec()),
-    }
+    checked(|problems| load::load(spec, meta, problems))
 }
 
 /// Validates an Experiment of the API server.
 pub fn experiment(spec: &api::ExperimentSpec, meta: &Meta) -> Result<Experiment, Vec<Problem>> {
-    let mut problems = Problems::default();
-    match experiment::experiment(spec, meta, &mut problems) {
-        Some(experiment) if problems.is_empty() => Ok(experiment),
-        _ => Err(problems.into_vec()),
-    }
+    checked(|problems| experiment::experiment(spec, meta, problems))
 }
 
 /// Validates a ChaosMonkey of the API server.
 pub fn monkey(spec: &api::ChaosMonkeySpec, meta: &Meta) -> Result<Monkey, Vec<Problem>> {
-    let mut problems = Problems::default();
-    match monkey::monkey(spec, meta, &mut problems) {
-        Some(monkey) if problems.is_empty() => Ok(monkey),
-        _ => Err(problems.into_vec()),
-    }
+    checked(|problems| monkey::monkey(spec, meta, problems))
 }
 
 /// Validates an ExperimentRun of the API server. `named` is the Experiment that it refers to, where it does.
@@ -135,18 +123,19 @@ pub fn run(
     named: Option<&api::ExperimentSpec>,
     meta: &Meta,
 ) -> Result<Run, Vec<Problem>> {
-    let mut problems = Problems::default();
-    match run::run(spec, named, meta, &mut problems) {
-        Some(run) if problems.is_empty() => Ok(run),
-        _ => Err(problems.into_vec()),
-    }
+    checked(|problems| run::run(spec, named, meta, problems))
 }
 
 /// Validates a GameDay of the API server. The Experiments that it names are not looked up.
 pub fn gameday(spec: &api::GameDaySpec, meta: &Meta) -> Result<GameDay, Vec<Problem>> {
+    checked(|problems| gameday::gameday(spec, meta, problems))
+}
+
+/// What is meant, if nothing is wrong with it.
+fn checked<T>(read: impl FnOnce(&mut Problems) -> Option<T>) -> Result<T, Vec<Problem>> {
     let mut problems = Problems::default();
-    match gameday::gameday(spec, meta, &mut problems) {
-        Some(day) if problems.is_empty() => Ok(day),
+    match read(&mut problems) {
+        Some(meant) if problems.is_empty() => Ok(meant),
         _ => Err(problems.into_vec()),
     }
 }
@@ -302,7 +291,6 @@ fn header(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<Ki
         let problem = problems.add(&root.field("kind"), format!("expected {wanted}, found {name}"));
         match suggest::closest(name, names()) {
             Some(meant) => problem.hint(format!("did you mean {meant}?")),
-            None if name == Kind::Monkey.name() => problem.hint("the operator runs those: kubectl apply -f FILE"),
             None if name == Kind::Load.name() => problem.hint("chaos load FILE"),
             None if name == Kind::Experiment.name() => problem.hint("chaos run FILE"),
             None if [Kind::Monkey.name(), Kind::Run.name(), Kind::GameDay.name()].contains(&name) => {
