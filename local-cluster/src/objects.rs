@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Resource;
@@ -58,6 +58,15 @@ pub(crate) fn node_of(pod: &Pod) -> Option<&str> {
 
 pub(crate) fn pod_condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
     pod.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+}
+
+/// The pod's status with this condition in the place of the one of its type.
+pub(crate) fn with_condition(pod: &Pod, condition: PodCondition) -> PodStatus {
+    let mut status = pod.status.clone().unwrap_or_default();
+    let conditions = status.conditions.get_or_insert_default();
+    conditions.retain(|known| known.type_ != condition.type_);
+    conditions.push(condition);
+    status
 }
 
 pub(crate) fn is_ready(pod: &Pod) -> bool {

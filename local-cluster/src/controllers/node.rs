@@ -16,7 +16,7 @@ use super::events::{Notice, Recorder};
 use super::writer::Writer;
 use super::{Controller, Sync};
 use crate::cache::{Cache, ObjectKey};
-use crate::objects::{is_deleting, is_ready, node_of, time};
+use crate::objects::{is_deleting, is_ready, node_of, time, with_condition};
 
 /// Where the kubelets' leases are.
 pub(crate) const LEASE_NAMESPACE: &str = "kube-node-lease";
@@ -144,16 +144,14 @@ impl NodeController {
                 self.nodes.patch(node, &json!({"spec": {"taints": kept}})).await?;
             }
             Action::Distrust(pod) => {
-                let mut status = pod.status.clone().unwrap_or_default();
-                let conditions = status.conditions.get_or_insert_default();
-                conditions.retain(|condition| condition.type_ != "Ready");
-                conditions.push(PodCondition {
+                let condition = PodCondition {
                     type_: "Ready".to_owned(),
                     status: "False".to_owned(),
                     reason: Some("NodeNotReady".to_owned()),
                     last_transition_time: Some(time(Timestamp::now())),
                     ..PodCondition::default()
-                });
+                };
+                let status = with_condition(&pod, condition);
                 self.pods.patch_status(&pod, pod.status.as_ref(), &status).await?;
                 self.recorder.record(Notice::warning(&*pod, "NodeNotReady", "Node is not ready"));
             }

@@ -18,6 +18,7 @@ use super::{Controller, Sync};
 use crate::cache::{Cache, ObjectKey};
 use crate::objects::{
     Labels, controller_of, is_active, is_deleting, labels_include, node_of, pod_condition, selector_matches, time,
+    with_condition,
 };
 
 pub(crate) const SCHEDULER_NAME: &str = "default-scheduler";
@@ -304,17 +305,15 @@ impl Scheduler {
             return Ok(());
         }
         self.recorder.record(Notice::warning(pod, "FailedScheduling", message.clone()));
-        let mut status = pod.status.clone().unwrap_or_default();
-        let conditions = status.conditions.get_or_insert_default();
-        conditions.retain(|condition| condition.type_ != "PodScheduled");
-        conditions.push(PodCondition {
+        let condition = PodCondition {
             type_: "PodScheduled".to_owned(),
             status: "False".to_owned(),
             reason: Some("Unschedulable".to_owned()),
             message: Some(message),
             last_transition_time: Some(time(Timestamp::now())),
             ..PodCondition::default()
-        });
+        };
+        let status = with_condition(pod, condition);
         self.pods.patch_status(pod, pod.status.as_ref(), &status).await
     }
 }
