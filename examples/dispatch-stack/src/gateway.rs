@@ -206,15 +206,8 @@ async fn single_action(
     driver: DriverId,
     action: &str,
 ) -> Result<Response, Failure> {
-    let all = [
-        DriverAction::Accept,
-        DriverAction::Decline,
-        DriverAction::Depart,
-        DriverAction::Pickup,
-        DriverAction::Complete,
-    ];
     let unknown = || Failure { status: StatusCode::NOT_FOUND, error: format!("no such action: {action}") };
-    let action = all.into_iter().find(|known| known.name() == action).ok_or_else(unknown)?;
+    let action = DriverAction::ALL.into_iter().find(|known| known.name() == action).ok_or_else(unknown)?;
     let request = ActionRequests { actions: vec![ActionRequest { ride, driver, action }] };
     let reply = shared.trips(headers, |_| Call::post("/actions", &request)).await?;
     let mut answer: ActionResults = reply.json().map_err(Failure::unavailable)?;

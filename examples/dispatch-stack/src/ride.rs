@@ -152,6 +152,9 @@ pub enum DriverAction {
 }
 
 impl DriverAction {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Accept, Self::Decline, Self::Depart, Self::Pickup, Self::Complete];
+
     /// The name used in the API.
     pub fn name(self) -> &'static str {
         match self {
@@ -247,15 +250,8 @@ fn driver_step(phase: &Phase, driver: &DriverId, action: DriverAction) -> Option
 pub fn is_legal(from: &Phase, to: &Phase) -> bool {
     let driver = from.driver().or_else(|| to.driver()).cloned();
     let drivers = driver.into_iter().flat_map(|driver| {
-        let acts = [
-            DriverAction::Accept,
-            DriverAction::Decline,
-            DriverAction::Depart,
-            DriverAction::Pickup,
-            DriverAction::Complete,
-        ];
         let offer = Action::Offer(driver.clone());
-        acts.map(|act| Action::Driver(driver.clone(), act)).into_iter().chain([offer])
+        DriverAction::ALL.map(|act| Action::Driver(driver.clone(), act)).into_iter().chain([offer])
     });
     drivers
         .chain([Action::Cancel, Action::Lapse, Action::Expire, Action::Abandon])

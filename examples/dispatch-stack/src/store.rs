@@ -84,6 +84,21 @@ pub struct NewRide {
     pub by: String,
 }
 
+impl NewRide {
+    /// The ride that it begins as.
+    pub fn requested(&self, requested_at_ms: u64) -> Ride {
+        Ride {
+            id: self.id.clone(),
+            rider: self.rider.clone(),
+            from: self.from,
+            to: self.to,
+            phase: Phase::Requested,
+            version: 1,
+            requested_at_ms,
+        }
+    }
+}
+
 /// One step of a ride.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MoveRide {

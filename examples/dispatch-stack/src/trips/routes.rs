@@ -133,15 +133,7 @@ async fn create(
     let key = key.ok_or_else(|| Failure::bad_request("the header Idempotency-Key is missing"))?;
     if let Some(hasty) = &shared.hasty {
         let new = shared.trips.new_ride(key, request);
-        let ride = Ride {
-            id: new.id.clone(),
-            rider: new.rider.clone(),
-            from: new.from,
-            to: new.to,
-            phase: Phase::Requested,
-            version: 1,
-            requested_at_ms: 0,
-        };
+        let ride = new.requested(0);
         hasty.remember(new);
         shared.measures.count("requested");
         return Ok(Chained { status: StatusCode::CREATED, body: ride, served_by: String::new() }.into_response());

@@ -24,13 +24,7 @@ enum Deed {
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
-    let action = prop::sample::select(vec![
-        DriverAction::Accept,
-        DriverAction::Decline,
-        DriverAction::Depart,
-        DriverAction::Pickup,
-        DriverAction::Complete,
-    ]);
+    let action = prop::sample::select(DriverAction::ALL.to_vec());
     prop_oneof![
         2 => (0..RIDES).prop_map(Deed::Create),
         1 => (0..RIDES).prop_map(Deed::Cancel),

@@ -4,7 +4,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 
 use super::{ride_columns, ride_from_row};
 use crate::api::Ride;
-use crate::ride::{Phase, RideId};
+use crate::ride::RideId;
 use crate::store::{MoveRide, NewRide, Op, Outcome, ZONES};
 
 /// Applies all calls in one transaction and returns once it is on disk.
@@ -45,15 +45,7 @@ fn create(connection: &Connection, new: &NewRide, now_ms: u64) -> rusqlite::Resu
         let ride = connection.prepare_cached(sql)?.query_row(params![dedupe_key, new.id.0], ride_from_row)?;
         return Ok(Outcome::Existing { ride });
     }
-    let ride = Ride {
-        id: new.id.clone(),
-        rider: new.rider.clone(),
-        from: new.from,
-        to: new.to,
-        phase: Phase::Requested,
-        version: 1,
-        requested_at_ms: now_ms,
-    };
+    let ride = new.requested(now_ms);
     record_step(connection, connection.last_insert_rowid(), &ride, &new.by, now_ms)?;
     Ok(Outcome::Created { ride })
 }
