@@ -19,6 +19,23 @@ const REDRAW: Duration = Duration::from_millis(250);
 /// Time between two lines where nobody redraws.
 const LINE: Duration = Duration::from_secs(5);
 
+/// Redraws a block of lines in the terminal until told to stop.
+pub(crate) async fn redraw(mut block: impl FnMut() -> String, stop: CancellationToken) {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        bar.set_style(style);
+    }
+    loop {
+        bar.set_message(block());
+        bar.tick();
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(REDRAW) => (),
+        }
+    }
+    bar.finish_and_clear();
+}
+
 /// What is shown.
 pub(crate) struct Shown {
     pub(crate) clock: RunClock,
@@ -53,24 +70,8 @@ impl Shown {
     }
 
     /// Shows until told to stop.
-    pub(crate) async fn until(self, stop: CancellationToken) {
-        if output::is_watched() { self.redraw(stop).await } else { self.lines(stop).await }
-    }
-
-    async fn redraw(mut self, stop: CancellationToken) {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-            bar.set_style(style);
-        }
-        loop {
-            bar.set_message(self.block());
-            bar.tick();
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(REDRAW) => (),
-            }
-        }
-        bar.finish_and_clear();
+    pub(crate) async fn until(mut self, stop: CancellationToken) {
+        if output::is_watched() { redraw(|| self.block(), stop).await } else { self.lines(stop).await }
     }
 
     async fn lines(mut self, stop: CancellationToken) {

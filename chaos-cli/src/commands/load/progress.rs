@@ -3,37 +3,23 @@
 use std::time::{Duration, Instant};
 
 use chaos_engine::recorder::{Live, LiveProbe};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::output;
+use crate::progress::redraw;
 
-/// Time between two redraws of a terminal.
-const REDRAW: Duration = Duration::from_millis(250);
 /// Time between two lines where nobody redraws.
 const LINE: Duration = Duration::from_secs(5);
 
 /// Shows until told to stop.
 pub(super) async fn show(live: watch::Receiver<Live>, span: Duration, stop: CancellationToken) {
     let began = Instant::now();
-    if output::is_watched() { redraw(live, span, began, stop).await } else { lines(live, span, began, stop).await }
-}
-
-async fn redraw(live: watch::Receiver<Live>, span: Duration, began: Instant, stop: CancellationToken) {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-        bar.set_style(style);
+    if output::is_watched() {
+        redraw(|| block(&live, span, began).join("\n  "), stop).await;
+    } else {
+        lines(live, span, began, stop).await;
     }
-    loop {
-        bar.set_message(block(&live, span, began).join("\n  "));
-        bar.tick();
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = tokio::time::sleep(REDRAW) => (),
-        }
-    }
-    bar.finish_and_clear();
 }
 
 async fn lines(live: watch::Receiver<Live>, span: Duration, began: Instant, stop: CancellationToken) {
