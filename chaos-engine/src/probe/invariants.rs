@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::client;
 use super::http::Origin;
-use super::look::{Attempts, NoAnswer};
+use super::look::{NoAnswer, patiently};
 
 /// Largest answer, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -44,13 +44,7 @@ struct Checked {
 impl InvariantsPlan {
     /// Asks once; the record of it says so at `at`.
     pub(super) async fn ask(&self, at: RunTime) -> Event {
-        let mut attempts = Attempts::new(self.patience);
-        let checked = loop {
-            if let Some(end) = attempts.end(self.checked().await).await {
-                break end;
-            }
-        };
-        match checked {
+        match patiently(self.patience, || self.checked()).await {
             Ok(Checked { checked, violations }) => {
                 Event::Invariants { probe: self.name.clone(), at, checked, violations: bounded(violations) }
             }

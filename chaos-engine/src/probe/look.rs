@@ -74,13 +74,7 @@ impl NoAnswer {
 impl LookPlan {
     /// Looks once; the record of it says that it was asked at `at`.
     pub(super) async fn sample(&self, at: RunTime) -> Event {
-        let mut attempts = Attempts::new(self.patience);
-        let value = loop {
-            if let Some(end) = attempts.end(self.value().await).await {
-                break end;
-            }
-        };
-        match value {
+        match patiently(self.patience, || self.value()).await {
             Ok(value) => {
                 let met = Some(self.expected.is_met_by(&value));
                 Event::Sample(Sample { probe: self.name.clone(), at, answer: Answer::Value(abridged(value)), met })
@@ -100,32 +94,23 @@ impl LookPlan {
     }
 }
 
-/// Counts the attempts of one look.
-pub(super) struct Attempts {
-    left: u32,
-    made: u32,
-}
-
-impl Attempts {
-    /// As many as the probe may make.
-    pub(super) fn new(patience: Patience) -> Self {
-        Self { left: patience.attempts, made: 0 }
-    }
-
-    /// The end of the look, or `None` after a pause where it is to be tried once more. Only silence is: an answer stands,
-    /// whatever it is, and so does the lack of a value in it. The last cause says how often it was tried.
-    pub(super) async fn end<T>(&mut self, result: Result<T, NoAnswer>) -> Option<Result<T, NoAnswer>> {
-        self.made += 1;
-        self.left = self.left.saturating_sub(1);
-        match result {
-            Err(cause) if self.left > 0 && cause.is_silence() => {
+/// Tries until a look ends. Only silence is tried once more, after a pause: an answer stands, whatever it is, and so does the
+/// lack of a value in it. The last cause says how often it was tried.
+pub(super) async fn patiently<T, F>(patience: Patience, mut attempt: impl FnMut() -> F) -> Result<T, NoAnswer>
+where
+    F: Future<Output = Result<T, NoAnswer>>,
+{
+    let mut made = 1;
+    loop {
+        match attempt().await {
+            Err(cause) if made < patience.attempts && cause.is_silence() => {
                 tokio::time::sleep(BETWEEN_ATTEMPTS).await;
-                None
+                made += 1;
             }
-            Err(cause) if self.made > 1 => {
-                Some(Err(NoAnswer::new(cause.reason, format!("{} (attempt {})", cause.message, self.made))))
+            Err(cause) if made > 1 => {
+                return Err(NoAnswer::new(cause.reason, format!("{} (attempt {made})", cause.message)));
             }
-            end => Some(end),
+            end => return end,
         }
     }
 }
