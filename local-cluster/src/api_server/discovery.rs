@@ -167,12 +167,7 @@ fn resource_list(registry: &Registry, group: &str, version: &str) -> ApiResult<V
             "kind": ty.kind,
             "verbs": ty.verbs(),
         });
-        if !ty.short_names.is_empty() {
-            resource["shortNames"] = json!(ty.short_names);
-        }
-        if !ty.categories.is_empty() {
-            resource["categories"] = json!(ty.categories);
-        }
+        add_names(&mut resource, ty);
         resources.push(resource);
         for subresource in ty.subresources() {
             let (sub_group, sub_version, kind, verbs) = subresource_shape(ty, subresource);
@@ -218,6 +213,16 @@ fn group_list(registry: &Registry, wanted: impl Fn(&str) -> bool) -> Value {
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
 }
 
+/// The other names of a type, where it has any.
+fn add_names(resource: &mut Value, ty: &ResourceType) {
+    if !ty.short_names.is_empty() {
+        resource["shortNames"] = json!(ty.short_names);
+    }
+    if !ty.categories.is_empty() {
+        resource["categories"] = json!(ty.categories);
+    }
+}
+
 fn aggregated_resource(ty: &ResourceType) -> Value {
     let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
     let subresources: Vec<Value> = ty
@@ -235,12 +240,7 @@ fn aggregated_resource(ty: &ResourceType) -> Value {
         "singularResource": ty.singular,
         "verbs": ty.verbs(),
     });
-    if !ty.short_names.is_empty() {
-        resource["shortNames"] = json!(ty.short_names);
-    }
-    if !ty.categories.is_empty() {
-        resource["categories"] = json!(ty.categories);
-    }
+    add_names(&mut resource, ty);
     if !subresources.is_empty() {
         resource["subresources"] = subresources.into();
     }

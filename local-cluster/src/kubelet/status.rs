@@ -130,15 +130,22 @@ fn container_status(run: &ContainerRun, machine: &PodMachine, is_init: bool) -> 
     let last = run.last.filter(|_| !is_terminated);
     let is_running = run.running_since().is_some();
     ContainerStatus {
-        name: run.spec.name.clone(),
-        image: run.spec.image.clone().unwrap_or_default(),
-        image_id: run.spec.image.clone().map(|image| format!("local://{image}")).unwrap_or_default(),
-        container_id: container_id(run, machine),
         ready: if is_init { exit_of(run).is_some_and(Exit::is_success) } else { is_running && run.ready },
         started: Some(is_running && (run.startup_passed || is_init)),
-        restart_count: run.restart_count(),
         state: Some(state),
         last_state: Some(last.map_or_else(ContainerState::default, |ended| terminated(run, &ended))),
+        ..identity(run, machine)
+    }
+}
+
+/// What a status says of a container whatever it does.
+fn identity(run: &ContainerRun, machine: &PodMachine) -> ContainerStatus {
+    ContainerStatus {
+        name: run.spec.name.clone(),
+        image: run.spec.image.clone().unwrap_or_default(),
+        image_id: run.spec.image.as_ref().map(|image| format!("local://{image}")).unwrap_or_default(),
+        container_id: container_id(run, machine),
+        restart_count: run.restart_count(),
         ..ContainerStatus::default()
     }
 }
@@ -146,15 +153,10 @@ fn container_status(run: &ContainerRun, machine: &PodMachine, is_init: bool) -> 
 /// Between the end of one run and the process of the next, the end is what is shown.
 fn restarting(run: &ContainerRun, machine: &PodMachine) -> ContainerStatus {
     ContainerStatus {
-        name: run.spec.name.clone(),
-        image: run.spec.image.clone().unwrap_or_default(),
-        image_id: run.spec.image.clone().map(|image| format!("local://{image}")).unwrap_or_default(),
-        container_id: container_id(run, machine),
         started: Some(false),
-        restart_count: run.restart_count(),
         state: run.last.map(|ended| terminated(run, &ended)),
         last_state: Some(ContainerState::default()),
-        ..ContainerStatus::default()
+        ..identity(run, machine)
     }
 }
 
