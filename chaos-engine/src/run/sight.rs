@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use chaos_core::population::PodFacts;
 use chaos_core::record::{Event, PodChange, PodSighting, RunTime};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::runtime::watcher::{self, Event as Watched};
 use kube::{Api, Client, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ pub(super) struct Lookout {
 impl Lookout {
     /// Watches the pods of a namespace until stopped. Nothing that changed while a watch was broken is lost, as every relist
     /// is compared with what was known.
-    pub(super) async fn watch_pods(self, namespace: String, known: Vec<(PodSighting, BTreeSet<PodChange>)>) {
+    pub(super) async fn watch_pods(self, namespace: String, known: Vec<KnownPod>) {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
         let mut known = KnownPods::of(known);
         let events = watcher::watcher(pods, watcher::Config::default().any_semantic());
@@ -61,9 +61,12 @@ impl Lookout {
     }
 }
 
-/// The pods that a run knew of before it was taken up again, each with the changes that were told.
+/// A pod, and the changes of it that were told.
+type KnownPod = (PodSighting, BTreeSet<PodChange>);
+
+/// The pods that a run knew of before it was taken up again.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known(HashMap<String, (PodSighting, BTreeSet<PodChange>)>);
+pub(super) struct Known(HashMap<String, KnownPod>);
 
 impl Known {
     /// From the record so far.
@@ -96,13 +99,13 @@ impl Known {
     }
 
     /// Those of a namespace.
-    pub(super) fn pods_of(&self, namespace: &str) -> Vec<(PodSighting, BTreeSet<PodChange>)> {
+    pub(super) fn pods_of(&self, namespace: &str) -> Vec<KnownPod> {
         self.0.values().filter(|(seen, _)| seen.namespace == namespace).cloned().collect()
     }
 }
 
 /// A pod of the population, with all that it has been through before anybody looked.
-fn planned(pod: &PodFacts, at: RunTime) -> (PodSighting, BTreeSet<PodChange>) {
+fn planned(pod: &PodFacts, at: RunTime) -> KnownPod {
     let (namespace, name, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
     let owner_uid = pod.owner.as_ref().map(|owner| owner.uid.clone());
     let node = pod.node.clone();
@@ -148,9 +151,9 @@ struct KnownPods {
 
 impl KnownPods {
     /// Knowing some from before, the first list is compared with them: what happened meanwhile is news.
-    fn of(known: Vec<(PodSighting, BTreeSet<PodChange>)>) -> Self {
+    fn of(known: Vec<KnownPod>) -> Self {
         let primed = !known.is_empty();
-        let seen = |(seen, told): (PodSighting, BTreeSet<PodChange>)| {
+        let seen = |(seen, told): KnownPod| {
             let PodSighting { what, namespace, pod, uid, owner_uid, node, .. } = seen;
             (uid.clone(), (Seen { what, namespace, pod, uid, owner_uid, node }, told))
         };
@@ -184,17 +187,8 @@ impl KnownPods {
     fn apply(&mut self, pod: &Pod) -> Vec<Seen> {
         let Some(uid) = pod.uid() else { return Vec::new() };
         let state = state_of(pod);
-        let seen = Seen {
-            what: PodChange::Created,
-            namespace: pod.namespace().unwrap_or_default(),
-            pod: pod.name_any(),
-            uid: uid.clone(),
-            owner_uid: controller_uid(pod),
-            node: None,
-        };
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
-        let (seen, told) = self.pods.entry(uid).or_insert_with(|| (seen, BTreeSet::new()));
-        seen.node = node;
+        let (seen, told) = self.pods.entry(uid).or_insert_with_key(|uid| (first_seen(pod, uid), BTreeSet::new()));
+        seen.node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
         let mut news = Vec::new();
         for what in &state {
             if told.insert(*what) {
@@ -213,17 +207,22 @@ impl KnownPods {
     }
 }
 
+fn first_seen(pod: &Pod, uid: &str) -> Seen {
+    Seen {
+        what: PodChange::Created,
+        namespace: pod.namespace().unwrap_or_default(),
+        pod: pod.name_any(),
+        uid: uid.to_owned(),
+        owner_uid: controller_uid(pod),
+        node: None,
+    }
+}
+
 /// Every change that a pod has been through, as its object shows it, in the order in which they happen.
 fn state_of(pod: &Pod) -> Vec<PodChange> {
     let status = pod.status.as_ref();
-    let condition = |kind: &str| {
-        let conditions = status.and_then(|status| status.conditions.as_ref());
-        conditions
-            .into_iter()
-            .flatten()
-            .find(|condition| condition.type_ == kind)
-            .map(|condition| condition.status == "True")
-    };
+    let mut conditions = status.into_iter().flat_map(|status| status.conditions.iter().flatten());
+    let ready = conditions.find(|condition| condition.type_ == "Ready").map(|ready| ready.status == "True");
     let started = status.and_then(|status| status.container_statuses.as_ref()).is_some_and(|containers| {
         !containers.is_empty()
             && containers.iter().all(|c| c.state.as_ref().is_some_and(|state| state.running.is_some()))
@@ -235,7 +234,7 @@ fn state_of(pod: &Pod) -> Vec<PodChange> {
     if started {
         state.push(PodChange::Started);
     }
-    match condition("Ready") {
+    match ready {
         Some(true) => state.push(PodChange::Ready),
         Some(false) if started => state.push(PodChange::NotReady),
         _ => (),
@@ -290,11 +289,11 @@ impl KnownEndpoints {
 }
 
 fn ready_endpoints(slice: &EndpointSlice) -> HashMap<String, Seen> {
-    let ready = |endpoint: &&k8s_openapi::api::discovery::v1::Endpoint| {
+    let ready = |endpoint: &&Endpoint| {
         // Absent means ready: the API says so.
         endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
     };
-    let target = |endpoint: &k8s_openapi::api::discovery::v1::Endpoint| {
+    let target = |endpoint: &Endpoint| {
         let target = endpoint.target_ref.as_ref()?;
         let (uid, pod) = (target.uid.clone()?, target.name.clone()?);
         let seen = Seen {
