@@ -22,11 +22,14 @@ use crate::chunks::{ChunkReader, Role, RunKey};
 use crate::clock::RunClock;
 use crate::kube::{Caller, StatusDesk};
 
-/// An offset of the clocks that is known this well is good, and one that is known this well is good enough, in nanoseconds: a
-/// verdict takes 50 ms.
-const PRECISE: (u64, u64) = (20_000_000, 45_000_000);
-/// After so many reports the offset only has to be good enough, and after so many it will not become better: the verdict says so.
-const ROUNDS: (u32, u32) = (25, 80);
+/// An offset of the clocks that is known this well is good, in nanoseconds, …
+const GOOD: u64 = 20_000_000;
+/// … and one that is known this well is good enough: a verdict takes 50 ms.
+const GOOD_ENOUGH: u64 = 45_000_000;
+/// After so many reports the offset only has to be good enough, …
+const REPORTS_FOR_GOOD: u32 = 25;
+/// … and after so many it will not become better: the verdict says so.
+const REPORTS_AT_MOST: u32 = 80;
 /// A prober that does not answer for this long will not.
 const FIND_CLOCK_WITHIN: Duration = Duration::from_secs(15);
 
@@ -259,7 +262,8 @@ impl State {
 
     fn clock_is_known(&self) -> bool {
         let known = self.offset.uncertainty();
-        known <= PRECISE.0 || (self.reports >= ROUNDS.0 && known <= PRECISE.1) || self.reports >= ROUNDS.1
+        let wanted = if self.reports < REPORTS_FOR_GOOD { GOOD } else { GOOD_ENOUGH };
+        known <= wanted || self.reports >= REPORTS_AT_MOST
     }
 
     /// The clock of the record was set once; what was learned since adds to what is not known.
@@ -348,7 +352,7 @@ mod tests {
         let queued = || report("a", Reached::Claimed).map(|report| Report { queued: true, ..report });
         let link = link(state());
         assert_eq!(link.view(), ProberView::Silent);
-        for _ in 0..2 * ROUNDS.1 {
+        for _ in 0..2 * REPORTS_AT_MOST {
             link.shared.state().take(Vec::new(), queued()).unwrap();
         }
         assert_eq!(link.view(), ProberView::Queued);
