@@ -1,12 +1,13 @@
 //! The world of an operated run: what its step function sees, and what its actions mean. Decides nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chaos_core::api::{ExperimentRun, ProbingOrder, ResolvedRun, RunControl, RunVerdict};
+use chaos_core::api::{ExperimentRun, ProberStage, ProbingOrder, ResolvedRun, RunControl, RunVerdict};
 use chaos_core::model::{Fault, Run};
 use chaos_core::operated::{
-    Facts, OperatedAction, OperatedResponse, OperatedRun, OperatedView, Record, RecordLoss, Stage, Unfit, fit,
-    of_result, order_of, summarise, update_conditions, write_record,
+    Facts, OperatedAction, OperatedResponse, OperatedRun, OperatedView, Record, RecordLoss, Stage, Unfit,
+    evidence_lost, fit, of_result, order_of, summarise, update_conditions, write_record,
 };
 use chaos_core::record::{Event, StopCause};
 use chaos_core::run::RunState;
@@ -21,11 +22,14 @@ use super::link::{Link, whole_micros};
 use super::live::Live;
 use super::survey::{Survey, survey};
 use super::{Backing, patience};
-use crate::chunks::WriteError;
+use crate::chunks::{ReadError, WriteError};
 use crate::drive::World;
 use crate::journal::Redactor;
 use crate::kube::{Caller, StatusDesk, StoreError};
 use crate::recorder::Recorder;
+
+/// How long is waited where the machine names no instant.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// The world of one operated run.
 pub struct OperatedWorld {
@@ -132,8 +136,8 @@ impl OperatedWorld {
         let key = super::key(&self.run);
         let row = OwnRow::open(&self.backing.clients, key, &self.backing.instance, self.recorder()).await;
         row.map_err(|error| match error {
-            crate::chunks::ReadError::Call(error) => RecordLoss::Unreached(error.to_string()),
-            damaged @ crate::chunks::ReadError::Damaged { .. } => RecordLoss::Lost(damaged.to_string()),
+            ReadError::Call(error) => RecordLoss::Unreached(error.to_string()),
+            damaged @ ReadError::Damaged { .. } => RecordLoss::Lost(damaged.to_string()),
         })
     }
 
@@ -154,11 +158,12 @@ impl OperatedWorld {
 
     async fn judge(&mut self) -> RunVerdict {
         let Some(live) = &mut self.live else {
-            return chaos_core::operated::evidence_lost("nothing of it is there");
+            return evidence_lost("nothing of it is there");
         };
         live.take_news(&self.link);
-        let (events, digest) = live.finish(&JudgeSpec::from(&self.run.experiment)).await;
-        let result = judge(&JudgeSpec::from(&self.run.experiment), &events);
+        let spec = JudgeSpec::from(&self.run.experiment);
+        let (events, digest) = live.finish(&spec).await;
+        let result = judge(&spec, &events);
         let summed = self.desk.update(|status| {
             summarise(&result, status);
             let evidence = status.evidence.get_or_insert_default();
@@ -192,8 +197,7 @@ impl OperatedWorld {
 
     /// Whether somebody else drives the run by now, or it is gone.
     fn check_fence(&mut self) {
-        let fenced = self.link.is_fenced() || self.live.as_ref().is_some_and(Live::is_fenced);
-        if fenced {
+        if self.link.is_fenced() || self.live.as_ref().is_some_and(Live::is_fenced) {
             self.fenced.cancel();
         }
     }
@@ -207,7 +211,7 @@ impl OperatedWorld {
 
     /// Whether the prober should be measuring.
     fn load_is_on(&self) -> bool {
-        order_of(&self.stage) == Some(chaos_core::api::ProberStage::Load)
+        order_of(&self.stage) == Some(ProberStage::Load)
     }
 
     fn order(&self, stage: &Stage, before: Option<&ProbingOrder>) -> Option<ProbingOrder> {
@@ -320,9 +324,7 @@ impl World<OperatedRun> for OperatedWorld {
             std::future::pending::<()>().await;
         }
         let now = self.now();
-        let span = until.map_or(std::time::Duration::from_secs(1), |until| {
-            std::time::Duration::try_from(until.duration_since(now)).unwrap_or_default()
-        });
+        let span = until.map_or(WAIT, |until| Duration::try_from(until.duration_since(now)).unwrap_or_default());
         self.link.look_often(matches!(self.stage, Stage::Preparing { .. }));
         let ours = self.object.borrow().metadata.generation;
         let edited = async {
