@@ -10,11 +10,18 @@ use maud::{Markup, html};
 
 use super::text;
 
+/// Where the marks of kills begin.
+const MARKS: u32 = 22;
+/// Below the marks of kills and the names of phases.
 const LANE: u32 = 44;
+/// Between two panels, and below the last one for the seconds.
+const GAP: u32 = 24;
 const RATIO: Panel = Panel { top: LANE, height: 110 };
-const LATENCY: Panel = Panel { top: LANE + 134, height: 120 };
-const RATE: Panel = Panel { top: LANE + 278, height: 80 };
-const HEIGHT: u32 = LANE + 278 + 80 + 24;
+const LATENCY: Panel = RATIO.followed_by(120);
+const RATE: Panel = LATENCY.followed_by(80);
+/// Where the panels end and the seconds begin.
+const FLOOR: u32 = RATE.top + RATE.height;
+const HEIGHT: u32 = FLOOR + GAP;
 /// Width of the stretched views in which curves are drawn.
 const WIDE: f64 = 10_000.0;
 /// Rows of the table that stands beside each drawing, at most.
@@ -25,6 +32,12 @@ const SECOND_US: f64 = 1e6;
 struct Panel {
     top: u32,
     height: u32,
+}
+
+impl Panel {
+    const fn followed_by(self, height: u32) -> Self {
+        Self { top: self.top + self.height + GAP, height }
+    }
 }
 
 /// What horizontal positions mean: the recorded span of the run.
@@ -139,11 +152,12 @@ impl Scales {
         let answered = || seconds.iter().filter(|second| second.p99_us > 0);
         let low = answered().map(|second| second.p50_us).min().unwrap_or(1_000).max(1) as f64;
         let high = answered().map(|second| second.p99_us).max().unwrap_or(10_000).max(1) as f64;
+        let latency_low = 10f64.powf(low.log10().floor());
         let rate_top = seconds.iter().map(|second| second.counts.slots).max().unwrap_or(1).max(1) as f64;
         Self {
             ratio_floor,
-            latency_low: 10f64.powf(low.log10().floor()),
-            latency_high: 10f64.powf(high.log10().ceil()).max(10f64.powf(low.log10().floor()) * 10.0),
+            latency_low,
+            latency_high: 10f64.powf(high.log10().ceil()).max(latency_low * 10.0),
             rate_top,
         }
     }
@@ -202,7 +216,7 @@ fn phases(result: &RunResult, axis: Axis) -> Markup {
     html! {
         @for span in result.phases.iter().filter(|phase| !is_wind_down(phase)) {
             @let width = (axis.ratio(span.end_us) - axis.ratio(span.start_us)) * 100.0;
-            svg x=(axis.percent(span.start_us)) y="0" width=(format!("{width:.3}%")) height=(HEIGHT - 24) {
+            svg x=(axis.percent(span.start_us)) y="0" width=(format!("{width:.3}%")) height=(FLOOR) {
                 rect class={ "shade-" (format!("{:?}", span.phase)) } width="100%" height="100%" {}
                 text.phase-name x="6" y="14" { (format!("{:?}", span.phase).to_lowercase()) }
             }
@@ -315,10 +329,10 @@ fn kill_marks(result: &RunResult, axis: Axis) -> Markup {
     html! {
         @for row in &result.kill_rows {
             @if row.trial.is_some() {
-                svg class=(if cost(row) { "kill bad" } else { "kill" }) x=(axis.percent(row.at_us)) y="22" overflow="visible" width="1" height="1" tabindex="0" role="img" aria-label=(describe(row)) {
+                svg class=(if cost(row) { "kill bad" } else { "kill" }) x=(axis.percent(row.at_us)) y=(MARKS) overflow="visible" width="1" height="1" tabindex="0" role="img" aria-label=(describe(row)) {
                     title { (describe(row)) }
                     path d="M-5 0H5L0 9Z" {}
-                    line x1="0" x2="0" y1="9" y2=(HEIGHT - 46) {}
+                    line x1="0" x2="0" y1="9" y2=(FLOOR - MARKS) {}
                 }
             }
         }
@@ -351,8 +365,8 @@ fn seconds_axis(axis: Axis) -> Markup {
         @for i in 0..=count {
             @let at = (first + f64::from(i)) * step;
             @let x = axis.percent((at * SECOND_US) as u64);
-            line.grid x1=(x) x2=(x) y1=(HEIGHT - 24) y2=(HEIGHT - 19) {}
-            text x=(x) y=(HEIGHT - 6) text-anchor=(if i == 0 { "start" } else if i == count { "end" } else { "middle" }) { (at) " s" }
+            line.grid x1=(x) x2=(x) y1=(FLOOR) y2=(FLOOR + 5) {}
+            text x=(x) y=(FLOOR + 18) text-anchor=(if i == 0 { "start" } else if i == count { "end" } else { "middle" }) { (at) " s" }
         }
     }
 }
