@@ -3,6 +3,7 @@
 mod age;
 mod columns;
 mod idle;
+mod path;
 mod pods;
 #[cfg(test)]
 mod tests;
@@ -122,7 +123,7 @@ fn custom_headings(columns: &[Column]) -> Vec<Heading> {
 fn custom_cells(columns: &[Column], object: &Value, now: Timestamp) -> Vec<Value> {
     let mut cells = vec![object["metadata"]["name"].clone()];
     for column in columns {
-        let value = columns::json_path(object, &column.json_path);
+        let value = path::json_path(object, &column.json_path);
         cells.push(match (column.kind.as_str(), value) {
             ("date", Some(value)) => age::since_text(&value, now).into(),
             ("string", Some(value)) if !value.is_string() => value.to_string().into(),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::age::human_duration;
-use super::{columns, pods};
+use super::{path, pods};
 
 #[test]
 fn ages_are_worded_as_kubectl_words_them() {
@@ -62,7 +62,10 @@ fn restarts_say_how_long_ago() {
 
 #[test]
 fn printer_columns_reach_fields_list_positions_and_conditions() {
-    let object = json!({"spec": {"n": 3}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    let object = json!({
+        "metadata": {"labels": {"app.kubernetes.io/name": "trips"}},
+        "spec": {"n": 3}, "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    });
     for (path, expected) in [
         (".spec.n", Some(json!(3))),
         (".spec.missing", None),
@@ -71,7 +74,9 @@ fn printer_columns_reach_fields_list_positions_and_conditions() {
         (".status.conditions[0].type", Some(json!("Ready"))),
         (".status.conditions[*].type", Some(json!("Ready"))),
         (".status.missing[*].type", None),
+        (".metadata.labels['app.kubernetes.io/name']", Some(json!("trips"))),
+        (".metadata.labels.app\\.kubernetes\\.io/name", Some(json!("trips"))),
     ] {
-        assert_eq!(columns::json_path(&object, path), expected, "{path}");
+        assert_eq!(path::json_path(&object, path), expected, "{path}");
     }
 }
