@@ -1,18 +1,19 @@
 //! Requests for objects: finds the resource, does what the verb says, and answers in the form asked for.
 
+mod transact;
+
 use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::decode::{self, applied_config};
+use super::decode;
 use super::duplicates::duplicate_fields;
 use super::error::{ApiError, ApiResult, FieldError};
-use super::patch::managed::Writer;
 use super::patch::{self, PatchKind};
 use super::read::{self, Selection};
-use super::registry::ResourceType;
+use super::registry::{Origin, ResourceType};
 use super::request::{Part, ResourceRequest, Verb};
 use super::respond::{Representation, add_warnings, deleted_status, json_response, list_json, object_json};
 use super::router::Call;
@@ -21,8 +22,9 @@ use super::write::{
     Address, Change, DeleteOptions, Deleted, FieldValidation, Transaction, WriteOptions, Written, create, delete,
     finalize_namespace, update,
 };
-use super::{eviction, logs, reviews, scale, table, watch};
+use super::{eviction, logs, rbac, reviews, scale, table, watch};
 use crate::store::ObjectKey;
+use transact::{bind_pod, patch_object, put_missing};
 
 /// One request with its resource.
 struct Context<'a> {
@@ -129,7 +131,7 @@ impl Context<'_> {
     fn create(&self) -> ApiResult<Response<Body>> {
         let options = self.options()?;
         let body = self.sent_object(&options)?;
-        super::rbac::check_escalation(self.state, &self.call.identity, &self.ty, &body)?;
+        rbac::check_escalation(self.state, &self.call.identity, &self.ty, &body)?;
         let written = self.write(options.dry_run, |transaction| {
             create(transaction, &self.ty, &self.request.namespace, body, &options)
         })?;
@@ -154,7 +156,7 @@ impl Context<'_> {
         let options = self.options()?;
         let body = self.sent_object(&options)?;
         self.check_body_address(&body)?;
-        super::rbac::check_escalation(self.state, &self.call.identity, &self.ty, &body)?;
+        rbac::check_escalation(self.state, &self.call.identity, &self.ty, &body)?;
         let address = self.address(part);
         let written = self.write(options.dry_run, |transaction| {
             let is_missing = transaction.store.get(&self.ty.storage, &address.key).is_none();
@@ -198,9 +200,9 @@ impl Context<'_> {
         let address = self.address(part);
         let run =
             |dry_run| self.write(dry_run, |transaction| patch_object(transaction, &address, &options, kind, &patch));
-        if self.ty.group == super::rbac::GROUP && !self.call.identity.is_master() {
+        if self.ty.group == rbac::GROUP && !self.call.identity.is_master() {
             let preview = run(true)?;
-            super::rbac::check_escalation(self.state, &self.call.identity, &self.ty, preview.object.value())?;
+            rbac::check_escalation(self.state, &self.call.identity, &self.ty, preview.object.value())?;
         }
         self.written(&run(options.dry_run)?)
     }
@@ -233,8 +235,8 @@ impl Context<'_> {
 
     fn returns_deleted(&self) -> bool {
         match &self.ty.origin {
-            super::registry::Origin::Builtin(row) => row.delete_returns_object,
-            super::registry::Origin::Custom(_) => false,
+            Origin::Builtin(row) => row.delete_returns_object,
+            Origin::Custom(_) => false,
         }
     }
 
@@ -245,9 +247,11 @@ impl Context<'_> {
         for object in &page.objects {
             let deleted =
                 self.write(options.dry_run, |transaction| delete(transaction, &self.ty, object.key(), &options));
-            match deleted {
-                Err(error) if error.code() != StatusCode::NOT_FOUND => return Err(error),
-                _ => {}
+            // Somebody else may have deleted it since it was listed.
+            if let Err(error) = deleted
+                && error.code() != StatusCode::NOT_FOUND
+            {
+                return Err(error);
             }
         }
         let rows = table::Rows::Metadata;
@@ -352,94 +356,4 @@ impl Context<'_> {
         })?;
         self.written(&written)
     }
-}
-
-/// A `PUT` of an object that is not there: some kinds it creates, as on the real server, unless it names a UID.
-fn put_missing(
-    transaction: &mut Transaction<'_>,
-    address: &Address,
-    mut body: Value,
-    options: &WriteOptions,
-) -> ApiResult<Written> {
-    let ty = &*address.ty;
-    let uid = body["metadata"]["uid"].as_str().unwrap_or_default();
-    if !uid.is_empty() {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
-        return Err(ApiError::conflict(&ty.group_resource(), &address.key.name, &why));
-    }
-    let is_created = ty.is("coordination.k8s.io", "Lease")
-        || ty.is("", "Endpoints")
-        || ty.is("", "Service")
-        || ty.is("", "Event")
-        || ty.group == super::rbac::GROUP;
-    if !is_created {
-        return Err(ApiError::not_found(&ty.group_resource(), &address.key.name));
-    }
-    if let Some(metadata) = body["metadata"].as_object_mut() {
-        metadata.remove("resourceVersion");
-    }
-    create(transaction, ty, &address.key.namespace, body, options)
-}
-
-fn patch_object(
-    transaction: &mut Transaction<'_>,
-    address: &Address,
-    options: &WriteOptions,
-    kind: PatchKind,
-    patch: &Value,
-) -> ApiResult<Written> {
-    let ty = Arc::clone(&address.ty);
-    if kind != PatchKind::Apply {
-        return update(transaction, address, options, Change::Patch, |object| match kind {
-            PatchKind::Json => patch::json::apply(object, patch),
-            PatchKind::Merge => patch::merge::apply(object, patch),
-            PatchKind::Strategic | PatchKind::Apply => patch::strategic::apply(&ty, object, patch),
-        });
-    }
-    let config = applied_config(&ty, patch, options.field_validation, &address.key)?;
-    let subresource = if address.part == Part::Status { "status" } else { "" };
-    let writer = Writer::new(&ty, options, subresource, transaction.now);
-    if transaction.store.get(&ty.storage, &address.key).is_none() {
-        if address.part != Part::Whole {
-            return Err(ApiError::not_found(&ty.group_resource(), &address.key.name));
-        }
-        let uid = config["metadata"]["uid"].as_str().unwrap_or_default();
-        if !uid.is_empty() {
-            let why =
-                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
-            return Err(ApiError::conflict(&ty.group_resource(), &address.key.name, &why));
-        }
-        let object = patch::apply::apply(None, &config, &writer, options.force)?;
-        return create(transaction, &ty, &address.key.namespace, object, options);
-    }
-    update(transaction, address, options, Change::Apply, |object| {
-        patch::apply::apply(Some(object), &config, &writer, options.force)
-    })
-}
-
-fn bind_pod(transaction: &mut Transaction<'_>, ty: &ResourceType, key: &ObjectKey, node: &str) -> ApiResult<()> {
-    let current = transaction.get(ty, key)?;
-    let pod = current.value();
-    if !pod["metadata"]["deletionTimestamp"].is_null() {
-        let why = format!("pod {} is being deleted, cannot be assigned to a host", key.name);
-        return Err(ApiError::conflict(&crate::store::GroupResource::new("", "pods/binding"), &key.name, &why));
-    }
-    if let Some(other) = pod["spec"]["nodeName"].as_str().filter(|other| !other.is_empty()) {
-        let why = format!("pod {} is already assigned to node {other:?}", key.name);
-        return Err(ApiError::conflict(&crate::store::GroupResource::new("", "pods/binding"), &key.name, &why));
-    }
-    let mut bound = pod.clone();
-    bound["spec"]["nodeName"] = node.into();
-    let condition = json!({
-        "type": "PodScheduled",
-        "status": "True",
-        "lastProbeTime": Value::Null,
-        "lastTransitionTime": super::write::timestamp(transaction.now),
-    });
-    let mut conditions = bound["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    conditions.retain(|existing| existing["type"] != "PodScheduled");
-    conditions.push(condition);
-    bound["status"]["conditions"] = conditions.into();
-    transaction.put(ty, key.clone(), bound)?;
-    Ok(())
 }
