@@ -110,9 +110,11 @@ impl PodWorker {
                 Effect::After { pause, timer } => self.after(pause, timer),
                 Effect::Notice { kind, reason, message, container } => {
                     let notice = Notice { kind, ..Notice::normal(&*self.machine.pod, reason, message) };
-                    let name =
-                        container.and_then(|index| self.machine.runs.get(index)).map(|run| run.spec.name.clone());
-                    self.node.recorder.record(name.map_or(notice.clone(), |name| notice.for_container(&name)));
+                    let container = container.and_then(|index| self.machine.runs.get(index));
+                    self.node.recorder.record(match container {
+                        Some(run) => notice.for_container(&run.spec.name),
+                        None => notice,
+                    });
                 }
                 Effect::Finish { confirm } => self.finish(confirm).await,
             }
@@ -135,8 +137,8 @@ impl PodWorker {
     fn try_prepare(&mut self) -> Result<(), String> {
         let pod = Arc::clone(&self.machine.pod);
         let namespace = pod.namespace().unwrap_or_default();
-        let sources = NamespaceSources { caches: &self.kubelet.caches, namespace: &namespace };
         let caches = &self.kubelet.caches;
+        let sources = NamespaceSources { caches, namespace: &namespace };
         let context = VolumeContext {
             pod: &pod,
             folder: &self.folder,
