@@ -148,28 +148,20 @@ fn variables(context: &PodContext<'_>, container: &Container, mounts: &Mounts) -
 fn from_sources(context: &PodContext<'_>, container: &Container, variables: &mut Variables) -> Result<(), Obstacle> {
     for source in container.env_from.iter().flatten() {
         let prefix = source.prefix.as_deref().unwrap_or_default();
-        let mut add = |name: String, value: String| variables.insert(format!("{prefix}{name}"), value);
+        let mut add = |name: &str, value: String| _ = variables.insert(format!("{prefix}{name}"), value);
         if let Some(reference) = &source.config_map_ref {
-            match context.sources.config_map(&reference.name) {
-                Some(map) => {
-                    for (name, value) in map.data.clone().unwrap_or_default() {
-                        add(name, value);
-                    }
-                }
-                None if reference.optional == Some(true) => {}
-                None => return Err(Obstacle::config(format!("configmap \"{}\" not found", reference.name))),
-            }
+            let map = context.sources.config_map(&reference.name);
+            let map = found(map, reference.optional, || format!("configmap \"{}\" not found", reference.name));
+            let map = map.map_err(Obstacle::config)?;
+            let data = map.iter().flat_map(|map| map.data.iter().flatten());
+            data.for_each(|(name, value)| add(name, value.clone()));
         }
         if let Some(reference) = &source.secret_ref {
-            match context.sources.secret(&reference.name) {
-                Some(secret) => {
-                    for (name, value) in secret.data.clone().unwrap_or_default() {
-                        add(name, String::from_utf8_lossy(&value.0).into_owned());
-                    }
-                }
-                None if reference.optional == Some(true) => {}
-                None => return Err(Obstacle::config(format!("secret \"{}\" not found", reference.name))),
-            }
+            let secret = context.sources.secret(&reference.name);
+            let secret = found(secret, reference.optional, || format!("secret \"{}\" not found", reference.name));
+            let secret = secret.map_err(Obstacle::config)?;
+            let data = secret.iter().flat_map(|secret| secret.data.iter().flatten());
+            data.for_each(|(name, value)| add(name, String::from_utf8_lossy(&value.0).into_owned()));
         }
     }
     Ok(())
@@ -206,11 +198,8 @@ fn referred(context: &PodContext<'_>, source: &EnvVarSource) -> Result<Option<St
     Err("an environment variable refers to nothing that is supported here".to_owned())
 }
 
-fn found(
-    value: Option<String>,
-    optional: Option<bool>,
-    complaint: impl Fn() -> String,
-) -> Result<Option<String>, String> {
+/// What is not there is a complaint, unless it is optional.
+fn found<T>(value: Option<T>, optional: Option<bool>, complaint: impl FnOnce() -> String) -> Result<Option<T>, String> {
     match value {
         None if optional != Some(true) => Err(complaint()),
         value => Ok(value),
