@@ -2,6 +2,7 @@
 //! that is gone, so each takes it well to be carried out once more.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chaos_core::api::{ExperimentRun, Outcome};
@@ -42,7 +43,7 @@ pub(super) struct Live {
     seed: i64,
     desk: StatusDesk<ExperimentRun>,
     clock: RunClock,
-    slack: Arc<std::sync::atomic::AtomicU64>,
+    slack: Arc<AtomicU64>,
     row: OwnRow,
     /// Number of our own events that were looked at.
     read: usize,
@@ -171,10 +172,7 @@ impl Live {
             RunAction::StartKiller { until } => self.start_killer(until).await,
             RunAction::StopKiller => self.rest_killer().await,
             RunAction::BeginRecovery => self.row.phase(self.clock.now(), Phase::Recovery),
-            RunAction::NoteStop(cause) => {
-                let alike = |event: &Event| matches!(event, Event::Stop { .. });
-                self.row.record_once(Event::Stop { at: self.clock.now(), cause }, alike);
-            }
+            RunAction::NoteStop(cause) => self.note_stop(cause),
             RunAction::StopProbes => {
                 self.row.phase(self.clock.now(), Phase::WindDown);
                 self.await_prober(link, Reached::Stopped, patience::of_load(&self.run.experiment)).await;
@@ -197,10 +195,15 @@ impl Live {
             self.failed.get_or_insert_with(|| cause.clone());
             // A run that is winding down is not stopped any more, but what it measured ends here all the same.
             if matches!(stage, Reached::Stopped | Reached::AfterAsked) {
-                let alike = |event: &Event| matches!(event, Event::Stop { .. });
-                self.row.record_once(Event::Stop { at: self.clock.now(), cause }, alike);
+                self.note_stop(cause);
             }
         }
+    }
+
+    /// The first cause is what ends a run.
+    fn note_stop(&self, cause: StopCause) {
+        let alike = |event: &Event| matches!(event, Event::Stop { .. });
+        self.row.record_once(Event::Stop { at: self.clock.now(), cause }, alike);
     }
 
     /// The beginning of the fault phase is on the cluster before anything is killed.
@@ -327,20 +330,25 @@ impl Live {
     /// Writes what was recorded.
     pub(super) async fn write(&mut self) -> Result<(), WriteError> {
         let written = self.row.write().await;
-        self.fenced |= matches!(written, Err(WriteError::Taken | WriteError::Gone));
+        self.fenced |= is_fence(&written);
         written
     }
 
     /// Writes if it is time to.
     pub(super) async fn write_in_time(&mut self) -> Result<(), WriteError> {
         let written = self.row.write_in_time().await;
-        self.fenced |= matches!(written, Err(WriteError::Taken | WriteError::Gone));
+        self.fenced |= is_fence(&written);
         written
     }
 
     fn note(&self, text: String) {
         self.row.recorder().record(Event::Note { at: self.clock.now(), text });
     }
+}
+
+/// Whether a write says that somebody else drives the run, or that it is gone.
+const fn is_fence(written: &Result<(), WriteError>) -> bool {
+    matches!(written, Err(WriteError::Taken | WriteError::Gone))
 }
 
 /// SHA-256 over a whole record, in hex: whoever has the same digest has judged the same.
