@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt::Debug;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -210,7 +210,7 @@ impl<K: Cached> Cache<K> {
     fn apply(&self, object: K) {
         let object = Arc::new(object);
         {
-            let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.write();
             let deleted = object.meta().uid.as_ref().is_some_and(|uid| state.deleted.contains(uid));
             let key = ObjectKey::of(object.as_ref());
             let known = state.objects.get(&key).map_or(0, |known| version_of(known.as_ref()));
@@ -224,7 +224,7 @@ impl<K: Cached> Cache<K> {
 
     fn remove(&self, object: &K) {
         let removed = {
-            let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.write();
             state.remember_deletion(object.meta().uid.clone());
             let key = ObjectKey::of(object);
             // A successor of the same name may be known already.
@@ -261,8 +261,12 @@ impl<K: Cached> Cache<K> {
         }
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, State<K>> {
+    fn read(&self) -> RwLockReadGuard<'_, State<K>> {
         self.inner.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State<K>> {
+        self.inner.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
