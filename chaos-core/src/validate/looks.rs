@@ -189,28 +189,7 @@ fn question(kind: &api::KubernetesProbe, at: &Path, problems: &mut Problems) -> 
         Condition { kind: raw.type_.clone(), status: format!("{:?}", raw.status) }
     });
     match (&kind.name, &kind.selector) {
-        (Some(object), None) => {
-            name(object, names::dns_subdomain, &at.field("name"), problems);
-            match (&kind.json_path, condition) {
-                (Some(path), None) => {
-                    let path = json_path(path, &at.field("jsonPath"), problems)?;
-                    Some(Question::Field { name: object.clone(), path })
-                }
-                (None, Some(condition)) => Some(Question::Condition { name: object.clone(), condition }),
-                (None, None) => {
-                    problems
-                        .add_at_key(at, "it is not said what is asked of the object")
-                        .hint("give jsonPath, or condition: {type: Available}");
-                    None
-                }
-                (Some(_), Some(_)) => {
-                    problems
-                        .add_at_key(&at.field("condition"), "jsonPath and condition are both given")
-                        .hint("keep one, and make a probe of its own of the other");
-                    None
-                }
-            }
-        }
+        (Some(object), None) => of_one(object, kind.json_path.as_deref(), condition, at, problems),
         (None, Some(selector)) => {
             if kind.json_path.is_some() {
                 problems
@@ -228,6 +207,36 @@ fn question(kind: &api::KubernetesProbe, at: &Path, problems: &mut Problems) -> 
         }
         (Some(_), Some(_)) => {
             problems.add_at_key(&at.field("selector"), "name and selector are both given").hint("keep one of them");
+            None
+        }
+    }
+}
+
+/// What is asked of one object: a field or a condition.
+fn of_one(
+    object: &str,
+    path: Option<&str>,
+    condition: Option<Condition>,
+    at: &Path,
+    problems: &mut Problems,
+) -> Option<Question> {
+    name(object, names::dns_subdomain, &at.field("name"), problems);
+    match (path, condition) {
+        (Some(path), None) => {
+            let path = json_path(path, &at.field("jsonPath"), problems)?;
+            Some(Question::Field { name: object.to_owned(), path })
+        }
+        (None, Some(condition)) => Some(Question::Condition { name: object.to_owned(), condition }),
+        (None, None) => {
+            problems
+                .add_at_key(at, "it is not said what is asked of the object")
+                .hint("give jsonPath, or condition: {type: Available}");
+            None
+        }
+        (Some(_), Some(_)) => {
+            problems
+                .add_at_key(&at.field("condition"), "jsonPath and condition are both given")
+                .hint("keep one, and make a probe of its own of the other");
             None
         }
     }
