@@ -102,23 +102,12 @@ pub(super) fn objections(
     let workloads = workloads(&candidates, population);
     let mut forbidden = 0;
     for workload in workloads.values() {
-        let name = format!("{} {}", workload.key.kind, workload.key.name);
-        let desired = workload.desired as usize;
-        let (max, min_ready) = (experiment.limits.max_unavailable.of(desired), experiment.limits.min_ready as usize);
-        if max == 0 || desired < min_ready + 1 {
+        if let Some((reason, forbids, message)) = beyond_limits(experiment, workload) {
             forbidden += 1;
-            let message = format!(
-                "{name} wants {desired} pods: maxUnavailable {} allows {max}, and minReady is {min_ready}",
-                experiment.limits.max_unavailable
-            );
-            object(ObjectionReason::LimitsForbid, false, message);
-        } else if let Some(victims) = victims(experiment, desired).filter(|victims| *victims > max) {
-            forbidden += 1;
-            let message = format!("one strike hits {victims} of {desired} pods of {name}; {max} may be unavailable");
-            object(ObjectionReason::StrikeTooWide, true, message);
+            object(reason, forbids, message);
         }
         if let Some(why) = &workload.rollout {
-            object(ObjectionReason::RolloutInProgress, false, format!("{name}: {why}"));
+            object(ObjectionReason::RolloutInProgress, false, format!("{}: {why}", name_of(workload)));
         }
     }
     if forbidden > 0 && forbidden == workloads.len() {
@@ -132,6 +121,26 @@ pub(super) fn objections(
         }
     }
     found
+}
+
+/// Why no strike on a workload is within the limits, and whether that alone forbids the run.
+fn beyond_limits(experiment: &Experiment, workload: &WorkloadFacts) -> Option<(ObjectionReason, bool, String)> {
+    let (name, desired) = (name_of(workload), workload.desired as usize);
+    let (max, min_ready) = (experiment.limits.max_unavailable.of(desired), experiment.limits.min_ready as usize);
+    if max == 0 || desired < min_ready + 1 {
+        let message = format!(
+            "{name} wants {desired} pods: maxUnavailable {} allows {max}, and minReady is {min_ready}",
+            experiment.limits.max_unavailable
+        );
+        return Some((ObjectionReason::LimitsForbid, false, message));
+    }
+    let victims = victims(experiment, desired).filter(|victims| *victims > max)?;
+    let message = format!("one strike hits {victims} of {desired} pods of {name}; {max} may be unavailable");
+    Some((ObjectionReason::StrikeTooWide, true, message))
+}
+
+fn name_of(workload: &WorkloadFacts) -> String {
+    format!("{} {}", workload.key.kind, workload.key.name)
 }
 
 fn workloads<'a>(candidates: &[&PodFacts], population: &'a Population) -> BTreeMap<&'a str, &'a WorkloadFacts> {
