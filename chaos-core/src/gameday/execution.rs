@@ -92,21 +92,7 @@ fn under_way(
     }
     let kind = day.and_then(|day| day.step(&step.name)).map(|step| &step.kind);
     // A clock that was set back must not give more time than was asked for.
-    let longest = match (step.phase, kind) {
-        (StepPhase::Starting, _) => START_WITHIN,
-        (StepPhase::Aborting, _) => ABORT_WITHIN,
-        (
-            _,
-            Some(
-                StepKind::Experiment { within, .. }
-                | StepKind::Approval { within, .. }
-                | StepKind::Check { within, .. },
-            ),
-        ) => within.std(),
-        (_, Some(StepKind::Wait(span))) => span.std(),
-        (_, None) => Duration::ZERO,
-    };
-    let until = step.until.as_ref().map_or(now, |until| until.0).min(after(now, longest));
+    let until = step.until.as_ref().map_or(now, |until| until.0).min(after(now, longest(step.phase, kind)));
     step.until = Some(micro_time(until));
     let is_late = now >= until;
     match (step.phase, step.run.is_some(), ending) {
@@ -118,21 +104,45 @@ fn under_way(
             abort(step, StepReason::NotCreated, &format!("the run could not be created: {known}"), now);
         }
         (_, true, None) if is_late => abort(step, StepReason::TimedOut, "the run was not over in time", now),
-        (_, false, None) => match kind {
-            Some(StepKind::Approval { .. })
-                if day.is_some_and(|day| day.approved.contains(&(execution.to_owned(), step.name.clone()))) =>
-            {
-                over(step, StepPhase::Passed, Outcome::Pass, StepReason::Approved, "it was approved");
-            }
-            Some(StepKind::Approval { within, .. }) if is_late => {
-                let message = format!("nobody approved within {within}");
-                over(step, StepPhase::Failed, Outcome::Aborted, StepReason::NotApproved, &message);
-            }
-            Some(StepKind::Check { within, .. }) if is_late => unchecked(step, *within),
-            Some(StepKind::Wait(_)) if is_late => over(step, StepPhase::Passed, Outcome::Pass, StepReason::Waited, ""),
-            _ => {}
-        },
+        (_, false, None) => {
+            let is_approved = day.is_some_and(|day| day.approved.contains(&(execution.to_owned(), step.name.clone())));
+            without_run(step, kind, is_approved, is_late);
+        }
         (_, true, None) => {}
+    }
+}
+
+/// How long a step may be in a phase.
+fn longest(phase: StepPhase, kind: Option<&StepKind>) -> Duration {
+    match (phase, kind) {
+        (StepPhase::Starting, _) => START_WITHIN,
+        (StepPhase::Aborting, _) => ABORT_WITHIN,
+        (_, Some(StepKind::Wait(span))) => span.std(),
+        (
+            _,
+            Some(
+                StepKind::Experiment { within, .. }
+                | StepKind::Approval { within, .. }
+                | StepKind::Check { within, .. },
+            ),
+        ) => within.std(),
+        (_, None) => Duration::ZERO,
+    }
+}
+
+/// A step that waits for something else than a run: whether that came, or its time is over.
+fn without_run(step: &mut StepRecord, kind: Option<&StepKind>, is_approved: bool, is_late: bool) {
+    match kind {
+        Some(StepKind::Approval { .. }) if is_approved => {
+            over(step, StepPhase::Passed, Outcome::Pass, StepReason::Approved, "it was approved");
+        }
+        Some(StepKind::Approval { within, .. }) if is_late => {
+            let message = format!("nobody approved within {within}");
+            over(step, StepPhase::Failed, Outcome::Aborted, StepReason::NotApproved, &message);
+        }
+        Some(StepKind::Check { within, .. }) if is_late => unchecked(step, *within),
+        Some(StepKind::Wait(_)) if is_late => over(step, StepPhase::Passed, Outcome::Pass, StepReason::Waited, ""),
+        _ => {}
     }
 }
 
