@@ -102,32 +102,36 @@ fn charge_budget(transaction: &mut Transaction<'_>, pod: &Object) -> ApiResult<(
         let cause = format!("The disruption budget {name} is still being processed by the server.");
         return Err(ApiError::disruption_budget(VIOLATION, &cause, UNPROCESSED_RETRY_SECONDS));
     }
-    let broken = if allowed < 0 {
-        Some("pdb disruptions allowed is negative")
-    } else if status["disruptedPods"].as_object().is_some_and(|pods| pods.len() > MAX_DISRUPTED_PODS) {
-        Some("DisruptedPods map too big - too many evictions not confirmed by PDB controller")
-    } else {
-        None
-    };
-    if let Some(why) = broken {
-        return Err(ApiError::forbidden(&budgets.group_resource(), name, why));
+    let refused = |why| Err(ApiError::forbidden(&budgets.group_resource(), name, why));
+    if allowed < 0 {
+        return refused("pdb disruptions allowed is negative");
+    }
+    if status["disruptedPods"].as_object().is_some_and(|pods| pods.len() > MAX_DISRUPTED_PODS) {
+        return refused("DisruptedPods map too big - too many evictions not confirmed by PDB controller");
     }
     if allowed == 0 {
         let cause = format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently");
         return Err(ApiError::disruption_budget(VIOLATION, &cause, 0));
     }
-    let mut charged = budget.value().clone();
-    let now = timestamp(transaction.now);
-    charged["status"]["disruptionsAllowed"] = (allowed - 1).into();
-    if !charged["status"]["disruptedPods"].is_object() {
-        charged["status"]["disruptedPods"] = json!({});
-    }
-    charged["status"]["disruptedPods"][&pod.key().name] = now.clone().into();
-    if allowed == 1 {
-        set_condition(&mut charged["status"], &insufficient_pods(budget, &now), &now);
-    }
+    let charged = charged(budget, &pod.key().name, &timestamp(transaction.now));
     transaction.put(&budgets, budget.key().clone(), charged)?;
     Ok(())
+}
+
+/// The budget with one disruption less, which is this pod's.
+fn charged(budget: &Object, pod: &str, now: &str) -> Value {
+    let mut charged = budget.value().clone();
+    let status = &mut charged["status"];
+    let left = status["disruptionsAllowed"].as_i64().unwrap_or(0) - 1;
+    status["disruptionsAllowed"] = left.into();
+    if !status["disruptedPods"].is_object() {
+        status["disruptedPods"] = json!({});
+    }
+    status["disruptedPods"][pod] = now.into();
+    if left == 0 {
+        set_condition(status, &insufficient_pods(budget, now), now);
+    }
+    charged
 }
 
 fn insufficient_pods(budget: &Object, now: &str) -> Value {
