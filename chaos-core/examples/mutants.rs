@@ -72,8 +72,8 @@ const MUTANTS: [Mutant; 22] = [
     mutant(
         "Bonferroni applied to passing",
         "verdict/rule.rs",
-        "clopper_pearson_upper(at_worst, kills, terms.alpha)",
-        "clopper_pearson_upper(at_worst, kills, terms.alpha / terms.tests as f64)",
+        "clopper_pearson_upper(bad, kills, terms.alpha)",
+        "clopper_pearson_upper(bad, kills, terms.alpha / terms.tests as f64)",
     ),
     mutant(
         "betting forgets its peak",

@@ -149,15 +149,28 @@ fn hoeffding_bentkus_without_loss_is_a_power_and_grows_with_loss() {
 fn betting_wealth_is_the_mean_of_the_products() {
     let mut betting = Betting::against(0.001);
     let mut products = [1.0f64; 5];
-    for (requests, bad) in [(200u64, 0u64), (210, 1), (190, 3), (0, 0)] {
+    for (requests, bad, longest) in [(200u64, 0u64, 200.0), (210, 1, 210.0), (190, 3, 210.0), (0, 0, 210.0)] {
         betting.observe(requests, bad);
-        if requests > 0 {
-            for (product, stake) in products.iter_mut().zip([0.5, 0.2, 0.08, 0.03, 0.01]) {
-                *product *= 1.0 + stake * (bad as f64 / (0.001 * requests as f64) - 1.0);
-            }
+        for (product, stake) in products.iter_mut().zip([0.5, 0.2, 0.08, 0.03, 0.01]) {
+            *product *= 1.0 + stake * (bad as f64 / 0.001 - requests as f64) / longest;
         }
         close(betting.e_value(), products.iter().sum::<f64>() / 5.0, 1e-12);
     }
+}
+
+#[test]
+fn a_promise_that_is_kept_twice_over_is_not_refuted_because_windows_are_uneven() {
+    // Exponential gaps between kills; three of four kills cost one request, whatever comes after them.
+    let mut betting = Betting::against(0.001);
+    let (mut requests, mut bad) = (0, 0);
+    let windows = [1_208, 60, 2_802, 467, 675, 4_394, 230, 917, 2_061, 1_573];
+    for (i, window) in windows.into_iter().cycle().take(300).enumerate() {
+        let lost = u64::from(i % 4 != 3);
+        betting.observe(window, lost);
+        (requests, bad) = (requests + window, bad + lost);
+    }
+    assert!(bad * 1_900 < requests, "{bad} of {requests}");
+    assert!(betting.highest() < 20.0, "{}", betting.highest());
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! A small version of `docs/error-rates.md`: the same code, fewer runs. Bars hold with the chance of noise below 10⁻³.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use crate::model::Evidence;
-use crate::verdict::error_rates::{BackgroundCell, Cell, Counted};
+use crate::verdict::error_rates::{ALPHA, BUDGET, BackgroundCell, Cell, Counted};
+use crate::verdict::rule::{Terms, Window, rule};
 use crate::verdict::simulation::{Background, Bursts, Platform};
 use crate::verdict::whole_runs::{KILLS, Kind, WholeCell};
 
@@ -79,6 +83,27 @@ fn a_starving_load_generator_passes_nothing_bad_and_fails_nothing_good() {
         let wrong = if truth < 0.999 { counted.passed } else { counted.failed };
         assert!(!counted.breaks_the_bar(wrong), "{truth} {unsent_share} {counted:?}");
         assert!(unsent_share < 0.001 || counted.passed == 0, "{counted:?}");
+    }
+}
+
+#[test]
+fn uneven_gaps_between_kills_fail_no_platform_that_keeps_its_promise() {
+    // Exponential gaps, 200 requests on average. Each kill may cost one request, whenever the next one comes.
+    let gaps = [8, 30, 60, 90, 125, 165, 210, 275, 385, 652];
+    let terms = Terms { budget: BUDGET, alpha: ALPHA, tests: 1, evidence: Evidence::Observed };
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    for (truth, kills) in [(0.9995, 300), (0.999, 59), (0.999, 300)] {
+        let mut counted = Counted { runs: RUNS, ..Counted::default() };
+        for _ in 0..RUNS {
+            let window = |_| {
+                let requests = gaps[rng.random_range(0..gaps.len())];
+                let bad = u64::from(rng.random_bool((1.0 - truth) * 200.0));
+                Window { requests, kills: 1, bad_for_sure: bad, bad_at_worst: bad, exposed: true }
+            };
+            let windows: Vec<Window> = (0..kills).map(window).collect();
+            counted.failed += u64::from(!rule(&terms, &windows).refuted.is_empty());
+        }
+        assert!(!counted.breaks_the_bar(counted.failed), "{truth} {kills}: {counted:?}");
     }
 }
 
