@@ -4,6 +4,7 @@
 //! Every non-success is an event of its own and the schedule is stored as a rule, so that kill windows and claims can be
 //! recounted slot by slot; successes are stored as bins of one second.
 
+mod classes;
 mod cluster;
 mod names;
 
@@ -248,6 +249,9 @@ pub struct BadSlot {
     pub lag: Option<u64>,
     /// From due to the end of the answer, in nanoseconds; absent if there was none.
     pub latency: Option<u64>,
+    /// From due to the failure, in nanoseconds, where there was neither an answer nor a timeout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_after: Option<u64>,
     /// What was wrong.
     pub class: BadClass,
     /// Detail for people (status, error text), short.
@@ -283,37 +287,6 @@ pub enum BadClass {
     Unsent,
     /// Sent, but its outcome cannot be known: the run ended before, or the load generator could not watch for it.
     UnknownOutcome,
-}
-
-impl BadClass {
-    /// Whether the system under test failed (as opposed to the load generator).
-    pub const fn is_failure(self) -> bool {
-        matches!(
-            self,
-            Self::Refused
-                | Self::Reset
-                | Self::Timeout
-                | Self::Tls
-                | Self::Status
-                | Self::Body
-                | Self::Header
-                | Self::TooSlow
-                | Self::Other
-        )
-    }
-
-    /// Whether a slot of this class has a latency: its answer was read to the end, or its time ran out.
-    pub const fn has_latency(self) -> bool {
-        matches!(
-            self,
-            Self::Timeout | Self::Status | Self::Body | Self::Header | Self::TooSlow | Self::Slow | Self::Late
-        )
-    }
-
-    /// Whether the slot says nothing about the system: bad when we try to pass, good when we try to fail.
-    pub const fn is_unknown(self) -> bool {
-        matches!(self, Self::Late | Self::Unsent | Self::UnknownOutcome)
-    }
 }
 
 /// An answer of a probe that is not http load.

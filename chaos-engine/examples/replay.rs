@@ -19,7 +19,8 @@ async fn main() -> Result<()> {
     for slot in 0..count {
         let due = RunTime(slot * 1_000_000);
         let (probe, detail) = ("request-ride".to_owned(), "answer: connection reset by peer".to_owned());
-        let bad = BadSlot { probe, slot, due, lag: Some(20_000), latency: None, class: BadClass::Reset, detail };
+        let (lag, latency, failed_after) = (Some(20_000), None, Some(2_000_000));
+        let bad = BadSlot { probe, slot, due, lag, latency, failed_after, class: BadClass::Reset, detail };
         recorder.record(Event::Bad(bad));
         if slot % 10_000 == 9_999 {
             // As fast as the disk, not faster: a journal that falls behind is an error.

@@ -137,6 +137,7 @@ impl Story {
             due,
             lag: Some(100_000),
             latency: None,
+            failed_after: None,
             class,
             detail: format!("{class:?}"),
         });

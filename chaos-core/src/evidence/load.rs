@@ -170,13 +170,31 @@ fn walk<'a>(
         while trials.get(trial).is_some_and(|t| slot.due >= t.span.end) {
             trial += 1;
         }
-        if let Some(of_trial) = load.trials.get_mut(trial) {
-            of_trial.add(slot.state, slot.due);
+        let (number, span) = window_of(&slot, trial, trials);
+        if let Some(of_trial) = load.trials.get_mut(number) {
+            of_trial.add(slot.state, slot.due.max(span.start));
         }
     }
     load.worst_outage = outages.worst();
     load.cut_off_alone = neighbours.found();
     Ok(())
+}
+
+/// The window that a slot counts for: that in which it was due, unless it failed in a later one. What a kill cuts off was due
+/// before it.
+fn window_of(slot: &Slot<'_>, due_in: usize, trials: &[Trial]) -> (usize, Span) {
+    let failed = slot.bad.filter(|_| slot.state == State::Failed).and_then(failed_at);
+    let at = failed.unwrap_or(slot.due);
+    let later = trials.iter().skip(due_in).take_while(|trial| at >= trial.span.end).count();
+    let number = (due_in + later).min(trials.len().saturating_sub(1));
+    (number, trials.get(number).map_or_else(Span::default, |trial| trial.span))
+}
+
+/// When a slot failed, as far as it is known. What ran out of time failed at no instant of its own.
+fn failed_at(slot: &BadSlot) -> Option<RunTime> {
+    let by_time = matches!(slot.class, BadClass::Timeout | BadClass::TooSlow);
+    let after = slot.failed_after.or(slot.latency).filter(|_| !by_time)?;
+    Some(RunTime(slot.due.0.saturating_add(after)))
 }
 
 impl TrialLoad {

@@ -52,6 +52,42 @@ fn a_slot_due_at_the_instant_of_a_kill_belongs_to_the_window_of_that_kill() {
 }
 
 #[test]
+fn what_a_kill_cuts_off_counts_for_it_though_it_was_due_before() {
+    let of = |class: BadClass, latency: Option<u64>, failed_after: Option<u64>| {
+        let mut story = Story::with_kills(3);
+        story.lose(11_980, 1, class);
+        (story.bad[0].latency, story.bad[0].failed_after) = (latency, failed_after);
+        let events = story.events();
+        let evidence = evidence(&events).unwrap();
+        let trials = &evidence.loads[0].trials;
+        let counted: Vec<(u64, u64)> = trials.iter().map(|t| (t.counts.slots, t.counts.failed)).collect();
+        (counted, trials[1].first_failure)
+    };
+    let (due_in, failed_in) = ([(200, 1), (100, 0), (1_100, 0)], [(199, 0), (101, 1), (1_100, 0)]);
+    let (before, after) = (Some(19_999_999), Some(20_000_000));
+    for (class, latency, failed_after, counted) in [
+        (BadClass::Reset, None, before, due_in),
+        (BadClass::Reset, None, after, failed_in),
+        // A record of an older tool does not say when.
+        (BadClass::Reset, None, None, due_in),
+        (BadClass::Status, after, None, failed_in),
+        // Neither kill made it slow at an instant.
+        (BadClass::Timeout, Some(5_000_000_000), None, due_in),
+    ] {
+        let (found, first_failure) = of(class, latency, failed_after);
+        assert_eq!(found, counted, "{class:?} {latency:?} {failed_after:?}");
+        assert_eq!(first_failure, (counted == failed_in).then_some(ms(12_000)));
+    }
+    // Cut off when all is over: the last window has it.
+    let mut story = Story::with_kills(3);
+    story.lose(23_980, 1, BadClass::Reset);
+    story.bad[0].failed_after = Some(10_000_000_000);
+    let events = story.events();
+    let failed = evidence(&events).unwrap().loads[0].trials[2].counts.failed;
+    assert_eq!(failed, 1);
+}
+
+#[test]
 fn a_kill_before_the_replacement_is_ready_is_the_same_trial() {
     let mut story = Story::new(15_000, 25_000);
     story.probe("ride", 100.0);

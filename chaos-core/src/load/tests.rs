@@ -26,7 +26,8 @@ fn flow(slow: u64, bad: &[(u64, BadClass)]) -> FlowFold {
         silent += u64::from(latency.is_none());
         let (probe, detail) = ("p".to_owned(), format!("{class:?}"));
         let lag = (*class != BadClass::Unsent).then_some(1_000);
-        fold.take(&Event::Bad(BadSlot { probe, slot: *slot, due: RunTime(0), lag, latency, class: *class, detail }));
+        let (due, failed_after) = (RunTime(0), None);
+        fold.take(&Event::Bad(BadSlot { probe, slot: *slot, due, lag, latency, failed_after, class: *class, detail }));
     }
     assert!(silent <= 100 - slow);
     let latency = [(10_000, fast), (200_000, slow)].into_iter().filter(|(_, count)| *count > 0).collect();
@@ -115,7 +116,7 @@ fn causes_are_bounded_and_the_most_frequent_comes_first() {
         let detail = if slot % 2 == 0 { "the same".to_owned() } else { format!("answer {slot}") };
         let (probe, class) = ("p".to_owned(), BadClass::Body);
         let (due, lag, latency) = (RunTime(slot), Some(0), None);
-        fold.take(&Event::Bad(BadSlot { probe, slot, due, lag, latency, class, detail }));
+        fold.take(&Event::Bad(BadSlot { probe, slot, due, lag, latency, failed_after: None, class, detail }));
     }
     let causes = fold.flows()[0].summary(1.0, &[]).causes;
     assert_eq!(causes.iter().map(|cause| cause.count).sum::<u64>(), 1_000);

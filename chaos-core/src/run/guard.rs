@@ -170,7 +170,8 @@ spec:
             events.extend((1..=each).map(|slot| {
                 let due = RunTime(at + slot);
                 let (probe, detail) = ("p".into(), String::new());
-                Event::Bad(BadSlot { probe, slot: at + slot, due, lag: Some(0), latency: None, class, detail })
+                let (lag, slot) = (Some(0), at + slot);
+                Event::Bad(BadSlot { probe, slot, due, lag, latency: None, failed_after: None, class, detail })
             }));
         }
         events

@@ -277,7 +277,7 @@ fn certify_harmless(terms: &Terms, limit: f64, max_loss: u64, windows: &[Window]
         windows.iter().filter(|window| window.exposed == exposed && loss(window) > max_loss).count() as u64
     };
     let (at_worst, for_sure) = (count(true, |w| w.bad_at_worst), count(true, |w| w.bad_for_sure));
-    // What a window lost may be the doing of the kill before or after it. Nobody else would count it here.
+    // What a window lost may be the doing of the kill before. Nobody else would count it here.
     let elsewhere = count(false, |w| w.bad_at_worst);
     let upper_of = |bad: u64| clopper_pearson_upper(bad, kills, terms.alpha);
     let upper = upper_of(at_worst + elsewhere);

@@ -315,6 +315,7 @@ fn bad(slot: u64) -> Event {
         due: due(slot),
         lag: Some(MILLI / 10),
         latency: None,
+        failed_after: None,
         class: BadClass::Refused,
         detail: "refused".to_owned(),
     })

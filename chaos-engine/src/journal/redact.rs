@@ -218,6 +218,7 @@ mod tests {
             due: at,
             lag: None,
             latency: None,
+            failed_after: None,
             class: BadClass::Other,
             detail: "Cookie: a=b".into(),
         };

@@ -67,6 +67,7 @@ fn examples() -> Vec<Event> {
             due: at,
             lag: Some(20_000),
             latency: None,
+            failed_after: None,
             class: BadClass::Reset,
             detail: "connection reset by peer".into(),
         }),

@@ -22,7 +22,8 @@ fn bad(class: BadClass) -> Event {
 
 fn bad_slot(slot: u64, class: BadClass) -> Event {
     let (probe, detail) = ("p".to_owned(), "token=x ?token=secret".to_owned());
-    Event::Bad(BadSlot { probe, slot, due: RunTime(5), lag: Some(1), latency: None, class, detail })
+    let (due, lag) = (RunTime(5), Some(1));
+    Event::Bad(BadSlot { probe, slot, due, lag, latency: None, failed_after: None, class, detail })
 }
 
 #[tokio::test]

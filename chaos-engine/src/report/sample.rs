@@ -233,6 +233,7 @@ fn lose(size: Size, kill: u64, lost: u64) -> Vec<BadSlot> {
             due: RunTime(slot * 1_000_000_000 / size.rate),
             lag: Some(80_000),
             latency: Some(3_000_000),
+            failed_after: None,
             class: if slot % 5 == 0 { BadClass::Reset } else { BadClass::Refused },
             detail: format!("connect: {HOSTILE}"),
         })

@@ -192,7 +192,7 @@ fn unexposed_kills_certify_nothing_but_their_losses_count() {
 
 #[test]
 fn what_is_lost_around_an_unexposed_kill_speaks_against_harmless_ones_too() {
-    // A request that is cut off by an exposed kill was due before it: in the window of the unexposed kill before.
+    // What an exposed kill began may go on in the window of the unexposed one after it.
     let lossy = Window { exposed: false, ..window(200, 1) };
     let terms = Terms { budget: 0.5, ..harmless("95%", 0) };
     assert!(passes(&terms, &windows(59, &[Window { exposed: false, ..window(200, 0) }])));

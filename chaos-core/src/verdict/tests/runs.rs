@@ -99,6 +99,23 @@ fn observed_says_that_nothing_is_certified() {
 }
 
 #[test]
+fn kills_that_each_cut_off_what_was_under_way_cost_what_was_declared() {
+    // Each of 300 kills cuts off one request, due 10 ms before it: the first window must not have two of them.
+    let mut story = Story::with_kills(300);
+    for kill in 0..300 {
+        story.lose(10_990 + kill * 1_000, 1, BadClass::Reset);
+    }
+    story.bad.iter_mut().for_each(|bad| bad.failed_after = Some(12_000_000));
+    let mut spec = spec(Evidence::Availability { worst_loss_per_kill: 1, source: "one at a time".into() });
+    if let JudgedBy::Slo(slo) = &mut spec.probes[0].judged_by {
+        slo.claims = vec![ClaimSpec::Availability { share: "95%".parse().unwrap() }];
+    }
+    let result = judge(&spec, &story.events());
+    assert!(result.verdict.findings.iter().all(|f| f.reason_code != ReasonCode::WorstLossExceeded), "{result:?}");
+    assert_eq!(result.kills.bad, 300);
+}
+
+#[test]
 fn an_outage_that_heals_fails_the_run() {
     let mut story = Story::with_kills(61);
     for kill in 10..20 {

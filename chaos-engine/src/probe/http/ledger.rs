@@ -23,6 +23,8 @@ const MOST_PODS: usize = 10_000;
 pub(super) struct Settled {
     /// From due to the end of the answer, in nanoseconds, where there was one (a timeout: its bound).
     pub(super) latency: Option<u64>,
+    /// From due to the failure, in nanoseconds, where that was no answer and no timeout.
+    pub(super) failed_after: Option<u64>,
     /// Nothing: a good answer in time.
     pub(super) bad: Option<(BadClass, String)>,
     /// The pods that served it.
@@ -91,7 +93,7 @@ impl Ledger {
     /// A slot will never be sent.
     pub(super) fn unsent(&mut self, slot: u64, due: RunTime, why: String) {
         self.enter(slot, due);
-        self.bad(slot, due, None, None, (BadClass::Unsent, why));
+        self.bad(slot, due, None, (None, None), (BadClass::Unsent, why));
         self.leave(due, false, None);
     }
 
@@ -108,7 +110,7 @@ impl Ledger {
         let good = settled.bad.as_ref().is_none_or(|(class, _)| *class == BadClass::Slow);
         if let Some(bad) = settled.bad {
             let lag = (bad.0 != BadClass::Unsent).then_some(lag);
-            self.bad(slot, due, lag, settled.latency, bad);
+            self.bad(slot, due, lag, (settled.latency, settled.failed_after), bad);
         }
         self.leave(due, good, settled.latency);
     }
@@ -120,7 +122,7 @@ impl Ledger {
         for slot in open {
             let why = "the run ended before an answer".to_owned();
             let bad = Some((BadClass::UnknownOutcome, why));
-            self.settle(slot, Settled { latency: None, bad, pods: Vec::new(), steps: Vec::new() });
+            self.settle(slot, Settled { latency: None, failed_after: None, bad, pods: Vec::new(), steps: Vec::new() });
         }
         self.bins.iter_mut().for_each(|bin| bin.sealed = true);
         self.tell_complete();
@@ -167,11 +169,12 @@ impl Ledger {
         slot: u64,
         due: RunTime,
         lag: Option<u64>,
-        latency: Option<u64>,
+        (latency, failed_after): (Option<u64>, Option<u64>),
         (class, detail): (BadClass, String),
     ) {
         let probe = self.probe.clone();
-        self.recorder.record(Event::Bad(BadSlot { probe, slot, due, lag, latency, class, detail }));
+        let bad = BadSlot { probe, slot, due, lag, latency, failed_after, class, detail };
+        self.recorder.record(Event::Bad(bad));
     }
 
     fn saw(&mut self, pod: String, due: RunTime) {
@@ -234,7 +237,7 @@ mod tests {
 
     fn good(latency: u64, pods: &[&str]) -> Settled {
         let pods = pods.iter().map(|&pod| pod.to_owned()).collect();
-        Settled { latency: Some(latency), bad: None, pods, steps: Vec::new() }
+        Settled { latency: Some(latency), failed_after: None, bad: None, pods, steps: Vec::new() }
     }
 
     fn bins(recorder: &Recorder) -> Vec<Bin> {
@@ -276,7 +279,7 @@ mod tests {
         let (mut ledger, recorder) = ledger();
         ledger.sent(0, due(0), 0);
         let slow = Some((BadClass::Slow, String::new()));
-        ledger.settle(0, Settled { latency: Some(1), bad: slow, pods: Vec::new(), steps: Vec::new() });
+        ledger.settle(0, Settled { bad: slow, ..good(1, &[]) });
         ledger.settle(0, good(1, &[]));
         ledger.close();
         ledger.close();

@@ -160,6 +160,8 @@ async fn what_goes_wrong_is_classified_by_who_is_to_blame() {
         assert!(classes.iter().all(fitting) && classes.contains(&class), "{name}: {:?}", bad[name].first());
         assert_eq!(classes.len() as u64, slots, "{name}: no second try made it good");
         assert!(bad[name].iter().all(|slot| slot.latency.is_some() == slot.class.has_latency()));
+        let cut = |slot: &&BadSlot| slot.class.is_failure() && !slot.class.has_latency();
+        assert!(bad[name].iter().all(|slot| slot.failed_after.is_some() == cut(&slot)), "when it was cut off");
         if class == BadClass::Timeout {
             let bound = bad[name]
                 .iter()

@@ -166,8 +166,10 @@ impl Shared {
             wrong = Some(late(flight.lag, wrong));
         }
         let latency = has_latency.then(|| nanos(took));
+        let cut = wrong.as_ref().is_some_and(|wrong| wrong.class.is_failure() && !wrong.class.has_latency());
+        let failed_after = cut.then(|| nanos(took));
         let bad = wrong.map(|wrong| (wrong.class, wrong.detail));
-        self.ledger().settle(flight.slot, Settled { latency, bad, pods, steps });
+        self.ledger().settle(flight.slot, Settled { latency, failed_after, bad, pods, steps });
     }
 
     /// What is wrong with an answer (`None`: there was none in time) that took so long from its due time.

@@ -1,0 +1,34 @@
+//! What the class of a bad slot says: of the system under test, of the load generator, or of neither. It must not look at runs.
+
+use super::BadClass;
+
+impl BadClass {
+    /// Whether the system under test failed (as opposed to the load generator).
+    pub const fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::Refused
+                | Self::Reset
+                | Self::Timeout
+                | Self::Tls
+                | Self::Status
+                | Self::Body
+                | Self::Header
+                | Self::TooSlow
+                | Self::Other
+        )
+    }
+
+    /// Whether a slot of this class has a latency: its answer was read to the end, or its time ran out.
+    pub const fn has_latency(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout | Self::Status | Self::Body | Self::Header | Self::TooSlow | Self::Slow | Self::Late
+        )
+    }
+
+    /// Whether the slot says nothing about the system: bad when we try to pass, good when we try to fail.
+    pub const fn is_unknown(self) -> bool {
+        matches!(self, Self::Late | Self::Unsent | Self::UnknownOutcome)
+    }
+}
