@@ -33,13 +33,23 @@ pub fn share_of_good(bad: u64, all: u64) -> String {
 /// A share of bad things, rounded to three significant digits: `0.083%`.
 pub fn share_of_bad(share: f64) -> String {
     let percent = share * 100.0;
-    let decimals = match percent {
+    trimmed(percent, decimals(percent))
+}
+
+/// A lower bound of a share, rounded down: what is said to be at least so much is.
+pub fn share_at_least(share: f64) -> String {
+    let percent = share * 100.0;
+    let scale = [1.0, 10.0, 100.0, 1e3, 1e4, 1e5][decimals(percent)];
+    trimmed((percent * scale).floor() / scale, decimals(percent))
+}
+
+fn decimals(percent: f64) -> usize {
+    match percent {
         p if p >= 10.0 => 1,
         p if p >= 1.0 => 2,
         p if p >= 0.1 => 3,
         _ => 5,
-    };
-    trimmed(percent, decimals)
+    }
 }
 
 /// A figure that may be huge or tiny: `3.2`, `1.5e12`.
@@ -82,6 +92,10 @@ mod tests {
         assert_eq!(counted(1, "kill"), "1 kill");
         assert_eq!(share_of_bad(0.001), "0.1%");
         assert_eq!(share_of_bad(0.0866), "8.66%");
+        assert_eq!(share_of_bad(0.16554), "16.6%");
+        assert_eq!(share_at_least(0.16554), "16.5%");
+        assert_eq!(share_at_least(0.0), "0%");
+        assert_eq!(share_at_least(1.0), "100%");
         assert_eq!(figure(20.0), "20");
         assert_eq!(figure(0.0471), "0.0471");
         assert_eq!(figure(1.5e12), "1.5e12");

@@ -4,7 +4,7 @@ use super::{Promise, bad_for_sure};
 use crate::result::{Counts, Finding};
 use crate::verdict::ReasonCode;
 use crate::verdict::rule::{Missing, PhaseLimit, Refuted};
-use crate::verdict::words::{counted, figure, share_of_bad, thousands};
+use crate::verdict::words::{counted, figure, share_at_least, share_of_bad, thousands};
 
 impl Promise<'_> {
     /// Everything that speaks against a pass.
@@ -81,7 +81,7 @@ impl Promise<'_> {
                     self.probe,
                     thousands(*bad),
                     counted(totals.exposed, "exposed kill"),
-                    share_of_bad(*lower),
+                    share_at_least(*lower),
                     share_of_bad(*limit)
                 ),
             ),
