@@ -283,10 +283,20 @@ fn seconds_axis(axis: Axis) -> Markup {
     html! {
         @for i in 0..=count {
             @let at = (first + f64::from(i)) * step;
-            @let x = axis.percent((at * SECOND_US) as u64);
+            @let us = (at * SECOND_US) as u64;
+            @let x = axis.percent(us);
             line.grid x1=(x) x2=(x) y1=(FLOOR) y2=(FLOOR + 5) {}
-            text x=(x) y=(FLOOR + 18) text-anchor=(if i == 0 { "start" } else if i == count { "end" } else { "middle" }) { (at) " s" }
+            text x=(x) y=(FLOOR + 18) text-anchor=(anchor(axis.ratio(us))) { (at) " s" }
         }
+    }
+}
+
+/// Below its tick, and at the edges so that nothing of it is cut.
+fn anchor(ratio: f64) -> &'static str {
+    match ratio {
+        r if r < 0.02 => "start",
+        r if r > 0.98 => "end",
+        _ => "middle",
     }
 }
 
@@ -320,6 +330,14 @@ fn seconds_table(series: &Series) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_labels_at_the_edges_are_not_centred() {
+        assert_eq!(
+            [0.0, 0.019, 0.02, 0.9, 0.981, 1.0].map(anchor),
+            ["start", "start", "middle", "middle", "end", "end"]
+        );
+    }
 
     #[test]
     fn a_tick_says_the_power_of_ten_that_it_stands_at() {

@@ -60,18 +60,18 @@ fn of_probe(probe: &ProbeResult) -> [Figure; 3] {
         },
         Figure {
             label: format!("Latency p99 under kills, {}", probe.probe),
-            value: text::duration(probe.judged_latency.p99_us),
+            value: unbroken(probe.judged_latency.p99_us),
             more: format!(
                 "p50 {}, max {}; before: p99 {}",
-                text::duration(probe.judged_latency.p50_us),
-                text::duration(probe.judged_latency.max_us),
-                text::duration(probe.baseline_latency.p99_us)
+                unbroken(probe.judged_latency.p50_us),
+                unbroken(probe.judged_latency.max_us),
+                unbroken(probe.baseline_latency.p99_us)
             ),
             mood: Mood::Neutral,
         },
         Figure {
             label: format!("Worst outage, {}", probe.probe),
-            value: outage.map_or_else(|| "none".into(), |outage| text::duration(outage.duration_us)),
+            value: outage.map_or_else(|| "none".into(), |outage| unbroken(outage.duration_us)),
             more: outage.map_or_else(
                 || "not one failed request".into(),
                 |outage| {
@@ -96,17 +96,22 @@ fn kills(result: &RunResult) -> Figure {
 fn recovery(result: &RunResult) -> Figure {
     let ready = &result.recovery.ready;
     let missing = result.recovery.not_recovered;
-    let p95 = if ready.count == 0 { "not seen".into() } else { text::duration(ready.p95_us) };
+    let p95 = if ready.count == 0 { "not seen".into() } else { unbroken(ready.p95_us) };
     Figure {
         label: "Replacement Ready, p95".into(),
         value: p95,
         more: if missing > 0 {
             format!("{} never replaced", counted(missing, "kill"))
         } else {
-            format!("p50 {}, max {}, n {}", text::duration(ready.p50_us), text::duration(ready.max_us), ready.count)
+            format!("p50 {}, max {}, n {}", unbroken(ready.p50_us), unbroken(ready.max_us), ready.count)
         },
         mood: if missing > 0 { Mood::Bad } else { Mood::Neutral },
     }
+}
+
+/// A duration whose unit stays on its line: figures are narrow.
+fn unbroken(us: u64) -> String {
+    text::duration(us).replace(' ', "\u{a0}")
 }
 
 fn invariants(result: &RunResult) -> Option<Figure> {
