@@ -13,6 +13,7 @@ use chaos_core::model::{MonkeyGuard, Target};
 use chaos_core::population::{Population, WorkloadKey};
 use futures::future::join_all;
 use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::asker::Asker;
 use crate::clock::steady;
@@ -66,6 +67,7 @@ pub struct ClusterAccess {
     budgets: BudgetStore,
     hand: Hand,
     read: Caller,
+    surveys: Arc<Semaphore>,
 }
 
 impl ClusterAccess {
@@ -78,7 +80,14 @@ impl ClusterAccess {
             budgets: BudgetStore::new(read.clone(), write.clone(), holder),
             hand: Hand::new(write),
             read,
+            surveys: clients.surveys.clone(),
         }
+    }
+
+    /// A turn to survey the cluster: of killers that begin together, or see the cluster again together, few read it at a time.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // Nobody closes it.
+        self.surveys.clone().acquire_owned().await.ok()
     }
 
     /// Budgets first, the population afterwards: a kill that is no longer in a budget is then already in the facts.
@@ -175,9 +184,13 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
             Action::Observe { budgets, guards } => {
                 // First: what waits for them would be old by then.
                 let readings = self.hear(&guards).await;
+                // A strike waits for nobody.
+                let is_survey = budgets.is_empty() && guards.is_empty();
+                let turn = if is_survey { self.access.turn().await } else { None };
                 // Stamped by the clock that its age is going to be told by, and as of the beginning of the reads.
                 let taken_at = self.keeper.now();
                 let read = self.access.observe(budgets).await;
+                drop(turn);
                 let observed = read.map(|(budgets, population)| {
                     let population = Arc::new(Population { taken_at, ..population });
                     Observation { budgets, readings, population }
