@@ -122,7 +122,7 @@ impl StatusKeeper {
         );
         KillerView {
             suspended: object.spec.suspend,
-            hold,
+            hold: hold.or_else(|| self.shared.board.objection(&object)),
             cancel: object.spec.control.iter().flat_map(|control| control.cancel.iter().cloned()).collect(),
             postpone: object.spec.control.iter().flat_map(MonkeyControl::postponed).collect(),
             beat: self.pulse.as_mut().and_then(Pulse::latest).map(|reading| reading.read_at.0),
@@ -134,6 +134,7 @@ impl StatusKeeper {
     async fn put(&mut self, mut status: ChaosMonkeyStatus) -> Result<(), StoreError> {
         let now = Timestamp::now();
         let object = self.seen.clone();
+        let capped = self.shared.board.objection(&object);
         let facts = conditions::Facts {
             spec: &object.spec,
             generation: object.metadata.generation,
@@ -141,6 +142,7 @@ impl StatusKeeper {
             schema: &self.schema.borrow().clone(),
             switch: *self.switch.borrow(),
             permissions: &self.permissions.borrow().clone(),
+            capped: capped.as_deref(),
             blind: self.blind.as_deref(),
             is_in_schedule: calendar::stretch(&self.schedule, now).active,
             now,
@@ -220,6 +222,8 @@ impl Keeper for StatusKeeper {
             saved = self.put(after.clone()).await;
         }
         saved?;
+        // Before it is asked once more whether the kill may be sent.
+        self.shared.board.tell(self.store.object(), &after);
         self.announce(&before, &after);
         Ok(())
     }

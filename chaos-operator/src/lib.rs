@@ -9,6 +9,7 @@
 //!   │   └ latest ── the newest version of it, from the watch or from a write that came upon it
 //!   └ monkey ── reads the object afresh, claims it, validates it, runs drive() on it, and starts over when the spec changes
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
+//! board ── how all monkeys stand, for the caps on them together
 //! watched ── the watches of our objects
 //! signals ── the stop switch, the served schema and the heartbeats, each read at least once a second or so
 //! permitted ── what this process may do, asked of the API server
@@ -18,6 +19,7 @@
 mod admission;
 mod args;
 mod backoff;
+mod board;
 mod conditions;
 mod gameday;
 pub mod grants;

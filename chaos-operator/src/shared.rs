@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::OperatorArgs;
 use crate::backoff::Backoff;
+use crate::board::Board;
 use crate::metrics::Metrics;
 use crate::permitted::Permissions;
 use crate::teller::Teller;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     /// Which process this is: a restarted one is another.
     pub instance: String,
     pub metrics: Metrics,
+    /// How all monkeys stand.
+    pub board: Board,
     /// Who may be asked by guards and checks, and by whose.
     pub sources: Arc<Sources>,
     /// Everything in the background ends with it.
@@ -88,6 +91,7 @@ impl Shared {
             identity: args.identity(),
             instance: format!("{}/{}", args.identity(), uuid::Uuid::new_v4().simple()),
             metrics: Metrics::new(),
+            board: Board::new(args.caps()),
             sources: Arc::new(sources),
             stop,
             switch: watch::channel(SwitchState::Unreadable).0,

@@ -79,6 +79,7 @@ struct AllWork {
 
 impl AllWork {
     fn begin(shared: &Arc<Shared>, namespace: Option<&str>) -> Self {
+        shared.board.begin();
         let monkey: Tend<ChaosMonkey> = |shared, object, rest| Box::pin(monkey::tend(shared, object, rest));
         let run: Tend<ExperimentRun> = |shared, object, rest| Box::pin(run::tend(shared, object, rest));
         let day: Tend<GameDay> = |shared, object, rest| Box::pin(gameday::tend(shared, object, rest));
@@ -93,7 +94,10 @@ impl AllWork {
     /// Takes in what a watch brought next.
     async fn next(&mut self) {
         tokio::select! {
-            event = self.monkeys.watch.next() => self.monkeys.take(event),
+            event = self.monkeys.watch.next() => {
+                self.monkeys.shared.board.notice(event.as_ref());
+                self.monkeys.take(event);
+            }
             event = self.runs.watch.next() => self.runs.take(event),
             event = self.days.watch.next() => self.days.take(event),
         }

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and knows the names of its files"
 )]
 
+mod caps;
 mod gamedays;
 mod guards;
 mod permissions;
