@@ -162,6 +162,7 @@ impl StatusKeeper {
         let (namespace, name) = names(object);
         let reference = reference(object);
         let metrics = &self.shared.metrics;
+        metrics.planned(after.strikes.saturating_sub(before.strikes));
         let known: BTreeSet<_> = before.history.iter().map(|kill| kill.nonce.as_str()).collect();
         for kill in after.history.iter().filter(|kill| !known.contains(kill.nonce.as_str())) {
             metrics.killed(kill.outcome);

@@ -189,6 +189,13 @@ impl Announcer for Shared {
     }
 
     fn changed(&self, run: &ExperimentRun, before: &ExperimentRunStatus, after: &ExperimentRunStatus) {
+        if before.started_at.is_none() && after.started_at.is_some() {
+            self.metrics.planned(after.resolved.as_ref().map_or(0, |plan| plan.strikes));
+        }
+        let stop = |status: &ExperimentRunStatus| status.progress.as_ref().and_then(|progress| progress.stop.clone());
+        if let (None, Some(stop)) = (stop(before), stop(after)) {
+            self.metrics.stopped(&stop.cause);
+        }
         let told = Happening::of_run(&run.object_ref(&()), before, after, Timestamp::now());
         told.into_iter().for_each(|happening| self.tell(happening));
     }
