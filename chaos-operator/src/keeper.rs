@@ -222,6 +222,10 @@ impl Keeper for StatusKeeper {
             self.seen = Arc::new(self.store.object().clone());
             saved = self.put(after.clone()).await;
         }
+        // A monkey that is gone remembers nothing, and nobody takes it up who could tell what became of its victims.
+        if matches!(saved, Err(StoreError::Gone)) {
+            self.announce(&before, &after);
+        }
         saved?;
         // Before it is asked once more whether the kill may be sent.
         self.shared.board.tell(self.store.object(), &after);
