@@ -289,7 +289,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
                 "metadata": {"labels": selector},
                 "spec": {
                     "serviceAccountName": NAME,
-                    "terminationGracePeriodSeconds": 15,
+                    "terminationGracePeriodSeconds": 30,
                     "securityContext": pod_security(),
                     "topologySpreadConstraints": spread,
                     "containers": [container],

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chaos_core::killer::{
     Action, GuardReading, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response,
@@ -19,6 +19,9 @@ use crate::asker::Asker;
 use crate::clock::steady;
 use crate::drive::World;
 use crate::kube::{BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, look_up};
+
+/// A killer that sees the cluster waits so long for its turn to survey it: less than it looks ahead of a strike.
+const TURN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Whose killer it is: where its ledger is kept, and what holds it back.
 pub trait Keeper: Send {
@@ -84,10 +87,12 @@ impl ClusterAccess {
         }
     }
 
-    /// A turn to survey the cluster: of killers that begin together, or see the cluster again together, few read it at a time.
-    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+    /// A turn to survey the cluster: of killers that begin together, or see the cluster again together, few read it at a time. One
+    /// that `sees` it has surveyed it before at a time of its own: it goes on soon, whoever is slow.
+    async fn turn(&self, sees: bool) -> Option<OwnedSemaphorePermit> {
         // Nobody closes it.
-        self.surveys.clone().acquire_owned().await.ok()
+        let turn = self.surveys.clone().acquire_owned();
+        if sees { tokio::time::timeout(TURN_WITHIN, turn).await.ok()?.ok() } else { turn.await.ok() }
     }
 
     /// Budgets first, the population afterwards: a kill that is no longer in a budget is then already in the facts.
@@ -111,6 +116,8 @@ pub struct KillWorld<K> {
     keeper: K,
     /// Who asks for its guards; absent: nobody does, so that none of them is known.
     asker: Option<Asker>,
+    /// It saw the cluster when it last looked.
+    sees: bool,
     /// When the last step was taken, by the keeper's clock and by one that cannot be set.
     stepped: (Timestamp, Instant),
 }
@@ -119,7 +126,7 @@ impl<K: Keeper> KillWorld<K> {
     /// A killer on that cluster, kept by `keeper`.
     pub fn new(access: ClusterAccess, keeper: K) -> Self {
         let stepped = (keeper.now(), Instant::now());
-        Self { access, keeper, asker: None, stepped }
+        Self { access, keeper, asker: None, sees: false, stepped }
     }
 
     /// The same, whose guards are asked for.
@@ -186,11 +193,12 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
                 let readings = self.hear(&guards).await;
                 // A strike waits for nobody.
                 let is_survey = budgets.is_empty() && guards.is_empty();
-                let turn = if is_survey { self.access.turn().await } else { None };
+                let turn = if is_survey { self.access.turn(self.sees).await } else { None };
                 // Stamped by the clock that its age is going to be told by, and as of the beginning of the reads.
                 let taken_at = self.keeper.now();
                 let read = self.access.observe(budgets).await;
                 drop(turn);
+                self.sees = read.is_ok();
                 let observed = read.map(|(budgets, population)| {
                     let population = Arc::new(Population { taken_at, ..population });
                     Observation { budgets, readings, population }

@@ -168,3 +168,22 @@ async fn of_killers_that_survey_together_few_read_at_a_time_and_a_strike_waits_f
     let workload = WorkloadKey { namespace, kind, name: "trips".into(), uid: "w".into() };
     assert_eq!(side_by_side(20, &[workload]).await, 20);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sees_the_cluster_waits_for_its_turn_and_not_for_long() {
+    let namespace = || async { Json(json!({"metadata": {"name": "dispatch"}})) };
+    let router: Router =
+        Router::new().route("/api/v1/namespaces/dispatch", get(namespace)).fallback(|| async { Json(json!({})) });
+    let clients = Clients::same(kube::Client::new(router, "default"));
+    let world = || KillWorld::new(access(&clients), Knowing(KillerView::default()));
+    let look = || Action::Observe { budgets: Vec::new(), guards: Vec::new() };
+    let (mut sees, mut new) = (world(), world());
+    assert!(matches!(sees.perform(look()).await, Response::Observed(Ok(_))));
+    let all = u32::try_from(SURVEYS).unwrap();
+    let turns = clients.surveys.clone().acquire_many_owned(all).await.unwrap();
+    assert!(matches!(sees.perform(look()).await, Response::Observed(Ok(_))));
+    let minute = std::time::Duration::from_secs(60);
+    assert!(tokio::time::timeout(minute, new.perform(look())).await.is_err(), "it begins with all the others");
+    drop(turns);
+    assert!(matches!(new.perform(look()).await, Response::Observed(Ok(_))));
+}
