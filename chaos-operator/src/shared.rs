@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use chaos_core::api::{ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
+use chaos_core::digest::sha256_hex;
 use chaos_core::population::SwitchState;
-use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError};
+use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError, Tended};
 use chaos_engine::run::operated::{Announcer, Hold};
 use chaos_engine::sources::Sources;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -138,6 +140,33 @@ impl Shared {
             self.refused.notify_one();
             self.tell(Happening::of_refusal(object, refused));
         }
+    }
+
+    /// An object cannot be read, so nothing is done for it; its status cannot say so.
+    pub(crate) fn tell_unreadable<K: Tended>(&self, object: &ObjectMeta, why: &str) {
+        let kind = K::kind(&()).into_owned();
+        let ObjectMeta { name, namespace, uid, .. } = object.clone();
+        tracing::warn!(kind, namespace, name, why, "it cannot be read; nothing is done for it");
+        self.metrics.failed("Unreadable");
+        let digest = sha256_hex(why.as_bytes());
+        let short: String = uid.iter().flat_map(|uid| uid.chars()).take(8).collect();
+        self.tell(Happening {
+            name: format!("chaos-unreadable-{short}-{}", &digest[..8]),
+            regarding: ObjectReference {
+                api_version: Some(K::api_version(&()).into_owned()),
+                kind: Some(kind),
+                namespace,
+                name,
+                uid,
+                ..ObjectReference::default()
+            },
+            related: None,
+            reason: "Unreadable".to_owned(),
+            action: "Reconcile",
+            note: why.chars().take(900).collect(),
+            is_warning: true,
+            at: Timestamp::now(),
+        });
     }
 
     /// Tells an Event some time soon. Status and metrics have it anyway, so a full queue drops it.

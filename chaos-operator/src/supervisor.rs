@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use chaos_core::api::{ChaosMonkey, ExperimentRun, GameDay};
 use chaos_engine::kube::Tended;
 use futures::{FutureExt as _, StreamExt as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
@@ -147,7 +148,10 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             tend,
             is_over,
             retell,
-            watch: watched::watch(shared.clients.read.clone(), namespace),
+            watch: watched::watch(shared.clients.read.clone(), namespace, {
+                let shared = shared.clone();
+                move |object: &ObjectMeta, why: &str| shared.tell_unreadable::<K>(object, why)
+            }),
             tended: BTreeMap::new(),
             listed: BTreeSet::new(),
             rest: CancellationToken::new(),
