@@ -8,7 +8,7 @@ async fn an_operator_of_one_namespace_works_there_and_has_no_right_elsewhere() {
     let fixture = Fixture::of_one_namespace().await;
     let address = free_address();
     let listen = address.to_string();
-    let args = ["test", "--listen", &listen, "--pod-name", "a", "--watch-namespace", NS];
+    let args = ["test", "--listen", listen.as_str(), "--pod-name", "a", "--watch-namespace", NS];
     let operator = fixture.operator_of(&args);
     fixture.monkey(|_| ()).await;
     let monkey = fixture.until("three kills", |monkey| kills(monkey) >= 3).await;
