@@ -26,6 +26,8 @@ use crate::teller::Teller;
 
 /// Events that may wait to be told.
 const EVENTS: usize = 4096;
+/// Of these, so many are left to what happened: a monkey that skips a strike every few milliseconds must not silence a kill.
+const LEFT_BY_SKIPS: usize = EVENTS / 2;
 /// What happened this long ago is told again after a restart; telling twice changes nothing.
 const RETELL: SignedDuration = SignedDuration::from_mins(10);
 
@@ -171,7 +173,8 @@ impl Shared {
 
     /// Tells an Event some time soon. Status and metrics have it anyway, so a full queue drops it.
     pub(crate) fn tell(&self, happening: Happening) {
-        if self.events.try_send(happening).is_err() {
+        let has_room = happening.action != "Skip" || self.events.capacity() > LEFT_BY_SKIPS;
+        if !has_room || self.events.try_send(happening).is_err() {
             tracing::warn!("an Event was dropped: too many are waiting to be told");
         }
     }
@@ -227,5 +230,42 @@ impl Announcer for Shared {
         }
         let told = Happening::of_run(&run.object_ref(&()), before, after, Timestamp::now());
         told.into_iter().for_each(|happening| self.tell(happening));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::watched::tests::admin;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        operator: OperatorArgs,
+    }
+
+    #[tokio::test]
+    async fn however_many_strikes_are_skipped_kills_are_told() {
+        let args = Cli::parse_from(["test"]).operator;
+        let clients = Clients::same(admin());
+        let (shared, _teller) = Shared::new(clients, &args, Sources::default(), CancellationToken::new());
+        let tell = |action: &'static str| {
+            shared.tell(Happening {
+                name: "e".to_owned(),
+                regarding: ObjectReference::default(),
+                related: None,
+                reason: "R".to_owned(),
+                action,
+                note: String::new(),
+                is_warning: false,
+                at: Timestamp::UNIX_EPOCH,
+            });
+        };
+        (0..2 * EVENTS).for_each(|_| tell("Skip"));
+        assert_eq!(shared.events.capacity(), LEFT_BY_SKIPS);
+        (0..LEFT_BY_SKIPS).for_each(|_| tell("Kill"));
+        assert_eq!(shared.events.capacity(), 0);
     }
 }
