@@ -95,8 +95,12 @@ impl AllWork {
     /// Takes in what a watch brought next.
     async fn next(&mut self) {
         tokio::select! {
-            event = self.monkeys.watch.next() => {
+            mut event = self.monkeys.watch.next() => {
                 self.monkeys.shared.board.notice(event.as_ref());
+                // Whoever looks after a monkey reads its status anew. It is most of the monkey, and need not be kept twice.
+                if let Some(Ok(Event::InitApply(monkey) | Event::Apply(monkey))) = &mut event {
+                    monkey.status = None;
+                }
                 self.monkeys.take(event);
             }
             event = self.runs.watch.next() => self.runs.take(event),
