@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chaos_engine::kube::Clients;
+use kube::api::{DynamicObject, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::NamespaceResourceScope;
+use kube::discovery::ApiResource;
 use kube::{Api, Client, Config, Resource};
+use serde::de::DeserializeOwned;
 
 use crate::cli::Global;
 use crate::exit::Failure;
@@ -64,12 +67,22 @@ impl Target {
         global.namespace.clone().unwrap_or_else(|| self.default_namespace.clone())
     }
 
-    /// Objects of the namespace that is meant, or of all.
-    pub(crate) fn those<K>(&self, global: &Global, all: bool) -> Api<K>
+    /// Objects of the namespace that is meant, or of all; `what` they are, for people. One that cannot be read is told, and keeps no
+    /// other from being shown.
+    pub(crate) async fn list<K>(&self, global: &Global, all: bool, what: &str) -> anyhow::Result<Vec<K>>
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned,
     {
-        if all { Api::all(self.client.clone()) } else { Api::namespaced(self.client.clone(), &self.namespace(global)) }
+        let (resource, client) = (ApiResource::erase::<K>(&()), self.client.clone());
+        let api: Api<DynamicObject> = if all {
+            Api::all_with(client, &resource)
+        } else {
+            Api::namespaced_with(client, &self.namespace(global), &resource)
+        };
+        let list = api.list(&ListParams::default()).await.with_context(|| format!("failed to list {what}"))?;
+        let (found, unreadable) = understood(list.items);
+        unreadable.iter().for_each(|why| crate::output::warn(why));
+        Ok(found)
     }
 
     /// Asks a person before something is broken on a cluster that is not ours. `--yes` counts only together with an
@@ -140,4 +153,42 @@ async fn local() -> anyhow::Result<(Config, String, bool)> {
 #[cfg(not(feature = "bundled"))]
 async fn local() -> anyhow::Result<(Config, String, bool)> {
     anyhow::bail!("this build has no embedded cluster; hint: build with the feature `bundled`")
+}
+
+/// The objects that can be read, and why others cannot: an API server accepts more than we understand.
+fn understood<K: Resource + DeserializeOwned>(objects: Vec<DynamicObject>) -> (Vec<K>, Vec<String>) {
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for object in objects {
+        let what = crate::apply::name_of(&object);
+        match object.try_parse() {
+            Ok(object) => found.push(object),
+            Err(error) => unreadable.push(format!("{what} cannot be read: {error}")),
+        }
+    }
+    (found, unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use chaos_core::api::ExperimentRun;
+    use kube::ResourceExt as _;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_that_cannot_be_read_keeps_no_other_from_being_shown() {
+        let run = |name: &str, mode: &str| {
+            let run = json!({
+                "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
+                "metadata": {"name": name, "namespace": "shop"},
+                "spec": {"mode": mode, "experimentRef": {"name": "none"}},
+            });
+            serde_json::from_value(run).unwrap()
+        };
+        let (found, unreadable) = understood::<ExperimentRun>(vec![run("bad", "Neither"), run("good", "Live")]);
+        assert_eq!((found.len(), found[0].name_any()), (1, "good".to_owned()));
+        assert_eq!(unreadable.len(), 1);
+        assert!(unreadable[0].starts_with("ExperimentRun shop/bad cannot be read: "), "{unreadable:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use chaos_core::killer::Caps;
 use chaos_engine::sources::{Sources, SourcesError};
 use clap::{Args, ValueEnum};
 
@@ -14,6 +15,12 @@ pub struct OperatorArgs {
     /// The operator's own namespace: it carries the environment label, and is never a target
     #[arg(long, env = "POD_NAMESPACE", default_value = chaos_core::api::switch::NAMESPACE, value_name = "NAMESPACE")]
     operator_namespace: String,
+    /// Pods that all ChaosMonkeys together may kill a day (UTC); absent: each has its own limits alone
+    #[arg(long, env = "CHAOS_MAX_KILLS_PER_DAY", value_name = "PODS", value_parser = clap::value_parser!(u32).range(1..))]
+    max_kills_per_day: Option<u32>,
+    /// Pods that all ChaosMonkeys together may have killed at once: those that are not back yet
+    #[arg(long, env = "CHAOS_MAX_AT_ONCE", value_name = "PODS", value_parser = clap::value_parser!(u32).range(1..))]
+    max_at_once: Option<u32>,
     /// Work without leader election (two such operators are harmless, but work twice)
     #[arg(long)]
     no_leader_election: bool,
@@ -70,6 +77,11 @@ impl OperatorArgs {
 
     pub(crate) fn operator_namespace(&self) -> &str {
         &self.operator_namespace
+    }
+
+    /// What all monkeys together are held to.
+    pub(crate) const fn caps(&self) -> Caps {
+        Caps { kills_per_day: self.max_kills_per_day, at_once: self.max_at_once }
     }
 
     pub(crate) const fn leader_election(&self) -> bool {

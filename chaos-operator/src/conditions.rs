@@ -18,6 +18,8 @@ pub(crate) struct Facts<'a> {
     pub schema: &'a SchemaState,
     pub switch: SwitchState,
     pub permissions: &'a Permissions,
+    /// Why nothing more may be killed at present, because of what was killed already.
+    pub capped: Option<&'a str>,
     /// Why the cluster could not be seen last time, if it could not.
     pub blind: Option<&'a str>,
     /// The schedule allows kills now.
@@ -95,6 +97,9 @@ fn active(status: &ChaosMonkeyStatus, facts: &Facts<'_>) -> Say {
     if let Some(why) = hold(facts.schema, facts.switch, facts.permissions, facts.spec) {
         return Say::of(false, "Stopped", why);
     }
+    if let Some(why) = facts.capped {
+        return Say::of(false, "Capped", why);
+    }
     if !facts.is_in_schedule {
         return Say::of(false, "OutsideSchedule", "the schedule allows no kill at this time");
     }
@@ -145,6 +150,7 @@ mod tests {
             schema: &SchemaState::Same,
             switch: SwitchState::Running,
             permissions: &Permissions::Known(Vec::new()),
+            capped: None,
             blind: None,
             is_in_schedule: true,
             now: Timestamp::UNIX_EPOCH,
@@ -156,5 +162,9 @@ mod tests {
             assert_eq!((active.status.as_str(), active.reason.as_str()), ("True", "Active"));
             assert_eq!(active.message.contains("nothing is planned for 7 of its groups"), told, "{}", active.message);
         }
+        let mut status = ChaosMonkeyStatus::default();
+        update(&mut status, &Facts { capped: Some("enough for today"), ..facts });
+        let active = status.conditions.iter().find(|condition| condition.type_ == "Active").unwrap();
+        assert_eq!((active.reason.as_str(), active.message.as_str()), ("Capped", "enough for today"));
     }
 }

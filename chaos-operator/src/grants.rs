@@ -88,6 +88,10 @@ pub const GRANTS: &[Grant] = &[
     ),
     Grant { name: Some(switch::NAME), ..grant(Role::Own, "", "configmaps", &["get"], "the stop switch") },
     grant(Role::Own, "coordination.k8s.io", "leases", LEASE, "leader election"),
+    Grant {
+        name: Some(switch::NAMESPACE),
+        ..grant(Role::Own, "", "namespaces", &["get"], "the environment of the cluster")
+    },
     grant(Role::Nodes, "", "nodes", LIST, "zones, nodes, readiness of nodes"),
     grant(Role::Delete, "", "pods", &["delete"], "the kill, in Delete mode"),
 ];

@@ -110,7 +110,7 @@ impl StatusKeeper {
         );
         KillerView {
             suspended: object.spec.suspend,
-            hold,
+            hold: hold.or_else(|| self.shared.board.objection(&object)),
             cancel: object.spec.control.iter().flat_map(|control| control.cancel.iter().cloned()).collect(),
             postpone: object.spec.control.iter().flat_map(MonkeyControl::postponed).collect(),
             beat: self.pulse.as_mut().and_then(Pulse::latest).map(|reading| reading.read_at.0),
@@ -122,6 +122,7 @@ impl StatusKeeper {
     async fn put(&mut self, mut status: ChaosMonkeyStatus) -> Result<(), StoreError> {
         let now = Timestamp::now();
         let object = self.seen.clone();
+        let capped = self.shared.board.objection(&object);
         let facts = conditions::Facts {
             spec: &object.spec,
             generation: object.metadata.generation,
@@ -129,6 +130,7 @@ impl StatusKeeper {
             schema: &self.schema.borrow().clone(),
             switch: *self.switch.borrow(),
             permissions: &self.permissions.borrow().clone(),
+            capped: capped.as_deref(),
             blind: self.blind.as_deref(),
             is_in_schedule: calendar::stretch(&self.schedule, now).active,
             now,
@@ -148,6 +150,7 @@ impl StatusKeeper {
         let (namespace, name) = names(object);
         let reference = reference(object);
         let metrics = &self.shared.metrics;
+        metrics.planned(after.strikes.saturating_sub(before.strikes));
         let known: BTreeSet<_> = before.history.iter().map(|kill| kill.nonce.as_str()).collect();
         for kill in after.history.iter().filter(|kill| !known.contains(kill.nonce.as_str())) {
             metrics.killed(kill.outcome);
@@ -207,7 +210,13 @@ impl Keeper for StatusKeeper {
             self.seen = Arc::new(self.store.object().clone());
             saved = self.put(after.clone()).await;
         }
+        // A monkey that is gone remembers nothing, and nobody takes it up who could tell what became of its victims.
+        if matches!(saved, Err(StoreError::Gone)) {
+            self.announce(&before, &after);
+        }
         saved?;
+        // Before it is asked once more whether the kill may be sent.
+        self.shared.board.tell(self.store.object(), &after);
         self.announce(&before, &after);
         Ok(())
     }

@@ -9,6 +9,7 @@
 //!   │   └ latest ── the newest version of it, from the watch or from a write that came upon it
 //!   └ monkey ── reads the object afresh, claims it, validates it, runs drive() on it, and starts over when the spec changes
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
+//! board ── how all monkeys stand, for the caps on them together
 //! watched ── the watches of our objects
 //! signals ── the stop switch, the served schema and the heartbeats, each read at least once a second or so
 //! permitted ── what this process may do, asked of the API server
@@ -18,6 +19,7 @@
 mod admission;
 mod args;
 mod backoff;
+mod board;
 mod conditions;
 mod gameday;
 pub mod grants;
@@ -44,6 +46,7 @@ use chaos_engine::kube::leader::{ClusterLease, Election, ElectionConfig};
 use chaos_engine::kube::{Caller, Clients};
 use chaos_engine::program;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use args::{LogFormat, OperatorArgs, ProberArgs};
@@ -82,9 +85,9 @@ pub async fn run_on(
     tracing::info!(address = %listener.local_addr()?, identity = %args.identity(), "operator starts");
     let stop = CancellationToken::new();
     let (shared, teller) = Shared::new(clients, &args, sources, stop.clone());
-    let mut background = tokio::task::JoinSet::new();
+    let (mut background, mut election) = (JoinSet::new(), JoinSet::new());
     // The records of runs name this program: it was read before the first of them begins.
-    background.spawn_blocking(|| drop(program::digest()));
+    tokio::task::spawn_blocking(program::digest);
     background.spawn(teller.run());
     background.spawn(signals::follow_switch(shared.clone()));
     background.spawn(signals::follow_schema(shared.clone()));
@@ -92,18 +95,48 @@ pub async fn run_on(
     background.spawn(signals::follow_hold(shared.clone()));
     background.spawn(serve::serve(listener, shared.clone()));
     let (leading, is_leader) = watch::channel(!args.leader_election());
-    let election = args.leader_election().then(|| {
+    if args.leader_election() {
         let config = ElectionConfig::new(&shared.namespace, LEASE, args.identity());
         let store = ClusterLease::new(Caller::new(shared.clients.write.clone()), &config);
-        tokio::spawn(Election::new(config, store).run(leading, stop.child_token()))
-    });
-    supervisor::supervise(&shared, args.common().watched_namespace(), is_leader, shutdown).await;
+        election.spawn(Election::new(config, store).run(leading, stop.child_token()));
+    }
+    let mut is_broken = false;
+    let ends = async { is_broken = one_has_ended(shutdown, [&mut background, &mut election]).await };
+    supervisor::supervise(&shared, args.common().watched_namespace(), is_leader, ends).await;
     // The monkeys are at rest: only now may somebody else take over.
     stop.cancel();
-    if let Some(election) = election {
-        election.await.context("the leader election ended badly")?;
+    while let Some(ended) = election.join_next().await {
+        ended.context("the leader election ended badly")?;
     }
     background.shutdown().await;
     tracing::info!("operator ends");
+    anyhow::ensure!(!is_broken, "a part of the operator has ended by itself; hint: the log says which, and why");
     Ok(())
+}
+
+/// Waits for `shutdown`, or until one of these tasks has ended, which none does before it is told to: nobody would do its work any
+/// more, and nobody would be told. A process that starts anew does. Whether it is that.
+async fn one_has_ended(shutdown: impl Future<Output = ()> + Send, [some, others]: [&mut JoinSet<()>; 2]) -> bool {
+    tokio::select! {
+        () = shutdown => false,
+        Some(_) = some.join_next() => true,
+        Some(_) = others.join_next() => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_goes_on_in_the_background_is_missed_when_it_has_ended() {
+        let (mut background, mut none) = (JoinSet::new(), JoinSet::new());
+        background.spawn(pending());
+        assert!(!one_has_ended(async {}, [&mut background, &mut none]).await, "nothing has ended: it was asked to");
+        background.spawn(async { panic!("a mistake") });
+        assert!(one_has_ended(pending(), [&mut background, &mut none]).await);
+        assert!(!one_has_ended(async {}, [&mut none, &mut background]).await);
+    }
 }

@@ -50,6 +50,19 @@ pub fn for_environment(environment: &str) -> Vec<(String, String)> {
     render(base(&Installation { environment: Some(environment), ..Installation::default() }))
 }
 
+/// The same with rights in one namespace, and in the operator's own.
+pub fn for_namespace(environment: &str, namespace: &str) -> Vec<(String, String)> {
+    let (environment, namespace) = (Some(environment), Some(namespace));
+    render(base(&Installation { environment, namespace, ..Installation::default() }))
+}
+
+/// The roles and bindings of one namespace, or those of the cluster, that an installation may have put there.
+pub fn roles(namespace: Option<&str>) -> Vec<(String, String)> {
+    let objects = rbac(namespace).into_iter().chain(prober::rbac(namespace)).chain(delete_role(namespace));
+    let is_there = |object: &Value| object["metadata"]["namespace"].as_str() == namespace;
+    render(vec![("rbac.yaml".to_owned(), objects.filter(is_there).collect())])
+}
+
 /// The same for a cluster of several machines: what `overlays/real` makes of the base.
 pub fn for_cluster(installation: &Installation<'_>) -> Vec<(String, String)> {
     let mut files = base(installation);
@@ -58,8 +71,8 @@ pub fn for_cluster(installation: &Installation<'_>) -> Vec<(String, String)> {
 }
 
 /// What an installation is given besides, for the operator to kill by `mode: Delete`: what `overlays/delete-mode` holds.
-pub fn delete_mode() -> Vec<(String, String)> {
-    render(vec![("delete-mode.yaml".to_owned(), delete_role())])
+pub fn delete_mode(namespace: Option<&str>) -> Vec<(String, String)> {
+    render(vec![("delete-mode.yaml".to_owned(), delete_role(namespace))])
 }
 
 /// What an installation is made to measure by.
@@ -71,11 +84,13 @@ pub struct Installation<'a> {
     pub image: &'a str,
     /// Operators, one of which works.
     pub replicas: u32,
+    /// The only namespace that is worked on, with rights in no other but the operator's own; absent: all.
+    pub namespace: Option<&'a str>,
 }
 
 impl Default for Installation<'_> {
     fn default() -> Self {
-        Self { environment: None, image: IMAGE, replicas: 1 }
+        Self { environment: None, image: IMAGE, replicas: 1, namespace: None }
     }
 }
 
@@ -107,19 +122,20 @@ pub fn files() -> Vec<(String, String)> {
             "overlays/delete-mode/kustomization.yaml".to_owned(),
             vec![kustomization(json!({"resources": ["rbac.yaml"]}))],
         ),
-        ("overlays/delete-mode/rbac.yaml".to_owned(), delete_role()),
+        ("overlays/delete-mode/rbac.yaml".to_owned(), delete_role(None)),
     ]));
     files
 }
 
 fn base(installation: &Installation<'_>) -> Vec<File> {
+    let only = installation.namespace;
     vec![
         ("namespace.yaml".to_owned(), vec![namespace(installation.environment)]),
-        ("rbac.yaml".to_owned(), rbac().into_iter().chain(prober::rbac()).collect()),
+        ("rbac.yaml".to_owned(), rbac(only).into_iter().chain(prober::rbac(only)).collect()),
         ("admission.yaml".to_owned(), admission::policies().into_iter().chain(prober::admission()).collect()),
         (SWITCH_FILE.to_owned(), vec![stop_switch()]),
         ("operator.yaml".to_owned(), vec![deployment(installation), disruption_budget()]),
-        ("prober.yaml".to_owned(), vec![prober::deployment(installation.image)]),
+        ("prober.yaml".to_owned(), vec![prober::deployment(installation.image, only)]),
     ]
 }
 
@@ -155,43 +171,44 @@ fn namespace(environment: Option<&str>) -> Value {
     namespace
 }
 
-/// The roles, from the one table of what the operator uses.
-fn rbac() -> Vec<Value> {
-    vec![
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(NAME)}),
-        role("ClusterRole", NAME, Role::Cluster),
-        bind("ClusterRoleBinding", "ClusterRole", NAME),
-        role("ClusterRole", &format!("{NAME}-nodes"), Role::Nodes),
-        bind("ClusterRoleBinding", "ClusterRole", &format!("{NAME}-nodes")),
-        role("ClusterRole", &format!("{NAME}-runs"), Role::Runs),
-        bind("ClusterRoleBinding", "ClusterRole", &format!("{NAME}-runs")),
-        role("ClusterRole", &format!("{NAME}-gamedays"), Role::GameDays),
-        bind("ClusterRoleBinding", "ClusterRole", &format!("{NAME}-gamedays")),
-        role("Role", NAME, Role::Own),
-        bind("RoleBinding", "Role", NAME),
-    ]
+/// The roles, from the one table of what the operator uses: of the whole cluster, or of one namespace.
+fn rbac(namespace: Option<&str>) -> Vec<Value> {
+    let mut objects = vec![json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(NAME)})];
+    objects.extend(granted("", Role::Cluster, namespace));
+    // Nodes are in no namespace.
+    if namespace.is_none() {
+        objects.extend(granted("-nodes", Role::Nodes, None));
+    }
+    objects.extend(granted("-runs", Role::Runs, namespace));
+    objects.extend(granted("-gamedays", Role::GameDays, namespace));
+    objects.extend(granted("", Role::Own, Some(switch::NAMESPACE)));
+    objects
 }
 
 /// Only for `killMode: Delete`: eviction, which honours disruption budgets, needs no right to delete.
-fn delete_role() -> Vec<Value> {
-    let name = format!("{NAME}-delete");
-    vec![role("ClusterRole", &name, Role::Delete), bind("ClusterRoleBinding", "ClusterRole", &name)]
+fn delete_role(namespace: Option<&str>) -> Vec<Value> {
+    granted("-delete", Role::Delete, namespace).into()
 }
 
-fn role(kind: &str, name: &str, role: Role) -> Value {
-    let meta = if kind == "Role" { metadata(name) } else { json!({"name": name}) };
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": meta, "rules": grants::rules(role),
-    })
+fn granted(suffix: &str, role: Role, namespace: Option<&str>) -> [Value; 2] {
+    bound(NAME, &format!("{NAME}{suffix}"), namespace, &grants::rules(role))
 }
 
-fn bind(kind: &str, role_kind: &str, role: &str) -> Value {
-    let meta = if kind == "RoleBinding" { metadata(role) } else { json!({"name": role}) };
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": meta,
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role_kind, "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": switch::NAMESPACE}],
-    })
+/// A role of this namespace, or of the cluster, and the binding that gives it to an account of ours.
+fn bound(account: &str, name: &str, namespace: Option<&str>, rules: &[Value]) -> [Value; 2] {
+    let labels = json!({"app.kubernetes.io/name": account});
+    let (kind, meta) = match namespace {
+        Some(namespace) => ("Role", json!({"name": name, "namespace": namespace, "labels": labels})),
+        None => ("ClusterRole", json!({"name": name})),
+    };
+    let version = "rbac.authorization.k8s.io/v1";
+    let role = json!({"apiVersion": version, "kind": kind, "metadata": meta, "rules": rules});
+    let binding = json!({
+        "apiVersion": version, "kind": format!("{kind}Binding"), "metadata": meta,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": switch::NAMESPACE}],
+    });
+    [role, binding]
 }
 
 fn stop_switch() -> Value {
@@ -215,6 +232,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
         name: NAME,
         command: "operator",
         image: installation.image,
+        namespace: installation.namespace,
         replicas: installation.replicas,
         environment: &[
             ("POD_IP", "status.podIP"),
@@ -222,6 +240,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
             ("POD_NAMESPACE", "metadata.namespace"),
         ],
         resources: json!({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}),
+        grace_seconds: 30,
         configuration: CONFIG,
     };
     let spread = ["topology.kubernetes.io/zone", "kubernetes.io/hostname"].map(apart);
@@ -302,6 +321,31 @@ mod tests {
             volumes += count("configMap:\n");
         }
         assert_eq!(volumes, 4, "of operator and prober, for kustomize and for Helm");
+    }
+
+    #[test]
+    fn an_installation_for_one_namespace_has_no_right_elsewhere() {
+        let mut places = std::collections::BTreeSet::new();
+        for (_, text) in for_namespace("demo", "shop") {
+            for object in serde_yaml::from_multiple::<Value>(&text).unwrap() {
+                let kind = object["kind"].as_str().unwrap();
+                assert!(!kind.starts_with("ClusterRole"), "{object}");
+                if kind.ends_with("Binding") && kind.starts_with("Role") {
+                    places.insert(object["metadata"]["namespace"].as_str().unwrap().to_owned());
+                }
+                if kind == "Deployment" {
+                    let args = &object["spec"]["template"]["spec"]["containers"][0]["args"];
+                    assert!(args.as_array().unwrap().contains(&json!("--watch-namespace=shop")), "{args}");
+                }
+            }
+        }
+        assert_eq!(places.into_iter().collect::<Vec<_>>(), ["chaos-system", "shop"]);
+        assert!(all().iter().all(|(_, text)| !text.contains("--watch-namespace")));
+        let of_cluster: Vec<Value> =
+            roles(None).iter().flat_map(|(_, text)| serde_yaml::from_multiple::<Value>(text).unwrap()).collect();
+        // Of operator, nodes, runs, game days, deletes and prober.
+        assert_eq!(of_cluster.len(), 12);
+        assert!(of_cluster.iter().all(|object| object["kind"].as_str().unwrap().starts_with("ClusterRole")));
     }
 
     #[test]

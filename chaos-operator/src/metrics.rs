@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// Metrics of the operator.
 pub(crate) struct Metrics {
     registry: Registry,
+    planned: Counter,
     kills: Family<OutcomeLabel, Counter>,
     skips: Family<ReasonLabel, Counter>,
     ended: Family<ReasonLabel, Counter>,
@@ -24,6 +25,7 @@ pub(crate) struct Metrics {
     leader: Gauge,
     objects: Family<KindLabel, Gauge>,
     verdicts: Family<OutcomeLabel, Counter>,
+    stops: Family<ReasonLabel, Counter>,
     days: Family<OutcomeLabel, Counter>,
     day_skips: Family<ReasonLabel, Counter>,
     switch_running: Gauge,
@@ -58,6 +60,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let metrics = Self {
             registry: Registry::default(),
+            planned: Counter::default(),
             kills: Family::default(),
             skips: Family::default(),
             ended: Family::default(),
@@ -67,6 +70,7 @@ impl Metrics {
             leader: Gauge::default(),
             objects: Family::default(),
             verdicts: Family::default(),
+            stops: Family::default(),
             days: Family::default(),
             day_skips: Family::default(),
             switch_running: Gauge::default(),
@@ -81,6 +85,7 @@ impl Metrics {
     fn registered(mut self) -> Self {
         let seconds = Unit::Seconds;
         let r = &mut self.registry;
+        r.register("chaos_strikes_planned", "Strikes that were planned", self.planned.clone());
         r.register("chaos_kills", "Kill calls by what came of them", self.kills.clone());
         r.register("chaos_skips", "Strikes that did not happen, by reason", self.skips.clone());
         r.register("chaos_monkeys_ended", "Monkeys that kill no more, by reason", self.ended.clone());
@@ -102,6 +107,7 @@ impl Metrics {
         r.register("chaos_leader", "1 while this process is the one that works", self.leader.clone());
         r.register("chaos_objects", "Objects that this process works on, by kind", self.objects.clone());
         r.register("chaos_runs", "ExperimentRuns that ended, by what came out", self.verdicts.clone());
+        r.register("chaos_run_stops", "ExperimentRuns that ended early, by what ended them", self.stops.clone());
         r.register("chaos_game_days", "Executions of GameDays that ended, by what came out", self.days.clone());
         r.register(
             "chaos_game_day_skips",
@@ -137,6 +143,10 @@ impl Metrics {
             self.claim.clone(),
         );
         self
+    }
+
+    pub(crate) fn planned(&self, strikes: u64) {
+        self.planned.inc_by(strikes);
     }
 
     pub(crate) fn killed(&self, outcome: Outcome) {
@@ -187,6 +197,11 @@ impl Metrics {
     /// A run ended.
     pub(crate) fn judged(&self, outcome: Conclusion) {
         self.verdicts.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+    }
+
+    /// A run ends early, by that cause.
+    pub(crate) fn stopped(&self, cause: &str) {
+        self.stops.get_or_create(&ReasonLabel { reason: cause.to_owned() }).inc();
     }
 
     /// An execution of a game day ended.

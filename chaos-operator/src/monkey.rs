@@ -156,6 +156,7 @@ async fn refuse(shared: &Shared, store: &mut StatusStore<ChaosMonkey>, why: &str
         schema: &schema,
         switch: *shared.switch.borrow(),
         permissions: &shared.permissions.borrow().clone(),
+        capped: None,
         blind: None,
         is_in_schedule: true,
         now: Timestamp::now(),

@@ -140,9 +140,13 @@ fn is_on_nodes(group: &GroupBy) -> bool {
     matches!(group, GroupBy::Zone | GroupBy::Node)
 }
 
-/// Whether that grant is part of every installation: what is not is not missed by every one.
-fn is_shipped(grant: &Grant) -> bool {
-    grant.role != Role::Delete
+/// Whether that grant is part of every installation, or of every one for one namespace: what is not is not missed by every one.
+fn is_shipped(grant: &Grant, for_one_namespace: bool) -> bool {
+    match grant.role {
+        Role::Delete => false,
+        Role::Nodes => !for_one_namespace,
+        Role::Cluster | Role::Runs | Role::GameDays | Role::Own => true,
+    }
 }
 
 /// Follows the permissions of this process; asks at once when a call was refused.
@@ -166,6 +170,7 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
 }
 
 fn take(shared: &Shared, known: Permissions) {
+    let is_shipped = |grant: &Grant| is_shipped(grant, shared.watched.is_some());
     if let Permissions::Known(missing) = &known {
         let missed = missing.iter().filter(|missing| is_shipped(missing.grant));
         shared.metrics.misses_permissions(missed.count());

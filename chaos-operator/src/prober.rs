@@ -17,6 +17,7 @@ use chaos_engine::kube::Clients;
 use chaos_engine::prober::{ProberDesk, probe};
 use chaos_engine::program;
 use futures::StreamExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use kube::runtime::watcher::{self, Event};
 use prometheus_client::encoding::text::encode;
@@ -112,7 +113,10 @@ impl Known {
 
 impl Bench {
     async fn work(&mut self, namespace: Option<&str>, shutdown: impl Future<Output = ()> + Send) {
-        let mut events: Watched<ExperimentRun> = watched::watch(self.desk.clients.read.clone(), namespace);
+        let tell = |run: &ObjectMeta, why: &str| {
+            tracing::warn!(namespace = run.namespace, run = run.name, why, "it cannot be read, and is not measured");
+        };
+        let mut events: Watched<ExperimentRun> = watched::watch(self.desk.clients.read.clone(), namespace, tell);
         let mut shutdown = std::pin::pin!(shutdown);
         let mut tick = tokio::time::interval(BEAT);
         loop {

@@ -11,7 +11,7 @@ use chaos_core::run::{RunMachine, RunState};
 use chaos_core::validate::{self, Meta};
 use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
-use chaos_engine::kube::{StatusDesk, StatusStore, StoreError};
+use chaos_engine::kube::{CallError, StatusDesk, StatusStore, StoreError, told};
 use chaos_engine::program;
 use chaos_engine::run::operated::{Announcer as _, Backing, OperatedWorld, recorded};
 use jiff::Timestamp;
@@ -154,6 +154,11 @@ async fn understood(
                     let message = format!("there is no Experiment {namespace}/{}", reference.name);
                     return Ok(Err(Unfit::invalid(message)));
                 }
+                // A server that fails for a moment ends no run, least of all one that waits for somebody's approval.
+                Err(error) if is_passing(&error) => {
+                    let what = format!("read Experiment {namespace}/{}", reference.name);
+                    return Err(CallError::Lost { what, message: told(&error) }.into());
+                }
                 Err(error) => return Ok(Err(Unfit::out_of_reach(format!("failed to read the Experiment: {error}")))),
             }
         }
@@ -167,6 +172,15 @@ async fn understood(
         }
         other => other,
     })
+}
+
+/// Whether an error is one of a moment, so that asking again may help: no answer, or that of a server that is in trouble.
+fn is_passing(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code >= 500 || matches!(status.code, 408 | 429),
+        kube::Error::Service(_) | kube::Error::HyperError(_) => true,
+        _ => false,
+    }
 }
 
 /// Ends a run that cannot be run; gives its status before and after.
@@ -208,6 +222,53 @@ impl Shared {
                 Arc::new(move |experiment| permissions.borrow().lacks_for(experiment).map(|lack| lack.message))
             },
             announcer: self.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use axum::{Json, Router};
+    use chaos_core::api::RunPhase;
+    use chaos_engine::kube::Clients;
+    use chaos_engine::sources::Sources;
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::OperatorArgs;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        operator: OperatorArgs,
+    }
+
+    /// What becomes of a run whose experiment is answered for like this.
+    async fn taken_up(code: StatusCode) -> Result<Result<Run, Unfit>, StoreError> {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
+            "message": "no", "reason": "No"});
+        let answer = move || {
+            let status = status.clone();
+            async move { (code, Json(status)) }
+        };
+        let router: Router = Router::new().fallback(answer);
+        let clients = Clients::same(kube::Client::new(router, "default"));
+        let args = Cli::parse_from(["test"]).operator;
+        let shared = Shared::new(clients, &args, Sources::default(), CancellationToken::new()).0;
+        let new = ExperimentRunStatus::default();
+        understood(&shared, &crate::watched::tests::run("r", RunPhase::Resolving), &read_record(&new)).await
+    }
+
+    #[tokio::test]
+    async fn a_server_that_fails_for_a_moment_ends_no_run_and_one_that_refuses_does() {
+        for code in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS]
+        {
+            assert!(matches!(taken_up(code).await, Err(StoreError::Call(_))), "{code}");
+        }
+        for code in [StatusCode::NOT_FOUND, StatusCode::FORBIDDEN] {
+            assert!(matches!(taken_up(code).await, Ok(Err(_))), "{code}");
         }
     }
 }

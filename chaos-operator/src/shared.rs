@@ -5,24 +5,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use chaos_core::api::{ChaosMonkey, ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
+use chaos_core::digest::sha256_hex;
 use chaos_core::population::SwitchState;
-use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError};
+use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError, Tended};
 use chaos_engine::run::operated::{Announcer, Hold};
 use chaos_engine::sources::Sources;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::OperatorArgs;
 use crate::backoff::Backoff;
+use crate::board::Board;
 use crate::metrics::Metrics;
 use crate::permitted::Permissions;
 use crate::teller::Teller;
 
 /// Events that may wait to be told.
 const EVENTS: usize = 4096;
+/// Of these, so many are left to what happened: a monkey that skips a strike every few milliseconds must not silence a kill.
+const LEFT_BY_SKIPS: usize = EVENTS / 2;
 /// What happened this long ago is told again after a restart; telling twice changes nothing.
 const RETELL: SignedDuration = SignedDuration::from_mins(10);
 
@@ -38,6 +43,8 @@ pub(crate) struct Shared {
     /// Which process this is: a restarted one is another.
     pub instance: String,
     pub metrics: Metrics,
+    /// How all monkeys stand.
+    pub board: Board,
     /// Who may be asked by guards and checks, and by whose.
     pub sources: Arc<Sources>,
     /// Everything in the background ends with it.
@@ -83,6 +90,7 @@ impl Shared {
             identity: args.identity(),
             instance: format!("{}/{}", args.identity(), uuid::Uuid::new_v4().simple()),
             metrics: Metrics::new(),
+            board: Board::new(args.caps()),
             sources: Arc::new(sources),
             stop,
             switch: watch::channel(SwitchState::Unreadable).0,
@@ -131,9 +139,37 @@ impl Shared {
         }
     }
 
+    /// An object cannot be read, so nothing is done for it; its status cannot say so.
+    pub(crate) fn tell_unreadable<K: Tended>(&self, object: &ObjectMeta, why: &str) {
+        let kind = K::kind(&()).into_owned();
+        let ObjectMeta { name, namespace, uid, .. } = object.clone();
+        tracing::warn!(kind, namespace, name, why, "it cannot be read; nothing is done for it");
+        self.metrics.failed("Unreadable");
+        let digest = sha256_hex(why.as_bytes());
+        let short: String = uid.iter().flat_map(|uid| uid.chars()).take(8).collect();
+        self.tell(Happening {
+            name: format!("chaos-unreadable-{short}-{}", &digest[..8]),
+            regarding: ObjectReference {
+                api_version: Some(K::api_version(&()).into_owned()),
+                kind: Some(kind),
+                namespace,
+                name,
+                uid,
+                ..ObjectReference::default()
+            },
+            related: None,
+            reason: "Unreadable".to_owned(),
+            action: "Reconcile",
+            note: why.chars().take(900).collect(),
+            is_warning: true,
+            at: Timestamp::now(),
+        });
+    }
+
     /// Tells an Event some time soon. Status and metrics have it anyway, so a full queue drops it.
     pub(crate) fn tell(&self, happening: Happening) {
-        if self.events.try_send(happening).is_err() {
+        let has_room = happening.action != "Skip" || self.events.capacity() > LEFT_BY_SKIPS;
+        if !has_room || self.events.try_send(happening).is_err() {
             tracing::warn!("an Event was dropped: too many are waiting to be told");
         }
     }
@@ -199,7 +235,51 @@ impl Announcer for Shared {
     }
 
     fn changed(&self, run: &ExperimentRun, before: &ExperimentRunStatus, after: &ExperimentRunStatus) {
+        if before.started_at.is_none() && after.started_at.is_some() {
+            self.metrics.planned(after.resolved.as_ref().map_or(0, |plan| plan.strikes));
+        }
+        let stop = |status: &ExperimentRunStatus| status.progress.as_ref().and_then(|progress| progress.stop.clone());
+        if let (None, Some(stop)) = (stop(before), stop(after)) {
+            self.metrics.stopped(&stop.cause);
+        }
         let told = Happening::of_run(&run.object_ref(&()), before, after, Timestamp::now());
         told.into_iter().for_each(|happening| self.tell(happening));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::watched::tests::admin;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        operator: OperatorArgs,
+    }
+
+    #[tokio::test]
+    async fn however_many_strikes_are_skipped_kills_are_told() {
+        let args = Cli::parse_from(["test"]).operator;
+        let clients = Clients::same(admin());
+        let (shared, _teller) = Shared::new(clients, &args, Sources::default(), CancellationToken::new());
+        let tell = |action: &'static str| {
+            shared.tell(Happening {
+                name: "e".to_owned(),
+                regarding: ObjectReference::default(),
+                related: None,
+                reason: "R".to_owned(),
+                action,
+                note: String::new(),
+                is_warning: false,
+                at: Timestamp::UNIX_EPOCH,
+            });
+        };
+        (0..2 * EVENTS).for_each(|_| tell("Skip"));
+        assert_eq!(shared.events.capacity(), LEFT_BY_SKIPS);
+        (0..LEFT_BY_SKIPS).for_each(|_| tell("Kill"));
+        assert_eq!(shared.events.capacity(), 0);
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use chaos_core::api::{ChaosMonkey, ExperimentRun, GameDay};
 use chaos_engine::kube::Tended;
 use futures::{FutureExt as _, StreamExt as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
@@ -79,6 +80,7 @@ struct AllWork {
 
 impl AllWork {
     fn begin(shared: &Arc<Shared>, namespace: Option<&str>) -> Self {
+        shared.board.begin();
         let monkey: Tend<ChaosMonkey> = |shared, object, rest| Box::pin(monkey::tend(shared, object, rest));
         let run: Tend<ExperimentRun> = |shared, object, rest| Box::pin(run::tend(shared, object, rest));
         let day: Tend<GameDay> = |shared, object, rest| Box::pin(gameday::tend(shared, object, rest));
@@ -92,7 +94,14 @@ impl AllWork {
     /// Takes in what a watch brought next.
     async fn next(&mut self) {
         tokio::select! {
-            event = self.monkeys.watch.next() => self.monkeys.take(event),
+            mut event = self.monkeys.watch.next() => {
+                self.monkeys.shared.board.notice(event.as_ref());
+                // Whoever looks after a monkey reads its status anew. It is most of the monkey, and need not be kept twice.
+                if let Some(Ok(Event::InitApply(monkey) | Event::Apply(monkey))) = &mut event {
+                    monkey.status = None;
+                }
+                self.monkeys.take(event);
+            }
             event = self.runs.watch.next() => self.runs.take(event),
             event = self.days.watch.next() => self.days.take(event),
         }
@@ -143,7 +152,10 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             tend,
             is_over,
             retell,
-            watch: watched::watch(shared.clients.read.clone(), namespace),
+            watch: watched::watch(shared.clients.read.clone(), namespace, {
+                let shared = shared.clone();
+                move |object: &ObjectMeta, why: &str| shared.tell_unreadable::<K>(object, why)
+            }),
             tended: BTreeMap::new(),
             listed: BTreeSet::new(),
             rest: CancellationToken::new(),

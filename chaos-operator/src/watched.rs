@@ -1,15 +1,20 @@
 //! The watches of our objects. What they bring is kept for as long as the object is there, so it is as small as it can be, and of
 //! a run that is over nothing is kept at all: owners keep their runs for years.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use chaos_core::api::{ExperimentRun, RunPhase};
 use chaos_engine::kube::Tended;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// Objects in one page of the first list: a run may be 64 KiB, and is several times that once it is understood.
 const PAGE: u32 = 50;
@@ -17,15 +22,106 @@ const PAGE: u32 = 50;
 /// What a watch brings. It never ends: one that breaks is taken up again.
 pub(crate) type Watched<K> = BoxStream<'static, Result<Event<K>, watcher::Error>>;
 
-/// Watches the objects of a kind, in this namespace or in all.
-pub(crate) fn watch<K: Tended + Debug>(client: Client, namespace: Option<&str>) -> Watched<K> {
-    let api: Api<K> = match namespace {
+/// Watches the objects of a kind, in this namespace or in all. Those that cannot be read are left out, and named to `unreadable`
+/// with the reason.
+pub(crate) fn watch<K: Tended + Debug>(
+    client: Client,
+    namespace: Option<&str>,
+    unreadable: impl Fn(&ObjectMeta, &str) + Send + 'static,
+) -> Watched<K> {
+    let api: Api<Read<K>> = match namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
     let watch = watcher::watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
-    // Who wrote which field is as long as the rest, and nobody asks.
-    watch.modify(|object: &mut K| object.meta_mut().managed_fields = None).boxed()
+    watch.filter_map(move |event| std::future::ready(readable(event, &unreadable))).boxed()
+}
+
+/// An object as the server has it. A schema says less than we ask for (an instant in the year 9999 is none to us), and older
+/// ones said less than newer ones: an object that cannot be read must not keep all others from being read.
+#[derive(Debug, Clone)]
+struct Read<K>(Result<K, Unreadable>);
+
+/// An object that cannot be read.
+#[derive(Debug, Clone)]
+struct Unreadable {
+    metadata: ObjectMeta,
+    why: String,
+}
+
+impl<'de, K: DeserializeOwned> Deserialize<'de> for Read<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Value::deserialize(deserializer)?;
+        let read = match K::deserialize(&object) {
+            Ok(object) => Ok(object),
+            Err(why) => {
+                let metadata = ObjectMeta::deserialize(&object["metadata"]).map_err(D::Error::custom)?;
+                Err(Unreadable { metadata, why: why.to_string() })
+            }
+        };
+        Ok(Self(read))
+    }
+}
+
+impl<K: Resource> Resource for Read<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::kind(of)
+    }
+
+    fn group(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::group(of)
+    }
+
+    fn version(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::version(of)
+    }
+
+    fn plural(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::plural(of)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        match &self.0 {
+            Ok(object) => object.meta(),
+            Err(unreadable) => &unreadable.metadata,
+        }
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match &mut self.0 {
+            Ok(object) => object.meta_mut(),
+            Err(unreadable) => &mut unreadable.metadata,
+        }
+    }
+}
+
+/// An event of an object that can be read, or of none.
+fn readable<K: Resource>(
+    event: Result<Event<Read<K>>, watcher::Error>,
+    unreadable: &impl Fn(&ObjectMeta, &str),
+) -> Option<Result<Event<K>, watcher::Error>> {
+    let keep = |Read(object): Read<K>| match object {
+        Ok(mut object) => {
+            // Who wrote which field is as long as the rest, and nobody asks.
+            object.meta_mut().managed_fields = None;
+            Some(object)
+        }
+        Err(Unreadable { metadata, why }) => {
+            unreadable(&metadata, &why);
+            None
+        }
+    };
+    Some(Ok(match event {
+        Err(error) => return Some(Err(error)),
+        Ok(Event::Init) => Event::Init,
+        Ok(Event::InitDone) => Event::InitDone,
+        Ok(Event::InitApply(object)) => Event::InitApply(keep(object)?),
+        Ok(Event::Apply(object)) => Event::Apply(keep(object)?),
+        Ok(Event::Delete(object)) => Event::Delete(keep(object)?),
+    }))
 }
 
 /// Whether nothing is left to be done for this run, ever.
@@ -70,7 +166,7 @@ pub(crate) mod tests {
         (wanted.metadata.uid, wanted.status) = (None, None);
         let applied = runs.patch("r", &PatchParams::apply("test"), &Patch::Apply(&wanted)).await.unwrap();
         assert!(!applied.managed_fields().is_empty(), "there is something to leave out");
-        let mut watched: Watched<ExperimentRun> = watch(admin, Some("default"));
+        let mut watched: Watched<ExperimentRun> = watch(admin, Some("default"), |_, _| ());
         let seen = loop {
             match watched.next().await {
                 Some(Ok(Event::InitApply(run))) => break run,
@@ -80,4 +176,30 @@ pub(crate) mod tests {
         };
         assert_eq!((seen.name_any(), seen.managed_fields().len()), ("r".to_owned(), 0));
     }
+
+    #[test]
+    fn an_object_that_cannot_be_read_keeps_no_other_from_being_read() {
+        let good = serde_json::to_value(run("good", RunPhase::Fault)).unwrap();
+        let mut bad = serde_json::to_value(run("bad", RunPhase::Fault)).unwrap();
+        bad["spec"]["mode"] = json!("Neither");
+        let (version, kind) = ("chaos.dispatch.dev/v1alpha1", "ExperimentRunList");
+        let list = json!({"apiVersion": version, "kind": kind, "metadata": {}, "items": [bad, good]});
+        let list: kube::core::ObjectList<Read<ExperimentRun>> = serde_json::from_value(list).unwrap();
+        let told = std::cell::RefCell::new(Vec::new());
+        let tell = |meta: &ObjectMeta, why: &str| told.borrow_mut().push((meta.name.clone(), why.to_owned()));
+        let brought = list.items.into_iter().filter_map(|object| readable(Ok(Event::InitApply(object)), &tell));
+        let names: Vec<_> = brought
+            .map(|event| match event {
+                Ok(Event::InitApply(run)) => run.name_any(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(names, ["good"]);
+        let told = told.into_inner();
+        assert_eq!((told.len(), told[0].0.as_deref()), (1, Some("bad")));
+        assert!(told[0].1.contains("Neither"), "{told:?}");
+        assert!(matches!(readable::<ExperimentRun>(Ok(Event::InitDone), &tell_nobody), Some(Ok(Event::InitDone))));
+    }
+
+    fn tell_nobody(_: &ObjectMeta, _: &str) {}
 }

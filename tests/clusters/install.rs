@@ -235,7 +235,8 @@ fn plain(yaml: &str) -> BTreeMap<String, Value> {
 #[test]
 #[ignore = "takes helm, which a machine for `cargo test` need not have"]
 fn the_chart_is_what_install_prints() {
-    let installation = Installation { environment: Some("demo"), image: "registry.example/chaos:1", replicas: 3 };
+    let installation =
+        Installation { environment: Some("demo"), image: "registry.example/chaos:1", replicas: 3, namespace: None };
     let mut ours = plain(&[crds(), whole(&installation)].join("---\n"));
     // Whoever renders and applies the chart again must not turn a stopped switch back on.
     assert!(ours.remove(&format!("\"ConfigMap\" \"{}\"", switch::NAME)).is_some());

@@ -17,6 +17,9 @@ pub(crate) struct InstallArgs {
     #[arg(long, value_name = "N", default_value_t = chaos_operator::manifests::REPLICAS,
         value_parser = clap::value_parser!(u32).range(1..=5))]
     pub(crate) replicas: u32,
+    /// Work on this namespace only, with rights in no other but the operator's own (absent: on the whole cluster)
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) watch_namespace: Option<String>,
     /// Let the operator delete pods past their disruption budgets, where a manifest asks for it (`mode: Delete`); once granted,
     /// it stays so until `uninstall`
     #[arg(long)]
@@ -34,4 +37,7 @@ pub(crate) struct UninstallArgs {
     /// Leave the CRDs, and with them every object of theirs
     #[arg(long)]
     pub(crate) keep_crds: bool,
+    /// The namespace that the installation works on, if it is for one only: its roles there go as well
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) watch_namespace: Option<String>,
 }

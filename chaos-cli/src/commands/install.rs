@@ -18,6 +18,12 @@ use crate::{apply, output, ready};
 const KINDS: [&str; 4] = ["Experiment", "GameDay", "ChaosMonkey", "ExperimentRun"];
 
 pub(super) async fn install(global: &Global, args: &InstallArgs) -> Result<Exit, Failure> {
+    if args.watch_namespace.as_deref() == Some(switch::NAMESPACE) {
+        return Err(Failure::invalid(anyhow::anyhow!(
+            "{} is never a target: name another namespace",
+            switch::NAMESPACE
+        )));
+    }
     if args.print {
         output::data(&manifests(args, args.environment.as_deref()));
         return Ok(Exit::OK);
@@ -45,6 +51,11 @@ pub(super) async fn install(global: &Global, args: &InstallArgs) -> Result<Exit,
             }
             _ => apply::apply(&target.client, std::slice::from_ref(object)).await?,
         }
+    }
+    if args.watch_namespace.is_some() {
+        let of_cluster = documents(manifests::roles(None).into_iter().map(|(_, yaml)| yaml));
+        let roles = apply::documents("the bundled manifests", &of_cluster)?;
+        apply::delete(&target.client, &roles, &DeleteParams::default()).await?;
     }
     if !args.wait.is_zero() {
         let pods = ready::wait(&target.client, &[switch::NAMESPACE], args.wait).await?;
@@ -88,23 +99,25 @@ fn kind(object: &DynamicObject) -> &str {
 }
 
 fn manifests(args: &InstallArgs, environment: Option<&str>) -> String {
-    let installation = Installation { environment, image: &args.image, replicas: args.replicas };
+    let namespace = args.watch_namespace.as_deref();
+    let installation = Installation { environment, image: &args.image, replicas: args.replicas, namespace };
     let mut files = manifests::for_cluster(&installation);
     if args.delete_mode {
-        files.extend(manifests::delete_mode());
+        files.extend(manifests::delete_mode(namespace));
     }
     joined(files)
 }
 
-/// All that an installation may have put on a cluster, whatever it was asked for.
-fn all_manifests(with_crds: bool) -> String {
+/// All that an installation may have put on a cluster, whatever it was asked for; and what one for a namespace has put there.
+fn all_manifests(with_crds: bool, namespace: Option<&str>) -> String {
     let mut files = manifests::for_cluster(&Installation::default());
-    files.extend(manifests::delete_mode());
+    files.extend(manifests::delete_mode(None));
+    files.extend(namespace.into_iter().flat_map(|namespace| manifests::roles(Some(namespace))));
     if with_crds { joined(files) } else { documents(files.into_iter().map(|(_, yaml)| yaml)) }
 }
 
 pub(super) async fn uninstall(global: &Global, args: &UninstallArgs) -> Result<Exit, Failure> {
-    let manifests = all_manifests(!args.keep_crds);
+    let manifests = all_manifests(!args.keep_crds, args.watch_namespace.as_deref());
     if args.print {
         output::data(&manifests);
         return Ok(Exit::OK);

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use chaos_core::api::{ChaosMonkey, MonkeyControl, PlannedStrike, Postponement};
 use chaos_core::instant::{after, time};
 use jiff::Timestamp;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
@@ -75,8 +75,7 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
 
 /// The monkeys that are meant.
 pub(super) async fn list(global: &Global, target: &Target, all: bool) -> anyhow::Result<Vec<ChaosMonkey>> {
-    let list = target.those(global, all).list(&ListParams::default()).await.context("failed to list monkeys")?;
-    Ok(list.items)
+    target.list(global, all, "monkeys").await
 }
 
 async fn get(api: &Api<ChaosMonkey>, name: &str) -> Result<ChaosMonkey, Failure> {

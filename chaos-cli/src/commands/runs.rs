@@ -3,10 +3,8 @@
 
 mod shown;
 
-use anyhow::Context as _;
 use chaos_core::api::{ExperimentRun, RunPhase, RunVerdict};
 use chaos_core::verdict::ExitCode;
-use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
 use super::followed::{Followed, LOOK, NOTICE_WITHIN, ended, unnoticed};
@@ -43,8 +41,8 @@ pub(super) async fn runs(global: &Global, command: RunsCommand) -> Result<Exit, 
 
 /// The runs that are meant.
 pub(super) async fn list(global: &Global, target: &Target, all: bool) -> anyhow::Result<Vec<RunLine>> {
-    let list = target.those(global, all).list(&ListParams::default()).await.context("failed to list runs")?;
-    Ok(list.items.iter().map(RunLine::of).collect())
+    let runs: Vec<ExperimentRun> = target.list(global, all, "runs").await?;
+    Ok(runs.iter().map(RunLine::of).collect())
 }
 
 /// The run of that name.

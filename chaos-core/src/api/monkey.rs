@@ -48,6 +48,10 @@ pub struct ChaosMonkeySpec {
     pub guards: Vec<MonkeyGuard>,
     /// Upper bounds of everything.
     pub limits: Limits,
+    /// Pods that it may have killed at once, of all its groups together: those that are not back yet. Absent: `limits` alone bound it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_at_once: Option<u32>,
     /// Nothing is planned or killed while true.
     #[serde(default)]
     pub suspend: bool,

@@ -29,6 +29,7 @@ mod spec;
 mod state;
 mod step;
 mod strike;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,7 @@ pub(crate) use plan::SINGLE as SINGLE_STREAM;
 pub use reason::{EndReason, Refused, SkipReason};
 pub use spec::{KillerSpec, Life, RunIdentity, Streams, Victims};
 pub use state::KillerState;
+pub use tally::{Caps, Tally};
 
 use std::time::Duration;
 

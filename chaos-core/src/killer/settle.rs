@@ -40,6 +40,7 @@ impl Cursor<'_> {
         }
         self.recover(&facts);
         self.state.facts = Some(facts);
+        self.state.seen = true;
         Ok(observation)
     }
 

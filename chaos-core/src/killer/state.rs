@@ -19,9 +19,11 @@ pub struct KillerState {
     pub ledger: Ledger,
     /// The action whose response is awaited, with all that is needed to go on from it.
     pub(super) phase: Phase,
-    /// The newest facts.
+    /// The newest facts, while a strike is near.
     pub(super) facts: Option<Arc<Population>>,
-    /// Groups that have pods of the target, by the newest facts.
+    /// The cluster was seen since this process took over.
+    pub(super) seen: bool,
+    /// Groups that have pods of the target, when it was last seen.
     pub(super) groups: BTreeSet<String>,
     /// When this process took over.
     pub(super) began_at: Option<Timestamp>,
@@ -110,6 +112,7 @@ impl KillerState {
             ledger,
             phase: Phase::Idle,
             facts: None,
+            seen: false,
             groups: BTreeSet::new(),
             began_at: None,
             looked_at: None,

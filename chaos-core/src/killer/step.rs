@@ -14,6 +14,9 @@ use crate::machine::{Next, Step};
 
 /// How often groups are looked for while nothing else asks for a look at the cluster.
 const SURVEY_EVERY: Duration = Duration::from_secs(60);
+/// The cluster is looked at this long before a strike, which then takes one look more: by then it is known whose budget it
+/// needs. Nothing of what was seen is kept until then: it is megabytes for each killer of a large namespace.
+const LOOK_AHEAD: Duration = Duration::from_secs(5);
 /// How often the cluster is looked for while it is out of sight.
 const BLIND_RETRY: Duration = Duration::from_secs(1);
 /// While a kill recovers, the cluster is looked at whenever a tenth more of the time since the kill has passed, within these
@@ -102,6 +105,10 @@ impl Cursor<'_> {
             return Next::Act(self.look_for(attempt));
         }
         self.plan_if_allowed();
+        let is_strike_near = self.next_due().is_some_and(|due| due <= after(self.now, LOOK_AHEAD));
+        if !is_strike_near {
+            self.state.facts = None;
+        }
         Next::Wait(self.wake_at())
     }
 
@@ -176,8 +183,7 @@ impl Cursor<'_> {
     }
 
     fn plan_if_allowed(&mut self) {
-        let known = self.state.facts.is_some();
-        if known && self.state.ledger.ended.is_none() && !self.view.suspended {
+        if self.state.seen && self.state.ledger.ended.is_none() && !self.view.suspended {
             self.fill_plan();
         }
     }
@@ -198,7 +204,11 @@ impl Cursor<'_> {
             let look = |since: Duration| (since / 10).clamp(RECOVERY_LOOK.0, RECOVERY_LOOK.1);
             self.shortest_recovery().map_or(SURVEY_EVERY, look)
         };
-        Some(after(looked_at, pause))
+        let routine = after(looked_at, pause);
+        let is_unprepared = self.state.facts.is_none() && self.state.blind.is_none();
+        let next_due = self.next_due().filter(|_| is_unprepared);
+        let prepared = next_due.and_then(|due| due.saturating_sub(LOOK_AHEAD).ok());
+        Some(prepared.map_or(routine, |at| at.min(routine)))
     }
 
     fn shortest_recovery(&self) -> Option<Duration> {

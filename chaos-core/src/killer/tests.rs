@@ -274,6 +274,31 @@ fn a_standing_killer_keeps_its_stated_mean_and_its_distance() {
 }
 
 #[test]
+fn what_was_seen_of_the_cluster_is_kept_only_while_a_strike_is_near() {
+    let mut play = Play::new(|_| ());
+    play.run(SignedDuration::from_secs(1));
+    let due = play.ledger().upcoming[0].at.0;
+    assert!(play.state.facts.is_none(), "a thousand killers of a large namespace would keep it a thousand times");
+    play.run(due.duration_since(play.now) - SignedDuration::from_secs(3));
+    assert!(play.state.facts.is_some(), "the strike is going to know whose budget it needs");
+    assert_eq!(play.ledger().kills, 0);
+    play.run(hours(1));
+    assert!(play.ledger().kills > 0 && play.ledger().skips == 0);
+    assert!(play.state.facts.is_none() && play.ledger().recovering.is_empty());
+}
+
+#[test]
+fn a_cluster_that_is_out_of_sight_before_a_strike_is_not_asked_without_a_pause() {
+    let mut play = Play::new(|_| ());
+    play.run(SignedDuration::from_secs(1));
+    let due = play.ledger().upcoming[0].at.0;
+    play.is_blind = true;
+    // The clock of this play moves only while the machine waits, and it must wait some time.
+    play.run(due.duration_since(play.now) + SignedDuration::from_secs(5));
+    assert_eq!((play.ledger().kills, play.reasons()), (0, BTreeSet::from(["Blind"])));
+}
+
+#[test]
 fn the_plan_survives_a_crash() {
     let mut play = Play::new(|_| ());
     play.run(hours(10));

@@ -3,6 +3,8 @@
 
 mod budget;
 #[cfg(test)]
+mod clusters;
+#[cfg(test)]
 pub(crate) mod fixture;
 mod refusal;
 mod rules;

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chaos_core::killer::{
     Action, GuardReading, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response,
@@ -13,11 +13,15 @@ use chaos_core::model::{MonkeyGuard, Target};
 use chaos_core::population::{Population, WorkloadKey};
 use futures::future::join_all;
 use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::asker::Asker;
 use crate::clock::steady;
 use crate::drive::World;
 use crate::kube::{BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, look_up};
+
+/// A killer that sees the cluster waits so long for its turn to survey it: less than it looks ahead of a strike.
+const TURN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Whose killer it is: where its ledger is kept, and what holds it back.
 pub trait Keeper: Send {
@@ -66,6 +70,7 @@ pub struct ClusterAccess {
     budgets: BudgetStore,
     hand: Hand,
     read: Caller,
+    surveys: Arc<Semaphore>,
 }
 
 impl ClusterAccess {
@@ -78,7 +83,16 @@ impl ClusterAccess {
             budgets: BudgetStore::new(read.clone(), write.clone(), holder),
             hand: Hand::new(write),
             read,
+            surveys: clients.surveys.clone(),
         }
+    }
+
+    /// A turn to survey the cluster: of killers that begin together, or see the cluster again together, few read it at a time. One
+    /// that `sees` it has surveyed it before at a time of its own: it goes on soon, whoever is slow.
+    async fn turn(&self, sees: bool) -> Option<OwnedSemaphorePermit> {
+        // Nobody closes it.
+        let turn = self.surveys.clone().acquire_owned();
+        if sees { tokio::time::timeout(TURN_WITHIN, turn).await.ok()?.ok() } else { turn.await.ok() }
     }
 
     /// Budgets first, the population afterwards: a kill that is no longer in a budget is then already in the facts.
@@ -102,6 +116,8 @@ pub struct KillWorld<K> {
     keeper: K,
     /// Who asks for its guards; absent: nobody does, so that none of them is known.
     asker: Option<Asker>,
+    /// It saw the cluster when it last looked.
+    sees: bool,
     /// When the last step was taken, by the keeper's clock and by one that cannot be set.
     stepped: (Timestamp, Instant),
 }
@@ -110,7 +126,7 @@ impl<K: Keeper> KillWorld<K> {
     /// A killer on that cluster, kept by `keeper`.
     pub fn new(access: ClusterAccess, keeper: K) -> Self {
         let stepped = (keeper.now(), Instant::now());
-        Self { access, keeper, asker: None, stepped }
+        Self { access, keeper, asker: None, sees: false, stepped }
     }
 
     /// The same, whose guards are asked for.
@@ -175,9 +191,14 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
             Action::Observe { budgets, guards } => {
                 // First: what waits for them would be old by then.
                 let readings = self.hear(&guards).await;
+                // A strike waits for nobody.
+                let is_survey = budgets.is_empty() && guards.is_empty();
+                let turn = if is_survey { self.access.turn(self.sees).await } else { None };
                 // Stamped by the clock that its age is going to be told by, and as of the beginning of the reads.
                 let taken_at = self.keeper.now();
                 let read = self.access.observe(budgets).await;
+                drop(turn);
+                self.sees = read.is_ok();
                 let observed = read.map(|(budgets, population)| {
                     let population = Arc::new(Population { taken_at, ..population });
                     Observation { budgets, readings, population }

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::http::StatusCode;
+use axum::routing::get;
 use axum::{Json, Router};
 use chaos_core::api::{PlannedStrike, VictimRef};
 use chaos_core::instant::{after, micro_time};
@@ -13,6 +14,7 @@ use chaos_core::validate::{self, Meta, experiment_file};
 use serde_json::json;
 
 use super::*;
+use crate::kube::SURVEYS;
 
 /// A keeper that knows this.
 struct Knowing(KillerView);
@@ -55,10 +57,13 @@ fn accepting(requests: &Arc<AtomicUsize>) -> ClusterAccess {
         async { (StatusCode::CREATED, Json(json!({}))) }
     };
     let router: Router = Router::new().fallback(answer);
-    let clients = Clients::same(kube::Client::new(router, "default"));
+    access(&Clients::same(kube::Client::new(router, "default")))
+}
+
+fn access(clients: &Clients) -> ClusterAccess {
     let manifest = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
     let target = experiment_file("x.yaml", manifest).unwrap().remove(0).target;
-    ClusterAccess::new(&clients, &target, Environment::Known(None), "test")
+    ClusterAccess::new(clients, &target, Environment::Known(None), "test")
 }
 
 /// What becomes of a kill, and how many requests leave for it.
@@ -127,4 +132,58 @@ async fn guards_that_nobody_asks_for_or_that_cannot_be_asked_do_not_hold() {
         world.perform(Action::Observe { budgets: Vec::new(), guards: guards.clone() }).await;
         assert_eq!(world.into_keeper().0, [false]);
     }
+}
+
+/// A killer that looks at the cluster once.
+async fn look(access: ClusterAccess, budgets: Vec<WorkloadKey>) {
+    let mut world = KillWorld::new(access, Knowing(KillerView::default()));
+    world.perform(Action::Observe { budgets, guards: Vec::new() }).await;
+}
+
+/// How many of so many killers that look at once read the cluster at the same time. Each reads the nodes once.
+async fn side_by_side(killers: usize, budgets: &[WorkloadKey]) -> usize {
+    let (reading, most): (Arc<AtomicUsize>, Arc<AtomicUsize>) = (Arc::default(), Arc::default());
+    let seen = most.clone();
+    let nodes = move || {
+        let (reading, seen) = (reading.clone(), seen.clone());
+        async move {
+            seen.fetch_max(reading.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            reading.fetch_sub(1, Ordering::Relaxed);
+            Json(json!({"items": []}))
+        }
+    };
+    let router: Router = Router::new().route("/api/v1/nodes", get(nodes)).fallback(|| async { Json(json!({})) });
+    let access = access(&Clients::same(kube::Client::new(router, "default")));
+    join_all((0..killers).map(|_| look(access.clone(), budgets.to_vec()))).await;
+    most.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn of_killers_that_survey_together_few_read_at_a_time_and_a_strike_waits_for_nobody() {
+    assert_eq!(side_by_side(20, &[]).await, SURVEYS);
+    let (namespace, kind) = ("dispatch".into(), "Deployment".into());
+    let workload = WorkloadKey { namespace, kind, name: "trips".into(), uid: "w".into() };
+    assert_eq!(side_by_side(20, &[workload]).await, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sees_the_cluster_waits_for_its_turn_and_not_for_long() {
+    let namespace = || async { Json(json!({"metadata": {"name": "dispatch"}})) };
+    let router: Router =
+        Router::new().route("/api/v1/namespaces/dispatch", get(namespace)).fallback(|| async { Json(json!({})) });
+    let clients = Clients::same(kube::Client::new(router, "default"));
+    let world = || KillWorld::new(access(&clients), Knowing(KillerView::default()));
+    let look = || Action::Observe { budgets: Vec::new(), guards: Vec::new() };
+    let (mut sees, mut new) = (world(), world());
+    assert!(matches!(sees.perform(look()).await, Response::Observed(Ok(_))));
+    let all = u32::try_from(SURVEYS).unwrap();
+    let turns = clients.surveys.clone().acquire_many_owned(all).await.unwrap();
+    assert!(matches!(sees.perform(look()).await, Response::Observed(Ok(_))));
+    let minute = std::time::Duration::from_secs(60);
+    assert!(tokio::time::timeout(minute, new.perform(look())).await.is_err(), "it begins with all the others");
+    drop(turns);
+    assert!(matches!(new.perform(look()).await, Response::Observed(Ok(_))));
 }

@@ -17,6 +17,8 @@ mod wire;
 pub(crate) use budget::budget_of;
 pub use budget::{BudgetStore, lease_name};
 pub use call::{CallError, Caller, is_unserved, said, told};
+#[cfg(test)]
+pub(crate) use client::SURVEYS;
 pub use client::{Clients, ConnectError};
 pub use event::{EventSink, Happening};
 pub use kill::Hand;

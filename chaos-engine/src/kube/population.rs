@@ -250,7 +250,10 @@ fn template_facts(pod: &wire::Pod) -> TemplateFacts {
     };
     TemplateFacts {
         containers: pod.spec.containers.iter().map(container).collect(),
-        grace_seconds: pod.spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE),
+        grace_seconds: pod
+            .spec
+            .termination_grace_period_seconds
+            .map_or(DEFAULT_GRACE, |seconds| u64::try_from(seconds).unwrap_or(1)),
     }
 }
 

@@ -97,6 +97,9 @@ pub enum StoreError {
     /// The spec was changed, or the deletion asked for, after it was decided what to write.
     #[error("the object was changed after this was decided")]
     Changed,
+    /// The server has stored something else than what was written: its schema does not know all of it.
+    #[error("the server did not keep all of the status; hint: `chaos install` installs the schema of this version")]
+    Pruned,
     /// The server does not answer, or refuses.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -112,6 +115,7 @@ impl StoreError {
             Self::Gone => "Gone",
             Self::Fenced => "Fenced",
             Self::Changed => "Changed",
+            Self::Pruned => "Pruned",
             Self::Call(_) => "ApiServer",
             Self::Encode(_) => "Encode",
         }
@@ -144,7 +148,7 @@ impl<K: Tended> StatusStore<K> {
     }
 
     /// Replaces the status, if nobody else has since we last did, and if the object still is what was decided on. Does nothing
-    /// if it says nothing new.
+    /// if it says nothing new. Afterwards all of it is stored.
     pub async fn put(&mut self, status: &K::Status) -> Result<(), StoreError> {
         let wanted: K::Status = serde_json::from_value(serde_json::to_value(status)?)?;
         if self.unsettled.is_empty() && self.object.status() == Some(&wanted) {
@@ -162,7 +166,8 @@ impl<K: Tended> StatusStore<K> {
                 Ok(object) => {
                     self.object = object;
                     self.unsettled.clear();
-                    return Ok(());
+                    // The schema may have changed since it was last looked at, and whoever acts relies on what is stored.
+                    return if self.status() == wanted { Ok(()) } else { Err(StoreError::Pruned) };
                 }
                 Err(error) if error.is_not_found() => return Err(StoreError::Gone),
                 Err(error) if error.is_conflict() => failed = Some(error),

@@ -64,7 +64,8 @@ pub(super) struct PodSpec {
     pub priority_class_name: Option<String>,
     #[serde(deserialize_with = "or_default")]
     pub containers: Vec<Container>,
-    pub termination_grace_period_seconds: Option<u64>,
+    /// Older servers took negative ones, and took them for one second.
+    pub termination_grace_period_seconds: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

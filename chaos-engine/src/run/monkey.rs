@@ -251,6 +251,7 @@ fn monkey(name: &str, order: &MonkeyOrder) -> ChaosMonkey {
         schedule: api::Schedule::default(),
         guards: Vec::new(),
         limits: order.limits,
+        max_at_once: None,
         suspend: false,
         control: None,
         until: Some(Time(order.until)),

@@ -17,7 +17,8 @@ const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
 
 /// The files of the chart: name below its folder, and content.
 pub(super) fn files() -> Vec<(String, String)> {
-    let installation = Installation { environment: Some(ENVIRONMENT), image: IMAGE_NAME, replicas: REPLICA_COUNT };
+    let installation =
+        Installation { environment: Some(ENVIRONMENT), image: IMAGE_NAME, replicas: REPLICA_COUNT, namespace: None };
     let mut files = vec![
         ("Chart.yaml".to_owned(), generated(&yaml(&chart()))),
         ("values.yaml".to_owned(), values()),
@@ -35,8 +36,10 @@ pub(super) fn files() -> Vec<(String, String)> {
         "templates/network-policy.yaml".to_owned(),
         generated(&only_if("networkPolicy", &documents(&policies))),
     ));
-    files
-        .push(("templates/delete-mode.yaml".to_owned(), generated(&only_if("deleteMode", &documents(&delete_role())))));
+    files.push((
+        "templates/delete-mode.yaml".to_owned(),
+        generated(&only_if("deleteMode", &documents(&delete_role(None)))),
+    ));
     files
 }
 

@@ -5,7 +5,7 @@ use chaos_core::api::{GROUP, labels, switch};
 use serde_json::{Value, json};
 
 use super::process::Process;
-use super::{NAME as OPERATOR, PORT, user_of};
+use super::{NAME as OPERATOR, PORT, bound, user_of};
 
 /// Name of the prober's Deployment, `ServiceAccount` and roles.
 pub const NAME: &str = "chaos-prober";
@@ -21,39 +21,34 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
 }
 
 /// Exactly the verbs that the prober uses. It can neither kill nor write a status, nor change what it has told.
-pub(super) fn rbac() -> Vec<Value> {
+pub(super) fn rbac(namespace: Option<&str>) -> Vec<Value> {
     const GET: &[&str] = &["get"];
     // A probe reads one object, or counts those that a selector finds.
     const LOOK: &[&str] = &["get", "list"];
-    let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": NAME},
-        "rules": [
-            rule(GROUP, &["experimentruns"], &["list", "watch"]),
-            rule(GROUP, &["experiments"], GET),
-            rule("", &["configmaps"], &["create", "get"]),
-            rule("", &["namespaces"], GET),
-            rule("", &["pods", "services"], LOOK),
-            rule("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], LOOK),
-            rule("batch", &["jobs"], LOOK),
-            rule("policy", &["poddisruptionbudgets"], LOOK),
-        ],
-    });
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": NAME},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
-        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": switch::NAMESPACE}],
-    });
-    vec![json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(NAME)}), role, binding]
+    let rules = [
+        rule(GROUP, &["experimentruns"], &["list", "watch"]),
+        rule(GROUP, &["experiments"], GET),
+        rule("", &["configmaps"], &["create", "get"]),
+        rule("", &["namespaces"], GET),
+        rule("", &["pods", "services"], LOOK),
+        rule("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], LOOK),
+        rule("batch", &["jobs"], LOOK),
+        rule("policy", &["poddisruptionbudgets"], LOOK),
+    ];
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(NAME)});
+    [account].into_iter().chain(bound(NAME, NAME, namespace, &rules)).collect()
 }
 
-pub(super) fn deployment(image: &str) -> Value {
+pub(super) fn deployment(image: &str, namespace: Option<&str>) -> Value {
     let process = Process {
         name: NAME,
         command: "prober",
         image,
+        namespace,
         replicas: 1,
         environment: &[("POD_IP", "status.podIP"), ("POD_NAME", "metadata.name")],
         resources: json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}),
+        grace_seconds: 15,
         configuration: CONFIG,
     };
     process.deployment()
@@ -123,7 +118,7 @@ mod tests {
     #[test]
     fn it_can_create_evidence_and_change_nothing() {
         let rules: Vec<Value> =
-            rbac().iter().flat_map(|object| object["rules"].as_array().cloned().unwrap_or_default()).collect();
+            rbac(None).iter().flat_map(|object| object["rules"].as_array().cloned().unwrap_or_default()).collect();
         assert!(!rules.is_empty());
         for rule in rules {
             for verb in rule["verbs"].as_array().unwrap() {

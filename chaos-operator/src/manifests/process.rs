@@ -12,10 +12,14 @@ pub(super) struct Process<'a> {
     /// The command of the program, and the name of the container.
     pub(super) command: &'a str,
     pub(super) image: &'a str,
+    /// The only namespace on which it works; absent: all.
+    pub(super) namespace: Option<&'a str>,
     pub(super) replicas: u32,
     /// Environment variables, each with the field of the pod that it holds.
     pub(super) environment: &'a [(&'a str, &'a str)],
     pub(super) resources: Value,
+    /// How long it may take to end, in seconds.
+    pub(super) grace_seconds: u32,
     /// The ConfigMap with its configuration.
     pub(super) configuration: &'a str,
 }
@@ -33,7 +37,7 @@ impl Process<'_> {
                     "metadata": {"labels": labels},
                     "spec": {
                         "serviceAccountName": self.name,
-                        "terminationGracePeriodSeconds": 15,
+                        "terminationGracePeriodSeconds": self.grace_seconds,
                         // What Pod Security's `restricted` asks of a pod.
                         "securityContext": {
                             "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"},
@@ -50,9 +54,11 @@ impl Process<'_> {
     fn container(&self) -> Value {
         let field = |(name, path): &(&str, &str)| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
         let environment: Vec<Value> = self.environment.iter().map(field).collect();
+        let mut args = vec![self.command.to_owned(), "--config".to_owned(), "/etc/chaos/config.yaml".to_owned()];
+        args.extend(self.namespace.map(|namespace| format!("--watch-namespace={namespace}")));
         json!({
             "name": self.command, "image": self.image, "imagePullPolicy": "IfNotPresent",
-            "args": [self.command, "--config", "/etc/chaos/config.yaml"],
+            "args": args,
             "env": environment,
             "ports": [{"name": "http", "containerPort": PORT}],
             "livenessProbe": health("/livez", 10),

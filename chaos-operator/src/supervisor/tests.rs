@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chaos_core::api::RunPhase;
+use chaos_core::api::{ExperimentRunStatus, ResolvedRun, RunPhase, RunProgress, StopRecord};
 use chaos_engine::kube::Clients;
+use chaos_engine::run::operated::Announcer as _;
 use chaos_engine::sources::Sources;
 use clap::Parser;
 
@@ -20,6 +21,29 @@ struct Cli {
 fn shared() -> Arc<Shared> {
     let args = Cli::parse_from(["test"]).operator;
     Shared::new(Clients::same(admin()), &args, Sources::default(), CancellationToken::new()).0
+}
+
+#[tokio::test]
+async fn what_was_planned_and_what_ended_a_run_early_are_counted_once() {
+    let shared = shared();
+    let status = |text: serde_json::Value| serde_json::from_value::<ExperimentRunStatus>(text).unwrap();
+    let new = ExperimentRunStatus::default();
+    let resolved = ResolvedRun { strikes: 4, ..ResolvedRun::default() };
+    let started = ExperimentRunStatus {
+        resolved: Some(resolved),
+        ..status(serde_json::json!({"startedAt": "2026-11-23T12:00:00Z"}))
+    };
+    let stop = StopRecord { cause: "Guard".to_owned(), message: "too many".to_owned() };
+    let progress = Some(RunProgress { stop: Some(stop), ..RunProgress::default() });
+    let stopping = ExperimentRunStatus { progress, ..started.clone() };
+    let run = run("r", RunPhase::Fault);
+    for (before, after) in [(&new, &started), (&started, &stopping), (&stopping, &stopping)] {
+        shared.changed(&run, before, after);
+    }
+    let text = shared.metrics.text();
+    for line in ["chaos_strikes_planned_total 4", "chaos_run_stops_total{reason=\"Guard\"} 1"] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
 }
 
 fn bring(work: &mut Work<ExperimentRun>, name: &str, phase: RunPhase) {

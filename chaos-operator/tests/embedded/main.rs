@@ -10,8 +10,10 @@
     reason = "a test fails by panicking, and knows the names of its files"
 )]
 
+mod caps;
 mod gamedays;
 mod guards;
+mod one_namespace;
 mod permissions;
 mod runs;
 mod unseen;
@@ -72,25 +74,25 @@ struct Operator {
 impl Fixture {
     /// Beside other tests.
     async fn start() -> Self {
-        Self::with(Turn::Beside { _turn: MACHINE.read().await }).await
+        Self::with(Turn::Beside { _turn: MACHINE.read().await }, manifests::for_environment("demo")).await
+    }
+
+    /// Beside other tests, with what is installed for one namespace.
+    async fn of_one_namespace() -> Self {
+        Self::with(Turn::Beside { _turn: MACHINE.read().await }, manifests::for_namespace("demo", NS)).await
     }
 
     /// Without any other test beside it.
     async fn alone() -> Self {
-        Self::with(Turn::Alone { _turn: MACHINE.write().await }).await
+        Self::with(Turn::Alone { _turn: MACHINE.write().await }, manifests::for_environment("demo")).await
     }
 
-    async fn with(turn: Turn) -> Self {
+    async fn with(turn: Turn, manifests: Vec<(String, String)>) -> Self {
         let server =
             ApiServer::new(ApiServerConfig { admin_token: "admin".into(), ..ApiServerConfig::default() }).unwrap();
         let admin = server.client(Identity::admin());
         for crd in chaos_core::schema::crds() {
             create(&admin, serde_json::to_value(crd).unwrap()).await;
-        }
-        for (_, yaml) in manifests::for_environment("demo") {
-            for object in serde_yaml::from_multiple::<Value>(&yaml).unwrap() {
-                create(&admin, object).await;
-            }
         }
         create(
             &admin,
@@ -98,6 +100,11 @@ impl Fixture {
             "name": NS, "labels": {"chaos.dispatch.dev/enabled": "true"}}}),
         )
         .await;
+        for (_, yaml) in manifests {
+            for object in serde_yaml::from_multiple::<Value>(&yaml).unwrap() {
+                create(&admin, object).await;
+            }
+        }
         let set = deploy(&admin, "trips", 3).await;
         let controller = tokio::spawn(replace_pods(admin.clone(), set));
         Self { server, admin, controller, _turn: turn }

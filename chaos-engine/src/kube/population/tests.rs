@@ -65,6 +65,18 @@ fn a_namespace_is_stopped_by_whatever_does_not_say_false() {
     assert!(is_stopped("true") && is_stopped("yes") && !is_stopped("false"));
 }
 
+#[test]
+fn a_pod_with_a_negative_grace_blinds_nobody() {
+    let grace = |spec: serde_json::Value| {
+        let pod: wire::Pod =
+            serde_json::from_value(serde_json::json!({"metadata": {"name": "p"}, "spec": spec})).unwrap();
+        template_facts(&pod).grace_seconds
+    };
+    assert_eq!(grace(serde_json::json!({"terminationGracePeriodSeconds": -1})), 1);
+    assert_eq!(grace(serde_json::json!({"terminationGracePeriodSeconds": 7})), 7);
+    assert_eq!(grace(serde_json::json!({})), DEFAULT_GRACE);
+}
+
 #[tokio::test]
 async fn a_switch_that_could_not_be_read_is_not_one_that_may_not_be_read() {
     for (code, state) in [

@@ -28,6 +28,8 @@ struct State {
     /// What becomes of the next calls. Later ones are answered.
     fates: VecDeque<Fate>,
     writes: usize,
+    /// The schema does not know the counts of a status.
+    prunes: bool,
 }
 
 impl Server {
@@ -43,7 +45,7 @@ impl Server {
                     "recoverWithin": "1m", "maxBlind": "1m", "allowForce": false},
             },
         });
-        Self(Arc::new(std::sync::Mutex::new(State { monkey, fates: VecDeque::new(), writes: 0 })))
+        Self(Arc::new(std::sync::Mutex::new(State { monkey, fates: VecDeque::new(), writes: 0, prunes: false })))
     }
 
     async fn open(&self) -> StatusStore<ChaosMonkey> {
@@ -97,6 +99,9 @@ impl State {
             return StatusCode::CONFLICT;
         }
         self.monkey["status"] = wanted["status"].clone();
+        if self.prunes {
+            self.monkey["status"].as_object_mut().unwrap().remove("kills");
+        }
         self.writes += 1;
         self.count_version();
         StatusCode::OK
@@ -218,4 +223,18 @@ async fn whoever_finds_the_status_of_somebody_else_leaves_it() {
     server.edit(|monkey| monkey["status"]["driver"] = json!("another"));
     assert!(matches!(store.put(&kills(3)).await, Err(StoreError::Fenced)));
     assert_eq!(server.writes(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_does_not_keep_is_not_taken_for_stored() {
+    let server = Server::new();
+    let mut store = server.open().await;
+    store.put(&kills(1)).await.unwrap();
+    server.0.lock().unwrap().prunes = true;
+    for _ in 0..2 {
+        assert!(matches!(store.put(&kills(2)).await, Err(StoreError::Pruned)));
+    }
+    server.0.lock().unwrap().prunes = false;
+    store.put(&kills(2)).await.unwrap();
+    assert_eq!(store.status().kills, 2);
 }

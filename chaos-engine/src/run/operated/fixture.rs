@@ -59,6 +59,12 @@ impl Server {
         self.0.lock().unwrap().refusal = Some(code);
     }
 
+    /// The run is deleted.
+    pub(super) fn forget_the_run(&self) {
+        let path = format!("{}/r", ExperimentRun::url_path(&(), Some(NAMESPACE)));
+        self.0.lock().unwrap().objects.remove(&path);
+    }
+
     /// A client without retries.
     pub(super) fn client(&self) -> kube::Client {
         let server = self.clone();
@@ -108,6 +114,9 @@ impl Server {
             ("POST", None) => format!("{path}/{}", object["metadata"]["name"].as_str().unwrap()),
             _ => path.trim_end_matches("/status").to_owned(),
         };
+        if *method != Method::POST && !state.objects.contains_key(&at) {
+            return (StatusCode::NOT_FOUND, Value::Null);
+        }
         state.objects.insert(at, object.clone());
         (StatusCode::OK, object)
     }

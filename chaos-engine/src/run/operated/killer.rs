@@ -240,8 +240,12 @@ impl Keeper for RunKeeper {
             write_killer(ledger, status);
             fit(status);
         });
-        saved.await?;
-        self.tell(ledger);
+        let saved = saved.await;
+        // A run that is gone remembers nothing, and nobody takes it up who could tell what became of its victims.
+        if matches!(saved, Ok(_) | Err(StoreError::Gone)) {
+            self.tell(ledger);
+        }
+        saved?;
         self.show.send_modify(|shown| shown.ledger = ledger.clone());
         Ok(())
     }
@@ -262,7 +266,7 @@ impl Keeper for RunKeeper {
 mod tests {
     use std::pin::{Pin, pin};
 
-    use chaos_core::api::VictimRef;
+    use chaos_core::api::{KillRecord, Outcome, VictimRef};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
     use super::super::fixture::Server;
@@ -335,5 +339,20 @@ mod tests {
         assert!(!is_over(rest.as_mut()).await, "what became of its kill is not known");
         drop(keeper);
         assert!(is_over(rest.as_mut()).await, "whoever is not there kills nobody");
+    }
+
+    #[tokio::test]
+    async fn a_kill_whose_run_is_gone_by_now_is_told_all_the_same() {
+        let server = Server::start();
+        let (mut keeper, _killer) = killer(&server).await;
+        let mut ledger = with_an_intent();
+        keeper.save(&ledger).await.unwrap();
+        server.forget_the_run();
+        let IntentRecord { strike, nonce, group, victim, due, .. } = ledger.intents.remove(0);
+        let (outcome, message) = (Outcome::Killed, None);
+        ledger.history.push(KillRecord { strike, nonce, group, victim, at: due, outcome, message });
+        assert!(matches!(keeper.save(&ledger).await, Err(StoreError::Gone)));
+        let told = keeper.recorder.events();
+        assert!(told.iter().any(|event| matches!(event, Event::Kill(kill) if kill.nonce == "n-1")), "{told:?}");
     }
 }

@@ -1,0 +1,187 @@
+//! Monkeys beside each other: how many pods each has killed today (UTC), and how many of those are not back yet. A monkey says how
+//! it stands, the kill that it is about to make included, before it asks whether it may make it: so of several that ask at once
+//! none overlooks another. What nobody tells any more lapses by itself.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::IN_DOUBT;
+use crate::api::{ChaosMonkeySpec, ChaosMonkeyStatus, Mode};
+use crate::instant::after;
+
+/// Upper bounds of all monkeys together; absent: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Caps {
+    /// Kills of a day (UTC).
+    pub kills_per_day: Option<u32>,
+    /// Pods that were killed and are not back yet.
+    pub at_once: Option<u32>,
+}
+
+/// How all monkeys stand, by what they told last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tally {
+    monkeys: BTreeMap<String, Standing>,
+}
+
+/// How one monkey stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Standing {
+    /// The day of its last kill.
+    day: Option<Date>,
+    /// Its kills on that day.
+    kills: u64,
+    /// Until when each kill counts whose outcome is not known.
+    in_hand: Vec<Timestamp>,
+    /// Until when each pod counts that is not back.
+    out: Vec<Timestamp>,
+}
+
+impl Tally {
+    /// Whether that monkey (by its UID) has told something that still counts.
+    pub fn knows(&self, monkey: &str) -> bool {
+        self.monkeys.contains_key(monkey)
+    }
+
+    /// A monkey tells how it stands. One that only pretends kills nobody.
+    pub fn tell(&mut self, monkey: &str, spec: &ChaosMonkeySpec, status: &ChaosMonkeyStatus, now: Timestamp) {
+        self.monkeys.retain(|_, standing| standing.counts(now));
+        if spec.mode == Mode::Live {
+            self.monkeys.insert(monkey.to_owned(), Standing::of(spec, status));
+        }
+    }
+
+    /// Why that monkey may kill nobody more at present, in words that stay the same meanwhile.
+    pub fn objection(&self, monkey: &str, spec: &ChaosMonkeySpec, caps: Caps, now: Timestamp) -> Option<String> {
+        let own = self.monkeys.get(monkey);
+        // The kill in question is in hand once it is decided on.
+        let is_in_hand = own.is_some_and(|own| running(&own.in_hand, now) > 0);
+        let asked = u64::from(!is_in_hand);
+        let exceeds = |count: u64, most: u32| count + asked > u64::from(most);
+        let out = |standing: &Standing| running(&standing.out, now);
+        if let Some(most) = spec.max_at_once.filter(|most| exceeds(own.map_or(0, out), *most)) {
+            return Some(format!("maxAtOnce is {most}, and so many pods that it killed are not back yet"));
+        }
+        if let Some(most) = caps.at_once.filter(|most| exceeds(self.monkeys.values().map(out).sum(), *most)) {
+            return Some(format!("all monkeys together may have {most} pods killed at once, and have"));
+        }
+        let today = day_of(now);
+        let of_today = |standing: &Standing| standing.kills_on(today) + running(&standing.in_hand, now);
+        let most = caps.kills_per_day.filter(|most| exceeds(self.monkeys.values().map(of_today).sum(), *most))?;
+        Some(format!("all monkeys together may kill {most} pods a day (UTC), and have"))
+    }
+}
+
+impl Standing {
+    fn of(spec: &ChaosMonkeySpec, status: &ChaosMonkeyStatus) -> Self {
+        let last = status.groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
+        let in_hand = status.intents.iter().map(|intent| after(intent.decided_at.0, IN_DOUBT));
+        // Later it is a kill that has not recovered, which ends the monkey.
+        let out = status.recovering.iter().map(|record| after(record.since.0, spec.limits.recover_within.std()));
+        Self { day: last.map(day_of), kills: status.kills_today, in_hand: in_hand.collect(), out: out.collect() }
+    }
+
+    /// Kills on that day. Those of a later one, of a faster clock, count as this day's.
+    fn kills_on(&self, day: Date) -> u64 {
+        if self.day.is_some_and(|known| known >= day) { self.kills } else { 0 }
+    }
+
+    /// Whether anything of it still counts.
+    fn counts(&self, now: Timestamp) -> bool {
+        self.kills_on(day_of(now)) + running(&self.in_hand, now) + running(&self.out, now) > 0
+    }
+}
+
+/// How many of these have not lapsed.
+fn running(ends: &[Timestamp], now: Timestamp) -> u64 {
+    ends.iter().filter(|end| now < **end).count() as u64
+}
+
+fn day_of(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOON: &str = "2026-11-23T12:00:00Z";
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn spec(mode: &str, max_at_once: Option<u32>) -> ChaosMonkeySpec {
+        let spec = json!({
+            "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
+            "fault": {"podKill": {"mode": "Evict"}}, "mode": mode, "maxAtOnce": max_at_once,
+            "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
+            "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "1m",
+                "maxBlind": "30s", "allowForce": false},
+        });
+        serde_json::from_value(spec).unwrap()
+    }
+
+    /// A status with so many kills at noon, so many pods that are not back, and so many kills whose outcome is open.
+    fn status(kills: u64, out: usize, in_hand: usize) -> ChaosMonkeyStatus {
+        let victim = json!({"namespace": "n", "pod": "p", "uid": "u", "workload": "Deployment/trips", "workloadUid": "w",
+            "ownerUid": "rs"});
+        let recovering =
+            json!({"strike": 1, "victim": victim, "since": "2026-11-23T12:00:00.000000Z", "servingBefore": 3});
+        let intent = json!({"strike": 1, "nonce": "n", "group": "g", "victim": victim, "due": "2026-11-23T12:00:00.000000Z",
+            "decidedAt": "2026-11-23T12:00:00.000000Z", "deadline": "2026-11-23T12:00:05.000000Z"});
+        let group = json!({"group": "g", "drawn": 1, "kills": kills, "lastKillAt": "2026-11-23T12:00:00.000000Z", "active": "0s"});
+        let groups = if kills > 0 { vec![group] } else { Vec::new() };
+        let status = json!({"killsToday": kills, "kills": kills, "groups": groups,
+            "recovering": vec![recovering; out], "intents": vec![intent; in_hand]});
+        serde_json::from_value(status).unwrap()
+    }
+
+    #[test]
+    fn the_cap_of_a_day_counts_all_monkeys_and_what_they_are_about_to_do_and_no_dry_run() {
+        let (live, dry) = (spec("Live", None), spec("DryRun", None));
+        let caps = Caps { kills_per_day: Some(5), at_once: None };
+        let mut tally = Tally::default();
+        tally.tell("a", &live, &status(3, 0, 0), at(NOON));
+        tally.tell("b", &live, &status(1, 0, 0), at(NOON));
+        tally.tell("c", &dry, &status(100, 0, 0), at(NOON));
+        assert_eq!(tally.objection("b", &live, caps, at(NOON)), None, "4 are done, and this one is the fifth");
+        // Two that decide at once both tell it before they ask.
+        tally.tell("b", &live, &status(1, 1, 1), at(NOON));
+        assert_eq!(tally.objection("b", &live, caps, at(NOON)), None);
+        tally.tell("a", &live, &status(3, 1, 1), at(NOON));
+        for monkey in ["a", "b", "new"] {
+            let why = tally.objection(monkey, &live, caps, at(NOON)).unwrap();
+            assert!(why.contains("5 pods a day"), "{why}");
+        }
+        assert_eq!(tally.objection("a", &live, Caps::default(), at(NOON)), None, "nobody has set a cap");
+        let tomorrow = at("2026-11-24T00:00:00Z");
+        assert_eq!(tally.objection("a", &live, caps, tomorrow), None);
+        tally.tell("d", &live, &status(0, 0, 0), tomorrow);
+        assert!(!tally.knows("a"), "nothing is kept of it");
+    }
+
+    #[test]
+    fn the_caps_at_once_count_pods_until_they_are_back_or_their_time_is_over() {
+        let (live, alone) = (spec("Live", None), spec("Live", Some(1)));
+        let caps = Caps { kills_per_day: None, at_once: Some(2) };
+        let mut tally = Tally::default();
+        tally.tell("a", &live, &status(1, 1, 0), at(NOON));
+        assert_eq!(tally.objection("a", &live, caps, at(NOON)), None);
+        assert!(tally.objection("a", &alone, caps, at(NOON)).unwrap().contains("maxAtOnce is 1"));
+        assert_eq!(tally.objection("b", &alone, caps, at(NOON)), None, "one of each");
+        tally.tell("b", &alone, &status(1, 1, 1), at(NOON));
+        assert_eq!(tally.objection("b", &alone, caps, at(NOON)), None, "its kill is the one in hand");
+        assert!(tally.objection("a", &live, caps, at(NOON)).unwrap().contains("2 pods killed at once"));
+        tally.tell("b", &alone, &status(1, 0, 0), at(NOON));
+        assert_eq!(tally.objection("a", &live, caps, at(NOON)), None, "one is back");
+        // Whoever was deleted tells nothing any more.
+        tally.tell("b", &alone, &status(1, 1, 1), at(NOON));
+        assert_eq!(tally.objection("a", &live, caps, at("2026-11-23T12:01:01Z")), None);
+    }
+}

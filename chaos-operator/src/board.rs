@@ -1,0 +1,126 @@
+//! How all monkeys stand, as this process knows it while it leads: what the watch brought of those that nobody here has kept yet, and
+//! what their keepers saved. What follows from it is decided in `chaos-core`.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
+use chaos_core::killer::{Caps, Tally};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::runtime::watcher::{self, Event};
+
+/// How all monkeys stand.
+pub(crate) struct Board {
+    caps: Caps,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    tally: Tally,
+    /// All monkeys were listed: none is overlooked.
+    is_complete: bool,
+}
+
+impl Board {
+    pub(crate) fn new(caps: Caps) -> Self {
+        Self { caps, known: Mutex::default() }
+    }
+
+    /// This process begins to lead: what it knew is old.
+    pub(crate) fn begin(&self) {
+        *self.known() = Known::default();
+    }
+
+    /// The watch brought something. What a keeper has told is newer.
+    pub(crate) fn notice(&self, event: Option<&Result<Event<ChaosMonkey>, watcher::Error>>) {
+        match event {
+            Some(Ok(Event::InitApply(monkey) | Event::Apply(monkey))) => {
+                let mut known = self.known();
+                if let (Some(uid), Some(status)) = (monkey.uid(), &monkey.status)
+                    && !known.tally.knows(&uid)
+                {
+                    known.tally.tell(&uid, &monkey.spec, status, Timestamp::now());
+                }
+            }
+            Some(Ok(Event::InitDone)) => self.known().is_complete = true,
+            // The kills of one that is gone count until their time is over.
+            Some(Ok(Event::Init | Event::Delete(_)) | Err(_)) | None => {}
+        }
+    }
+
+    /// A keeper has saved this.
+    pub(crate) fn tell(&self, monkey: &ChaosMonkey, status: &ChaosMonkeyStatus) {
+        let uid = monkey.uid().unwrap_or_default();
+        self.known().tally.tell(&uid, &monkey.spec, status, Timestamp::now());
+    }
+
+    /// Why this monkey may kill nobody more at present, because of what was killed already.
+    pub(crate) fn objection(&self, monkey: &ChaosMonkey) -> Option<String> {
+        let known = self.known();
+        if self.caps != Caps::default() && !known.is_complete {
+            return Some("not all monkeys are known yet, and there is a cap on all of them together".to_owned());
+        }
+        let uid = monkey.uid().unwrap_or_default();
+        known.tally.objection(&uid, &monkey.spec, self.caps, Timestamp::now())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn monkey(uid: &str, kills: u64) -> ChaosMonkey {
+        // Of a clock that is ahead: it counts as this day's, whatever time it is here.
+        let at = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        let group = json!({"group": "g", "drawn": 1, "lastKillAt": format!("{at:.6}")});
+        let monkey = json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ChaosMonkey",
+            "metadata": {"name": uid, "namespace": "default", "uid": uid},
+            "spec": {
+                "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
+                "fault": {"podKill": {"mode": "Evict"}}, "mode": "Live",
+                "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
+                "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "1m",
+                    "maxBlind": "30s", "allowForce": false},
+            },
+            "status": {"killsToday": kills, "groups": [group]},
+        });
+        serde_json::from_value(monkey).unwrap()
+    }
+
+    #[test]
+    fn nobody_kills_under_a_cap_before_all_monkeys_were_listed_and_what_was_killed_before_counts() {
+        let capped = Board::new(Caps { kills_per_day: Some(3), at_once: None });
+        let (one, other) = (monkey("one", 2), monkey("other", 1));
+        for leads in 1..=2 {
+            capped.begin();
+            capped.notice(Some(&Ok(Event::Init)));
+            capped.notice(Some(&Ok(Event::InitApply(one.clone()))));
+            assert!(capped.objection(&one).unwrap().contains("not all monkeys are known yet"), "{leads}");
+            capped.notice(Some(&Ok(Event::InitDone)));
+            assert_eq!(capped.objection(&one), None);
+            capped.notice(Some(&Ok(Event::Apply(other.clone()))));
+            assert!(capped.objection(&one).unwrap().contains("3 pods a day"), "{leads}");
+            capped.notice(Some(&Ok(Event::Delete(other.clone()))));
+            assert!(capped.objection(&one).is_some(), "whoever makes a monkey anew resets nothing");
+        }
+        assert_eq!(Board::new(Caps::default()).objection(&one), None);
+    }
+
+    #[test]
+    fn what_a_watch_brings_late_does_not_hide_what_a_keeper_has_told() {
+        let capped = Board::new(Caps { kills_per_day: Some(3), at_once: None });
+        capped.notice(Some(&Ok(Event::InitDone)));
+        let (before, now) = (monkey("one", 1), monkey("one", 3));
+        capped.tell(&now, now.status.as_ref().unwrap());
+        capped.notice(Some(&Ok(Event::Apply(before))));
+        assert!(capped.objection(&now).is_some());
+    }
+}
