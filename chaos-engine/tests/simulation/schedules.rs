@@ -40,6 +40,13 @@ pub(crate) fn total<const N: usize>(schedules: u64, play: impl Fn(u64) -> [u64; 
     sums.into_inner().unwrap()
 }
 
+/// Plays the schedules of seeds that broke an invariant once, until the product was mended.
+pub(crate) fn hold(seeds: &[u64], play: impl Fn(u64)) {
+    for seed in seeds {
+        told(*seed, |seed| play(seed)).unwrap_or_else(|story| panic!("{story}"));
+    }
+}
+
 /// Plays the schedule of a seed. If it breaks an invariant: what happened in it.
 fn told<T>(seed: u64, play: impl Fn(u64) -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(|| play(seed))).map_err(|panicked| {

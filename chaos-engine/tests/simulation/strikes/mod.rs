@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use chaos_core::api::{KillRecord, Outcome};
 use chaos_core::killer::{Killer, Ledger};
 
-use crate::schedules::{each_is_caught, share, total};
+use crate::schedules::{each_is_caught, hold, share, total};
 use crate::seats::{Chair, Running, Seat, play};
 use bugs::Bug;
 use cluster::{Cluster, cluster};
@@ -107,6 +107,11 @@ fn no_schedule_breaks_an_invariant() {
     let long = schedules.div_ceil(LONG_EVERY);
     println!("{schedules} schedules of strikes ({long} of them long), {turns} turns, {kills} kills");
     assert!(kills > schedules, "a simulation without kills proves nothing: {kills}");
+}
+
+#[test]
+fn seeds_that_once_broke_something_hold() {
+    hold(&[32_626], |seed| _ = played(Scenario::of(seed)));
 }
 
 #[test]
