@@ -1,4 +1,4 @@
-//! The strike machine under everything that can happen to it: the real machine and the real driver, in simulated
+//! The machines of the operator under everything that can happen to them: the real machines and the real driver, in simulated
 //! processes that crash, stand still and lose answers, on a cluster and by a clock that are simulated too. Whatever the
 //! schedule, the invariants hold. A failing schedule tells its seed and its history.
 //!
@@ -6,6 +6,8 @@
 //! seats ── the scheduler: whose turn it is, and what befalls whom
 //! history ── what happened in a schedule that fails
 //! strikes ── the strike machine: two operators of a monkey, and a run that kills by itself
+//! desk ── the status of an object, and who may write it
+//! days ── the game day's machine: operators that take turns at one GameDay
 //! ```
 
 #![allow(
@@ -17,6 +19,8 @@
     reason = "a test fails by panicking, and knows the names of its files"
 )]
 
+mod days;
+mod desk;
 mod history;
 mod schedules;
 mod seats;

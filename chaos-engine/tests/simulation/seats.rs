@@ -161,6 +161,12 @@ impl Chair {
         self.rest.lock().unwrap().sleeps = None;
     }
 
+    /// Whoever sleeps for longer is woken then.
+    pub(crate) fn wake_by(&self, at: Timestamp) {
+        let mut rest = self.rest.lock().unwrap();
+        rest.sleeps = rest.sleeps.map(|until| until.min(at));
+    }
+
     pub(crate) fn ahead(&self) -> SignedDuration {
         *self.ahead.lock().unwrap()
     }
@@ -191,15 +197,12 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub(crate) fn new(machine: usize, start: impl Fn(Chair) -> Running + 'static) -> Self {
-        Self {
-            start: Box::new(start),
-            chair: Chair::default(),
-            machine,
-            running: None,
-            is_restarted: true,
-            is_done: false,
-            turns: 0,
-        }
+        Self::on(machine, Chair::default(), start)
+    }
+
+    /// A seat on that chair, which somebody else may know too.
+    pub(crate) fn on(machine: usize, chair: Chair, start: impl Fn(Chair) -> Running + 'static) -> Self {
+        Self { start: Box::new(start), chair, machine, running: None, is_restarted: true, is_done: false, turns: 0 }
     }
 
     /// What crashes here does not come again.
@@ -248,7 +251,8 @@ enum Fate {
 
 fn fate(dice: &mut Dice, hazards: &Hazards, seat: &Seat, first: bool, now: Timestamp) -> Fate {
     let is_late = now > hazards.until;
-    if !is_late && dice.chance(hazards.crashes) || first && hazards.crash_at == Some(seat.turns) {
+    let is_due = first && hazards.crash_at == Some(seat.turns);
+    if !is_late && (is_due || dice.chance(hazards.crashes)) {
         return Fate::Crash(now + dice.between(10, hazards.pauses.1));
     }
     let pause = (!is_late && dice.chance(hazards.pauses.0)).then(|| now + dice.between(10, hazards.pauses.1));
