@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use chaos_core::api::{ExperimentRef, ExperimentRun, ExperimentRunSpec, GameDay, GameDayStatus, labels};
 use chaos_core::condition::is_true;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::asker::Asker;
+use crate::clock::steady;
 use crate::drive::World;
 use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError, told};
 use crate::run::operated::Hold;
@@ -58,6 +60,8 @@ pub struct GameDayWorld {
     said: Said,
     /// Cancelled when this process does not drive the game day any more.
     fenced: CancellationToken,
+    /// When the last step was taken, by a clock that may be set and by one that cannot be.
+    stepped: (Timestamp, Instant),
 }
 
 /// What the conditions say of the hold, as far as this process wrote them.
@@ -72,7 +76,8 @@ impl GameDayWorld {
     pub fn new(parts: GameDayParts) -> Self {
         let owner = parts.day.controller_owner_ref(&()).unwrap_or_default();
         let asker = Asker::new(parts.sources.clone(), &parts.day.namespace().unwrap_or_default());
-        Self { parts, asker, owner, said: Said::Nothing, fenced: CancellationToken::new() }
+        let stepped = (Timestamp::now(), Instant::now());
+        Self { parts, asker, owner, said: Said::Nothing, fenced: CancellationToken::new(), stepped }
     }
 
     /// Cancelled when somebody else drives it, or it is gone.
@@ -148,7 +153,11 @@ impl GameDayWorld {
     }
 
     async fn create(&self, order: RunOrder) -> Result<String, NotCreated> {
-        let RunOrder { name, experiment, overrides, mode, execution } = order;
+        let RunOrder { name, experiment, overrides, mode, execution, deadline } = order;
+        let (since, instant) = self.stepped;
+        if steady(Timestamp::now(), since, instant.elapsed()) > deadline {
+            return Err(NotCreated::Unclear("it was decided too long ago".to_owned()));
+        }
         let spec = ExperimentRunSpec {
             experiment_ref: Some(ExperimentRef { name: experiment }),
             experiment: None,
@@ -224,6 +233,7 @@ impl World<GameDayMachine> for GameDayWorld {
     }
 
     async fn view(&mut self) -> GameDayView {
+        self.stepped = (Timestamp::now(), Instant::now());
         let hold = self.hold();
         if self.said != Said::Of(hold.clone()) {
             match self.write(None).await {

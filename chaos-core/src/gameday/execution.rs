@@ -236,6 +236,13 @@ fn begin(record: &mut StepRecord, step: &Step, day: &GameDay, execution: &str, n
     record.until = Some(micro_time(after(now, span)));
 }
 
+/// Whoever drove it before may have had the run created, and died before it could say so.
+pub(super) fn resumed(step: &mut StepRecord) {
+    if step.phase == StepPhase::Starting && step.message.is_none() {
+        step.message = Some("it may have been created already".to_owned());
+    }
+}
+
 /// What came of creating the run of a step.
 pub(super) fn created(
     step: &mut StepRecord,

@@ -128,6 +128,8 @@ pub struct RunOrder {
     pub mode: Mode,
     /// The execution that it belongs to.
     pub execution: String,
+    /// Not asked for after this instant: whoever drives the game day by then may have ended and deleted it.
+    pub deadline: Timestamp,
 }
 
 /// What came of an action.
@@ -191,7 +193,9 @@ impl Machine for GameDayMachine {
     type Action = GameDayAction;
     type Response = GameDayResponse;
 
-    fn resume(&self, ledger: Ledger) -> GameDayState {
+    fn resume(&self, mut ledger: Ledger) -> GameDayState {
+        let steps = ledger.active.iter_mut().flat_map(|execution| &mut execution.steps);
+        steps.for_each(execution::resumed);
         GameDayState { ledger, waiting: None, budgets: None, tried: BTreeSet::new() }
     }
 

@@ -1,14 +1,19 @@
 //! What an execution proved, and what is kept of it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::Ledger;
 use crate::api::{ExecutionRecord, ExecutionResult, HistoryLimits, RunReference, StepPhase, StepRecord};
-use crate::instant::micro_time;
+use crate::instant::{after, micro_time};
 use crate::verdict::{Conclusion, Outcome};
 
 /// Entries that could not be cleaned up are dropped beyond these: their runs stay, and go with the game day.
 const MOST: usize = 40;
+/// Runs are kept for so long once their execution is over, whatever the limits are: a creation that was asked for late, or that
+/// came late, finds the run there, and makes none once more.
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(90);
 /// What decides even where an execution was ended before its steps were through.
 const FAIL: Conclusion = Conclusion::Judged(Outcome::Fail);
 
@@ -72,13 +77,14 @@ fn has_passed(result: &ExecutionResult) -> bool {
 }
 
 /// Forgets what is beyond the limits and has no run any more; the next run of such an entry, which is to be deleted.
-pub(super) fn clean_up(ledger: &mut Ledger, limits: HistoryLimits) -> Option<RunReference> {
+pub(super) fn clean_up(ledger: &mut Ledger, limits: HistoryLimits, now: Timestamp) -> Option<RunReference> {
     loop {
         let surplus = |passed: bool, limit: u32| {
             let of_kind = ledger.history.iter().enumerate().filter(|(_, result)| has_passed(result) == passed);
             let indexes: Vec<usize> = of_kind.map(|(index, _)| index).collect();
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            (indexes.len() > limit).then(|| indexes[0])
+            let oldest = indexes.first().filter(|_| indexes.len() > limit)?;
+            (after(ledger.history[*oldest].finished_at.0, KEPT_FOR) <= now).then_some(*oldest)
         };
         let index = surplus(true, limits.passed).or_else(|| surplus(false, limits.failed))?;
         match ledger.history[index].runs.first() {

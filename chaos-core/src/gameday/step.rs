@@ -19,6 +19,8 @@ use crate::model::{Check, ConcurrencyPolicy, GameDay, StepKind};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Values that are waited for are asked for so often.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// A run whose creation was decided is not asked for later than this: others take that for over soon afterwards.
+const ASK_WITHIN: Duration = Duration::from_secs(10);
 /// However far away the next instant is: clocks jump.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
@@ -119,9 +121,9 @@ fn next_action(state: &mut GameDayState, day: Option<&GameDay>, now: Timestamp) 
             };
             match step.phase {
                 StepPhase::Starting => {
-                    let is_shrunk = day.and_then(|day| budget::run_is_shrunk(day, budgets.as_ref(), now));
-                    if let Some(is_shrunk) = is_shrunk
-                        && let Some(order) = order(day, &execution.id, step, run, is_shrunk)
+                    if let Some(day) = day
+                        && let Some(is_shrunk) = budget::run_is_shrunk(day, budgets.as_ref(), now)
+                        && let Some(order) = order(day, &execution.id, step, run, (is_shrunk, now))
                         && tried.insert(format!("create {run}"))
                     {
                         return Some(GameDayAction::Create(Box::new(order)));
@@ -144,7 +146,7 @@ fn next_action(state: &mut GameDayState, day: Option<&GameDay>, now: Timestamp) 
     if !looked_at.is_empty() && tried.insert("look".to_owned()) {
         return Some(GameDayAction::Look(looked_at));
     }
-    let surplus = day.and_then(|day| outcome::clean_up(ledger, day.history))?;
+    let surplus = day.and_then(|day| outcome::clean_up(ledger, day.history, now))?;
     let is_new = tried.insert(format!("delete {}", surplus.name));
     is_new.then_some(GameDayAction::Delete { run: surplus.name, uid: Some(surplus.uid) })
 }
@@ -157,8 +159,13 @@ fn check_of<'a>(day: Option<&'a GameDay>, step: &str) -> Option<&'a Check> {
     }
 }
 
-fn order(day: Option<&GameDay>, id: &str, record: &StepRecord, run: &str, is_shrunk: bool) -> Option<RunOrder> {
-    let day = day?;
+fn order(
+    day: &GameDay,
+    id: &str,
+    record: &StepRecord,
+    run: &str,
+    (is_shrunk, now): (bool, Timestamp),
+) -> Option<RunOrder> {
     let step = day.step(&record.name)?;
     let StepKind::Experiment { experiment, overrides, shrunk, .. } = &step.kind else { return None };
     Some(RunOrder {
@@ -167,6 +174,7 @@ fn order(day: Option<&GameDay>, id: &str, record: &StepRecord, run: &str, is_shr
         overrides: if is_shrunk { shrunk.clone() } else { overrides.clone() },
         mode: day.mode,
         execution: id.to_owned(),
+        deadline: after(now, ASK_WITHIN),
     })
 }
 
@@ -181,6 +189,8 @@ fn wake_at(ledger: &Ledger, day: Option<&GameDay>, is_held: bool, now: Timestamp
     let ends = steps().filter(|step| !step.phase.is_over()).filter_map(|step| step.until.as_ref());
     // What is due now was decided above; a run that does not end although it is late is looked at soon.
     let ends = ends.map(|until| until.0).filter(|until| *until > now);
+    let kept = ledger.history.iter().map(|result| after(result.finished_at.0, outcome::KEPT_FOR));
+    let kept = kept.filter(|until| *until > now);
     let longest = after(now, LONGEST_WAIT);
-    ends.chain(slot).chain(soon).chain(check).min().map_or(longest, |at| at.min(longest))
+    ends.chain(slot).chain(soon).chain(check).chain(kept).min().map_or(longest, |at| at.min(longest))
 }

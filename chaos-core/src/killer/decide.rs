@@ -120,7 +120,7 @@ impl Cursor<'_> {
                 let is_gone = !facts.pods.iter().any(|pod| pod.uid == uid && !pod.terminating);
                 is_gone.then_some(held.since)
             };
-            settled.release_victim(&held.run, held.strike, uid);
+            settled.release_victim(&held.run, held.strike, uid, held.since);
             if let Some(at) = killed_at {
                 settled.record(&held.run, held.strike, at);
             }

@@ -82,6 +82,7 @@ impl Cursor<'_> {
             workload: workload_key(&intent.victim),
             strike: intent.strike,
             victim_uid: intent.victim.uid.clone(),
+            reserved_at: intent.decided_at.0,
             killed_at: is_kill.then_some(at),
             known: None,
             tries: 0,
@@ -190,7 +191,7 @@ impl Cursor<'_> {
 
 /// The budget without the reservation and with the kill it stood for; `None` if there is nothing to change.
 fn without(release: &Release, run: &str, mut budget: WorkloadBudget) -> Option<WorkloadBudget> {
-    if !budget.release_victim(run, release.strike, &release.victim_uid) {
+    if !budget.release_victim(run, release.strike, &release.victim_uid, release.reserved_at) {
         return None;
     }
     if let Some(at) = release.killed_at {

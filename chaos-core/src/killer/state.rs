@@ -97,6 +97,8 @@ pub(super) struct Release {
     pub workload: WorkloadKey,
     pub strike: u64,
     pub victim_uid: String,
+    /// When it was made: a process that comes after may have made another since.
+    pub reserved_at: Timestamp,
     /// When the victim was killed, if it was.
     pub killed_at: Option<Timestamp>,
     /// The budget as it was last known.

@@ -282,6 +282,7 @@ impl Cursor<'_> {
             workload: decision.workload.clone(),
             strike: decision.attempt.strike.strike,
             victim_uid: decision.victim.uid.clone(),
+            reserved_at: decision.at,
             killed_at: None,
             known,
             tries: 0,

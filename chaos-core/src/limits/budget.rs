@@ -4,6 +4,8 @@
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+use crate::instant::whole_micros;
+
 /// The state of a workload's budget. The default is that of a workload that chaos never touched.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,10 +78,15 @@ impl WorkloadBudget {
         self.reservations.len() < before
     }
 
-    /// Gives the reservation of one victim of a strike back. Whether there was one.
-    pub fn release_victim(&mut self, run: &str, strike: u64, victim_uid: &str) -> bool {
+    /// Gives the reservation of one victim of a strike back. Whether there was one. One that was made at another instant (in
+    /// microseconds, as statuses keep it) is not it: whoever drives the killer by now may be about to kill on the strength of
+    /// that.
+    pub fn release_victim(&mut self, run: &str, strike: u64, victim_uid: &str, since: Timestamp) -> bool {
         let before = self.reservations.len();
-        let is_it = |held: &Reservation| held.run == run && held.strike == strike && held.victim_uid == victim_uid;
+        let is_it = |held: &Reservation| {
+            let is_named = held.run == run && held.strike == strike && held.victim_uid == victim_uid;
+            is_named && whole_micros(held.since) == whole_micros(since)
+        };
         self.reservations.retain(|held| !is_it(held));
         self.reservations.len() < before
     }

@@ -216,7 +216,8 @@ fn a_reservation_is_made_once_and_given_back_once() {
     assert_eq!(budget.reservations, [held("a", 1, 0, 10)], "the first instant stays");
     assert_eq!(budget.reserve(held("b", 1, 0, 0)), Err(ReserveError::VictimTaken));
     budget.reserve(held("a", 1, 1, 0)).unwrap();
-    assert!(budget.release_victim("a", 1, "pod-1") && !budget.release_victim("a", 1, "pod-1"));
+    assert!(!budget.release_victim("a", 1, "pod-1", NOW - SignedDuration::from_secs(1)), "a process before made that");
+    assert!(budget.release_victim("a", 1, "pod-1", NOW) && !budget.release_victim("a", 1, "pod-1", NOW));
     assert!(budget.release("a", 1) && !budget.release("a", 1));
     assert_eq!(budget, WorkloadBudget::default());
     let text = serde_json::to_string(&WorkloadBudget::default()).unwrap();

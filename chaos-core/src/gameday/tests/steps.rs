@@ -1,9 +1,10 @@
 //! Steps, their order, and what follows from one that does not pass.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::super::*;
-use super::world::{Answer, World, at, machine};
+use super::world::{Answer, Crash, World, at, machine};
 use crate::api::StepPhase::{Failed, NotRun, Passed};
 
 const START: &str = "2026-06-01T08:59:00Z";
@@ -233,6 +234,27 @@ fn history_is_kept_within_its_limits_and_the_runs_go_with_it() {
     world.outcome = |_| "pass";
     world.play(&machine(limits), "2026-06-01T18:30:00Z");
     assert_eq!(world.outcomes(), [("fail", "X"), ("fail", "X"), ("pass", "Passed")]);
+}
+
+#[test]
+fn runs_are_kept_while_a_creation_of_theirs_may_still_come() {
+    let mut world = World::new(START);
+    let nothing = |spec: &mut Value| spec["history"] = json!({"passed": 0, "failed": 0});
+    world.play(&machine(nothing), "2026-06-01T09:03:20Z");
+    assert_eq!((world.outcomes(), world.runs.len()), (vec![("pass", "Passed")], 2), "it would make them once more");
+    world.play(&machine(nothing), "2026-06-01T09:04:00Z");
+    assert_eq!((world.outcomes(), world.runs.len()), (vec![], 0));
+}
+
+#[test]
+fn a_run_that_was_created_before_a_crash_is_not_left_behind_though_creating_it_is_refused_by_now() {
+    for at in 0..12 {
+        let crashes = vec![Crash { at, jump: SignedDuration::ZERO }];
+        let answer = |write: usize| if write == 2 { Answer::No } else { Answer::Well };
+        let world = played(|_| {}, World { crashes, answer, ..World::new(START) });
+        let known = |name: &String| world.saved.history.iter().flat_map(|of| &of.runs).any(|run| run.name == *name);
+        assert!(world.runs.keys().all(known), "crash {at}: {:?}, {:?}", world.runs, world.saved.history);
+    }
 }
 
 #[test]

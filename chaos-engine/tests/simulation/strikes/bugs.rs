@@ -62,10 +62,22 @@ pub(crate) enum Bug {
     UnreadyServes,
     /// Reservations of others are not counted.
     OthersIgnored,
+    /// Guards are not asked.
+    GuardsIgnored,
+    /// A guard of which nothing was heard holds.
+    UnknownGuardHolds,
+    /// A guard that does not hold does.
+    FailingGuardHolds,
+    /// Guards are asked once, and never again.
+    GuardsFromCache,
+    /// Rollouts are not asked.
+    RolloutIgnored,
+    /// How many pods a workload wants is asked once, and never again.
+    ScaleIgnored,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -95,5 +107,11 @@ impl Bug {
         Self::MinIntervalIgnored,
         Self::UnreadyServes,
         Self::OthersIgnored,
+        Self::GuardsIgnored,
+        Self::UnknownGuardHolds,
+        Self::FailingGuardHolds,
+        Self::GuardsFromCache,
+        Self::RolloutIgnored,
+        Self::ScaleIgnored,
     ];
 }

@@ -1,0 +1,159 @@
+//! The status of one object on a simulated cluster, and who writes it: as the real `StatusDesk` does, every write names the
+//! version that it follows, what was not answered is looked at before it is tried again, and whoever finds that somebody else
+//! has written, or that the object is another by now, gives up.
+
+use jiff::Timestamp;
+
+use crate::seats::{Chair, Fault, Shared, Stage, millis, turn};
+
+/// How often a write is tried.
+const TRIES: i32 = 5;
+
+/// An object of ours.
+#[derive(Debug)]
+pub(crate) struct Object<T> {
+    pub(crate) status: T,
+    /// Which process wrote its name into the status.
+    driver: u64,
+    /// Counts all writes.
+    version: u64,
+    /// Counts changes of what people want of it.
+    pub(crate) generation: u64,
+    /// When the last of them was.
+    pub(crate) changed_at: Timestamp,
+}
+
+impl<T> Object<T> {
+    pub(crate) const fn new(status: T, now: Timestamp) -> Self {
+        Self { status, driver: 0, version: 1, generation: 1, changed_at: now }
+    }
+
+    /// People want something else of it.
+    pub(crate) const fn changed(&mut self, now: Timestamp) {
+        (self.version, self.generation, self.changed_at) = (self.version + 1, self.generation + 1, now);
+    }
+}
+
+/// Why a status could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Somebody else drives the object.
+    Fenced,
+    /// People want something else of it since this was decided.
+    Changed,
+    /// It is gone.
+    Gone,
+    /// The server does not answer.
+    Unreached,
+}
+
+/// Mistakes in writing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Careless {
+    /// No version is named.
+    pub(crate) about_version: bool,
+    /// A conflict counts as written.
+    pub(crate) about_conflict: bool,
+    /// Another spec is not noticed.
+    pub(crate) about_change: bool,
+}
+
+/// A world that holds an object.
+pub(crate) trait Kept: Stage {
+    type Status: Clone + PartialEq + Send + Sync;
+
+    /// The object, if it is there.
+    fn object(&mut self) -> Option<&mut Object<Self::Status>>;
+
+    fn careless(&self) -> Careless;
+
+    /// What becomes of the next call.
+    fn fault(&mut self) -> Fault;
+
+    /// Checks what must hold when a status becomes another.
+    fn check(&mut self, status: &Self::Status);
+}
+
+/// Who writes a status.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    instance: u64,
+    version: u64,
+    /// Of the spec that its decisions are made on.
+    pub(crate) generation: u64,
+}
+
+impl Desk {
+    /// Writes its name into the status. `None`: the object is gone.
+    pub(crate) fn claim<S: Kept>(state: &mut S) -> Option<Self> {
+        let instance = state.dice().draw();
+        let object = state.object()?;
+        object.driver = instance;
+        object.version += 1;
+        Some(Self { instance, version: object.version, generation: object.generation })
+    }
+
+    /// Replaces the status, if nobody else has since, and if people still want what was decided on.
+    pub(crate) async fn put<S: Kept>(
+        &mut self,
+        stage: &Shared<S>,
+        chair: &Chair,
+        status: &S::Status,
+    ) -> Result<(), Left> {
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                let again = stage.lock().now() + millis(100) * attempt;
+                chair.sleep(again);
+                turn().await;
+                match self.settled(&mut *stage.lock(), status) {
+                    Some(Ok(false)) => {}
+                    Some(settled) => return settled.map(|_| ()),
+                    None => continue,
+                }
+            }
+            turn().await;
+            if self.written(&mut *stage.lock(), status)? {
+                turn().await;
+                return Ok(());
+            }
+        }
+        Err(Left::Unreached)
+    }
+
+    /// One try. Whether it was answered with success.
+    fn written<S: Kept>(&mut self, state: &mut S, status: &S::Status) -> Result<bool, Left> {
+        let (fault, careless) = (state.fault(), state.careless());
+        if matches!(fault, Fault::RequestLost | Fault::Refused) {
+            return Ok(false);
+        }
+        let Some(object) = state.object() else { return Err(Left::Gone) };
+        if object.version != self.version && !careless.about_version {
+            return Ok(false);
+        }
+        state.check(status);
+        let Some(object) = state.object() else { return Err(Left::Gone) };
+        object.status = status.clone();
+        object.version += 1;
+        if fault == Fault::None {
+            self.version = object.version;
+        }
+        Ok(fault == Fault::None)
+    }
+
+    /// After a write whose fate is not clear, or that came too late: whether the status is stored. `None`: it cannot be read.
+    fn settled<S: Kept>(&mut self, state: &mut S, status: &S::Status) -> Option<Result<bool, Left>> {
+        let (fault, careless) = (state.fault(), state.careless());
+        if fault != Fault::None {
+            return None;
+        }
+        let Some(object) = state.object() else { return Some(Err(Left::Gone)) };
+        if object.driver != self.instance && !careless.about_version {
+            return Some(if careless.about_conflict { Ok(true) } else { Err(Left::Fenced) });
+        }
+        self.version = object.version;
+        if object.generation > self.generation && !careless.about_change {
+            return Some(Err(Left::Changed));
+        }
+        Some(Ok(object.status == *status))
+    }
+}

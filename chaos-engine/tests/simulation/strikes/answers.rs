@@ -1,0 +1,118 @@
+//! What the simulated cluster answers whoever reads it, and how budgets are written: freshly and by version, unless a mistake is
+//! asked for.
+
+use std::collections::BTreeMap;
+
+use chaos_core::killer::{BudgetVersion, Sighting, VersionedBudget};
+use chaos_core::limits::WorkloadBudget;
+use chaos_core::population::{NamespaceFacts, Population, SwitchState, WorkloadFacts, WorkloadKey};
+
+use super::bugs::Bug;
+use super::cluster::{NS, State, WORKLOADS, key};
+use crate::history::note;
+use crate::seats::millis;
+
+fn version(number: usize) -> BudgetVersion {
+    BudgetVersion::At { version: number.to_string(), uid: "lease".into() }
+}
+
+impl State {
+    /// Keeps what is there now for whoever reads from a cache.
+    pub(super) fn cache_facts(&mut self) {
+        if self.old_facts.as_ref().is_none_or(|old| self.now.duration_since(old.taken_at) > millis(4_000)) {
+            self.old_facts = Some(self.facts());
+        }
+    }
+
+    /// What is there now.
+    pub(crate) fn facts(&self) -> Population {
+        let bug = self.scenario.bug;
+        let switch = match self.stopped_at {
+            Some(_) if bug != Some(Bug::SwitchIgnored) => SwitchState::Stopped,
+            _ => SwitchState::Running,
+        };
+        let enabled = BTreeMap::from([("chaos.dispatch.dev/enabled".to_owned(), "true".to_owned())]);
+        let mut pods: Vec<_> = self.pods.iter().map(|pod| pod.facts.clone()).collect();
+        if bug == Some(Bug::TerminatingServes) {
+            pods.iter_mut().for_each(|pod| pod.terminating = false);
+        }
+        if bug == Some(Bug::UnreadyServes) {
+            pods.iter_mut().for_each(|pod| pod.ready = true);
+        }
+        if bug == Some(Bug::OptInIgnored) {
+            pods.iter_mut().for_each(|pod| pod.labels.clone_from(&enabled));
+        }
+        Population {
+            taken_at: self.now,
+            environment: None,
+            switch,
+            namespaces: vec![NamespaceFacts { name: NS.into(), labels: enabled, stopped: false, terminating: false }],
+            workloads: self.workloads().collect(),
+            pods,
+            nodes: None,
+            budgets: Vec::new(),
+        }
+    }
+
+    /// The workloads, as their owners want them.
+    pub(super) fn workloads(&self) -> impl Iterator<Item = WorkloadFacts> {
+        WORKLOADS.into_iter().enumerate().map(|(index, name)| {
+            let desired = match self.scenario.bug {
+                Some(Bug::ScaleIgnored) => self.scenario.size.pods[index],
+                _ => self.desired[index],
+            };
+            let is_rolled = self.is_rolled(index) && self.scenario.bug != Some(Bug::RolloutIgnored);
+            let rollout = is_rolled.then(|| "1 pod is of the new template".to_owned());
+            WorkloadFacts { key: key(name), desired, rollout, terminating: false }
+        })
+    }
+
+    /// Facts of up to four seconds ago that pretend to be of now.
+    pub(crate) fn stale_facts(&self) -> Population {
+        let old = self.old_facts.clone().unwrap_or_else(|| self.facts());
+        Population { taken_at: self.now, ..old }
+    }
+
+    /// The newest version of a budget.
+    pub(crate) fn budget(&self, workload: &WorkloadKey) -> VersionedBudget {
+        let versions = self.budgets.get(&workload.uid).map(Vec::as_slice).unwrap_or_default();
+        let Some(budget) = versions.last() else {
+            return VersionedBudget { version: BudgetVersion::Absent, budget: WorkloadBudget::default() };
+        };
+        let budget = match self.scenario.bug {
+            Some(Bug::BudgetFromCache) => versions[versions.len().saturating_sub(3)].clone(),
+            _ => budget.clone(),
+        };
+        VersionedBudget { version: version(versions.len()), budget }
+    }
+
+    /// Writes a budget if it is still at that version. Whether it was.
+    pub(crate) fn write_budget(
+        &mut self,
+        workload: &WorkloadKey,
+        at: &BudgetVersion,
+        budget: WorkloadBudget,
+    ) -> Option<BudgetVersion> {
+        let versions = self.budgets.entry(workload.uid.clone()).or_default();
+        let current = if versions.is_empty() { BudgetVersion::Absent } else { version(versions.len()) };
+        if *at != current && self.scenario.bug != Some(Bug::BudgetWithoutVersion) {
+            return None;
+        }
+        note(self.now, || {
+            let held: Vec<_> = budget.reservations.iter().map(|held| (&held.run, &held.victim_uid)).collect();
+            format!("budget of {} {}: {held:?}", workload.name, versions.len() + 1)
+        });
+        let last_kill = budget.last_kill.filter(|_| self.scenario.bug != Some(Bug::LastKillForgotten));
+        versions.push(WorkloadBudget { last_kill, ..budget });
+        Some(version(versions.len()))
+    }
+
+    /// What a pod looks like now.
+    pub(crate) fn sight(&self, name: &str, uid: &str) -> Sighting {
+        match self.pods.iter().find(|pod| pod.facts.name == name && pod.facts.uid == uid) {
+            None => Sighting::Gone,
+            Some(pod) if pod.facts.terminating => Sighting::Terminating,
+            Some(_) => Sighting::Alive,
+        }
+    }
+}

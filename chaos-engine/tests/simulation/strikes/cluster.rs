@@ -1,0 +1,298 @@
+//! The simulated cluster: pods that terminate and are replaced, budgets and statuses with versions, a stop switch, a clock
+//! that only moves when everybody waits, and a record of everything that was killed. It checks the invariants at every kill.
+
+use std::collections::BTreeMap;
+
+use chaos_core::killer::{KillOrder, Ledger};
+use chaos_core::limits::WorkloadBudget;
+use chaos_core::population::{OwnerFacts, PodFacts, Population, WorkloadKey};
+use jiff::{SignedDuration, Timestamp};
+
+use super::bugs::Bug;
+use super::scenario::Scenario;
+use crate::seats::{Dice, Shared, Stage, millis};
+
+pub(crate) const NS: &str = "dispatch";
+
+/// A handle on the cluster.
+pub(crate) type Cluster = Shared<State>;
+
+pub(crate) struct State {
+    pub(crate) now: Timestamp,
+    dice: Dice,
+    pub(crate) scenario: Scenario,
+    pub(super) pods: Vec<Pod>,
+    /// Pods that each workload wants.
+    pub(super) desired: [u32; 2],
+    /// Until when each workload is rolled out, if somebody changed it.
+    pub(super) rolls_until: [Option<Timestamp>; 2],
+    /// Until then nothing follows from time alone.
+    pub(super) quiet_until: Timestamp,
+    pub(super) budgets: BTreeMap<String, Vec<WorkloadBudget>>,
+    pub(crate) statuses: BTreeMap<String, Status>,
+    pub(crate) stopped_at: Option<Timestamp>,
+    /// Kills that take effect later than they were answered.
+    late: Vec<(Timestamp, KillOrder, String)>,
+    pub(crate) sends: Vec<Send>,
+    pub(crate) effects: Vec<Effect>,
+    next_uid: u64,
+    /// The facts of some time ago, for bugs that read them.
+    pub(super) old_facts: Option<Population>,
+}
+
+/// The status of a monkey.
+#[derive(Debug, Default)]
+pub(crate) struct Status {
+    pub(crate) version: u64,
+    pub(crate) ledger: Ledger,
+    /// The ledger one write ago.
+    pub(crate) before: Ledger,
+}
+
+/// A pod, and what is to become of it.
+#[derive(Debug, Clone)]
+pub(super) struct Pod {
+    pub(super) facts: PodFacts,
+    /// When it is gone, once it terminates.
+    pub(super) gone_at: Option<Timestamp>,
+    /// When it becomes ready.
+    ready_at: Timestamp,
+}
+
+/// A kill request that left an actor.
+#[derive(Debug, Clone)]
+pub(crate) struct Send {
+    pub(crate) uid: String,
+    pub(crate) workload: String,
+    pub(crate) at: Timestamp,
+    /// The server said that it did not happen.
+    pub(crate) was_refused: bool,
+}
+
+/// A kill that happened.
+#[derive(Debug, Clone)]
+pub(crate) struct Effect {
+    pub(crate) run: String,
+    pub(crate) strike: u64,
+    pub(crate) uid: String,
+}
+
+/// What the server did with a kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    Killed,
+    Gone,
+}
+
+/// A cluster at the start.
+pub(crate) fn cluster(scenario: Scenario) -> Cluster {
+    let mut state = State {
+        now: start(),
+        dice: Dice::new(scenario.seed),
+        scenario,
+        pods: Vec::new(),
+        desired: scenario.size.pods,
+        rolls_until: [None; 2],
+        quiet_until: start(),
+        budgets: BTreeMap::new(),
+        statuses: BTreeMap::new(),
+        stopped_at: None,
+        late: Vec::new(),
+        sends: Vec::new(),
+        effects: Vec::new(),
+        next_uid: 0,
+        old_facts: None,
+    };
+    for (workload, replicas) in WORKLOADS.into_iter().zip(scenario.size.pods) {
+        for index in 0..replicas {
+            state.add_pod(workload, index, start());
+        }
+    }
+    // Not opted in: whoever kills it is wrong.
+    let outsider = state.add_pod("trips", OUTSIDER, start());
+    state.pods[outsider].facts.labels.clear();
+    Cluster::new(state)
+}
+
+/// Names of the workloads.
+pub(super) const WORKLOADS: [&str; 2] = ["trips", "gateway"];
+
+/// Number of the pod that is not opted in.
+pub(super) const OUTSIDER: u32 = 90;
+
+/// 2026-11-23T12:00:00Z, a Monday.
+pub(crate) const fn start() -> Timestamp {
+    Timestamp::constant(1_795_435_200, 0)
+}
+
+pub(crate) fn key(workload: &str) -> WorkloadKey {
+    WorkloadKey {
+        namespace: NS.into(),
+        kind: "StatefulSet".into(),
+        name: workload.into(),
+        uid: format!("uid-{workload}"),
+    }
+}
+
+impl Stage for State {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn dice(&mut self) -> &mut Dice {
+        &mut self.dice
+    }
+
+    fn advance(&mut self, to: Timestamp) {
+        if to >= self.quiet_until {
+            while let Some(at) = self.next_event().filter(|at| *at <= to) {
+                self.now = at;
+                self.happens_now();
+            }
+            self.quiet_until = self.next_event().unwrap_or(Timestamp::MAX);
+        }
+        self.now = self.now.max(to);
+        if self.scenario.bug == Some(Bug::FactsFromCache) {
+            self.cache_facts();
+        }
+    }
+
+    fn next_event(&self) -> Option<Timestamp> {
+        let pods = self.pods.iter().flat_map(|pod| [pod.gone_at.unwrap_or(pod.ready_at), pod.ready_at]);
+        pods.chain(self.late.iter().map(|(at, ..)| *at)).filter(|at| *at > self.now).min()
+    }
+
+    fn happen(&mut self) {
+        if self.scenario.stop_switch && self.now >= start() + millis(self.scenario.size.stop_at) {
+            self.stopped_at.get_or_insert(self.now);
+        }
+        if self.scenario.has_foreigners && self.dice.chance(2) {
+            self.meddle();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.scenario.size.cut.is_some_and(|cut| self.now > start() + millis(cut))
+    }
+}
+
+impl State {
+    pub(crate) fn between(&mut self, low: i64, high: i64) -> SignedDuration {
+        self.dice.between(low, high)
+    }
+
+    /// What follows at this instant from time alone.
+    fn happens_now(&mut self) {
+        let now = self.now;
+        while let Some(index) = self.late.iter().position(|(at, ..)| *at <= now) {
+            let (_, order, run) = self.late.swap_remove(index);
+            self.kill(&order, &run);
+        }
+        while let Some(index) = self.pods.iter().position(|pod| pod.gone_at.is_some_and(|at| at <= now)) {
+            // The replacement has the name of the pod before, as in a StatefulSet, and another UID.
+            let Pod { facts, .. } = self.pods.swap_remove(index);
+            let workload = facts.workload.map(|key| key.name).unwrap_or_default();
+            let index = facts.name.rsplit('-').next().and_then(|i| i.parse().ok()).unwrap_or(0);
+            if !self.wants(&workload, index) {
+                continue;
+            }
+            let ready_at = now + self.dice.between(20, self.scenario.size.recovery.1);
+            self.add_pod(&workload, index, ready_at);
+        }
+        for pod in &mut self.pods {
+            pod.facts.ready = pod.ready_at <= now;
+        }
+    }
+
+    /// The last beat of a run that has fallen silent by now.
+    pub(crate) fn silent_at(&self) -> Option<Timestamp> {
+        let at = start() + millis(self.scenario.size.silent_from);
+        (self.scenario.falls_silent && self.now >= at).then_some(at)
+    }
+
+    /// Until when nobody reaches the API server, if so.
+    pub(crate) fn away_until(&self) -> Option<Timestamp> {
+        let since = start() + millis(self.scenario.size.away_from);
+        let until = since + millis(self.scenario.away);
+        (since <= self.now && self.now < until).then_some(until)
+    }
+
+    /// Carries a kill out some time later.
+    pub(crate) fn kill_later(&mut self, order: KillOrder, run: &str) {
+        let at = self.now + self.dice.between(1, self.scenario.size.late);
+        self.late.push((at, order, run.to_owned()));
+        self.quiet_until = self.quiet_until.min(at);
+    }
+
+    /// Carries a kill out, and checks that it was allowed.
+    pub(crate) fn kill(&mut self, order: &KillOrder, run: &str) -> Done {
+        let now = self.now;
+        let gone_at = now + self.dice.between(5, self.scenario.size.recovery.0);
+        let ignores_uid = self.scenario.bug == Some(Bug::UidIgnored);
+        let is_it =
+            |pod: &Pod| pod.facts.name == order.victim.pod && (pod.facts.uid == order.victim.uid || ignores_uid);
+        let Some(index) = self.pods.iter().position(is_it) else { return Done::Gone };
+        let pod = &mut self.pods[index];
+        if pod.facts.terminating {
+            return Done::Killed;
+        }
+        assert!(!pod.facts.labels.is_empty(), "a pod that is not opted in was killed");
+        assert_eq!(pod.facts.uid, order.victim.uid, "another pod of the same name was killed");
+        pod.facts.terminating = true;
+        pod.gone_at = Some(gone_at);
+        self.quiet_until = self.quiet_until.min(gone_at);
+        let effect = Effect { run: run.to_owned(), strike: order.strike.strike, uid: order.victim.uid.clone() };
+        let again = self.effects.iter().any(|e| e.run == effect.run && e.strike == effect.strike);
+        assert!(!again, "strike {} of {run} killed twice", effect.strike);
+        self.effects.push(effect);
+        self.check_availability(&order.victim.workload_uid);
+        Done::Killed
+    }
+
+    fn check_availability(&self, workload_uid: &str) {
+        if self.scenario.has_foreigners {
+            return;
+        }
+        let of_it = |pod: &&Pod| {
+            pod.facts.workload.as_ref().is_some_and(|key| key.uid == workload_uid) && !pod.facts.labels.is_empty()
+        };
+        let serving = self.pods.iter().filter(of_it).filter(|pod| pod.facts.ready && !pod.facts.terminating).count();
+        // The outsider serves too, but nobody may count on that here: the limits are asked with all pods of the workload.
+        let outsider = usize::from(workload_uid == "uid-trips");
+        let desired = self.workloads().find(|of| of.key.uid == workload_uid).map_or(0, |of| of.desired as usize);
+        let unavailable = desired.saturating_sub(serving + outsider);
+        let max = self.scenario.max_unavailable as usize;
+        assert!(unavailable <= max, "{unavailable} of {desired} pods of {workload_uid} are unavailable, {max} may be");
+    }
+
+    pub(super) fn add_pod(&mut self, workload: &str, index: u32, ready_at: Timestamp) -> usize {
+        self.next_uid += 1;
+        let labels = BTreeMap::from([("chaos.dispatch.dev/enabled".to_owned(), "true".to_owned())]);
+        self.pods.push(Pod {
+            facts: PodFacts {
+                namespace: NS.into(),
+                name: format!("{workload}-{index}"),
+                uid: format!("pod-{}", self.next_uid),
+                labels,
+                owner: Some(OwnerFacts {
+                    kind: "StatefulSet".into(),
+                    name: workload.into(),
+                    uid: format!("uid-{workload}"),
+                }),
+                workload: Some(key(workload)),
+                node: None,
+                created_at: self.now,
+                ready: ready_at <= self.now,
+                ready_since: None,
+                phase: "Running".into(),
+                terminating: false,
+                mirror: false,
+                priority_class: None,
+                template: None,
+            },
+            gone_at: None,
+            ready_at,
+        });
+        self.pods.len() - 1
+    }
+}

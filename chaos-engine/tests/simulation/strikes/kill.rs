@@ -1,0 +1,106 @@
+//! How a simulated process sends a kill, and what must hold when it does.
+
+use chaos_core::killer::{KillAnswer, KillAnswerKind, KillOrder, Response};
+use chaos_engine::clock::steady;
+use jiff::Timestamp;
+
+use super::bugs::Bug;
+use super::cluster::{Done, Send, State, key};
+use super::keeper::{Keeper, NEWS};
+use super::metrics::check_guards;
+use super::process::Process;
+use super::scenario::{MONKEY, SEND_WITHIN};
+use crate::history::note;
+use crate::seats::{Fault, millis, turn};
+
+impl<K: Keeper> Process<K> {
+    /// Sends a kill, if that is not too late.
+    pub(crate) async fn kill(&self, order: KillOrder) -> Response {
+        turn().await;
+        let really = self.cluster.lock().now;
+        let (since, then) = self.stepped;
+        let never_back = steady(self.clock(), since, really.duration_since(then).unsigned_abs());
+        let at = if self.has(Bug::ClockTrusted) { self.clock() } else { never_back };
+        let answer = |kind| Response::Kill(KillAnswer { at, kind, message: None });
+        if at > order.deadline && !self.has(Bug::DeadlineIgnored) {
+            return answer(KillAnswerKind::NotSent);
+        }
+        if self.has(Bug::ReleasedBeforeOutcome) {
+            self.release_now(&order);
+        }
+        assert!(never_back <= order.deadline, "an old decision was carried out");
+        let index = self.sent(&order, really);
+        let victim = order.victim.uid.clone();
+        let kind = self.carried_out(order);
+        note(really, || format!("{} kills {victim}: {kind:?}", self.killer.spec().run));
+        let refused = matches!(kind, KillAnswerKind::Refused | KillAnswerKind::Gone);
+        self.cluster.lock().sends[index].was_refused = refused;
+        turn().await;
+        answer(kind)
+    }
+
+    /// The kill leaves: it must still be allowed to.
+    fn sent(&self, order: &KillOrder, at: Timestamp) -> usize {
+        let mut state = self.cluster.lock();
+        let longest = millis(SEND_WITHIN + 500);
+        if let Some(stopped) = state.stopped_at {
+            assert!(at.duration_since(stopped) <= NEWS + longest, "a kill was sent long after the stop");
+        }
+        if let Some((beat, silent)) = self.keeper.heartbeat().zip(state.silent_at()) {
+            let most = longest + jiff::SignedDuration::try_from(beat * 2).unwrap_or_default();
+            assert!(at.duration_since(silent) <= most, "a kill was sent for a run that is silent");
+        }
+        if self.killer.spec().run == MONKEY && state.scenario.is_guarded {
+            check_guards(&state, self.heard.as_ref(), at);
+        }
+        self.truths.check(order, state.scenario.max_unavailable, at);
+        // Clocks that are an hour wrong keep no distance in time, and no kill in doubt for as long as it may still happen.
+        if state.scenario.jumps == 0 {
+            check_send(&state, order, at);
+        }
+        let (uid, workload) = (order.victim.uid.clone(), order.victim.workload_uid.clone());
+        state.sends.push(Send { uid, workload, at, was_refused: false });
+        state.sends.len() - 1
+    }
+
+    fn carried_out(&self, order: KillOrder) -> KillAnswerKind {
+        let run = &self.killer.spec().run;
+        match self.fault() {
+            Fault::None => match self.cluster.lock().kill(&order, run) {
+                Done::Killed => KillAnswerKind::Accepted,
+                Done::Gone => KillAnswerKind::Gone,
+            },
+            Fault::RequestLost => KillAnswerKind::Unknown,
+            Fault::AnswerLost => {
+                self.cluster.lock().kill(&order, run);
+                KillAnswerKind::Unknown
+            }
+            Fault::Late => {
+                self.cluster.lock().kill_later(order, run);
+                KillAnswerKind::Unknown
+            }
+            Fault::Refused => KillAnswerKind::Refused,
+        }
+    }
+
+    fn release_now(&self, order: &KillOrder) {
+        let mut state = self.cluster.lock();
+        let key = key(order.victim.workload.rsplit('/').next().unwrap_or_default());
+        let mut versioned = state.budget(&key);
+        versioned.budget.release(&self.killer.spec().run, order.strike.strike);
+        state.write_budget(&key, &versioned.version, versioned.budget);
+    }
+}
+
+/// What must hold when a kill leaves: no pod twice, and no workload too soon.
+fn check_send(state: &State, order: &KillOrder, at: Timestamp) {
+    let before = || state.sends.iter().filter(|send| !send.was_refused);
+    assert!(before().all(|send| send.uid != order.victim.uid), "a second kill was sent to {}", order.victim.uid);
+    let last = before().filter(|send| send.workload == order.victim.workload_uid).map(|send| send.at).max();
+    if let Some(last) = last {
+        // A reservation counts from the decision, which is at most five seconds (and a turn) before the kill leaves.
+        let gap = at.duration_since(last);
+        let least = millis(state.scenario.min_interval - SEND_WITHIN - 500);
+        assert!(gap >= least, "two kills of a workload only {gap:?} apart");
+    }
+}

@@ -1,0 +1,143 @@
+//! The strike machine: two operators of the same monkey and a run that kills by itself, on the same two workloads. No limit is
+//! exceeded, no pod is killed twice or wrongly, every kill is accounted for, and it ends.
+
+mod answers;
+mod bugs;
+mod cluster;
+mod faulty;
+mod foreigners;
+mod keeper;
+mod kill;
+mod metrics;
+mod process;
+mod scenario;
+
+use std::collections::BTreeSet;
+
+use chaos_core::api::{KillRecord, Outcome};
+use chaos_core::killer::{Killer, Ledger};
+
+use crate::schedules::{each_is_caught, hold, share, total};
+use crate::seats::{Chair, Running, Seat, play};
+use bugs::Bug;
+use cluster::{Cluster, cluster};
+use keeper::StatusKeeper;
+use process::Process;
+use scenario::{LONG_EVERY, MONKEY, Scenario, monkey, own_killer};
+
+/// What a schedule came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Outcomes {
+    kills: u64,
+    turns: u64,
+}
+
+/// A process of that killer.
+fn start(cluster: &Cluster, killer: &Killer, chair: Chair) -> Running {
+    let (cluster, killer) = (cluster.clone(), killer.clone());
+    Box::pin(async move {
+        let spec = killer.spec();
+        let heartbeat = match spec.life {
+            chaos_core::killer::Life::OfRun { heartbeat, .. } => heartbeat,
+            chaos_core::killer::Life::Standing => None,
+        };
+        let keeper = StatusKeeper::new(&cluster, &spec.run, heartbeat);
+        let ended = Process::new(cluster.clone(), killer, keeper, chair).run().await;
+        let mut state = cluster.lock();
+        let (low, high) = state.scenario.size.fenced;
+        ended.err().map(|_| state.between(low, high))
+    })
+}
+
+/// Plays one schedule. Panics if an invariant is broken.
+fn played(scenario: Scenario) -> Outcomes {
+    let cluster = cluster(scenario);
+    let seat = |machine, killer: Killer| {
+        let cluster = cluster.clone();
+        Seat::new(machine, move |chair| start(&cluster, &killer, chair))
+    };
+    let killer = Killer::new(monkey(&scenario));
+    let mut seats = [seat(0, killer.clone()), seat(1, killer), seat(2, own_killer(&scenario)).once()];
+    let turns = play(&cluster, &mut seats, &scenario.hazards());
+    check_accounts(&cluster, &scenario);
+    let kills = cluster.lock().effects.len() as u64;
+    Outcomes { kills, turns }
+}
+
+/// What was killed is what the ledgers say, and what did not happen has a reason.
+fn check_accounts(cluster: &Cluster, scenario: &Scenario) {
+    let state = cluster.lock();
+    for (run, status) in &state.statuses {
+        let ledger = &status.ledger;
+        let effects: Vec<_> = state.effects.iter().filter(|effect| &effect.run == run).collect();
+        for effect in &effects {
+            assert!(tells(ledger, &effect.uid), "the kill of {} by {run} is not in its ledger", effect.uid);
+        }
+        let killed = ledger.history.iter().filter(|kill| kill.outcome == Outcome::Killed);
+        for kill in killed.filter(|_| !scenario.has_foreigners) {
+            let happened = effects.iter().any(|effect| effect.uid == kill.victim.uid);
+            assert!(happened, "{run} says that it killed {}, which it did not", kill.victim.uid);
+        }
+        let most = u64::from(if run == MONKEY { scenario.size.strikes.0 } else { scenario.size.strikes.1 });
+        assert!(ledger.kills <= most, "{run} killed {} times", ledger.kills);
+        assert!(effects.len() as u64 <= most, "{run} killed {} times", effects.len());
+        let nonces: BTreeSet<_> = ledger.history.iter().map(|kill| &kill.nonce).collect();
+        assert_eq!(nonces.len(), ledger.history.len(), "a kill stands twice in the ledger of {run}");
+        if run == MONKEY && scenario.size.cut.is_none() {
+            let end = ledger.ended.as_ref().expect("a monkey that is done has a reason");
+            assert!(ledger.kills == most || end.reason != "StrikesDone", "{end:?} after {} kills", ledger.kills);
+        }
+    }
+}
+
+/// Whether a ledger tells of a kill, or has it open.
+fn tells(ledger: &Ledger, uid: &str) -> bool {
+    let counted = |kill: &&KillRecord| matches!(kill.outcome, Outcome::Killed | Outcome::Unknown);
+    ledger.history.iter().filter(counted).any(|kill| kill.victim.uid == uid)
+        || ledger.intents.iter().any(|intent| intent.victim.uid == uid)
+}
+
+#[test]
+fn no_schedule_breaks_an_invariant() {
+    let schedules = share(100);
+    let [turns, kills] = total(schedules, |seed| {
+        let outcomes = played(Scenario::of(seed));
+        [outcomes.turns, outcomes.kills]
+    });
+    let long = schedules.div_ceil(LONG_EVERY);
+    println!("{schedules} schedules of strikes ({long} of them long), {turns} turns, {kills} kills");
+    assert!(kills > schedules, "a simulation without kills proves nothing: {kills}");
+}
+
+#[test]
+fn seeds_that_once_broke_something_hold() {
+    hold(&[32_626], |seed| _ = played(Scenario::of(seed)));
+}
+
+#[test]
+fn a_crash_at_any_single_turn_changes_nothing() {
+    let without: Vec<_> = (0..4).map(|seed| played(Scenario::calm(seed))).collect();
+    let [_] = total(4 * 250, |index| {
+        let (seed, turn) = (index / 250, index % 250);
+        let with = played(Scenario { crash_at: Some(turn), ..Scenario::calm(seed) });
+        let calm = without[usize::try_from(seed).unwrap()];
+        assert!(with.kills <= calm.kills.max(10), "more kills with a crash at turn {turn}: {with:?}, {calm:?}");
+        [with.turns]
+    });
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    for seed in [1, 2, 3, 500, 501, LONG_EVERY, 20 * LONG_EVERY] {
+        assert_eq!(played(Scenario::of(seed)), played(Scenario::of(seed)));
+    }
+}
+
+#[test]
+fn every_mistake_is_caught() {
+    // What few schedules show is looked for where most can happen.
+    let long = (2_000..100_000).filter(|seed: &u64| seed.is_multiple_of(LONG_EVERY));
+    each_is_caught(&Bug::ALL, (0..2_000).chain(long), |bug, seed| {
+        played(Scenario { bug: Some(bug), ..Scenario::of(seed) });
+    });
+}

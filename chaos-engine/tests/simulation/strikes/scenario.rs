@@ -1,0 +1,272 @@
+//! What a schedule of kills is made of, and the killers that play in it. A few schedules are long, most are short: a schedule
+//! is one interleaving, and what a long one waits for costs turns in which nothing can go wrong.
+
+use std::sync::LazyLock;
+
+use chaos_core::api::ChaosMonkeySpec;
+use chaos_core::killer::{Killer, KillerSpec, Life, Streams};
+use chaos_core::model::Policy;
+use chaos_core::units::{CountOrPercent, Duration};
+use chaos_core::validate::{self, Meta};
+use serde_json::json;
+
+use super::bugs::Bug;
+use super::cluster::{NS, start};
+use super::metrics::guards;
+use crate::seats::{HOUR, Hazards, millis};
+
+/// Kills are never sent longer after they were decided, in milliseconds.
+pub(crate) const SEND_WITHIN: i64 = 5_000;
+/// One in so many schedules is a long one.
+pub(crate) const LONG_EVERY: u64 = 50;
+
+/// How long a schedule is, and when what happens in it. Spans are in milliseconds, instants such spans from the start.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// The killers' time ends.
+    until: i64,
+    /// Strikes of the monkey, and of the run that kills by itself.
+    pub(crate) strikes: (u32, u32),
+    mean: u64,
+    min: u64,
+    /// Pods of each workload.
+    pub(crate) pods: [u32; 2],
+    /// A pod takes so long at most to be gone, and its replacement to be ready.
+    pub(crate) recovery: (i64, i64),
+    /// Between two heartbeats of the run that the monkey belongs to.
+    pub(crate) beat: i64,
+    pub(crate) silent_from: i64,
+    pub(crate) away_from: i64,
+    /// For how long the API server is out of reach: short, and long.
+    away: (i64, i64),
+    pub(crate) stop_at: i64,
+    recover_within: u64,
+    max_blind: u64,
+    /// Between two kills of a workload, where they have to keep their distance.
+    min_interval: i64,
+    /// Chances in a thousand: of a call to go wrong, of a crash or a pause at a turn.
+    faults: [u32; 3],
+    hazards: [u32; 3],
+    /// Crashes and pauses last so long at most.
+    longest: i64,
+    /// Who finds that another drives its killer waits between so long and so long.
+    pub(crate) fenced: (i64, i64),
+    /// Whoever has nothing to do looks around again after this.
+    pub(crate) poll: i64,
+    /// A kill that was not answered is carried out so much later at most.
+    pub(crate) late: i64,
+    /// What follows from then on is not played; absent: all is played to its end.
+    pub(crate) cut: Option<i64>,
+}
+
+/// Everything to its end.
+static LONG: Size = Size {
+    until: 60_000,
+    strikes: (6, 4),
+    mean: 3_000,
+    min: 500,
+    pods: [3, 4],
+    recovery: (2_000, 3_000),
+    beat: 2_000,
+    silent_from: 9_000,
+    away_from: 6_000,
+    away: (12_000, 150_000),
+    stop_at: 20_000,
+    recover_within: 100,
+    max_blind: 50,
+    min_interval: 9_000,
+    faults: [0, 50, 200],
+    hazards: [0, 5, 20],
+    longest: 20_000,
+    fenced: (1_000, 1_000),
+    poll: 1_000,
+    late: 10_000,
+    cut: None,
+};
+
+/// More of everything in less time, up to where the last kill may happen. Then all that is left is to look open intents up.
+static SHORT: Size = Size {
+    until: 9_000,
+    strikes: (3, 2),
+    mean: 1_200,
+    min: 300,
+    pods: [2, 3],
+    recovery: (600, 900),
+    beat: 1_000,
+    silent_from: 2_500,
+    away_from: 2_000,
+    away: (4_000, 30_000),
+    stop_at: 3_000,
+    recover_within: 20,
+    max_blind: 6,
+    min_interval: 7_000,
+    faults: [0, 100, 300],
+    hazards: [0, 20, 60],
+    longest: 8_000,
+    fenced: (200, 4_000),
+    poll: 5_000,
+    late: 4_000,
+    cut: Some(9_000 + SEND_WITHIN + 4_000),
+};
+
+/// What a schedule is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) seed: u64,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) size: &'static Size,
+    /// Chance in a thousand that a call goes wrong.
+    pub(crate) faults: u32,
+    /// Chance in a thousand, at every turn, that the machine crashes.
+    pub(crate) crashes: u32,
+    /// Chance in a thousand, at every turn, that the machine stands still for a while.
+    pub(crate) pauses: u32,
+    /// Crash the first process at exactly this turn.
+    pub(crate) crash_at: Option<u64>,
+    pub(crate) max_unavailable: u32,
+    pub(crate) min_interval: i64,
+    pub(crate) stop_switch: bool,
+    /// Foreigners drain, roll out and scale too: availability is then not ours alone to keep.
+    pub(crate) has_foreigners: bool,
+    /// The run that the monkey belongs to falls silent.
+    pub(crate) falls_silent: bool,
+    /// For how long the API server is out of reach.
+    pub(crate) away: i64,
+    /// Chance in a thousand, at every turn, that the clock of the machine is set wrong, by up to an hour.
+    pub(crate) jumps: u32,
+    /// Guards keep the monkey from killing while something is not well.
+    pub(crate) is_guarded: bool,
+}
+
+impl Scenario {
+    /// The schedule of that seed: every kind in turn.
+    pub(crate) fn of(seed: u64) -> Self {
+        let is_long = seed.is_multiple_of(LONG_EVERY);
+        let (size, kind) = if is_long { (&LONG, seed / LONG_EVERY) } else { (&SHORT, seed) };
+        let pick = |n: u64, of: u64| usize::try_from((kind / n) % of).unwrap();
+        Self {
+            seed,
+            bug: None,
+            size,
+            faults: size.faults[pick(1, 3)],
+            crashes: size.hazards[pick(3, 3)],
+            pauses: size.hazards[pick(9, 3)],
+            crash_at: None,
+            max_unavailable: [1, 2][pick(27, 2)],
+            min_interval: [0, size.min_interval][pick(54, 2)],
+            stop_switch: pick(108, 4) == 0,
+            has_foreigners: pick(432, 4) == 0,
+            falls_silent: kind % 5 == 1,
+            away: match kind % 7 {
+                3 => size.away.0,
+                5 => size.away.1,
+                _ => 0,
+            },
+            jumps: if kind % 11 == 4 { 20 } else { 0 },
+            is_guarded: kind % 13 % 4 == 2,
+        }
+    }
+
+    /// A long one in which nothing goes wrong.
+    pub(crate) fn calm(seed: u64) -> Self {
+        Self {
+            seed,
+            bug: None,
+            size: &LONG,
+            faults: 0,
+            crashes: 0,
+            pauses: 0,
+            crash_at: None,
+            max_unavailable: 1,
+            min_interval: 0,
+            stop_switch: false,
+            has_foreigners: false,
+            falls_silent: false,
+            away: 0,
+            jumps: 0,
+            is_guarded: false,
+        }
+    }
+
+    pub(crate) fn hazards(&self) -> Hazards {
+        // Afterwards open intents are resolved, which takes a clock that is an hour wrong for longer.
+        let end = 400_000 + if self.jumps == 0 { 0 } else { 2 * HOUR };
+        Hazards {
+            crashes: self.crashes,
+            pauses: (self.pauses, self.size.longest),
+            jumps: self.jumps,
+            crash_at: self.crash_at,
+            until: start() + millis(self.size.until),
+            end: start() + millis(end),
+        }
+    }
+}
+
+/// Name of the monkey in what is written of it.
+pub(crate) const MONKEY: &str = "monkey";
+
+/// A monkey as its manifest says it. To read one takes as long as to play a short schedule, so it is done once.
+static SPEC: LazyLock<KillerSpec> = LazyLock::new(|| {
+    let spec = json!({
+        "target": {"workloads": [{"kind": "StatefulSet", "name": "trips"}, {"kind": "StatefulSet", "name": "gateway"}]},
+        "fault": {"podKill": {"mode": "Delete", "group": "Namespace"}},
+        "mode": "Live", "meanTimeBetweenKills": "3s", "minTimeBetweenKills": "500ms", "schedule": {}, "guards": [],
+        "limits": {
+            "maxUnavailable": 1, "minReady": 1, "maxKills": 6, "minInterval": "0s", "recoverWithin": "100s",
+            "maxBlind": "50s", "allowForce": false,
+        },
+        "until": (start() + millis(60_000)).to_string(), "maxKills": 6,
+        "heartbeatLease": {"name": "beat", "interval": "2s"},
+        "seed": 0,
+    });
+    let spec: ChaosMonkeySpec = serde_json::from_value(spec).unwrap();
+    let meta = Meta { name: "m".into(), namespace: NS.into(), uid: MONKEY.into() };
+    let monkey = validate::monkey(&spec, &meta).unwrap_or_else(|problems| panic!("{problems:?}"));
+    KillerSpec::of_monkey(&monkey, "chaos-system")
+});
+
+/// The monkey of a schedule.
+pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
+    let mut spec = SPEC.clone();
+    let size = scenario.size;
+    spec.seed = scenario.seed.cast_signed();
+    (spec.every.mean, spec.every.min) = (Duration::from_millis(size.mean), Duration::from_millis(size.min));
+    spec.life = Life::OfRun {
+        until: start() + millis(size.until),
+        strikes: size.strikes.0,
+        heartbeat: Some(millis(size.beat).unsigned_abs()),
+    };
+    spec.limits.max_kills = size.strikes.0;
+    spec.limits.max_unavailable = CountOrPercent::Count(scenario.max_unavailable);
+    spec.limits.recover_within = Duration::from_secs(size.recover_within);
+    spec.limits.max_blind = Duration::from_secs(size.max_blind);
+    // A manifest may not ask for more kills than its limits allow; here two killers share a workload, so that they do.
+    spec.limits.min_interval = Duration::from_millis(scenario.min_interval.unsigned_abs());
+    // The manifest of a run's monkey may name none, and the machine keeps those that it is given.
+    if scenario.is_guarded && scenario.bug != Some(Bug::GuardsIgnored) {
+        spec.guards = guards();
+    }
+    match scenario.bug {
+        Some(Bug::MaxUnavailableIgnored) => {
+            spec.limits.max_unavailable = CountOrPercent::Count(scenario.max_unavailable + 1);
+        }
+        Some(Bug::MinIntervalIgnored) => spec.limits.min_interval = Duration::from_millis(0),
+        _ => {}
+    }
+    spec
+}
+
+/// A run that kills by itself, beside the monkey.
+pub(crate) fn own_killer(scenario: &Scenario) -> Killer {
+    let spec = monkey(scenario);
+    let size = scenario.size;
+    Killer::new(KillerSpec {
+        run: "run".to_owned(),
+        guards: Vec::new(),
+        policy: Policy::cli(NS),
+        streams: Streams::Single,
+        life: Life::OfRun { until: start() + millis(size.until), strikes: size.strikes.1, heartbeat: None },
+        seed: spec.seed.wrapping_add(1),
+        ..spec
+    })
+}
