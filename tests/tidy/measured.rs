@@ -45,3 +45,13 @@ fn the_seeded_errors_are_those_of_their_program_and_all_are_caught() {
     assert!(unknown.is_empty(), "not seeded by the program: {unknown:#?}; hint: regenerate docs/mutants.md");
     assert!(page.trim_end().ends_with("Not caught: 0."), "an error of docs/mutants.md is caught by nothing");
 }
+
+#[test]
+fn the_mistakes_of_the_simulations_are_those_that_the_page_shows() {
+    let page = read("docs/simulation.md");
+    let shown: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let sources = ["strikes", "days", "runs"].map(|of| read(&format!("chaos-engine/tests/simulation/{of}/bugs.rs")));
+    let lines = sources.iter().flat_map(|source| source.lines());
+    let known: Vec<_> = lines.filter_map(|line| line.trim().strip_prefix("Self::")?.strip_suffix(',')).collect();
+    assert_eq!(shown, known, "hint: the tests `every_mistake_is_caught` print the rows, with `--nocapture`");
+}

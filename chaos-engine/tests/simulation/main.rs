@@ -8,6 +8,7 @@
 //! strikes ── the strike machine: two operators of a monkey, and a run that kills by itself
 //! desk ── the status of an object, and who may write it
 //! days ── the game day's machine: operators that take turns at one GameDay
+//! runs ── the machine of an ExperimentRun, its killer and its prober: operators that take turns at one run
 //! ```
 
 #![allow(
@@ -22,6 +23,7 @@
 mod days;
 mod desk;
 mod history;
+mod runs;
 mod schedules;
 mod seats;
 mod strikes;

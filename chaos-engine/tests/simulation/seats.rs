@@ -153,11 +153,16 @@ struct Rest {
 }
 
 impl Chair {
+    /// Another chair in the same machine.
+    pub(crate) fn beside(&self) -> Self {
+        Self { rest: Arc::default(), ahead: Arc::clone(&self.ahead) }
+    }
+
     pub(crate) fn sleep(&self, until: Timestamp) {
         self.rest.lock().unwrap().sleeps = Some(until);
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.rest.lock().unwrap().sleeps = None;
     }
 
@@ -183,6 +188,7 @@ impl Chair {
 }
 
 /// A place in which processes run, one after the other.
+#[expect(clippy::struct_excessive_bools, reason = "each stands for itself")]
 pub(crate) struct Seat {
     start: Box<dyn Fn(Chair) -> Running>,
     chair: Chair,
@@ -191,6 +197,10 @@ pub(crate) struct Seat {
     running: Option<Running>,
     /// Whether a process that crashed is started again.
     is_restarted: bool,
+    /// It crashes when its own story says so, and not by chance.
+    is_sturdy: bool,
+    /// It works for another seat, and nobody waits for it.
+    is_attendant: bool,
     is_done: bool,
     turns: u64,
 }
@@ -202,12 +212,32 @@ impl Seat {
 
     /// A seat on that chair, which somebody else may know too.
     pub(crate) fn on(machine: usize, chair: Chair, start: impl Fn(Chair) -> Running + 'static) -> Self {
-        Self { start: Box::new(start), chair, machine, running: None, is_restarted: true, is_done: false, turns: 0 }
+        Self {
+            start: Box::new(start),
+            chair,
+            machine,
+            running: None,
+            is_restarted: true,
+            is_sturdy: false,
+            is_attendant: false,
+            is_done: false,
+            turns: 0,
+        }
     }
 
     /// What crashes here does not come again.
     pub(crate) fn once(self) -> Self {
         Self { is_restarted: false, ..self }
+    }
+
+    /// It crashes when its own story says so, and not by chance.
+    pub(crate) fn sturdy(self) -> Self {
+        Self { is_sturdy: true, ..self }
+    }
+
+    /// It works for another seat, and nobody waits for it.
+    pub(crate) fn attendant(self) -> Self {
+        Self { is_attendant: true, ..self }
     }
 
     fn turn(&mut self, now: Timestamp) {
@@ -252,7 +282,7 @@ enum Fate {
 fn fate(dice: &mut Dice, hazards: &Hazards, seat: &Seat, first: bool, now: Timestamp) -> Fate {
     let is_late = now > hazards.until;
     let is_due = first && hazards.crash_at == Some(seat.turns);
-    if !is_late && (is_due || dice.chance(hazards.crashes)) {
+    if !is_late && (is_due || !seat.is_sturdy && dice.chance(hazards.crashes)) {
         return Fate::Crash(now + dice.between(10, hazards.pauses.1));
     }
     let pause = (!is_late && dice.chance(hazards.pauses.0)).then(|| now + dice.between(10, hazards.pauses.1));
@@ -268,7 +298,7 @@ fn fate(dice: &mut Dice, hazards: &Hazards, seat: &Seat, first: bool, now: Times
 /// Plays until every seat is done or the world is over, and gives the number of turns.
 pub(crate) fn play<S: Stage>(stage: &Shared<S>, seats: &mut [Seat], hazards: &Hazards) -> u64 {
     let mut turns = 0;
-    while seats.iter().any(|seat| !seat.is_done) {
+    while seats.iter().any(|seat| !seat.is_done && !seat.is_attendant) {
         let mut state = stage.lock();
         let now = state.now();
         if state.is_over() {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chaos_core::killer::{KillOrder, Ledger};
 use chaos_core::limits::WorkloadBudget;
 use chaos_core::population::{OwnerFacts, PodFacts, Population, WorkloadKey};
+use chaos_core::record::PodChange;
 use jiff::{SignedDuration, Timestamp};
 
 use super::bugs::Bug;
@@ -35,6 +36,8 @@ pub(crate) struct State {
     late: Vec<(Timestamp, KillOrder, String)>,
     pub(crate) sends: Vec<Send>,
     pub(crate) effects: Vec<Effect>,
+    /// What was seen to happen to pods, if anybody looks.
+    pub(crate) sightings: Vec<Sighting>,
     next_uid: u64,
     /// The facts of some time ago, for bugs that read them.
     pub(super) old_facts: Option<Population>,
@@ -77,6 +80,16 @@ pub(crate) struct Effect {
     pub(crate) uid: String,
 }
 
+/// Something that happened to a pod.
+#[derive(Debug, Clone)]
+pub(crate) struct Sighting {
+    pub(crate) at: Timestamp,
+    pub(crate) what: PodChange,
+    pub(crate) pod: String,
+    pub(crate) uid: String,
+    pub(crate) owner: String,
+}
+
 /// What the server did with a kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Done {
@@ -100,6 +113,7 @@ pub(crate) fn cluster(scenario: Scenario) -> Cluster {
         late: Vec::new(),
         sends: Vec::new(),
         effects: Vec::new(),
+        sightings: Vec::new(),
         next_uid: 0,
         old_facts: None,
     };
@@ -190,6 +204,7 @@ impl State {
         }
         while let Some(index) = self.pods.iter().position(|pod| pod.gone_at.is_some_and(|at| at <= now)) {
             // The replacement has the name of the pod before, as in a StatefulSet, and another UID.
+            self.seen(index, &[PodChange::Deleted]);
             let Pod { facts, .. } = self.pods.swap_remove(index);
             let workload = facts.workload.map(|key| key.name).unwrap_or_default();
             let index = facts.name.rsplit('-').next().and_then(|i| i.parse().ok()).unwrap_or(0);
@@ -199,9 +214,24 @@ impl State {
             let ready_at = now + self.dice.between(20, self.scenario.size.recovery.1);
             self.add_pod(&workload, index, ready_at);
         }
-        for pod in &mut self.pods {
-            pod.facts.ready = pod.ready_at <= now;
+        for index in 0..self.pods.len() {
+            let pod = &mut self.pods[index];
+            if !std::mem::replace(&mut pod.facts.ready, pod.ready_at <= now) && pod.facts.ready {
+                self.seen(index, &[PodChange::Ready]);
+            }
         }
+    }
+
+    fn seen(&mut self, pod: usize, changes: &[PodChange]) {
+        if !self.scenario.is_watched {
+            return;
+        }
+        let (at, facts) = (self.now, &self.pods[pod].facts);
+        let owner = facts.owner.as_ref().map(|owner| owner.uid.clone()).unwrap_or_default();
+        let (pod, uid) = (facts.name.clone(), facts.uid.clone());
+        let sighting =
+            |what: &PodChange| Sighting { at, what: *what, pod: pod.clone(), uid: uid.clone(), owner: owner.clone() };
+        self.sightings.extend(changes.iter().map(sighting));
     }
 
     /// The last beat of a run that has fallen silent by now.
@@ -245,6 +275,7 @@ impl State {
         let again = self.effects.iter().any(|e| e.run == effect.run && e.strike == effect.strike);
         assert!(!again, "strike {} of {run} killed twice", effect.strike);
         self.effects.push(effect);
+        self.seen(index, &[PodChange::Terminating, PodChange::EndpointOut]);
         self.check_availability(&order.victim.workload_uid);
         Done::Killed
     }
@@ -293,6 +324,8 @@ impl State {
             gone_at: None,
             ready_at,
         });
-        self.pods.len() - 1
+        let index = self.pods.len() - 1;
+        self.seen(index, &[PodChange::Created]);
+        index
     }
 }

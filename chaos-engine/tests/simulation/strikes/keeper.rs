@@ -7,15 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::bugs::Bug;
 use super::cluster::{Cluster, State};
+use crate::desk::Left;
 use crate::history::note;
 use crate::seats::{Chair, millis, turn};
 
 /// News of a stop takes this long at most.
 pub(crate) const NEWS: SignedDuration = millis(1_000);
-
-/// Somebody else drives the killer.
-#[derive(Debug)]
-pub(crate) struct Fenced;
 
 /// Keeps a ledger for one process.
 pub(crate) trait Keeper: Send + Sync {
@@ -23,7 +20,7 @@ pub(crate) trait Keeper: Send + Sync {
     fn claim(&mut self, chair: &Chair) -> impl Future<Output = Ledger> + Send;
 
     /// Saves it, if this process still is the one that drives it.
-    fn save(&mut self, chair: &Chair, ledger: &Ledger) -> impl Future<Output = Result<(), Fenced>> + Send;
+    fn save(&mut self, chair: &Chair, ledger: &Ledger) -> impl Future<Output = Result<(), Left>> + Send;
 
     /// What is known without asking, by a clock that is so far ahead.
     fn view(&mut self, cluster: &mut State, ahead: SignedDuration) -> KillerView;
@@ -62,12 +59,12 @@ impl StatusKeeper {
         }
     }
 
-    fn written(&mut self, ledger: &Ledger) -> Result<(), Fenced> {
+    fn written(&mut self, ledger: &Ledger) -> Result<(), Left> {
         let mut state = self.cluster.lock();
         let is_blind = state.scenario.bug == Some(Bug::StatusWithoutVersion);
         let status = state.statuses.entry(self.run.clone()).or_default();
         if status.version != self.version && !is_blind {
-            return Err(Fenced);
+            return Err(Left::Fenced);
         }
         status.version += 1;
         self.version = status.version;
@@ -98,7 +95,7 @@ impl Keeper for StatusKeeper {
         ledger
     }
 
-    async fn save(&mut self, chair: &Chair, ledger: &Ledger) -> Result<(), Fenced> {
+    async fn save(&mut self, chair: &Chair, ledger: &Ledger) -> Result<(), Left> {
         turn().await;
         self.reach(chair).await;
         self.written(ledger)?;

@@ -3,14 +3,14 @@
 
 mod answers;
 mod bugs;
-mod cluster;
+pub(crate) mod cluster;
 mod faulty;
 mod foreigners;
-mod keeper;
+pub(crate) mod keeper;
 mod kill;
 mod metrics;
-mod process;
-mod scenario;
+pub(crate) mod process;
+pub(crate) mod scenario;
 
 use std::collections::BTreeSet;
 

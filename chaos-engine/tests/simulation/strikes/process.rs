@@ -16,8 +16,9 @@ use super::bugs::Bug;
 use super::cluster::Cluster;
 use super::faulty::Faulty;
 use super::foreigners::Truths;
-use super::keeper::{Fenced, Keeper};
+use super::keeper::Keeper;
 use super::metrics::{Heard, Reading};
+use crate::desk::Left;
 use crate::seats::{Chair, Fault, Stage as _, millis, turn};
 
 /// A process: which killer it runs, and what it knows.
@@ -64,7 +65,7 @@ impl<K: Keeper> Process<K> {
     }
 
     /// Runs until it is done or fenced off. A drop is a crash.
-    pub(crate) async fn run(mut self) -> Result<(), Fenced> {
+    pub(crate) async fn run(mut self) -> Result<(), Left> {
         let ledger = self.keeper.claim(&self.chair).await;
         self.saved = ledger.clone();
         let machine = Faulty { killer: self.killer.clone(), bug: self.bug };
@@ -75,7 +76,7 @@ impl<K: Keeper> Process<K> {
         self.bug == Some(bug)
     }
 
-    async fn store(&mut self, ledger: &Ledger) -> Result<(), Fenced> {
+    async fn store(&mut self, ledger: &Ledger) -> Result<(), Left> {
         self.keeper.save(&self.chair, ledger).await?;
         self.saved = ledger.clone();
         Ok(())
@@ -181,7 +182,7 @@ where
     M: Machine<Durable = Ledger, View = KillerView, Action = Action, Response = Response>,
     K: Keeper,
 {
-    type Error = Fenced;
+    type Error = Left;
 
     fn now(&self) -> Timestamp {
         self.clock()
@@ -194,7 +195,7 @@ where
         self.keeper.view(&mut state, ahead)
     }
 
-    async fn save(&mut self, ledger: &Ledger) -> Result<(), Fenced> {
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), Left> {
         if self.has(Bug::ActBeforeSave) {
             self.pending = Some(ledger.clone());
             return Ok(());

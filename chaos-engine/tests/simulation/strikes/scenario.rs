@@ -85,7 +85,7 @@ static LONG: Size = Size {
 };
 
 /// More of everything in less time, up to where the last kill may happen. Then all that is left is to look open intents up.
-static SHORT: Size = Size {
+const SHORT_SIZE: Size = Size {
     until: 9_000,
     strikes: (3, 2),
     mean: 1_200,
@@ -108,6 +108,11 @@ static SHORT: Size = Size {
     late: 4_000,
     cut: Some(9_000 + SEND_WITHIN + 4_000),
 };
+
+static SHORT: Size = SHORT_SIZE;
+
+/// Pods for the killer of an operated run: how long it works and how often it strikes is said by its experiment.
+static OF_RUN: Size = Size { late: 10_000, cut: None, ..SHORT_SIZE };
 
 /// What a schedule is made of.
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +139,8 @@ pub(crate) struct Scenario {
     pub(crate) away: i64,
     /// Chance in a thousand, at every turn, that the clock of the machine is set wrong, by up to an hour.
     pub(crate) jumps: u32,
+    /// Somebody wants to know what happens to pods.
+    pub(crate) is_watched: bool,
     /// Guards keep the monkey from killing while something is not well.
     pub(crate) is_guarded: bool,
 }
@@ -163,6 +170,7 @@ impl Scenario {
                 _ => 0,
             },
             jumps: if kind % 11 == 4 { 20 } else { 0 },
+            is_watched: false,
             is_guarded: kind % 13 % 4 == 2,
         }
     }
@@ -184,8 +192,14 @@ impl Scenario {
             falls_silent: false,
             away: 0,
             jumps: 0,
+            is_watched: false,
             is_guarded: false,
         }
+    }
+
+    /// Pods for the killer of an operated run, of whose calls so many in a thousand go wrong.
+    pub(crate) fn of_run(seed: u64, faults: u32) -> Self {
+        Self { size: &OF_RUN, faults, is_watched: true, ..Self::calm(seed) }
     }
 
     pub(crate) fn hazards(&self) -> Hazards {

@@ -1,0 +1,165 @@
+//! The status of the run as the tasks of one operator's process write it, one at a time and each its own part; and the newest
+//! version of the run that this process knows of.
+
+use std::sync::{Arc, Mutex};
+
+use chaos_core::api::ExperimentRunStatus;
+use jiff::{SignedDuration, Timestamp};
+
+use super::cluster::World;
+use crate::desk::{Desk, Left};
+use crate::seats::{Chair, Stage as _, millis, turn};
+
+/// A counter with one desk behind it.
+#[derive(Clone)]
+pub(crate) struct Counter {
+    pub(crate) world: World,
+    /// Which process this is.
+    pub(crate) instance: u64,
+    /// Absent while somebody writes.
+    desk: Arc<Mutex<Option<Written>>>,
+    pub(crate) known: Arc<Mutex<Known>>,
+}
+
+/// What was written, and by whom.
+struct Written {
+    desk: Desk,
+    status: ExperimentRunStatus,
+}
+
+/// What a process knows of the run.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for itself")]
+pub(crate) struct Known {
+    generation: u64,
+    pub(crate) abort: bool,
+    pub(crate) approved: bool,
+    pub(crate) is_gone: bool,
+    /// Somebody else drives it.
+    pub(crate) is_fenced: bool,
+    /// News takes so long to come here.
+    lag: SignedDuration,
+}
+
+impl Counter {
+    /// Writes a process's name into the status. `None`: the run is gone.
+    pub(crate) fn claim(world: &World) -> Option<(Self, ExperimentRunStatus)> {
+        let mut state = world.lock();
+        let desk = Desk::claim(&mut *state)?;
+        let status = state.status()?.clone();
+        let (instance, lag) = (state.dice().draw(), state.dice().between(0, 1_000));
+        let known = Known {
+            generation: desk.generation,
+            abort: state.wanted.abort,
+            approved: state.wanted.approved,
+            is_gone: false,
+            is_fenced: false,
+            lag,
+        };
+        drop(state);
+        let written = Written { desk, status: status.clone() };
+        let counter = Self {
+            world: world.clone(),
+            instance,
+            desk: Arc::new(Mutex::new(Some(written))),
+            known: Arc::new(Mutex::new(known)),
+        };
+        Some((counter, status))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.world.lock().now
+    }
+
+    pub(crate) fn known(&self) -> Known {
+        *self.known.lock().unwrap()
+    }
+
+    /// Takes notice of what the watch has brought by now.
+    pub(crate) fn look(&self) {
+        let state = self.world.lock();
+        let mut known = self.known.lock().unwrap();
+        match &state.object {
+            Some(object) if object.generation > known.generation => {
+                if state.now >= object.changed_at + known.lag {
+                    known.generation = object.generation;
+                    (known.abort, known.approved) = (state.wanted.abort, state.wanted.approved);
+                }
+            }
+            Some(_) => {}
+            None => known.is_gone |= state.record.ended_at.is_some_and(|at| state.now >= at + known.lag),
+        }
+    }
+
+    /// The status as it was last written from here.
+    pub(crate) async fn status(&self, chair: &Chair) -> ExperimentRunStatus {
+        self.take(chair).await.written().status.clone()
+    }
+
+    /// Changes the status.
+    pub(crate) async fn update(
+        &self,
+        chair: &Chair,
+        change: impl FnOnce(&mut ExperimentRunStatus) + Send,
+    ) -> Result<(), Left> {
+        let mut taken = self.take(chair).await;
+        let written = taken.written();
+        let mut status = written.status.clone();
+        change(&mut status);
+        if status == written.status {
+            return Ok(());
+        }
+        written.desk.generation = self.known().generation;
+        let put = written.desk.put(&self.world, chair, &status).await;
+        if put.is_ok() {
+            written.status = status;
+        }
+        drop(taken);
+        self.learn(put);
+        put
+    }
+
+    /// Takes notice of what a write came upon.
+    fn learn(&self, put: Result<(), Left>) {
+        let state = self.world.lock();
+        let mut known = self.known.lock().unwrap();
+        match put {
+            Err(Left::Changed) => {
+                known.generation = state.object.as_ref().map_or(known.generation, |object| object.generation);
+                (known.abort, known.approved) = (state.wanted.abort, state.wanted.approved);
+            }
+            Err(Left::Fenced) => known.is_fenced = true,
+            Err(Left::Gone) => known.is_gone = true,
+            Ok(()) | Err(Left::Unreached) => {}
+        }
+    }
+
+    async fn take(&self, chair: &Chair) -> Taken<'_> {
+        loop {
+            let written = self.desk.lock().unwrap().take();
+            if written.is_some() {
+                return Taken { written, desk: &self.desk };
+            }
+            chair.sleep(self.now() + millis(10));
+            turn().await;
+        }
+    }
+}
+
+/// The desk while somebody writes, who may be dropped over it.
+struct Taken<'a> {
+    written: Option<Written>,
+    desk: &'a Mutex<Option<Written>>,
+}
+
+impl Taken<'_> {
+    fn written(&mut self) -> &mut Written {
+        self.written.as_mut().expect("it is given back last")
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.desk.lock().unwrap() = self.written.take();
+    }
+}

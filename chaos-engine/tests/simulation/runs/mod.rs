@@ -1,0 +1,194 @@
+//! The machine of an ExperimentRun: two operators that take turns at one run, each with the killer of the run beside it, and
+//! two probers of which one measures. Orders only go forwards, the run always ends with a verdict and a reason, nothing is
+//! killed that was not decided by whoever drives it or after its end was ordered, and a prober that is lost never gives a pass.
+
+mod bugs;
+mod cluster;
+mod counter;
+mod faulty;
+mod killer;
+mod link;
+mod live;
+mod operator;
+mod prober;
+mod scenario;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use chaos_core::api::{ExperimentRunStatus, Outcome, RunPhase};
+use chaos_core::model::Mode;
+
+use crate::desk::Left;
+use crate::schedules::{each_is_caught, share, total};
+use crate::seats::{Chair, Running, Seat, Stage as _, millis, play};
+use crate::strikes::scenario::SEND_WITHIN;
+use bugs::Bug;
+use cluster::{State, World, world};
+use killer::{Bench, killer};
+use scenario::{STRIKES, Scenario};
+
+/// So many are played for a hundred of strikes.
+const SHARE: u64 = 3;
+
+/// What a schedule came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Outcomes {
+    turns: u64,
+    kills: u64,
+    /// Its verdict; absent: the run was deleted.
+    verdict: Option<(String, String)>,
+}
+
+fn operator(world: &World, chair: Chair, bench: &Bench, killer: Chair) -> Running {
+    let (world, bench) = (world.clone(), bench.clone());
+    Box::pin(async move {
+        let left = operator::run(world.clone(), chair, bench, killer).await?;
+        let (low, high) = match left {
+            Left::Fenced => (2_000, 20_000),
+            Left::Changed | Left::Gone => (0, 500),
+            Left::Unreached => (500, 4_000),
+        };
+        let pause = world.lock().dice().between(low, high);
+        Some(pause)
+    })
+}
+
+/// An operator, and beside it the killer of its run.
+fn operators(world: &World, machine: usize) -> [Seat; 2] {
+    let (chair, bench) = (Chair::default(), Bench::default());
+    let beside = chair.beside();
+    world.lock().tell(chair.clone());
+    let pods = world.lock().pods.clone();
+    let (of_operator, killers, its) = (world.clone(), beside.clone(), bench.clone());
+    [
+        Seat::on(machine, chair, move |chair| operator(&of_operator, chair, &its, killers.clone())),
+        Seat::on(machine, beside, move |chair| killer(pods.clone(), bench.clone(), chair)).attendant(),
+    ]
+}
+
+fn prober(world: &World, machine: usize, ends: Option<i64>) -> Seat {
+    let chair = Chair::default();
+    world.lock().tell(chair.clone());
+    let world = world.clone();
+    let start = move |chair: Chair| -> Running {
+        let world = world.clone();
+        Box::pin(async move {
+            prober::run(world, chair, ends).await;
+            None
+        })
+    };
+    Seat::on(machine, chair, start).sturdy()
+}
+
+/// Plays one schedule. Panics if an invariant is broken.
+fn played(scenario: Scenario) -> Outcomes {
+    let world = world(scenario);
+    let [first, its] = operators(&world, 0);
+    let [second, others] = operators(&world, 1);
+    let probers = [prober(&world, 2, scenario.prober_ends), prober(&world, 3, None)];
+    let mut seats: Vec<Seat> = [first, its, second, others].into_iter().chain(probers).collect();
+    let turns = play(&world, &mut seats, &scenario.hazards());
+    let state = world.lock();
+    check_kills(&state);
+    let verdict = state.status().map(|status| check_end(&state, status));
+    let kills = state.pods.lock().effects.len() as u64;
+    Outcomes { turns, kills, verdict }
+}
+
+/// What was killed was to be.
+fn check_kills(state: &State) {
+    let pods = state.pods.lock();
+    let record = &state.record;
+    for send in &pods.sends {
+        if let Some(ordered) = record.stop_ordered_at {
+            assert!(send.at <= ordered, "{} was killed after the prober was told to stop", send.uid);
+        }
+        if let Some(ended) = record.ended_at {
+            let late = send.at.duration_since(ended);
+            assert!(
+                late <= millis(SEND_WITHIN + 500),
+                "{} was killed {late:?} after the run was told to end",
+                send.uid
+            );
+        }
+    }
+    let is_touched = !pods.sends.is_empty() || record.was_loaded;
+    assert!(!is_touched || state.scenario.mode == Mode::Live, "a dry run touched something");
+    assert!(pods.effects.len() as u64 <= STRIKES.1, "{} pods were killed", pods.effects.len());
+    let Some(status) = state.status() else { return };
+    let told: BTreeSet<&str> = told(status);
+    for effect in &pods.effects {
+        assert!(told.contains(effect.uid.as_str()), "the status does not tell of the kill of {}", effect.uid);
+    }
+}
+
+/// Pods that a status tells were killed, or may have been.
+fn told(status: &ExperimentRunStatus) -> BTreeSet<&str> {
+    let killers = || status.killer.iter();
+    let is_kill = |outcome: Outcome| matches!(outcome, Outcome::Killed | Outcome::Unknown);
+    let kills = killers().flat_map(|killer| &killer.history).filter(|kill| is_kill(kill.outcome));
+    let open = killers().flat_map(|killer| &killer.intents).map(|intent| &intent.victim);
+    kills.map(|kill| &kill.victim).chain(open).map(|victim| victim.uid.as_str()).collect()
+}
+
+/// A run that is over has a verdict, which its reasons carry.
+fn check_end(state: &State, status: &ExperimentRunStatus) -> (String, String) {
+    assert_eq!(status.phase, Some(RunPhase::Completed), "a run is not over");
+    let verdict = status.verdict.as_ref().expect("a run that is over has a verdict");
+    let open: Vec<_> = status.killer.iter().flat_map(|killer| &killer.intents).map(|open| &open.victim.uid).collect();
+    assert!(open.is_empty(), "a run is over, and what became of {open:?} is not known");
+    assert!(!verdict.reason_code.is_empty() && !verdict.reason_text.is_empty(), "a verdict without a reason");
+    if verdict.outcome == "pass" {
+        let strikes: BTreeSet<u64> = state.pods.lock().effects.iter().map(|effect| effect.strike).collect();
+        assert!(strikes.len() as u64 >= STRIKES.0, "a pass without kills");
+        assert!(!state.record.is_prober_lost, "a pass though the prober was lost");
+        assert!(!state.record.is_cut_short, "a pass though the run was told to end before");
+        assert!(state.record.stop_ordered_at.is_some(), "a pass though the prober was never told to stop");
+    }
+    (verdict.outcome.clone(), verdict.reason_code.clone())
+}
+
+#[test]
+fn no_schedule_breaks_an_invariant() {
+    let schedules = share(SHARE);
+    let verdicts = Mutex::new(BTreeMap::<String, u64>::new());
+    let [turns, kills, passes, deleted] = total(schedules, |seed| {
+        let Outcomes { turns, kills, verdict } = played(Scenario::of(seed));
+        let is_pass = verdict.as_ref().is_some_and(|(outcome, _)| outcome == "pass");
+        let is_deleted = verdict.is_none();
+        if let Some((outcome, reason)) = verdict {
+            *verdicts.lock().unwrap().entry(format!("{outcome} {reason}")).or_default() += 1;
+        }
+        [turns, kills, u64::from(is_pass), u64::from(is_deleted)]
+    });
+    println!("{schedules} schedules of runs, {turns} turns, {kills} kills, {passes} passes, {deleted} deleted");
+    println!("{:?}", verdicts.into_inner().unwrap());
+    assert!(passes * 10 > schedules, "a simulation in which nothing passes proves nothing: {passes}");
+}
+
+#[test]
+fn a_crash_at_any_single_turn_changes_nothing() {
+    let without = played(Scenario::calm(1));
+    assert_eq!(without.verdict, Some(("pass".to_owned(), "HypothesisHeld".to_owned())));
+    let [_] = total(without.turns.min(500), |turn| {
+        let with = played(Scenario { crash_at: Some(turn), ..Scenario::calm(1) });
+        assert!(with.kills <= STRIKES.1, "more kills with a crash at turn {turn}: {with:?}");
+        assert_eq!(with.verdict, without.verdict, "a crash at turn {turn}");
+        [with.turns]
+    });
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    for seed in [1, 2, 3, 40, 41, 500] {
+        assert_eq!(played(Scenario::of(seed)), played(Scenario::of(seed)));
+    }
+}
+
+#[test]
+fn every_mistake_is_caught() {
+    each_is_caught(&Bug::ALL, 0..2_000, |bug, seed| {
+        played(Scenario { bug: Some(bug), ..Scenario::of(seed) });
+    });
+}
