@@ -2,9 +2,10 @@
 //! is unavailable then is not ours alone to answer for; that each kill rests on facts that allowed it is.
 
 use chaos_core::killer::KillOrder;
+use chaos_core::population::WorkloadKey;
 use jiff::Timestamp;
 
-use super::cluster::{OUTSIDER, State, WORKLOADS, key};
+use super::cluster::{OUTSIDER, State, WORKLOADS};
 use crate::history::note;
 use crate::seats::Stage as _;
 
@@ -14,7 +15,7 @@ const ROLLOUT: (i64, i64) = (1_000, 8_000);
 /// What was true of a workload when a process last read the cluster.
 #[derive(Debug, Clone)]
 struct Truth {
-    workload: String,
+    workload: &'static str,
     desired: usize,
     serving: usize,
     is_rolled: bool,
@@ -52,7 +53,9 @@ impl State {
         let first = self.pods.iter().position(|pod| {
             !pod.facts.terminating && pod.facts.workload.as_ref().is_some_and(|key| key.name == WORKLOADS[workload])
         });
-        first.into_iter().for_each(|index| self.terminate(index));
+        if let Some(index) = first {
+            self.terminate(index);
+        }
     }
 
     /// Wants a pod more of a workload, or one less.
@@ -97,15 +100,14 @@ impl State {
 
     /// What is true now.
     pub(super) fn truths(&self) -> Truths {
-        let of = |(index, name): (usize, &str)| {
-            let uid = key(name).uid;
-            let is_of_it = |key: &chaos_core::population::WorkloadKey| key.uid == uid;
+        let of = |(index, workload): (usize, &'static str)| {
+            let is_of_it = |key: &WorkloadKey| key.name == workload;
             let pods = self.pods.iter().map(|pod| &pod.facts).filter(|pod| pod.workload.as_ref().is_some_and(is_of_it));
             Truth {
                 desired: self.desired[index] as usize,
                 serving: pods.filter(|pod| pod.ready && !pod.terminating).count(),
                 is_rolled: self.is_rolled(index),
-                workload: uid,
+                workload,
             }
         };
         Truths(WORKLOADS.into_iter().enumerate().map(of).collect())
@@ -115,7 +117,7 @@ impl State {
 impl Truths {
     /// What must hold when a kill leaves: what was read last allowed it.
     pub(super) fn check(&self, order: &KillOrder, max_unavailable: u32, at: Timestamp) {
-        let of = self.0.iter().find(|truth| truth.workload == order.victim.workload_uid);
+        let of = self.0.iter().find(|truth| order.victim.workload_uid.strip_prefix("uid-") == Some(truth.workload));
         let Some(truth) = of else { panic!("a kill was sent at {at} without a look at the cluster") };
         assert!(!truth.is_rolled, "a kill was sent though its workload was being rolled out");
         let after = (truth.desired + 1).saturating_sub(truth.serving);

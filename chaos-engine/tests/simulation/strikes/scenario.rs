@@ -116,6 +116,7 @@ static OF_RUN: Size = Size { late: 10_000, cut: None, ..SHORT_SIZE };
 
 /// What a schedule is made of.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for itself")]
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
     pub(crate) bug: Option<Bug>,
