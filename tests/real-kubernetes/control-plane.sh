@@ -119,6 +119,9 @@ YAML
 }
 
 start_control_plane() {
+  # What plays nodes for ten thousand pods may be late with a heartbeat, and would not make pods Ready again that were given up for it.
+  local grace=20s
+  ((nodes > 0)) || grace=10m
   start_machine control-plane
   connect_control_plane
   audit_policy >"$dir/audit-policy.yaml"
@@ -131,7 +134,7 @@ start_control_plane() {
     --use-service-account-credentials --root-ca-file "$dir/pki/ca.crt" \
     --service-account-private-key-file "$dir/pki/service-account.key" \
     --cluster-signing-cert-file "$dir/pki/ca.crt" --cluster-signing-key-file "$dir/pki/ca.key" \
-    --leader-elect=false --kube-api-qps=1000 --kube-api-burst=1000 --concurrent-namespace-syncs=50 --node-monitor-grace-period=20s
+    --leader-elect=false --kube-api-qps=1000 --kube-api-burst=1000 --concurrent-namespace-syncs=50 --node-monitor-grace-period="$grace"
   start control-plane scheduler "$bin/kube-scheduler" --kubeconfig "$dir/kubeconfigs/scheduler" --leader-elect=false
 }
 
