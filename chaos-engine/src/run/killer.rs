@@ -21,7 +21,7 @@ use crate::recorder::Recorder;
 const BEAT: Duration = Duration::from_secs(2);
 /// How long the operator may take to say that it is done with a monkey that was told to rest.
 const REST_WITHIN: Duration = Duration::from_secs(10);
-/// How long the operator may take to notice a new monkey.
+/// How long the operator may take to notice a new monkey, and how long it may be unable to work before that ends the run.
 const NOTICE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A killer at work.
@@ -128,12 +128,15 @@ impl Killer {
     }
 }
 
-/// What is wrong with a monkey that was made at `since`, if anything is. An operator is given the time to notice it.
+/// What is wrong with a monkey that was made at `since`, if anything is. An operator is given the time to notice it, and the one that
+/// takes over from another in mid-run the time to learn what it needs.
 fn trouble(view: MonkeyView, clock: RunClock, since: RunTime) -> Option<String> {
-    let late = Duration::from_nanos(clock.now().0.saturating_sub(since.0)) > NOTICE_WITHIN;
-    let unnoticed = (late && !view.noticed)
+    let now = clock.now();
+    let is_long_ago = |since: RunTime| Duration::from_nanos(now.0.saturating_sub(since.0)) > NOTICE_WITHIN;
+    let unnoticed = (is_long_ago(since) && !view.noticed)
         .then(|| "no operator took notice of the run's ChaosMonkey; hint: is it running? `chaos install`".to_owned());
-    view.gave_up.or(view.trouble.filter(|_| late)).or(unnoticed)
+    let trouble = view.trouble.filter(|(_, since)| is_long_ago(*since)).map(|(why, _)| why);
+    view.gave_up.or(trouble).or(unnoticed)
 }
 
 #[cfg(test)]
@@ -154,9 +157,12 @@ mod tests {
             assert!(unnoticed(made).is_some_and(|why| why.contains("took notice")), "{step}");
             let noticed = MonkeyView { noticed: true, ..MonkeyView::default() };
             assert_eq!(trouble(noticed, clock, made), None, "{step}");
-            let troubled = MonkeyView { noticed: true, trouble: Some("no right".into()), ..MonkeyView::default() };
-            assert_eq!(trouble(troubled.clone(), clock, clock.now()), None, "{step}");
-            assert_eq!(trouble(troubled, clock, made).as_deref(), Some("no right"), "{step}");
+            let troubled = |since: RunTime| {
+                let trouble = Some(("no right".to_owned(), since));
+                MonkeyView { noticed: true, trouble, ..MonkeyView::default() }
+            };
+            assert_eq!(trouble(troubled(clock.now()), clock, made), None, "{step}: it has only begun, late in the run");
+            assert_eq!(trouble(troubled(made), clock, made).as_deref(), Some("no right"), "{step}");
         }
     }
 

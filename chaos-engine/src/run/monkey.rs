@@ -8,6 +8,7 @@ use std::time::Duration;
 use chaos_core::api::{self, ChaosMonkey, ChaosMonkeyStatus, HeartbeatRef, Mode};
 use chaos_core::killer::EndReason;
 use chaos_core::model::MonkeyPlan;
+use chaos_core::record::RunTime;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
@@ -62,8 +63,8 @@ pub(super) struct MonkeyView {
     pub done: bool,
     /// Kills it reported.
     pub kills: u64,
-    /// Why it cannot work at present, in the operator's words.
-    pub trouble: Option<String>,
+    /// Why it cannot work at present, in the operator's words, and since when that has been heard.
+    pub trouble: Option<(String, RunTime)>,
     /// Why it gave up for good, in the operator's words.
     pub gave_up: Option<String>,
     /// The operator has taken notice of it.
@@ -228,7 +229,8 @@ impl Ears {
                 for event in tracker.take(&monkey, self.clock.now()) {
                     self.recorder.record(event);
                 }
-                self.publish.send_replace(view_of(&monkey));
+                let now = self.clock.now();
+                self.publish.send_modify(|view| *view = view_of(&monkey, view, now));
             }
             None => self.publish.send_modify(|view| {
                 (view.done, view.at_rest) = (true, true);
@@ -309,12 +311,14 @@ async fn beat(leases: Api<Lease>, name: String, every: Duration, clock: RunClock
     }
 }
 
-fn view_of(monkey: &ChaosMonkey) -> MonkeyView {
+/// What is known of a monkey, after what was known `before`.
+fn view_of(monkey: &ChaosMonkey, before: &MonkeyView, now: RunTime) -> MonkeyView {
     let Some(status) = &monkey.status else { return MonkeyView::default() };
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    let since = before.trouble.as_ref().map_or(now, |(_, since)| *since);
     let trouble = ready
         .filter(|condition| condition.status == "False" && status.ended.is_none())
-        .map(|condition| format!("{}: {}", condition.reason, condition.message));
+        .map(|condition| (format!("{}: {}", condition.reason, condition.message), since));
     let irregular = |end: &&api::EndRecord| EndReason::parse(&end.reason).is_none_or(|reason| !reason.is_regular());
     let gave_up = status.ended.as_ref().filter(irregular).map(|end| format!("{}: {}", end.reason, end.message));
     MonkeyView {
@@ -339,5 +343,39 @@ fn gone(result: kube::Result<()>) -> kube::Result<()> {
     match result {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn trouble_lasts_from_when_it_was_first_heard_until_the_operator_can_act_again() {
+        let monkey = |ready: &str, reason: &str| -> ChaosMonkey {
+            let condition = json!({"type": "Ready", "status": ready, "reason": reason, "message": "why",
+                "lastTransitionTime": "2026-11-23T12:00:00Z"});
+            let spec = json!({
+                "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
+                "fault": {"podKill": {"mode": "Evict"}}, "mode": "Live",
+                "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
+                "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "1m",
+                    "maxBlind": "30s", "allowForce": false},
+            });
+            let metadata = json!({"name": "m", "namespace": "n"});
+            let object = json!({"apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ChaosMonkey",
+                "metadata": metadata, "spec": spec, "status": {"conditions": [condition]}});
+            serde_json::from_value(object).unwrap()
+        };
+        let since = |view: &MonkeyView| view.trouble.as_ref().map(|(_, since)| *since);
+        let first = view_of(&monkey("False", "SchemaUnknown"), &MonkeyView::default(), RunTime(5));
+        assert_eq!(first.trouble, Some(("SchemaUnknown: why".to_owned(), RunTime(5))));
+        let other = view_of(&monkey("False", "ClusterUnseen"), &first, RunTime(9));
+        assert_eq!(other.trouble, Some(("ClusterUnseen: why".to_owned(), RunTime(5))), "it cannot act all the while");
+        let well = view_of(&monkey("True", "Ready"), &other, RunTime(11));
+        assert_eq!(since(&well), None);
+        assert_eq!(since(&view_of(&monkey("False", "ClusterUnseen"), &well, RunTime(12))), Some(RunTime(12)));
     }
 }
