@@ -251,7 +251,7 @@ fn a_run_that_was_created_before_a_crash_is_not_left_behind_though_creating_it_i
     for at in 0..12 {
         let crashes = vec![Crash { at, jump: SignedDuration::ZERO }];
         let answer = |write: usize| if write == 2 { Answer::No } else { Answer::Well };
-        let world = played(|_| {}, World { crashes, answer, ..World::new(START) });
+        let world = played(|_| {}, World { answer, crashes, ..World::new(START) });
         let known = |name: &String| world.saved.history.iter().flat_map(|of| &of.runs).any(|run| run.name == *name);
         assert!(world.runs.keys().all(known), "crash {at}: {:?}, {:?}", world.runs, world.saved.history);
     }

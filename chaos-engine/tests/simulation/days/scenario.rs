@@ -137,7 +137,7 @@ impl Scenario {
         let (has_wishes, has_holds, is_guarded) = (false, false, false);
         let short = Self::of(seed * MONTH_EVERY + 1);
         let lasts = short.size.lasts[0];
-        Self { faults, crashes, pauses, jumps, has_wishes, has_holds, is_guarded, lasts, ..short }
+        Self { faults, crashes, pauses, jumps, lasts, has_wishes, has_holds, is_guarded, ..short }
     }
 
     /// The same, with nothing that goes wrong.

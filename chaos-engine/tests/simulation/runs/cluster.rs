@@ -182,13 +182,13 @@ impl State {
             Wish::Abort(at) | Wish::Delete(at) if self.record.ended_at.is_none() => Some(at),
             _ => None,
         };
-        let approval = self.scenario.approval.flatten().filter(|_| !self.wanted.approved);
+        let approval = self.scenario.approval.at().filter(|_| !self.wanted.approved);
         end.into_iter().chain(approval).min().map(|at| start() + millis(at))
     }
 
     fn wish(&mut self) {
         let is_due = |at: i64| start() + millis(at) <= self.now;
-        if self.scenario.approval.flatten().is_some_and(is_due) {
+        if self.scenario.approval.at().is_some_and(is_due) {
             self.wanted.approved = true;
         }
         match self.scenario.wish {
@@ -215,7 +215,10 @@ impl State {
     /// Something is about to be touched: somebody must have wanted that.
     pub(crate) fn is_allowed(&self) {
         assert!(self.scenario.mode == Mode::Live, "a dry run touches something");
-        assert!(self.scenario.approval.is_none() || self.wanted.approved, "a plan is carried out that nobody approved");
+        assert!(
+            !self.scenario.approval.is_needed() || self.wanted.approved,
+            "a plan is carried out that nobody approved"
+        );
     }
 
     /// What a row has from a number on.

@@ -61,7 +61,7 @@ pub(crate) async fn run(world: World, chair: Chair, bench: Bench, killer: Chair)
         let state = world.lock();
         (state.scenario, state.now)
     };
-    let approval = scenario.approval.map(|_| Duration::from_secs(20));
+    let approval = scenario.approval.is_needed().then_some(Duration::from_secs(20));
     let machine = OperatedRun { run: RunMachine::new(&EXPERIMENT), mode: scenario.mode, approval };
     let machine = Faulty::new(machine, scenario.bug);
     let hands = Hands { counter: counter.clone(), chair, bench: bench.clone(), killer };

@@ -28,6 +28,31 @@ pub(crate) enum Wish {
     Delete(i64),
 }
 
+/// Whether somebody has to approve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Approval {
+    /// Nobody has to.
+    Unneeded,
+    /// Somebody has to, and does not.
+    Missing,
+    /// Somebody has to, and does after so many milliseconds.
+    After(i64),
+}
+
+impl Approval {
+    pub(crate) fn is_needed(self) -> bool {
+        self != Self::Unneeded
+    }
+
+    /// When it is given, if it is.
+    pub(crate) const fn at(self) -> Option<i64> {
+        match self {
+            Self::After(millis) => Some(millis),
+            Self::Unneeded | Self::Missing => None,
+        }
+    }
+}
+
 /// What a schedule is made of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scenario {
@@ -38,8 +63,7 @@ pub(crate) struct Scenario {
     pub(crate) pauses: u32,
     pub(crate) crash_at: Option<u64>,
     pub(crate) mode: Mode,
-    /// Somebody has to approve, and does after so many milliseconds if at all.
-    pub(crate) approval: Option<Option<i64>>,
+    pub(crate) approval: Approval,
     pub(crate) wish: Wish,
     /// The prober that measures ends after so many milliseconds.
     pub(crate) prober_ends: Option<i64>,
@@ -61,9 +85,9 @@ impl Scenario {
             crash_at: None,
             mode: if seed % 13 == 7 { Mode::DryRun } else { Mode::Live },
             approval: match seed % 11 {
-                3 => Some(None),
-                5 => Some(Some(instant(1) / 2)),
-                _ => None,
+                3 => Approval::Missing,
+                5 => Approval::After(instant(1) / 2),
+                _ => Approval::Unneeded,
             },
             wish: match seed % 5 {
                 1 => Wish::Abort(instant(2)),
@@ -84,7 +108,7 @@ impl Scenario {
             pauses: 0,
             crash_at: None,
             mode: Mode::Live,
-            approval: None,
+            approval: Approval::Unneeded,
             wish: Wish::Nothing,
             prober_ends: None,
         }
