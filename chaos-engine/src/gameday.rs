@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::asker::Asker;
 use crate::clock::steady;
 use crate::drive::World;
-use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError, told};
+use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError, is_passing, told};
 use crate::run::operated::Hold;
 use crate::sources::Sources;
 
@@ -180,7 +180,7 @@ impl GameDayWorld {
                 Ok(None) => Err(NotCreated::Refused(format!("an ExperimentRun {name} of somebody else is there"))),
                 Err(error) => Err(NotCreated::Unclear(error.to_string())),
             },
-            Err(error) if error.code().is_some_and(|code| code < 500 && !matches!(code, 408 | 429)) => {
+            Err(error) if error.code().is_some_and(|code| !is_passing(code)) => {
                 Err(NotCreated::Refused(error.to_string()))
             }
             Err(error) => Err(NotCreated::Unclear(error.to_string())),

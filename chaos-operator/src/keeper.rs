@@ -210,15 +210,15 @@ impl Keeper for StatusKeeper {
             self.seen = Arc::new(self.store.object().clone());
             saved = self.put(after.clone()).await;
         }
+        if saved.is_ok() {
+            // Before it is asked once more whether the kill may be sent.
+            self.shared.board.tell(self.store.object(), &after);
+        }
         // A monkey that is gone remembers nothing, and nobody takes it up who could tell what became of its victims.
-        if matches!(saved, Err(StoreError::Gone)) {
+        if matches!(saved, Ok(()) | Err(StoreError::Gone)) {
             self.announce(&before, &after);
         }
-        saved?;
-        // Before it is asked once more whether the kill may be sent.
-        self.shared.board.tell(self.store.object(), &after);
-        self.announce(&before, &after);
-        Ok(())
+        saved
     }
 
     async fn wait(&mut self, until: Option<Timestamp>) {

@@ -177,7 +177,7 @@ async fn understood(
 /// Whether an error is one of a moment, so that asking again may help: no answer, or that of a server that is in trouble.
 fn is_passing(error: &kube::Error) -> bool {
     match error {
-        kube::Error::Api(status) => status.code >= 500 || matches!(status.code, 408 | 429),
+        kube::Error::Api(status) => chaos_engine::kube::is_passing(status.code),
         kube::Error::Service(_) | kube::Error::HyperError(_) => true,
         _ => false,
     }
@@ -231,19 +231,10 @@ mod tests {
     use axum::http::StatusCode;
     use axum::{Json, Router};
     use chaos_core::api::RunPhase;
-    use chaos_engine::kube::Clients;
-    use chaos_engine::sources::Sources;
-    use clap::Parser;
     use serde_json::json;
 
     use super::*;
-    use crate::OperatorArgs;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        operator: OperatorArgs,
-    }
+    use crate::shared::tests::shared;
 
     /// What becomes of a run whose experiment is answered for like this.
     async fn taken_up(code: StatusCode) -> Result<Result<Run, Unfit>, StoreError> {
@@ -254,9 +245,7 @@ mod tests {
             async move { (code, Json(status)) }
         };
         let router: Router = Router::new().fallback(answer);
-        let clients = Clients::same(kube::Client::new(router, "default"));
-        let args = Cli::parse_from(["test"]).operator;
-        let shared = Shared::new(clients, &args, Sources::default(), CancellationToken::new()).0;
+        let shared = shared(kube::Client::new(router, "default")).0;
         let new = ExperimentRunStatus::default();
         understood(&shared, &crate::watched::tests::run("r", RunPhase::Resolving), &read_record(&new)).await
     }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use chaos_core::api::{ChaosMonkey, ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
-use chaos_core::digest::sha256_hex;
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError, Tended};
 use chaos_engine::run::operated::{Announcer, Hold};
@@ -145,25 +144,15 @@ impl Shared {
         let ObjectMeta { name, namespace, uid, .. } = object.clone();
         tracing::warn!(kind, namespace, name, why, "it cannot be read; nothing is done for it");
         self.metrics.failed("Unreadable");
-        let digest = sha256_hex(why.as_bytes());
-        let short: String = uid.iter().flat_map(|uid| uid.chars()).take(8).collect();
-        self.tell(Happening {
-            name: format!("chaos-unreadable-{short}-{}", &digest[..8]),
-            regarding: ObjectReference {
-                api_version: Some(K::api_version(&()).into_owned()),
-                kind: Some(kind),
-                namespace,
-                name,
-                uid,
-                ..ObjectReference::default()
-            },
-            related: None,
-            reason: "Unreadable".to_owned(),
-            action: "Reconcile",
-            note: why.chars().take(900).collect(),
-            is_warning: true,
-            at: Timestamp::now(),
-        });
+        let object = ObjectReference {
+            api_version: Some(K::api_version(&()).into_owned()),
+            kind: Some(kind),
+            namespace,
+            name,
+            uid,
+            ..ObjectReference::default()
+        };
+        self.tell(Happening { note: why.chars().take(900).collect(), ..Happening::of_unreadable(&object, why) });
     }
 
     /// Tells an Event some time soon. Status and metrics have it anyway, so a full queue drops it.
@@ -238,8 +227,7 @@ impl Announcer for Shared {
         if before.started_at.is_none() && after.started_at.is_some() {
             self.metrics.planned(after.resolved.as_ref().map_or(0, |plan| plan.strikes));
         }
-        let stop = |status: &ExperimentRunStatus| status.progress.as_ref().and_then(|progress| progress.stop.clone());
-        if let (None, Some(stop)) = (stop(before), stop(after)) {
+        if let (None, Some(stop)) = (before.stop(), after.stop()) {
             self.metrics.stopped(&stop.cause);
         }
         let told = Happening::of_run(&run.object_ref(&()), before, after, Timestamp::now());
@@ -248,7 +236,7 @@ impl Announcer for Shared {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use clap::Parser;
 
     use super::*;
@@ -260,11 +248,15 @@ mod tests {
         operator: OperatorArgs,
     }
 
+    /// What an operator of that cluster shares, and who tells its Events.
+    pub(crate) fn shared(client: kube::Client) -> (Arc<Shared>, Teller) {
+        let args = Cli::parse_from(["test"]).operator;
+        Shared::new(Clients::same(client), &args, Sources::default(), CancellationToken::new())
+    }
+
     #[tokio::test]
     async fn however_many_strikes_are_skipped_kills_are_told() {
-        let args = Cli::parse_from(["test"]).operator;
-        let clients = Clients::same(admin());
-        let (shared, _teller) = Shared::new(clients, &args, Sources::default(), CancellationToken::new());
+        let (shared, _teller) = shared(admin());
         let tell = |action: &'static str| {
             shared.tell(Happening {
                 name: "e".to_owned(),

@@ -111,6 +111,13 @@ pub struct RunProgress {
     pub stop: Option<StopRecord>,
 }
 
+impl ExperimentRunStatus {
+    /// Why the run ends early, while it winds down for that.
+    pub fn stop(&self) -> Option<&StopRecord> {
+        self.progress.as_ref().and_then(|progress| progress.stop.as_ref())
+    }
+}
+
 /// What ended a run early.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

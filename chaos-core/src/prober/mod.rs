@@ -86,6 +86,25 @@ pub enum Reached {
     },
 }
 
+impl Reached {
+    /// Whether it is as far as that, or farther.
+    pub const fn is_at_least(&self, stage: &Self) -> bool {
+        self.rank() >= stage.rank()
+    }
+
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Claimed => 0,
+            Self::Ready | Self::Unfit { .. } => 1,
+            Self::Loading => 2,
+            Self::BeforeAsked => 3,
+            Self::Stopped => 4,
+            Self::AfterAsked => 5,
+            Self::Ended { .. } => 6,
+        }
+    }
+}
+
 /// What is known when a step is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProberView {

@@ -86,6 +86,11 @@ impl CallError {
     }
 }
 
+/// Whether an answer of this status code is one of a moment, so that asking again may help: the server is in trouble, or busy.
+pub const fn is_passing(code: u16) -> bool {
+    code >= 500 || matches!(code, 408 | 429)
+}
+
 impl Caller {
     /// Calls through this client.
     pub const fn new(client: Client) -> Self {

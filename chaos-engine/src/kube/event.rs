@@ -1,7 +1,7 @@
 //! Events: what happened to a pod, or to an object of ours, for `kubectl describe` and for the record. Their names follow from
 //! what they tell, so that telling it again (after a restart) changes nothing.
 
-use chaos_core::api::{ExperimentRunStatus, KillRecord, Outcome, RunPhase, SkipRecord, StopRecord};
+use chaos_core::api::{ExperimentRunStatus, KillRecord, Outcome, RunPhase, SkipRecord};
 use chaos_core::digest::sha256_hex;
 use chaos_core::verdict::Conclusion;
 use jiff::Timestamp;
@@ -118,7 +118,7 @@ impl Happening {
             let note = format!("it is measured from now on{}", plan.unwrap_or_default());
             told.push(tell("started", "Started", note, false, at.0));
         }
-        if let (None, Some(stop)) = (stop_of(before), stop_of(after)) {
+        if let (None, Some(stop)) = (before.stop(), after.stop()) {
             told.push(tell("stopping", "Stopping", format!("{}: {}", stop.cause, stop.message), true, now));
         }
         let is_over = |status: &ExperimentRunStatus| status.phase == Some(RunPhase::Completed);
@@ -133,14 +133,23 @@ impl Happening {
 
     /// The server refuses what the work on an object takes; told of the object, once for each thing refused.
     pub fn of_refusal(object: &ObjectReference, error: &CallError) -> Self {
+        Self::of_trouble(object, "refused", "PermissionMissing", error.to_string())
+    }
+
+    /// An object cannot be read, so nothing is done for it; told of the object, once for each cause.
+    pub fn of_unreadable(object: &ObjectReference, why: &str) -> Self {
+        Self::of_trouble(object, "unreadable", "Unreadable", why.to_owned())
+    }
+
+    /// What the work on an object comes to nothing for, by names that are the same for the same cause.
+    fn of_trouble(object: &ObjectReference, what: &str, reason: &str, note: String) -> Self {
         let uid = object.uid.as_deref().unwrap_or_default();
-        let note = error.to_string();
         let digest = sha256_hex(note.as_bytes());
         Self {
-            name: format!("chaos-refused-{}-{}", &uid[..uid.len().min(8)], &digest[..8]),
+            name: format!("chaos-{what}-{}-{}", &uid[..uid.len().min(8)], &digest[..8]),
             regarding: object.clone(),
             related: None,
-            reason: "PermissionMissing".to_owned(),
+            reason: reason.to_owned(),
             action: "Reconcile",
             note,
             is_warning: true,
@@ -183,11 +192,6 @@ impl EventSink {
     }
 }
 
-/// Why a run ends early, while it winds down for that.
-fn stop_of(status: &ExperimentRunStatus) -> Option<&StopRecord> {
-    status.progress.as_ref().and_then(|progress| progress.stop.as_ref())
-}
-
 /// As much of a note as the API takes.
 fn shorten(note: &str) -> &str {
     let ends = note.char_indices().map(|(at, character)| at + character.len_utf8());
@@ -197,7 +201,7 @@ fn shorten(note: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use chaos_core::api::{ResolvedRun, RunProgress, RunVerdict};
+    use chaos_core::api::{ResolvedRun, RunProgress, RunVerdict, StopRecord};
     use chaos_core::instant::time;
 
     use super::*;

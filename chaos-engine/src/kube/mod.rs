@@ -16,7 +16,7 @@ mod wire;
 
 pub(crate) use budget::budget_of;
 pub use budget::{BudgetStore, lease_name};
-pub use call::{CallError, Caller, is_unserved, said, told};
+pub use call::{CallError, Caller, is_passing, is_unserved, said, told};
 #[cfg(test)]
 pub(crate) use client::SURVEYS;
 pub use client::{Clients, ConnectError};

@@ -3,24 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chaos_core::api::{ExperimentRunStatus, ResolvedRun, RunPhase, RunProgress, StopRecord};
-use chaos_engine::kube::Clients;
 use chaos_engine::run::operated::Announcer as _;
-use chaos_engine::sources::Sources;
-use clap::Parser;
 
 use super::*;
-use crate::OperatorArgs;
 use crate::watched::tests::{admin, run};
 
-#[derive(Parser)]
-struct Cli {
-    #[command(flatten)]
-    operator: OperatorArgs,
-}
-
 fn shared() -> Arc<Shared> {
-    let args = Cli::parse_from(["test"]).operator;
-    Shared::new(Clients::same(admin()), &args, Sources::default(), CancellationToken::new()).0
+    crate::shared::tests::shared(admin()).0
 }
 
 #[tokio::test]

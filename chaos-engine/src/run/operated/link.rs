@@ -193,8 +193,8 @@ impl Link {
                 if let Some(StopCause::Probes { message }) = self.lost() {
                     return Err(message);
                 }
-                let reached = self.shared.state().report.as_ref().map(|report| rank(&report.reached));
-                if reached >= Some(rank(stage)) {
+                let reports = |report: &Report| report.reached.is_at_least(stage);
+                if self.shared.state().report.as_ref().is_some_and(reports) {
                     return Ok(());
                 }
                 // Silence is no change, and has to be noticed too.
@@ -296,29 +296,11 @@ impl State {
     }
 }
 
-/// An instant as the API stores it.
-pub(super) fn whole_micros(at: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
-}
-
 fn unfit(exit_code: ExitCode, message: &str) -> Unfit {
     match exit_code {
         ExitCode::Refused => Unfit::refused(message),
         ExitCode::InvalidManifest => Unfit::invalid(message),
         _ => Unfit::out_of_reach(message),
-    }
-}
-
-/// How far a stage is.
-const fn rank(reached: &Reached) -> u8 {
-    match reached {
-        Reached::Claimed => 0,
-        Reached::Ready | Reached::Unfit { .. } => 1,
-        Reached::Loading => 2,
-        Reached::BeforeAsked => 3,
-        Reached::Stopped => 4,
-        Reached::AfterAsked => 5,
-        Reached::Ended { .. } => 6,
     }
 }
 

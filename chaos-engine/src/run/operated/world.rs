@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::api::{ExperimentRun, ProberStage, ProbingOrder, ResolvedRun, RunControl, RunVerdict};
+use chaos_core::instant::micro_time;
 use chaos_core::model::{Fault, Run};
 use chaos_core::operated::{
     Facts, OperatedAction, OperatedResponse, OperatedRun, OperatedView, Record, RecordLoss, Stage, Unfit,
@@ -13,12 +14,11 @@ use chaos_core::record::{Event, StopCause};
 use chaos_core::run::RunState;
 use chaos_core::verdict::{JudgeSpec, judge};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::OwnRow;
-use super::link::{Link, whole_micros};
+use super::link::Link;
 use super::live::Live;
 use super::survey::{Survey, survey};
 use super::{Backing, patience};
@@ -220,7 +220,7 @@ impl OperatedWorld {
             return Some(before.clone());
         }
         let lasts = chaos_core::units::Duration::from(patience::of_run(&self.run.experiment));
-        Some(ProbingOrder { order, beat: MicroTime(whole_micros(Timestamp::now())), lasts })
+        Some(ProbingOrder { order, beat: micro_time(Timestamp::now()), lasts })
     }
 }
 

@@ -84,19 +84,6 @@ impl Link {
 
     /// Whether it has gone so far.
     pub(crate) fn has_reached(&self, stage: &Reached) -> bool {
-        self.report.as_ref().is_some_and(|report| rank(&report.reached) >= rank(stage))
-    }
-}
-
-/// How far a stage is.
-const fn rank(reached: &Reached) -> u8 {
-    match reached {
-        Reached::Claimed => 0,
-        Reached::Ready | Reached::Unfit { .. } => 1,
-        Reached::Loading => 2,
-        Reached::BeforeAsked => 3,
-        Reached::Stopped => 4,
-        Reached::AfterAsked => 5,
-        Reached::Ended { .. } => 6,
+        self.report.as_ref().is_some_and(|report| report.reached.is_at_least(stage))
     }
 }

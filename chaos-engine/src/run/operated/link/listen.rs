@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chaos_core::api::ExperimentRun;
+use chaos_core::instant::micro_time;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, whole_micros};
+use super::Shared;
 use crate::chunks::{ChunkReader, ReadError};
 use crate::kube::{StatusDesk, StoreError};
 
@@ -105,7 +105,7 @@ async fn write_beat(desk: &StatusDesk<ExperimentRun>) -> Result<Option<Timestamp
     let (_, status) = desk
         .update(|status| {
             if let Some(probing) = &mut status.probing {
-                probing.beat = MicroTime(whole_micros(Timestamp::now()));
+                probing.beat = micro_time(Timestamp::now());
             }
         })
         .await?;
