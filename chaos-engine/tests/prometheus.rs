@@ -1,5 +1,5 @@
-//! Prometheus probes against a real Prometheus, which must be on PATH: also when it hangs and when it dies. Built only with
-//! the feature `real-prometheus`, so that a machine without it does not pretend to have asked one.
+//! Prometheus probes against a real Prometheus, which must be on PATH: also when it hangs and when it dies. They are
+//! ignored unless asked for (`.ci/prometheus`), so that a machine without it does not pretend to have asked one.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test target")]
 
@@ -160,6 +160,7 @@ spec:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a real Prometheus must be on PATH"]
 async fn a_real_prometheus_answers_hangs_and_dies() {
     let (target, _) = application().await;
     let prometheus = Prometheus::start(&target);
@@ -199,6 +200,7 @@ async fn a_real_prometheus_answers_hangs_and_dies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a real Prometheus must be on PATH"]
 async fn old_samples_short_windows_and_gaps_are_no_evidence() {
     let (target, _) = application().await;
     let prometheus = Prometheus::start(&target);
@@ -235,6 +237,7 @@ async fn old_samples_short_windows_and_gaps_are_no_evidence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a real Prometheus must be on PATH"]
 async fn alerts_that_fire_are_seen_and_those_that_nobody_defined_are_refused() {
     let (target, lost) = application().await;
     let prometheus = Prometheus::start(&target);
@@ -270,6 +273,7 @@ async fn alerts_that_fire_are_seen_and_those_that_nobody_defined_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a real Prometheus must be on PATH"]
 async fn a_source_that_dies_in_mid_run_leaves_errors_and_no_values() {
     let (target, _) = application().await;
     let prometheus = Prometheus::start(&target);

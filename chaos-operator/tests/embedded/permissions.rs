@@ -1,8 +1,10 @@
 //! One verb taken away at a time: nothing is killed that takes it, and what is missing is told by name where people look.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use chaos_operator::grants::{GRANTS, Role};
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::Role as NamespacedRole;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
@@ -12,6 +14,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Fixture, NS, condition, create, eventually, kills};
+
+/// Clusters that a test keeps at a time.
+const AT_ONCE: usize = 4;
 
 /// Where a missing verb can be told.
 #[derive(Debug, PartialEq)]
@@ -68,15 +73,17 @@ fn narrowed(rule: PolicyRule, group: &str, resource: &str, verb: &str) -> Vec<Po
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_missing_verb_is_told_by_name_and_holds_what_takes_it() {
-    let mut seen = std::collections::BTreeSet::new();
-    for grant in GRANTS.iter().filter(|grant| matches!(grant.role, Role::Cluster | Role::Own)) {
-        for &verb in grant.verbs {
-            // Every account may ask what it may do, by the cluster's own roles.
-            if grant.resource != "selfsubjectaccessreviews" && seen.insert((grant.group, grant.resource, verb)) {
-                without(grant.group, grant.resource, verb, grant.to_kill).await;
-            }
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let of_the_operator = GRANTS.iter().filter(|grant| matches!(grant.role, Role::Cluster | Role::Own));
+    let verbs = of_the_operator
+        // Every account may ask what it may do, by the cluster's own roles.
+        .filter(|grant| grant.resource != "selfsubjectaccessreviews")
+        .flat_map(|grant| grant.verbs.iter().map(move |&verb| (grant, verb)))
+        .filter(|(grant, verb)| seen.insert((grant.group, grant.resource, *verb)));
+    // Each has a cluster and an operator of its own, which mostly wait.
+    stream::iter(verbs)
+        .for_each_concurrent(AT_ONCE, |(grant, verb)| without(grant.group, grant.resource, verb, grant.to_kill))
+        .await;
 }
 
 async fn without(group: &str, resource: &str, verb: &str, to_kill: bool) {
