@@ -46,7 +46,6 @@ impl Cluster {
     pub(crate) fn start() -> Self {
         let cluster = Self::connect(Turn::alone(), false);
         cluster.claim();
-        cluster.clean();
         cluster
     }
 
@@ -63,7 +62,6 @@ impl Cluster {
         *sharing += 1;
         if *sharing == 1 {
             cluster.claim();
-            cluster.clean();
             cluster.install();
         }
         drop(sharing);
@@ -275,10 +273,14 @@ impl Cluster {
         })
     }
 
-    /// Refuses a cluster on which somebody else has installed the toolkit: a test would remove it, with every object of theirs.
+    /// Removes what a test that failed has left. Refuses a cluster on which somebody else has installed the toolkit: a test would
+    /// remove it, with every object of theirs.
     fn claim(&self) {
-        if self.embedded || self.block(self.claims().get_opt(CLAIM)).unwrap().is_some() {
+        if self.embedded {
             return;
+        }
+        if self.block(self.claims().get_opt(CLAIM)).unwrap().is_some() {
+            return self.clean();
         }
         self.block(self.are_gone(&installed())).unwrap_or_else(|found| {
             panic!(
@@ -318,13 +320,11 @@ impl Cluster {
         }
     }
 
-    /// Removes what an earlier test may have left.
+    /// Removes what a test may have left.
     fn clean(&self) {
-        if !self.embedded {
-            self.chaos(&["uninstall"]);
-            let installed = installed();
-            self.eventually("nothing is installed", || self.are_gone(&installed));
-        }
+        self.chaos(&["uninstall"]);
+        let installed = installed();
+        self.eventually("nothing is installed", || self.are_gone(&installed));
     }
 }
 
