@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::workload::Workload;
 
+/// What `chaos install --delete-mode` grants.
+const DELETE_MODE: &str = include_str!("../../deploy/overlays/delete-mode/rbac.yaml");
 const OPTED_IN: (&str, &str) = ("chaos.dispatch.dev/enabled", "true");
 const EXCLUDED: (&str, &str) = ("chaos.dispatch.dev/exclude", "true");
 
@@ -67,17 +69,23 @@ const LEASES: &[(&str, &str, Option<&str>)] = &[
 /// The Lease that every Kubernetes has, and that stops its scheduler for whoever holds it.
 const SCHEDULER: &str = "kube-scheduler";
 
-/// A client that is the operator to the API server. It may delete pods too, so that only the policies refuse.
+/// What lets the operator's account do that to pods, so that only the policies refuse it. Each test has one of its own, as
+/// others may be under way.
+fn right(name: &str, verb: &str) -> String {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": [verb]}],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "chaos-operator", "namespace": "chaos-system"}],
+    });
+    format!("{role}\n---\n{binding}\n")
+}
+
+/// A client that is the operator to the API server.
 fn operator(cluster: &Cluster) -> Client {
-    cluster.apply(include_str!("../../deploy/overlays/delete-mode/rbac.yaml"));
-    cluster.apply(
-        r#"{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: chaos-clusters-delete},
-            rules: [{apiGroups: [""], resources: [pods], verbs: [deletecollection]}]}
----
-{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: chaos-clusters-delete},
- roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: chaos-clusters-delete},
- subjects: [{kind: ServiceAccount, name: chaos-operator, namespace: chaos-system}]}"#,
-    );
     acting_as(cluster, chaos_operator::manifests::user())
 }
 
@@ -90,14 +98,6 @@ fn acting_as(cluster: &Cluster, user: String) -> Client {
         config.default_retry = false;
         Client::try_from(config).unwrap()
     })
-}
-
-fn end(cluster: &Cluster) {
-    cluster.delete(include_str!("../../deploy/overlays/delete-mode/rbac.yaml"));
-    cluster.delete(
-        "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: chaos-clusters-delete}}\n---\n\
-         {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: chaos-clusters-delete}}",
-    );
 }
 
 /// Sets the labels of ours on a namespace, and no other.
@@ -175,8 +175,7 @@ fn is_due(answer: Result<(), kube::Error>, refusal: Option<&str>) -> Result<(), 
 
 #[test]
 fn the_operator_takes_no_lease_but_its_own() {
-    let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let cluster = Cluster::installed();
     let client = operator(&cluster);
     if cluster.is_embedded() {
         let leases: Api<Lease> = Api::namespaced(cluster.client.clone(), "kube-system");
@@ -189,15 +188,15 @@ fn the_operator_takes_no_lease_but_its_own() {
         let answer = cluster.block(take(&cluster.client, namespace, name));
         assert!(answer.is_ok(), "the policy is about the operator alone: {answer:?}");
     }
-    end(&cluster);
 }
 
 #[test]
 fn the_api_server_refuses_what_is_not_opted_in_or_names_no_uid() {
-    let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let cluster = Cluster::installed();
     let workload = Workload::deploy(&cluster);
     let (namespace, client) = (workload.namespace.as_str(), operator(&cluster));
+    let rights = [DELETE_MODE, &right("chaos-clusters-delete-all", "deletecollection")].join("---\n");
+    cluster.apply(&rights);
     for (request, on_pod, on_namespace, refusal) in CASES {
         let name = format!("{request:?}, pod {on_pod:?}, namespace {on_namespace:?}");
         let pod = cluster.block(async {
@@ -208,14 +207,15 @@ fn the_api_server_refuses_what_is_not_opted_in_or_names_no_uid() {
         cluster.eventually(&name, || async { is_due(ask(&client, *request, &pod).await, *refusal) });
         assert!(cluster.block(ask(&cluster.client, *request, &pod)).is_ok(), "the policy is about the operator alone");
     }
-    end(&cluster);
+    cluster.delete(&rights);
 }
 
 #[test]
 fn the_namespace_of_the_operator_is_never_a_target() {
-    let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let cluster = Cluster::installed();
     let client = operator(&cluster);
+    let right = right("chaos-clusters-delete-own", "delete");
+    cluster.apply(&right);
     let pod = cluster.block(async {
         label(&cluster.client, "chaos-system", &[OPTED_IN]).await;
         pod(&cluster.client, "chaos-system", &[OPTED_IN]).await
@@ -228,7 +228,13 @@ fn the_namespace_of_the_operator_is_never_a_target() {
             }
         });
     }
-    end(&cluster);
+    cluster.delete(&right);
+    cluster.block(async {
+        label(&cluster.client, "chaos-system", &[]).await;
+        // A collector of pods without a node may have been here first.
+        let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), "chaos-system");
+        let _ = pods.delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await;
+    });
 }
 
 /// A ConfigMap that says it is evidence of that role.
@@ -243,8 +249,7 @@ fn evidence_is_written_by_operator_and_prober_alone() {
     const OPERATORS: Option<&str> = Some("only the operator writes its evidence");
     const PROBERS: Option<&str> = Some("only the prober writes its evidence");
     const NOBODYS: Option<&str> = Some("evidence is the operator's or the prober's");
-    let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let cluster = Cluster::installed();
     let workload = Workload::deploy(&cluster);
     let operator = acting_as(&cluster, chaos_operator::manifests::user());
     let prober = acting_as(&cluster, chaos_operator::manifests::user_of("chaos-prober"));

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaos_core::api::switch;
@@ -17,6 +16,8 @@ use kube::{Client, Config, ResourceExt as _};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+
+use crate::turn::{Turn, sharing};
 
 /// Whatever takes longer on a busy machine hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -35,20 +36,47 @@ pub(crate) struct Cluster {
     context: String,
     audit: Option<PathBuf>,
     embedded: bool,
-    _turn: MutexGuard<'static, ()>,
+    /// Whether others use what is installed on it meanwhile.
+    is_shared: bool,
+    _turn: Turn,
 }
-
-/// Who may use the named cluster now, or the machine: embedded ones beside each other are too slow for what must be quick.
-static TURN: Mutex<()> = Mutex::new(());
 
 impl Cluster {
     /// The named cluster, or a new embedded one. Nothing of this toolkit is installed on it.
     pub(crate) fn start() -> Self {
-        let named = std::env::var_os("CHAOS_TEST_KUBECONFIG").map(PathBuf::from);
+        let cluster = Self::connect(Turn::alone(), false);
+        cluster.claim();
+        cluster
+    }
+
+    /// The same with one operator and the environment `test`. On a named cluster tests that leave both as they are, and act in
+    /// namespaces of their own, use them beside each other.
+    pub(crate) fn installed() -> Self {
+        if named().is_none() {
+            let cluster = Self::start();
+            cluster.install();
+            return cluster;
+        }
+        let cluster = Self::connect(Turn::shared(), true);
+        let mut sharing = sharing();
+        *sharing += 1;
+        if *sharing == 1 {
+            cluster.claim();
+            cluster.install();
+        }
+        drop(sharing);
+        cluster
+    }
+
+    fn install(&self) {
+        self.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    }
+
+    fn connect(turn: Turn, is_shared: bool) -> Self {
+        let named = named();
         let program =
             std::env::var("CHAOS_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_chaos-under-test").into());
         let chaos = Chaos::new(&program);
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let embedded = named.is_none();
         let kubeconfig = named.unwrap_or_else(|| {
             let up = chaos.run_within(["cluster", "up"], PATIENCE);
@@ -68,10 +96,7 @@ impl Cluster {
             Client::try_from(Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap())
                 .unwrap()
         });
-        let cluster = Self { chaos, runtime, client, kubeconfig, context, audit, embedded, _turn: turn };
-        cluster.claim();
-        cluster.clean();
-        cluster
+        Self { chaos, runtime, client, kubeconfig, context, audit, embedded, is_shared, _turn: turn }
     }
 
     pub(crate) const fn is_embedded(&self) -> bool {
@@ -137,11 +162,24 @@ impl Cluster {
 
     /// The lines of the audit log.
     pub(crate) fn audit(&self) -> Vec<Value> {
+        self.audit_with("")
+    }
+
+    /// Those with this text in them. To read all others as well takes seconds where the cluster is older than the test.
+    fn audit_with(&self, text_in_it: &str) -> Vec<Value> {
         let path = self.audit.as_ref().expect("CHAOS_TEST_AUDIT names the audit log");
         let text = std::fs::read_to_string(path).unwrap();
         // The last line may be half written.
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-        complete.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let wanted = complete.lines().filter(|line| line.contains(text_in_it));
+        wanted.map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The lines about objects of a namespace.
+    pub(crate) fn audit_of(&self, namespace: &str) -> Vec<Value> {
+        let mut lines = self.audit_with(namespace);
+        lines.retain(|line| line["objectRef"]["namespace"] == namespace);
+        lines
     }
 
     /// Looks until it holds; tells what was last found if it never does.
@@ -235,10 +273,14 @@ impl Cluster {
         })
     }
 
-    /// Refuses a cluster on which somebody else has installed the toolkit: a test would remove it, with every object of theirs.
+    /// Removes what a test that failed has left. Refuses a cluster on which somebody else has installed the toolkit: a test would
+    /// remove it, with every object of theirs.
     fn claim(&self) {
-        if self.embedded || self.block(self.claims().get_opt(CLAIM)).unwrap().is_some() {
+        if self.embedded {
             return;
+        }
+        if self.block(self.claims().get_opt(CLAIM)).unwrap().is_some() {
+            return self.clean();
         }
         self.block(self.are_gone(&installed())).unwrap_or_else(|found| {
             panic!(
@@ -278,13 +320,11 @@ impl Cluster {
         }
     }
 
-    /// Removes what an earlier test may have left.
+    /// Removes what a test may have left.
     fn clean(&self) {
-        if !self.embedded {
-            self.chaos(&["uninstall"]);
-            let installed = installed();
-            self.eventually("nothing is installed", || self.are_gone(&installed));
-        }
+        self.chaos(&["uninstall"]);
+        let installed = installed();
+        self.eventually("nothing is installed", || self.are_gone(&installed));
     }
 }
 
@@ -296,13 +336,23 @@ impl Drop for Cluster {
                 assert_eq!(down.code, Some(0), "{}", down.stderr);
                 self.chaos.expect_nothing_left(Duration::from_secs(5));
             }
-        } else if !std::thread::panicking() {
+            return;
+        }
+        // Held to the end: whoever comes next installs anew, and not before this is done.
+        let mut sharing = sharing();
+        *sharing -= u32::from(self.is_shared);
+        if std::thread::panicking() {
+            self.tell_logs();
+        } else if *sharing == 0 {
             self.clean();
             drop(self.block(self.claims().delete(CLAIM, &DeleteParams::default())).unwrap());
-        } else {
-            self.tell_logs();
         }
     }
+}
+
+/// What `CHAOS_TEST_KUBECONFIG` names.
+fn named() -> Option<PathBuf> {
+    std::env::var_os("CHAOS_TEST_KUBECONFIG").map(PathBuf::from)
 }
 
 /// What `chaos install` puts on a cluster.

@@ -7,7 +7,7 @@ use crate::workload::Workload;
 
 #[test]
 fn a_first_experiment_is_drafted_for_a_workload_and_can_be_run() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::installed();
     let workload = Workload::deploy(&cluster);
     let namespace = workload.namespace.clone();
     let file = cluster.path("first.yaml").to_string_lossy().into_owned();

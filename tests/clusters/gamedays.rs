@@ -37,9 +37,8 @@ pub(crate) fn manifests(namespace: &str) -> String {
     format!("{experiment}\n---\n{day}\n")
 }
 
-/// An installation with that game day in a namespace of its own.
+/// That game day in a namespace of its own.
 fn planned(cluster: &Cluster) -> Workload<'_> {
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
     let workload = Workload::deploy(cluster);
     cluster.apply(&manifests(&workload.namespace));
     workload
@@ -59,7 +58,7 @@ fn asks(workload: &Workload<'_>) {
 
 #[test]
 fn a_game_day_is_started_and_approved_from_the_command_line() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::installed();
     let workload = planned(&cluster);
     let chaos = |args: &[&str]| gameday(&workload, args);
     let shown = || chaos(&["show", "weekly", "-o", "json"]).document();
@@ -100,7 +99,7 @@ fn a_game_day_is_started_and_approved_from_the_command_line() {
 
 #[test]
 fn a_game_day_is_rejected_aborted_and_suspended_from_the_command_line() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::installed();
     let workload = planned(&cluster);
     let chaos = |args: &[&str]| gameday(&workload, args);
     let ends = |what: &str| {

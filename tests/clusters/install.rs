@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use chaos_core::api::{ExperimentRun, labels, switch};
 use chaos_operator::manifests::Installation;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::DynamicObject;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use kube::api::{DeleteParams, DynamicObject, ListParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ fn bringing_an_installation_up_to_date_keeps_objects_environment_sources_and_a_s
     assert_eq!(namespace.labels().get(labels::ENVIRONMENT).map(String::as_str), Some("test"));
     let after = cluster.block(workload.monkeys().get("kept")).unwrap();
     assert_eq!((after.uid(), &after.spec), (before.uid(), &before.spec));
-    drop(cluster.block(maps(&cluster).delete(switch::NAME, &kube::api::DeleteParams::default())).unwrap());
+    drop(cluster.block(maps(&cluster).delete(switch::NAME, &DeleteParams::default())).unwrap());
     let again = cluster.chaos(&["install", "--replicas", "1"]);
     assert!(again.stderr.contains("chaos resume --all"), "{}", again.stderr);
     assert!(cluster.block(maps(&cluster).get_opt(switch::NAME)).unwrap().is_none(), "a missing switch stays so");
@@ -137,6 +137,9 @@ fn with_the_operator_gone_first_every_object_and_every_definition_goes_at_once()
     });
     let operator = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {}}}}}", switch::NAMESPACE);
     cluster.delete(&operator);
+    // What ends namespaces asks their pods to go after five seconds, and looks again after half of what these may take to.
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), switch::NAMESPACE);
+    drop(cluster.block(pods.delete_collection(&DeleteParams::default(), &ListParams::default())).unwrap());
     cluster.eventually("the operator is gone", || cluster.are_gone(&operator));
 
     let kinds = [("ChaosMonkey", "m"), ("Experiment", "eta"), ("ExperimentRun", "r"), ("GameDay", "weekly")];

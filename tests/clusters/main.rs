@@ -1,5 +1,6 @@
 //! The toolkit as it is installed and run on a cluster: on the one that `CHAOS_TEST_KUBECONFIG` names, else on an embedded one.
-//! Tests run one at a time, as they change what there is once in a cluster.
+//! Tests that change what there is once in a cluster run one at a time. The others share an installation and run beside each
+//! other, as many as `--test-threads` allows.
 //!
 //! - `CHAOS_TEST_KUBECONFIG`: the cluster; its nodes must have the images of `chaos image`
 //! - `CHAOS_TEST_PROGRAM`: the `chaos` binary that these images were made of
@@ -28,6 +29,7 @@ mod outside;
 mod rights;
 mod runs;
 mod together;
+mod turn;
 mod used;
 mod workload;
 mod zones;

@@ -50,8 +50,7 @@ fn experiment(cluster: &Cluster, workload: &Workload<'_>) -> Ended {
 #[test]
 #[ignore = "changes routes of this machine to a cluster of tests/real-kubernetes/up"]
 fn a_service_is_probed_by_its_address_by_a_node_port_or_refused_with_a_hint() {
-    let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let cluster = Cluster::installed();
     let workload = Workload::deploy(&cluster);
     let service = |kind: &str| {
         cluster.apply(&format!(

@@ -73,8 +73,7 @@ fn assert_abortable(cluster: &Cluster, namespace: &str) {
 
 #[test]
 fn runs_that_nobody_followed_are_watched_reported_and_aborted_from_the_command_line() {
-    let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    let cluster = Cluster::installed();
     let workload = Workload::deploy(&cluster);
     let namespace = workload.namespace.clone();
     let report = |name: &str| cluster.run(&["report", name, "-n", &namespace]);

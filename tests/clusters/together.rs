@@ -93,14 +93,13 @@ fn experiment(namespace: &str) -> String {
 
 /// What the audit log tells of kills in the namespace by anybody but the operators.
 fn of_people(cluster: &Cluster, namespace: &str) -> Kills {
-    let lines = cluster.audit();
-    let here: Vec<&Value> = lines.iter().filter(|line| line["objectRef"]["namespace"] == namespace).collect();
+    let here = cluster.audit_of(namespace);
     let evictions = here.iter().filter(|line| line["objectRef"]["subresource"] == "eviction");
     let users: BTreeSet<&str> = evictions.filter_map(|line| line["user"]["username"].as_str()).collect();
     let operator = chaos_operator::manifests::user();
     let people: Vec<&str> = users.into_iter().filter(|user| *user != operator).collect();
     assert_eq!(people.len(), 1, "one person kills here: {people:?}");
-    Kills::of_audit(here, &people)
+    Kills::of_audit(&here, &people)
 }
 
 #[test]

@@ -84,9 +84,8 @@ impl<'a> Workload<'a> {
         self.cluster.eventually("status, Events and audit log tell the same kills", || async {
             let list = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
             let told = Kills::of_events(&serde_json::to_value(list).unwrap());
-            let lines = self.cluster.audit();
-            let here = lines.iter().filter(|line| line["objectRef"]["namespace"] == self.namespace.as_str());
-            let audit = Kills::of_audit(here, &[&chaos_operator::manifests::user()]);
+            let here = self.cluster.audit_of(&self.namespace);
+            let audit = Kills::of_audit(&here, &[&chaos_operator::manifests::user()]);
             let found = disagreements(&[("status", &status), ("Events", &told), ("audit log", &audit)]);
             if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
         });

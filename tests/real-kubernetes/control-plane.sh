@@ -135,7 +135,8 @@ start_control_plane() {
     --service-account-private-key-file "$dir/pki/service-account.key" \
     --cluster-signing-cert-file "$dir/pki/ca.crt" --cluster-signing-key-file "$dir/pki/ca.key" \
     --leader-elect=false --kube-api-qps=1000 --kube-api-burst=1000 --concurrent-namespace-syncs=50 --node-monitor-grace-period="$grace"
-  start control-plane scheduler "$bin/kube-scheduler" --kubeconfig "$dir/kubeconfigs/scheduler" --leader-elect=false
+  start control-plane scheduler "$bin/kube-scheduler" --kubeconfig "$dir/kubeconfigs/scheduler" --leader-elect=false \
+    --kube-api-qps=1000 --kube-api-burst=1000
 }
 
 start_apiserver() {

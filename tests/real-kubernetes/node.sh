@@ -85,6 +85,17 @@ create_cgroup() {
         cat "$controller/cpuset.mems" >"$controller/$name/cpuset.mems"
       done
     fi
+    [[ ! -e $controller/cpu.shares ]] || weigh_pods "$controller" "$1"
+  done
+}
+
+# weigh_pods CONTROLLER CGROUP: as a kubelet weighs all pods of a machine of its own, 1024 for each processor, beside what else runs there.
+# A new cgroup has 1024 altogether: as much as one session, and every program of the cluster is one, so that pods (the prober is one)
+# would be late whenever some of these are busy with a container that starts.
+weigh_pods() {
+  local name
+  for name in chaos-toolkit-k8s "chaos-toolkit-k8s/$network" "$2"; do
+    echo "$((1024 * $(nproc)))" >"$1/$name/cpu.shares"
   done
 }
 

@@ -1,0 +1,30 @@
+//! Who uses the named cluster, or this machine, now: one test alone, or several that leave what is installed as it is. It knows
+//! nothing of what they do there.
+
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Held for as long as a test uses the cluster. Embedded ones beside each other are too slow for what must be quick.
+pub(crate) struct Turn {
+    _alone: Option<RwLockWriteGuard<'static, ()>>,
+    _shared: Option<RwLockReadGuard<'static, ()>>,
+}
+
+static TURN: RwLock<()> = RwLock::new(());
+static SHARING: Mutex<u32> = Mutex::new(0);
+
+impl Turn {
+    /// Waits until nobody else has a turn.
+    pub(crate) fn alone() -> Self {
+        Self { _alone: Some(TURN.write().unwrap_or_else(PoisonError::into_inner)), _shared: None }
+    }
+
+    /// Waits until nobody is alone.
+    pub(crate) fn shared() -> Self {
+        Self { _alone: None, _shared: Some(TURN.read().unwrap_or_else(PoisonError::into_inner)) }
+    }
+}
+
+/// How many tests use the installation that they share. Whoever comes first, or goes last, holds it until it is there, or gone.
+pub(crate) fn sharing() -> MutexGuard<'static, u32> {
+    SHARING.lock().unwrap_or_else(PoisonError::into_inner)
+}
