@@ -44,7 +44,8 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// The named cluster, or a new embedded one. Nothing of this toolkit is installed on it.
     pub(crate) fn start() -> Self {
-        let cluster = Self::connect(Turn::alone(), false);
+        let turn = if named().is_some() { Turn::alone() } else { Turn::shared() };
+        let cluster = Self::connect(turn, false);
         cluster.claim();
         cluster
     }

@@ -1,9 +1,9 @@
-//! Who uses the named cluster, or this machine, now: one test alone, or several that leave what is installed as it is. It knows
-//! nothing of what they do there.
+//! Who uses the named cluster now: one test alone, or several that leave what is installed as it is. It knows nothing of what
+//! they do there. An embedded cluster belongs to one test, so there all are beside each other.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Held for as long as a test uses the cluster. Embedded ones beside each other are too slow for what must be quick.
+/// Held for as long as a test uses the cluster.
 pub(crate) struct Turn {
     _alone: Option<RwLockWriteGuard<'static, ()>>,
     _shared: Option<RwLockReadGuard<'static, ()>>,
