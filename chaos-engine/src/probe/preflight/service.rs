@@ -25,7 +25,8 @@ const NODES: u32 = 10;
 /// The first address of a Service that accepts a connection from here.
 pub(super) async fn reachable(
     client: kube::Client,
-    (namespace, name): (&str, &str),
+    namespace: &str,
+    name: &str,
     port: Option<&str>,
     services: Services,
 ) -> Result<Origin, PreflightError> {
