@@ -44,7 +44,7 @@ async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: Man
         kube::Config::from_custom_kubeconfig(cluster.kubeconfig(), &kube::config::KubeConfigOptions::default())
             .await
             .context("failed to read the embedded cluster's kubeconfig")?;
-    let target = Target::reach(config, "embedded", true, Duration::from_secs(5)).await?;
+    let target = Target::embedded(config).await?;
     let mut interrupted = asked.clone();
     let overlay = if args.fragile { Overlay::Fragile } else { Overlay::Resilient };
     tokio::select! {

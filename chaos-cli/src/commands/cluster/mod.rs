@@ -91,7 +91,7 @@ async fn up(profile: ClusterProfile, contents: Contents) -> Result<Exit, Failure
 
 /// Puts on the cluster what was asked for.
 async fn fill(contents: Contents) -> Result<(), Failure> {
-    let target = Target::reach(running_config().await?, "embedded", true, Duration::from_secs(5)).await?;
+    let target = Target::embedded(running_config().await?).await?;
     match contents {
         Contents::Stack { overlay, rides } => demo::deploy(&target, overlay, rides).await?,
         Contents::Operator => {
