@@ -15,6 +15,8 @@
 
 mod alerts;
 mod answers;
+#[cfg(test)]
+mod fixture;
 mod follow;
 mod killer;
 mod monkey;
