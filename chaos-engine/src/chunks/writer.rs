@@ -64,7 +64,7 @@ impl ChunkWriter {
 
     /// Goes on behind what was read of the row.
     #[must_use]
-    pub const fn behind(mut self, read: &ChunkReader) -> Self {
+    pub fn behind(mut self, read: &ChunkReader) -> Self {
         self.next = read.read_so_far();
         self.events = read.events();
         self
@@ -136,7 +136,7 @@ impl ChunkWriter {
                     return if is_ours { Ok(()) } else { Err(WriteError::Taken) };
                 }
                 Err(error) if error.is_not_found() => return Err(WriteError::Gone),
-                Err(error) if error.is_of_a_namespace_that_goes() => return Err(WriteError::Gone),
+                Err(error) if error.is_namespace_terminating() => return Err(WriteError::Gone),
                 Err(error) if error.may_have_happened() || error.code().is_none() => {
                     failed = Some(error);
                     tokio::time::sleep(PAUSE * (attempt + 1)).await;

@@ -80,7 +80,7 @@ impl CallError {
     }
 
     /// Whether nothing new is taken because the namespace is being deleted.
-    pub fn is_of_a_namespace_that_goes(&self) -> bool {
+    pub fn is_namespace_terminating(&self) -> bool {
         let Self::Refused { status, .. } = self else { return false };
         let mut causes = status.details.iter().flat_map(|details| &details.causes);
         status.code == 403 && causes.any(|cause| cause.reason == NAMESPACE_TERMINATING)
@@ -259,8 +259,8 @@ mod tests {
             });
             CallError::Refused { what: String::new(), status: serde_json::from_value(status).unwrap() }
         };
-        assert!(refused("NamespaceTerminating", 403).is_of_a_namespace_that_goes());
-        assert!(!refused("", 403).is_of_a_namespace_that_goes());
-        assert!(!refused("NamespaceTerminating", 409).is_of_a_namespace_that_goes());
+        assert!(refused("NamespaceTerminating", 403).is_namespace_terminating());
+        assert!(!refused("", 403).is_namespace_terminating());
+        assert!(!refused("NamespaceTerminating", 409).is_namespace_terminating());
     }
 }
