@@ -47,19 +47,18 @@ pub(crate) struct Job<'a> {
 pub(super) async fn run(global: &Global, args: RunArgs) -> Result<Exit, Failure> {
     files::claim_stdout(&args.out.outputs);
     let asked = signals::listen().context("failed to listen for signals")?;
-    let mut results = Vec::new();
     let (files, invalid) = read_all(&args);
-    if invalid.is_empty() {
+    let results = if invalid.is_empty() {
         files::check_copies(&args.out.outputs, files.iter().map(|file| file.experiments.len()).sum())?;
-        run_all(global, &args, &files, &asked, &mut results).await;
+        run_all(global, &args, &files, &asked).await
     } else {
-        results = invalid;
-    }
+        invalid
+    };
     Ok(told(&args.out, &results))
 }
 
-/// Runs every experiment, one after the other, and tells each failure as it comes.
-async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked: &Asked, results: &mut Vec<RunResult>) {
+/// Runs every experiment, one after the other, and tells each failure as it comes. A result for each of them.
+async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked: &Asked) -> Vec<RunResult> {
     let experiments =
         || files.iter().flat_map(|file| file.experiments.iter().map(move |experiment| (file, experiment)));
     let refused = |(file, experiment): (&ManifestFile, &Experiment), failure: &Failure| {
@@ -69,11 +68,11 @@ async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked:
         Ok(target) => target,
         Err(failure) => {
             failure.report();
-            results.extend(experiments().map(|one| refused(one, &failure)));
-            return;
+            return experiments().map(|one| refused(one, &failure)).collect();
         }
     };
     super::orphans::say(&target, &args.out.out, experiments().map(|(_, experiment)| experiment)).await;
+    let mut results = Vec::new();
     for (file, experiment) in experiments() {
         let interrupted = *asked.borrow();
         let job = Job {
@@ -97,6 +96,7 @@ async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked:
             refused((file, experiment), &failure)
         }));
     }
+    results
 }
 
 /// The cluster, once it answers and somebody agreed to break things on it.
