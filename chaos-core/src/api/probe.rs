@@ -5,8 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::experiment::Slo;
 use super::http::HttpProbe;
+use super::slo::Slo;
 use crate::units::Duration;
 
 /// One probe: a name, exactly one kind, when it looks, and either an SLO (http) or an expectation.
