@@ -172,7 +172,7 @@ impl Meant {
 
 #[cfg(feature = "bundled")]
 async fn local() -> anyhow::Result<Meant> {
-    Ok(Meant::embedded(crate::commands::cluster::running_config().await?))
+    Ok(Meant::embedded(crate::held::config().await?))
 }
 
 #[cfg(not(feature = "bundled"))]
