@@ -11,11 +11,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use gameday::{GameDayArgs, GameDayCommand};
+pub(crate) use gameday::{GameDayArgs, GameDayCommand, StepArgs};
 pub(crate) use init::{InitArgs, WorkloadKind};
 pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use load::{ArrivalArg, LoadArgs, LoadFormat, RequestArgs};
-pub(crate) use operate::{MonkeyArgs, MonkeyCommand, StatusArgs};
+pub(crate) use operate::{ListArgs, MonkeyArgs, MonkeyCommand, StatusArgs};
 pub(crate) use runs::{RunsArgs, RunsCommand};
 
 /// Kills parts of a platform on purpose and says, with evidence, whether it kept its promise.

@@ -34,20 +34,38 @@ pub(crate) struct Target {
 
 /// A cluster that does not answer for this long is out of reach, where nothing else is said.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
+/// The embedded cluster is on this machine: it answers at once, or not at all.
+#[cfg(feature = "bundled")]
+const EMBEDDED: Duration = Duration::from_secs(5);
+
+/// Which cluster is meant, before it was asked anything.
+struct Meant {
+    config: Config,
+    /// Name of the context.
+    context: String,
+    /// The embedded cluster of this machine.
+    ours: bool,
+}
 
 impl Target {
     /// Finds the cluster that the flags mean and asks it for its version, all within `timeout`.
     pub(crate) async fn connect(global: &Global, timeout: Duration) -> Result<Self, Failure> {
-        let (mut config, context, ours) = configuration(global).await.map_err(Failure::could_not_run)?;
-        config.connect_timeout = Some(timeout);
-        config.default_retry = false;
-        let target = Self::reach(config, &context, ours, timeout).await.map_err(Failure::could_not_run)?;
+        let mut meant = Meant::by(global).await.map_err(Failure::could_not_run)?;
+        meant.config.connect_timeout = Some(timeout);
+        meant.config.default_retry = false;
+        let target = Self::reach(meant, timeout).await.map_err(Failure::could_not_run)?;
         crate::output::say(&format!("cluster: {}", target.label));
         Ok(target)
     }
 
-    /// The same for a configuration that is known already.
-    pub(crate) async fn reach(config: Config, context: &str, ours: bool, timeout: Duration) -> anyhow::Result<Self> {
+    /// The embedded cluster of this machine, which was started a moment ago.
+    #[cfg(feature = "bundled")]
+    pub(crate) async fn embedded(config: Config) -> anyhow::Result<Self> {
+        Self::reach(Meant::embedded(config), EMBEDDED).await
+    }
+
+    async fn reach(meant: Meant, timeout: Duration) -> anyhow::Result<Self> {
+        let Meant { config, context, ours } = meant;
         let server = config.cluster_url.to_string();
         let client =
             Client::try_from(config.clone()).with_context(|| format!("failed to make a client for {server}"))?;
@@ -59,7 +77,7 @@ impl Target {
         let label = format!("{context} ({}, {})", server.trim_end_matches('/'), version.git_version);
         let default_namespace = config.default_namespace.clone();
         let clients = Clients::new(config, "chaos")?;
-        Ok(Self { client, clients, context: context.to_owned(), default_namespace, label, ours })
+        Ok(Self { client, clients, context, default_namespace, label, ours })
     }
 
     /// The namespace that is meant: the flag's, else the context's.
@@ -119,39 +137,46 @@ fn no_version(error: kube::Error) -> anyhow::Error {
     }
 }
 
-async fn configuration(global: &Global) -> anyhow::Result<(Config, String, bool)> {
-    if global.local {
-        return local().await;
+impl Meant {
+    /// By the flags.
+    async fn by(global: &Global) -> anyhow::Result<Self> {
+        if global.local {
+            return local().await;
+        }
+        let options = KubeConfigOptions { context: global.context.clone(), ..KubeConfigOptions::default() };
+        let kubeconfig = match &global.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path).with_context(|| format!("failed to read {}", path.display()))?,
+            None => match Kubeconfig::read() {
+                Ok(kubeconfig) => kubeconfig,
+                Err(error) if global.context.is_none() => {
+                    let config = Config::incluster().map_err(|_| error).context(
+                        "failed to find a kubeconfig, and this is no pod; hint: set KUBECONFIG, or use --local with `chaos cluster up`",
+                    )?;
+                    return Ok(Self { config, context: "in-cluster".to_owned(), ours: false });
+                }
+                Err(error) => return Err(error).context("failed to read the kubeconfig"),
+            },
+        };
+        let context = global.context.clone().or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .with_context(|| format!("failed to use context {context:?} of the kubeconfig"))?;
+        Ok(Self { config, context, ours: false })
     }
-    let options = KubeConfigOptions { context: global.context.clone(), ..KubeConfigOptions::default() };
-    let kubeconfig = match &global.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path).with_context(|| format!("failed to read {}", path.display()))?,
-        None => match Kubeconfig::read() {
-            Ok(kubeconfig) => kubeconfig,
-            Err(error) if global.context.is_none() => {
-                let config = Config::incluster().map_err(|_| error).context(
-                    "failed to find a kubeconfig, and this is no pod; hint: set KUBECONFIG, or use --local with `chaos cluster up`",
-                )?;
-                return Ok((config, "in-cluster".to_owned(), false));
-            }
-            Err(error) => return Err(error).context("failed to read the kubeconfig"),
-        },
-    };
-    let name = global.context.clone().or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .with_context(|| format!("failed to use context {name:?} of the kubeconfig"))?;
-    Ok((config, name, false))
+
+    #[cfg(feature = "bundled")]
+    fn embedded(config: Config) -> Self {
+        Self { config, context: "embedded".to_owned(), ours: true }
+    }
 }
 
 #[cfg(feature = "bundled")]
-async fn local() -> anyhow::Result<(Config, String, bool)> {
-    let config = crate::commands::cluster::running_config().await?;
-    Ok((config, "embedded".to_owned(), true))
+async fn local() -> anyhow::Result<Meant> {
+    Ok(Meant::embedded(crate::held::config().await?))
 }
 
 #[cfg(not(feature = "bundled"))]
-async fn local() -> anyhow::Result<(Config, String, bool)> {
+async fn local() -> anyhow::Result<Meant> {
     anyhow::bail!("this build has no embedded cluster; hint: build with the feature `bundled`")
 }
 

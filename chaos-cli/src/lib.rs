@@ -7,6 +7,8 @@ mod config;
 mod context;
 mod exit;
 mod files;
+#[cfg(feature = "bundled")]
+mod held;
 mod image;
 mod output;
 mod permissions;

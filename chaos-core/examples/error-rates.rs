@@ -71,6 +71,15 @@ fn percent(value: f64) -> String {
     }
 }
 
+/// A platform whose true worst loss is declared, with each number of kills.
+fn of_each_length(platform: Platform, runs: u64) -> [Counted; KILLS.len()] {
+    KILLS.map(|kills| own(platform, kills).count(runs, SEED))
+}
+
+fn worst(cells: &[Counted], percent_of: fn(&Counted) -> f64) -> String {
+    percent(cells.iter().map(percent_of).fold(0.0, f64::max))
+}
+
 /// The table of the rule: truth 99.88 % must not pass, truth 99.95 % must not fail.
 fn grid(runs: u64) -> usize {
     heading(
@@ -80,8 +89,8 @@ fn grid(runs: u64) -> usize {
     let mut broken = 0;
     for (bursts, name, bad_share) in GRID {
         let (below, above) = (Platform::of(0.9988, bursts, bad_share), Platform::of(0.9995, bursts, bad_share));
-        let missed: Vec<Counted> = KILLS.iter().map(|kills| own(below, *kills).count(runs, SEED)).collect();
-        let kept: Vec<Counted> = KILLS.iter().map(|kills| own(above, *kills).count(runs, SEED)).collect();
+        let missed = of_each_length(below, runs);
+        let kept = of_each_length(above, runs);
         broken += missed.iter().filter(|cell| cell.breaks_the_bar(cell.passed)).count();
         broken += kept.iter().filter(|cell| cell.breaks_the_bar(cell.failed)).count();
         let passes: Vec<String> = kept.iter().map(|cell| percent(cell.passed_percent())).collect();
@@ -90,9 +99,9 @@ fn grid(runs: u64) -> usize {
             bad_share * 100.0,
             below.worst_loss(),
             above.worst_loss(),
-            percent(missed.iter().map(Counted::passed_percent).fold(0.0, f64::max)),
+            worst(&missed, Counted::passed_percent),
             passes.join(" / "),
-            percent(kept.iter().map(Counted::failed_percent).fold(0.0, f64::max)),
+            worst(&kept, Counted::failed_percent),
         );
     }
     broken
@@ -106,15 +115,15 @@ fn truth_at_the_promise(runs: u64) -> usize {
     let mut broken = 0;
     for (bursts, name, bad_share) in GRID {
         let platform = Platform::of(0.999, bursts, bad_share);
-        let cells: Vec<Counted> = KILLS.iter().map(|kills| own(platform, *kills).count(runs, SEED)).collect();
+        let cells = of_each_length(platform, runs);
         let errors = |of: fn(&Counted) -> u64| cells.iter().filter(|cell| cell.breaks_the_bar(of(cell))).count();
         broken += errors(|cell| cell.passed) + errors(|cell| cell.failed);
         println!(
             "| {name}, {} %, {} | {} | {} |",
             bad_share * 100.0,
             platform.worst_loss(),
-            percent(cells.iter().map(Counted::passed_percent).fold(0.0, f64::max)),
-            percent(cells.iter().map(Counted::failed_percent).fold(0.0, f64::max)),
+            worst(&cells, Counted::passed_percent),
+            worst(&cells, Counted::failed_percent),
         );
     }
     broken
@@ -135,7 +144,7 @@ fn hard_platforms(runs: u64) -> usize {
         ("half unexposed, 5 % of kills bad", half(0.05)),
         ("half unexposed, 30 % of kills bad", half(0.30)),
     ] {
-        let cells: Vec<Counted> = KILLS.iter().map(|kills| own(platform, *kills).count(runs, SEED)).collect();
+        let cells = of_each_length(platform, runs);
         broken += cells.iter().filter(|cell| cell.breaks_the_bar(cell.passed)).count();
         let passes: Vec<String> = cells.iter().map(|cell| percent(cell.passed_percent())).collect();
         println!("| {name} | {} |", passes.join(" / "));

@@ -1,12 +1,17 @@
 //! Decides what a chaos run may do and what it may claim. Pure: no runtime, no client, no clock, no randomness of its own,
 //! no file, no print. Time, randomness and the world are arguments; whoever acts (`chaos-engine`) calls in.
 //!
-//! Reading order: [`api`] (manifests as written) → [`validate`] (every error at once) → [`model`] (manifests as meant) →
-//! [`population`] (facts about the cluster) → [`eligible`] and [`limits`] (who may be killed, and when) → [`victims`]
-//! (who is) → [`killer`] (the strike state machine) → [`run`] (the phases of an experiment) → [`operated`] and [`prober`] (the
-//! same, driven by the operator and measured by a prober) → [`gameday`] (such runs on a calendar) → [`record`] (the evidence)
-//! → [`verdict`] (what it proves) → [`result`](mod@result) (what is told); [`replay`] plans a recorded run again. Load without
-//! faults goes from [`record`] to [`load`]; [`draft`] writes a first experiment.
+//! In the order in which a run passes through them:
+//!
+//! | what | modules |
+//! |---|---|
+//! | a manifest as written, checked, and as meant | [`api`], [`validate`], [`model`], [`schema`] |
+//! | who may be killed, whether now, and who is | [`population`], [`eligible`], [`limits`], [`victims`], [`check`] |
+//! | what a run would do, before it does anything | [`plan`]; [`draft`] writes a first experiment |
+//! | the state machines, all of the shape of [`machine`] | [`killer`] (strikes), [`run`] (phases of an experiment), [`operated`] and [`prober`] (the same by the operator, measured by a prober), [`gameday`] (such runs on a calendar) |
+//! | what was recorded, and what it proves | [`record`], [`evidence`], [`verdict`], [`stats`] |
+//! | what is told | [`result`](mod@result), [`compare`] (two results), [`replay`] (a recorded run planned again), [`load`] (load without faults), [`condition`] |
+//! | values and small tools | [`units`], [`instant`], [`slots`], [`placeholder`], [`promql`], [`digest`] |
 
 pub mod api;
 pub mod check;

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Format;
+use super::{Format, ListArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct GameDayArgs {
@@ -13,14 +13,7 @@ pub(crate) struct GameDayArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum GameDayCommand {
     /// The game days of the namespace: when they start next, what is under way, what the last one proved
-    List {
-        /// All namespaces
-        #[arg(short = 'A', long)]
-        all_namespaces: bool,
-        /// Output format
-        #[arg(short = 'o', long = "output", default_value = "table")]
-        format: Format,
-    },
+    List(ListArgs),
     /// One game day: its steps with what each waits for, and slots that were not started with their reasons
     Show {
         /// The game day
@@ -38,25 +31,9 @@ pub(crate) enum GameDayCommand {
         id: Option<String>,
     },
     /// Approve the step that a game day waits for
-    Approve {
-        /// The game day
-        name: String,
-        /// The step; may be left out where one alone waits
-        step: Option<String>,
-        /// The execution; needed where the step waits in several
-        #[arg(long)]
-        execution: Option<String>,
-    },
+    Approve(StepArgs),
     /// Say no to the step that a game day waits for, which ends its execution
-    Reject {
-        /// The game day
-        name: String,
-        /// The step; may be left out where one alone waits
-        step: Option<String>,
-        /// The execution; needed where the step waits in several
-        #[arg(long)]
-        execution: Option<String>,
-    },
+    Reject(StepArgs),
     /// End what is under way: its runs wind down, and no further step starts
     Abort {
         /// The game day
@@ -75,4 +52,15 @@ pub(crate) enum GameDayCommand {
         /// The game day
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StepArgs {
+    /// The game day
+    pub(crate) name: String,
+    /// The step; may be left out where one alone waits
+    pub(crate) step: Option<String>,
+    /// The execution; needed where the step waits in several
+    #[arg(long)]
+    pub(crate) execution: Option<String>,
 }

@@ -18,6 +18,16 @@ pub(crate) struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// Output format
+    #[arg(short = 'o', long = "output", default_value = "table")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct MonkeyArgs {
     #[command(subcommand)]
     pub(crate) command: MonkeyCommand,
@@ -26,14 +36,7 @@ pub(crate) struct MonkeyArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum MonkeyCommand {
     /// List them: what they did, and when they strike next
-    List {
-        /// All namespaces
-        #[arg(short = 'A', long)]
-        all_namespaces: bool,
-        /// Output format
-        #[arg(short = 'o', long = "output", default_value = "table")]
-        format: Format,
-    },
+    List(ListArgs),
     /// List the strikes that are planned, with their ids
     Upcoming {
         /// One monkey; absent: all of the namespace

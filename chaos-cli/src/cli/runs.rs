@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Format;
+use super::{Format, ListArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunsArgs {
@@ -13,14 +13,7 @@ pub(crate) struct RunsArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
     /// The runs of the namespace: where each is, and what it proved
-    List {
-        /// All namespaces
-        #[arg(short = 'A', long)]
-        all_namespaces: bool,
-        /// Output format
-        #[arg(short = 'o', long = "output", default_value = "table")]
-        format: Format,
-    },
+    List(ListArgs),
     /// One run: where it is, what it waits for, what it proved, and where its evidence is
     Show {
         /// The run

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use chaos_core::model::Experiment;
 use kube::api::DynamicObject;
 use local_cluster::{Cluster, ClusterConfig, Profile};
 
 use super::bundled;
-use super::run::{Job, run_job, told};
+use super::run::{Job, ManifestFile, run_job, told};
 use crate::cli::{self, ClusterProfile, DemoArgs, Overlay};
 use crate::context::Target;
 use crate::exit::{Exit, Failure};
@@ -32,7 +31,7 @@ pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
     let experiments = super::validate::experiments(&source, &text)?;
     files::check_copies(&args.out.outputs, experiments.len())?;
     let cluster = start(&args).await?;
-    let outcome = on_cluster(&args, &cluster, &asked, (&source, &text, experiments)).await;
+    let outcome = on_cluster(&args, &cluster, &asked, ManifestFile { source, text, experiments }).await;
     if args.keep && outcome.is_ok() && asked.borrow().is_none() {
         keep(&cluster, asked.clone()).await;
     }
@@ -40,17 +39,12 @@ pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
     outcome
 }
 
-async fn on_cluster(
-    args: &DemoArgs,
-    cluster: &Cluster,
-    asked: &Asked,
-    (source, text, experiments): (&str, &str, Vec<Experiment>),
-) -> Result<Exit, Failure> {
+async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: ManifestFile) -> Result<Exit, Failure> {
     let config =
         kube::Config::from_custom_kubeconfig(cluster.kubeconfig(), &kube::config::KubeConfigOptions::default())
             .await
             .context("failed to read the embedded cluster's kubeconfig")?;
-    let target = Target::reach(config, "embedded", true, Duration::from_secs(5)).await?;
+    let target = Target::embedded(config).await?;
     let mut interrupted = asked.clone();
     let overlay = if args.fragile { Overlay::Fragile } else { Overlay::Resilient };
     tokio::select! {
@@ -60,12 +54,12 @@ async fn on_cluster(
         }
     }
     let mut results = Vec::new();
-    for experiment in experiments {
+    for experiment in file.experiments {
         let job = Job {
             target: &target,
             experiment,
-            source,
-            text,
+            source: &file.source,
+            text: &file.text,
             seed: args.seed,
             attempt: 1,
             out: &args.out,

@@ -202,7 +202,7 @@ mod tests {
         let client = ApiServer::new(config).unwrap().client(Identity::admin());
         let caller = || Caller::new(client.clone());
         let run = RunKey { namespace: "default".into(), name: "r".into(), uid: "u-1".into() };
-        let mut writer = ChunkWriter::new(caller(), caller(), run.clone(), Role::Operator, "w".into(), 0, 0);
+        let mut writer = ChunkWriter::new(caller(), caller(), run.clone(), Role::Operator, "w".into());
         writer.append(&[note("a")], None).await.unwrap();
         let (mut evidence, shown) = (Evidence::new(&client, &run), Recorder::in_memory(Redactor::default()));
         let two = judged(2, 0, None);

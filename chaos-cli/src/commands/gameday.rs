@@ -12,7 +12,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 
 use super::followed::{NOTICE_WITHIN, unnoticed};
-use crate::cli::{Format, GameDayArgs, GameDayCommand, Global};
+use crate::cli::{Format, GameDayArgs, GameDayCommand, Global, ListArgs, StepArgs};
 use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -27,15 +27,11 @@ pub(super) async fn gameday(global: &Global, args: &GameDayArgs) -> Result<Exit,
     let namespace = target.namespace(global);
     let desk = Desk { days: Api::namespaced(target.client.clone(), &namespace), target, namespace };
     match &args.command {
-        GameDayCommand::List { all_namespaces, format } => desk.list(*all_namespaces, *format).await?,
+        GameDayCommand::List(args) => desk.list(args).await?,
         GameDayCommand::Show { name, format } => desk.show(name, *format).await?,
         GameDayCommand::Start { name, id } => desk.start(global, name, id.clone()).await?,
-        GameDayCommand::Approve { name, step, execution } => {
-            desk.approve(global, name, step.as_deref(), execution.as_deref()).await?;
-        }
-        GameDayCommand::Reject { name, step, execution } => {
-            desk.reject(name, step.as_deref(), execution.as_deref()).await?;
-        }
+        GameDayCommand::Approve(args) => desk.approve(global, args).await?,
+        GameDayCommand::Reject(args) => desk.reject(args).await?,
         GameDayCommand::Abort { name, execution } => desk.abort(name, execution.as_deref()).await?,
         GameDayCommand::Suspend { name } => desk.suspend(name, true).await?,
         GameDayCommand::Resume { name } => {
@@ -54,11 +50,12 @@ struct Desk {
 }
 
 impl Desk {
-    async fn list(&self, all: bool, format: Format) -> Result<(), Failure> {
+    async fn list(&self, args: &ListArgs) -> Result<(), Failure> {
+        let all = args.all_namespaces;
         let days = if all { Api::all(self.target.client.clone()) } else { self.days.clone() };
         let found = days.list(&ListParams::default()).await.map_err(|error| self.failed(error, None))?;
         let table = || shown::listed(&found.items, (!all).then_some(self.namespace.as_str()));
-        output::data(&output::rendered(&found.items, format, table)?);
+        output::data(&output::rendered(&found.items, args.format, table)?);
         Ok(())
     }
 
@@ -118,15 +115,10 @@ impl Desk {
         }
     }
 
-    async fn approve(
-        &self,
-        global: &Global,
-        name: &str,
-        step: Option<&str>,
-        execution: Option<&str>,
-    ) -> Result<(), Failure> {
+    async fn approve(&self, global: &Global, args: &StepArgs) -> Result<(), Failure> {
+        let StepArgs { name, step, execution } = args;
         let day = self.get(name).await?;
-        let (of, record) = one_waiting(&day, step, execution)?;
+        let (of, record) = one_waiting(&day, step.as_deref(), execution.as_deref())?;
         let uid = day.uid().unwrap_or_default();
         let approval = StepApproval { game_day_uid: uid.clone(), execution: of.id.clone(), step: record.name.clone() };
         output::say(&format!("step {} of {}: {}", record.name, of.id, record.message.as_deref().unwrap_or_default()));
@@ -159,9 +151,10 @@ impl Desk {
     }
 
     /// Says no to a step that waits: what follows from that is the end of its execution, as if nobody had approved in time.
-    async fn reject(&self, name: &str, step: Option<&str>, execution: Option<&str>) -> Result<(), Failure> {
+    async fn reject(&self, args: &StepArgs) -> Result<(), Failure> {
+        let StepArgs { name, step, execution } = args;
         let day = self.get(name).await?;
-        let (of, record) = one_waiting(&day, step, execution)?;
+        let (of, record) = one_waiting(&day, step.as_deref(), execution.as_deref())?;
         output::say(&format!("step {} of {}: {}", record.name, of.id, record.message.as_deref().unwrap_or_default()));
         self.end(name, &day, &of.id).await?;
         output::say(&format!("step {} of {} is rejected: the execution is ended", record.name, of.id));

@@ -3,7 +3,9 @@
 //! from this machine. They are never better than the operator's verdict, and never rest on a part of what that rests on.
 
 use anyhow::Context as _;
-use chaos_core::api::{self, EvidenceRecord, ExperimentRun, ExperimentRunSpec, Mode, RunOverrides, RunVerdict};
+use chaos_core::api::{
+    self, EvidenceRecord, ExperimentRun, ExperimentRunSpec, Mode, RunOverrides, RunPhase, RunVerdict,
+};
 use chaos_core::model::Experiment;
 use chaos_core::operated::{Stage, read_record};
 use chaos_core::result::RunResult;
@@ -135,7 +137,7 @@ impl<'a> Follower<'a> {
                 let status = run.status.clone().unwrap_or_default();
                 if status.phase != phase {
                     phase = status.phase;
-                    output::say(&format!("operator: {}", phase.map_or("New".to_owned(), |phase| format!("{phase:?}"))));
+                    output::say(&format!("operator: {}", phase.map_or("New", RunPhase::as_str)));
                 }
                 if let Stage::Running(state) = read_record(&status).stage {
                     self.state.send_replace(state);

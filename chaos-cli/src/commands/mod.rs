@@ -3,7 +3,7 @@
 #[cfg(feature = "bundled")]
 pub(crate) mod bundled;
 #[cfg(feature = "bundled")]
-pub(crate) mod cluster;
+mod cluster;
 #[cfg(feature = "bundled")]
 mod demo;
 mod diff;

@@ -13,7 +13,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use crate::cli::{Global, MonkeyCommand};
+use crate::cli::{Global, ListArgs, MonkeyCommand};
 use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -41,7 +41,7 @@ pub(super) async fn monkey(global: &Global, command: MonkeyCommand) -> Result<Ex
     let target = Target::connect(global, CONNECT).await?;
     let one = || Api::<ChaosMonkey>::namespaced(target.client.clone(), &target.namespace(global));
     match command {
-        MonkeyCommand::List { all_namespaces, format } => {
+        MonkeyCommand::List(ListArgs { all_namespaces, format }) => {
             let namespace = target.namespace(global);
             let lines: Vec<_> = list(global, &target, all_namespaces).await?.iter().map(MonkeyLine::of).collect();
             let text = || table(&lines, (!all_namespaces).then_some(namespace.as_str()));

@@ -77,7 +77,8 @@ fn verdict_of(run: &ExperimentRun, namespace: &str) -> Result<RunVerdict, Failur
         return Ok(verdict);
     }
     let name = run.name_any();
-    let phase = status.phase.map_or("no operator has taken it up".to_owned(), |phase| format!("it is {phase:?}"));
+    let phase =
+        status.phase.map_or("no operator has taken it up".to_owned(), |phase| format!("it is {}", phase.as_str()));
     Err(Failure::could_not_run(anyhow::anyhow!(
         "run {namespace}/{name} is not over: {phase}; hint: wait for it: `chaos runs watch {name} -n {namespace}`"
     )))

@@ -1,6 +1,7 @@
 //! `chaos run`: prepares, executes and judges experiments, one after the other, and writes what is told about them.
 
-use std::path::Path;
+mod manifests;
+
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -9,14 +10,13 @@ use chaos_core::model::{Experiment, Policy};
 use chaos_core::plan::{self, PlanRequest};
 use chaos_core::record::{Event, Started, StopCause};
 use chaos_core::result::RunResult;
-use chaos_core::verdict::{self, ExitCode, JudgeSpec, NotStarted};
+use chaos_core::verdict::{self, ExitCode, JudgeSpec};
 use chaos_engine::clock::RunClock;
 use chaos_engine::journal::{JournalWriter, Redactor};
 use chaos_engine::program;
 use chaos_engine::recorder::Recorder;
 use chaos_engine::report::terminal;
 use chaos_engine::run::{self, Prepared, RunOrder, Unfit};
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,9 @@ use crate::exit::{Exit, Failure};
 use crate::progress::Shown;
 use crate::signals::Asked;
 use crate::{config, files, output, signals};
+
+pub(crate) use manifests::ManifestFile;
+use manifests::{not_started, read_all};
 
 /// One experiment to be run.
 pub(crate) struct Job<'a> {
@@ -44,19 +47,18 @@ pub(crate) struct Job<'a> {
 pub(super) async fn run(global: &Global, args: RunArgs) -> Result<Exit, Failure> {
     files::claim_stdout(&args.out.outputs);
     let asked = signals::listen().context("failed to listen for signals")?;
-    let mut results = Vec::new();
     let (files, invalid) = read_all(&args);
-    if invalid.is_empty() {
+    let results = if invalid.is_empty() {
         files::check_copies(&args.out.outputs, files.iter().map(|file| file.experiments.len()).sum())?;
-        run_all(global, &args, &files, &asked, &mut results).await;
+        run_all(global, &args, &files, &asked).await
     } else {
-        results = invalid;
-    }
+        invalid
+    };
     Ok(told(&args.out, &results))
 }
 
-/// Runs every experiment, one after the other, and tells each failure as it comes.
-async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked: &Asked, results: &mut Vec<RunResult>) {
+/// Runs every experiment, one after the other, and tells each failure as it comes. A result for each of them.
+async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked: &Asked) -> Vec<RunResult> {
     let experiments =
         || files.iter().flat_map(|file| file.experiments.iter().map(move |experiment| (file, experiment)));
     let refused = |(file, experiment): (&ManifestFile, &Experiment), failure: &Failure| {
@@ -66,11 +68,11 @@ async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked:
         Ok(target) => target,
         Err(failure) => {
             failure.report();
-            results.extend(experiments().map(|one| refused(one, &failure)));
-            return;
+            return experiments().map(|one| refused(one, &failure)).collect();
         }
     };
     super::orphans::say(&target, &args.out.out, experiments().map(|(_, experiment)| experiment)).await;
+    let mut results = Vec::new();
     for (file, experiment) in experiments() {
         let interrupted = *asked.borrow();
         let job = Job {
@@ -94,6 +96,7 @@ async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked:
             refused((file, experiment), &failure)
         }));
     }
+    results
 }
 
 /// The cluster, once it answers and somebody agreed to break things on it.
@@ -140,8 +143,9 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     }
     output::headline(&experiment.hypothesis);
     output::say(&format!("journal: {}", folder.join(files::JOURNAL).display()));
-    let judge = JudgeSpec::from(&*experiment);
-    let running = Running { experiment, seed, run_id, recorder: recorder.clone(), clock, prepared };
+    let judge = Arc::new(JudgeSpec::from(&*experiment));
+    let running =
+        Running { experiment, judge: judge.clone(), seed, run_id, recorder: recorder.clone(), clock, prepared };
     let result = kept(&recorder, clock, &judge, execute(&job, running).await).await;
     let written = match files::write_reports(&folder, &result) {
         Ok(written) => written,
@@ -193,7 +197,8 @@ pub(super) fn unfit(unfit: Unfit) -> Failure {
 
 /// What `execute` needs beside the job.
 struct Running {
-    experiment: Arc<chaos_core::model::Experiment>,
+    experiment: Arc<Experiment>,
+    judge: Arc<JudgeSpec>,
     seed: i64,
     run_id: String,
     recorder: Recorder,
@@ -202,12 +207,11 @@ struct Running {
 }
 
 async fn execute(job: &Job<'_>, running: Running) -> RunResult {
-    let Running { experiment, seed, run_id, recorder, clock, prepared } = running;
+    let Running { experiment, judge, seed, run_id, recorder, clock, prepared } = running;
     let (progress, state) = watch::channel(chaos_core::run::RunState::New);
     let shown = Shown::new(&experiment, clock, &recorder, state);
     let stop_showing = CancellationToken::new();
     let showing = tokio::spawn(shown.until(stop_showing.clone()));
-    let judge = Arc::new(verdict::JudgeSpec::from(&*experiment));
     let order = RunOrder {
         run_id,
         experiment,
@@ -248,65 +252,4 @@ fn started(job: &Job<'_>, run_id: &str, seed: i64, clock: &RunClock) -> Started 
         cluster: job.target.label.clone(),
         environment,
     }
-}
-
-/// A file whose manifests are valid.
-struct ManifestFile {
-    source: String,
-    text: String,
-    experiments: Vec<Experiment>,
-}
-
-/// Reads and checks every file before anything is started; gives a result for each that is not valid.
-fn read_all(args: &RunArgs) -> (Vec<ManifestFile>, Vec<RunResult>) {
-    let (mut files, mut invalid) = (Vec::new(), Vec::new());
-    for path in &args.files {
-        let mut file =
-            ManifestFile { source: path.display().to_string(), text: String::new(), experiments: Vec::new() };
-        let read = super::validate::read(path).and_then(|(source, text)| {
-            (file.source, file.text) = (source, text);
-            super::validate::experiments(&file.source, &file.text)
-        });
-        match read {
-            Ok(experiments) => files.push(ManifestFile { experiments, ..file }),
-            Err(failure) => {
-                failure.report();
-                invalid.push(not_started(&file, None, args, &failure));
-            }
-        }
-    }
-    (files, invalid)
-}
-
-/// A result for a run that was never started: whoever gates on results must not miss it.
-fn not_started(file: &ManifestFile, experiment: Option<&Experiment>, args: &RunArgs, failure: &Failure) -> RunResult {
-    let name =
-        Path::new(&file.source).file_name().map_or_else(|| file.source.clone(), |name| name.display().to_string());
-    let unnamed = || JudgeSpec {
-        name,
-        namespace: String::new(),
-        hypothesis: String::new(),
-        strikes_target: 0,
-        strikes_min: 0,
-        probes: Vec::new(),
-    };
-    let spec = experiment.map_or_else(unnamed, JudgeSpec::from);
-    // As in a journal: no credential of a manifest gets into a file that is kept.
-    let redactor = Redactor::of(experiment.map_or(&[], |experiment| &experiment.probes));
-    let started = Started {
-        run_id: String::new(),
-        started_at: Timestamp::now(),
-        tool: env!("CARGO_PKG_VERSION").to_owned(),
-        tool_digest: program::digest(),
-        manifest: redactor.text(&file.text).into_owned(),
-        experiment: spec.name.clone(),
-        manifest_source: file.source.clone(),
-        manifest_digest: sha256_hex(file.text.as_bytes()),
-        seed: args.seed.or_else(|| experiment?.seed).unwrap_or_default(),
-        attempt: args.attempt,
-        cluster: String::new(),
-        environment: Vec::new(),
-    };
-    let message = redactor.text(&failure.message()).into_owned();
-    verdict::not_started(NotStarted { spec, started, reason_code: failure.reason(), message })
 }

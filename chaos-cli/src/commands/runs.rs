@@ -8,7 +8,7 @@ use chaos_core::verdict::ExitCode;
 use kube::{Api, ResourceExt as _};
 
 use super::followed::{Followed, LOOK, NOTICE_WITHIN, ended, unnoticed};
-use crate::cli::{Format, Global, RunsCommand};
+use crate::cli::{Format, Global, ListArgs, RunsCommand};
 use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -21,7 +21,7 @@ pub(super) async fn runs(global: &Global, command: RunsCommand) -> Result<Exit, 
     let namespace = target.namespace(global);
     let desk = Desk { runs: Api::namespaced(target.clients.write.clone(), &namespace), namespace };
     match command {
-        RunsCommand::List { all_namespaces, format } => {
+        RunsCommand::List(ListArgs { all_namespaces, format }) => {
             let lines = list(global, &target, all_namespaces).await?;
             let text = || table(&lines, (!all_namespaces).then_some(desk.namespace.as_str()));
             output::data(&output::rendered(&lines, format, text)?);

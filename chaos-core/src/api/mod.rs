@@ -17,13 +17,11 @@ mod monkey_guard;
 mod probe;
 mod run;
 mod run_status;
+mod slo;
 pub mod switch;
 mod target;
 
-pub use experiment::{
-    AlertGuard, BurnRate, CertifiedAvailability, DeclaredOutage, Evidence, Experiment, ExperimentSpec, Guard,
-    HarmlessKills, Observed, Phases, Slo,
-};
+pub use experiment::{AlertGuard, BurnRate, Experiment, ExperimentSpec, Guard, Phases};
 pub use fault::{
     Distribution, Every, Fault, GroupBy, KillMode, Limits, MonkeyFault, PodKill, StandingFault, StandingPodKill,
     Strikes,
@@ -56,6 +54,7 @@ pub use run_status::{
     EvidenceRecord, ExclusionCount, ExperimentRunStatus, ProberStage, ProbingOrder, ResolvedRun, RunClaim, RunKill,
     RunKiller, RunPhase, RunProbe, RunProgress, RunVerdict, StopRecord, StrikePreview,
 };
+pub use slo::{CertifiedAvailability, DeclaredOutage, Evidence, HarmlessKills, Observed, Slo};
 pub use target::{NameFilter, NamespaceFilter, NodeFilter, OwnerKindFilter, Target, WorkloadRef};
 
 /// The API group of every kind here.

@@ -5,8 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::experiment::Slo;
 use super::http::HttpProbe;
+use super::slo::Slo;
 use crate::units::Duration;
 
 /// One probe: a name, exactly one kind, when it looks, and either an SLO (http) or an expectation.
@@ -167,6 +167,17 @@ pub enum ConditionStatus {
     True,
     False,
     Unknown,
+}
+
+impl ConditionStatus {
+    /// As objects on a cluster have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
 }
 
 /// A program and its arguments.

@@ -36,6 +36,26 @@ pub enum RunPhase {
     Completed,
 }
 
+impl RunPhase {
+    /// As a status has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolving => "Resolving",
+            Self::AwaitingApproval => "AwaitingApproval",
+            Self::Preparing => "Preparing",
+            Self::Starting => "Starting",
+            Self::Asking => "Asking",
+            Self::Baseline => "Baseline",
+            Self::Fault => "Fault",
+            Self::Settling => "Settling",
+            Self::Recovery => "Recovery",
+            Self::WindingDown => "WindingDown",
+            Self::Judging => "Judging",
+            Self::Completed => "Completed",
+        }
+    }
+}
+
 /// What a run remembers. At most 64 KiB: what is longer stands in ConfigMaps that the run owns.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -323,4 +343,29 @@ pub struct EvidenceRecord {
     /// SHA-256 over all that was judged, in hex; once the verdict stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_told_as_they_are_written() {
+        for phase in [
+            RunPhase::Resolving,
+            RunPhase::AwaitingApproval,
+            RunPhase::Preparing,
+            RunPhase::Starting,
+            RunPhase::Asking,
+            RunPhase::Baseline,
+            RunPhase::Fault,
+            RunPhase::Settling,
+            RunPhase::Recovery,
+            RunPhase::WindingDown,
+            RunPhase::Judging,
+            RunPhase::Completed,
+        ] {
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.as_str());
+        }
+    }
 }

@@ -107,11 +107,19 @@ pub(super) fn ask(
     })
 }
 
-/// Whether the run of that step may be created now, and then whether it is the shrunk one.
-pub(super) fn run_is_shrunk(day: &GameDay, reading: Option<&Reading>, now: Timestamp) -> Option<bool> {
+/// How much of an experiment a run of it carries out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    Full,
+    /// With what the step overrides when little of a budget is left.
+    Shrunk,
+}
+
+/// How much of its experiment a run that starts now carries out; none may start: nothing.
+pub(super) fn extent(day: &GameDay, reading: Option<&Reading>, now: Timestamp) -> Option<Extent> {
     match allowed(day, reading, now) {
-        Allowed::Full => Some(false),
-        Allowed::Shrunk(_) => Some(true),
+        Allowed::Full => Some(Extent::Full),
+        Allowed::Shrunk(_) => Some(Extent::Shrunk),
         Allowed::Nothing(_) | Allowed::Unknown(_) | Allowed::Ask => None,
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::budget::{Allowed, Reading, allowed};
-use super::reason::StepReason;
+use super::reason::{SkipReason, StepReason};
 use super::slots::{MOST_COUNTED, last_slot, next_slot, slots_between};
 use super::{GameDayMachine, GameDayView, Ledger, execution, names};
 use crate::api::SlotSkip;
@@ -27,7 +27,20 @@ enum Due {
     /// It waits for what holds it.
     Wait,
     /// It will not be started.
-    Skip(&'static str, String),
+    Skip(Skip),
+}
+
+/// Why something that was due is not started.
+struct Skip {
+    reason: SkipReason,
+    /// The facts, for people.
+    message: String,
+}
+
+impl Due {
+    fn skip(reason: SkipReason, message: impl Into<String>) -> Self {
+        Self::Skip(Skip { reason, message: message.into() })
+    }
 }
 
 /// What a start depends on besides the game day and its ledger.
@@ -95,12 +108,13 @@ fn take_slot(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
     // Of several the latest only: what was not done in time is not done all at once.
     if let (missed, Some(last)) = slots_between(cron, &day.zone, since, slot) {
         let more = if missed > MOST_COUNTED { "more than " } else { "" };
-        let (reason, message) = if day.suspend {
-            ("Suspended", "it is suspended".to_owned())
+        let why = if day.suspend {
+            Skip { reason: SkipReason::Suspended, message: "it is suspended".to_owned() }
         } else {
-            ("Missed", format!("{more}{} slots passed unseen", missed.min(MOST_COUNTED)))
+            let message = format!("{more}{} slots passed unseen", missed.min(MOST_COUNTED));
+            Skip { reason: SkipReason::Missed, message }
         };
-        skip(ledger, last, missed, reason, message);
+        skip(ledger, last, missed, why);
         ledger.since = Some(last);
     }
     let until = after(slot, day.starting_deadline.std());
@@ -109,10 +123,11 @@ fn take_slot(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
             ledger.next_at = Some(slot);
             return true;
         }
-        Due::Skip(reason, message) => skip(ledger, slot, 1, reason, message),
+        Due::Skip(why) => skip(ledger, slot, 1, why),
         // A clock that was set back brings slots once more.
         Due::Start if is_known(ledger, &names::of_slot(slot)) => {
-            skip(ledger, slot, 1, "AlreadyRun", "this slot was started before".to_owned());
+            let message = "this slot was started before".to_owned();
+            skip(ledger, slot, 1, Skip { reason: SkipReason::AlreadyRun, message });
         }
         Due::Start => start(day, ledger, names::of_slot(slot), Some(slot), now),
     }
@@ -132,7 +147,10 @@ fn take_order(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
             ledger.start_seen_at = Some(whole_seconds(seen));
             return true;
         }
-        Due::Skip(reason, message) => skip(ledger, whole_seconds(now), 1, reason, format!("start {order}: {message}")),
+        Due::Skip(Skip { reason, message }) => {
+            let message = format!("start {order}: {message}");
+            skip(ledger, whole_seconds(now), 1, Skip { reason, message });
+        }
         Due::Start => start(day, ledger, names::of_order(order, now), None, now),
     }
     ledger.last_start = Some(order.clone());
@@ -143,33 +161,35 @@ fn take_order(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
 fn judge(day: &GameDay, ledger: &Ledger, known: &Known<'_>, due: Timestamp, until: Timestamp) -> Due {
     let Known { view, budgets, now } = *known;
     if day.suspend {
-        return Due::Skip("Suspended", "it is suspended".to_owned());
+        return Due::skip(SkipReason::Suspended, "it is suspended");
     }
     if let Some(why) = blackout(day, due).or_else(|| blackout(day, now)) {
-        return Due::Skip("Blackout", why);
+        return Due::skip(SkipReason::Blackout, why);
     }
     match &view.hold {
         Some(_) if now <= until => return Due::Wait,
-        Some(why) => return Due::Skip("Held", why.clone()),
+        Some(why) => return Due::skip(SkipReason::Held, why),
         None => {}
     }
     let allowed = allowed(day, budgets, now);
     if now > until {
         if let Allowed::Unknown(why) = allowed {
-            return Due::Skip("BudgetUnknown", why);
+            return Due::skip(SkipReason::BudgetUnknown, why);
         }
         let message = format!("it could not be started within {}", day.starting_deadline);
-        return Due::Skip("StartingDeadline", message);
+        return Due::skip(SkipReason::StartingDeadline, message);
     }
     let running = ledger.active.len();
     match day.concurrency {
         ConcurrencyPolicy::Forbid if running > 0 => {
-            Due::Skip("StillRunning", format!("{} is not over", ledger.active[running - 1].id))
+            Due::skip(SkipReason::StillRunning, format!("{} is not over", ledger.active[running - 1].id))
         }
-        _ if running >= MOST_ACTIVE => Due::Skip("TooManyActive", format!("{running} executions are not over")),
+        _ if running >= MOST_ACTIVE => {
+            Due::skip(SkipReason::TooManyActive, format!("{running} executions are not over"))
+        }
         _ => match allowed {
             Allowed::Full | Allowed::Shrunk(_) => Due::Start,
-            Allowed::Nothing(why) => Due::Skip("BudgetSpent", why),
+            Allowed::Nothing(why) => Due::skip(SkipReason::BudgetSpent, why),
             Allowed::Unknown(_) | Allowed::Ask => Due::Wait,
         },
     }
@@ -207,9 +227,9 @@ pub(super) fn blackout(day: &GameDay, at: Timestamp) -> Option<String> {
 }
 
 /// Skips in a row for one reason are one record.
-fn skip(ledger: &mut Ledger, slot: Timestamp, count: u64, reason: &str, message: String) {
+fn skip(ledger: &mut Ledger, slot: Timestamp, count: u64, why: Skip) {
     ledger.skips += count;
-    let message = short(&message);
+    let (reason, message) = (why.reason.as_str(), short(&why.message));
     let slot = Time(slot);
     match ledger.skipped.last_mut().filter(|last| last.reason == reason) {
         Some(last) => *last = SlotSkip { slot, count: last.count + count, message, ..last.clone() },

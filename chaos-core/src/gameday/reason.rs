@@ -1,4 +1,4 @@
-//! Why a step is where it is: stable names, as statuses and Events have them.
+//! Why a step is where it is, and why a slot was not started: stable names, as statuses, Events and metrics have them.
 
 /// Why a step is where it is, as far as the game day says it; of a run that is over its own reason stands there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,5 +84,48 @@ impl StepReason {
 impl From<StepReason> for String {
     fn from(reason: StepReason) -> Self {
         reason.as_str().to_owned()
+    }
+}
+
+/// Why a slot, or an order to start, was not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SkipReason {
+    /// The game day is suspended.
+    Suspended,
+    /// It passed while nobody looked.
+    Missed,
+    /// It was started before.
+    AlreadyRun,
+    /// Nothing starts at this time.
+    Blackout,
+    /// Something holds all game days back, and did until its deadline.
+    Held,
+    /// It was not known until its deadline what is left of the error budget.
+    BudgetUnknown,
+    /// What is left of the error budget allows no execution.
+    BudgetSpent,
+    /// It could not be started in time.
+    StartingDeadline,
+    /// Another execution is not over, and none may stand beside it.
+    StillRunning,
+    /// As many executions as may be are not over.
+    TooManyActive,
+}
+
+impl SkipReason {
+    /// The stable name.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Suspended => "Suspended",
+            Self::Missed => "Missed",
+            Self::AlreadyRun => "AlreadyRun",
+            Self::Blackout => "Blackout",
+            Self::Held => "Held",
+            Self::BudgetUnknown => "BudgetUnknown",
+            Self::BudgetSpent => "BudgetSpent",
+            Self::StartingDeadline => "StartingDeadline",
+            Self::StillRunning => "StillRunning",
+            Self::TooManyActive => "TooManyActive",
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::budget::Extent;
 use super::due::take_due;
 use super::{
     About, GameDayAction, GameDayMachine, GameDayResponse, GameDayState, GameDayView, Ledger, RunOrder, budget,
@@ -122,8 +123,8 @@ fn next_action(state: &mut GameDayState, day: Option<&GameDay>, now: Timestamp) 
             match step.phase {
                 StepPhase::Starting => {
                     if let Some(day) = day
-                        && let Some(is_shrunk) = budget::run_is_shrunk(day, budgets.as_ref(), now)
-                        && let Some(order) = order(day, &execution.id, step, run, (is_shrunk, now))
+                        && let Some(extent) = budget::extent(day, budgets.as_ref(), now)
+                        && let Some(order) = order(day, &execution.id, step, extent, now)
                         && tried.insert(format!("create {run}"))
                     {
                         return Some(GameDayAction::Create(Box::new(order)));
@@ -159,21 +160,19 @@ fn check_of<'a>(day: Option<&'a GameDay>, step: &str) -> Option<&'a Check> {
     }
 }
 
-fn order(
-    day: &GameDay,
-    id: &str,
-    record: &StepRecord,
-    run: &str,
-    (is_shrunk, now): (bool, Timestamp),
-) -> Option<RunOrder> {
-    let step = day.step(&record.name)?;
-    let StepKind::Experiment { experiment, overrides, shrunk, .. } = &step.kind else { return None };
+/// The run that a step of an execution is to have; nothing if the step names none, or is no experiment any more.
+fn order(day: &GameDay, execution: &str, record: &StepRecord, extent: Extent, now: Timestamp) -> Option<RunOrder> {
+    let name = record.run.clone()?;
+    let StepKind::Experiment { experiment, overrides, shrunk, .. } = &day.step(&record.name)?.kind else { return None };
     Some(RunOrder {
-        name: run.to_owned(),
+        name,
         experiment: experiment.clone(),
-        overrides: if is_shrunk { shrunk.clone() } else { overrides.clone() },
+        overrides: match extent {
+            Extent::Full => overrides.clone(),
+            Extent::Shrunk => shrunk.clone(),
+        },
         mode: day.mode,
-        execution: id.to_owned(),
+        execution: execution.to_owned(),
         deadline: after(now, ASK_WITHIN),
     })
 }

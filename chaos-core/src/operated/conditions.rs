@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Record, Stage};
-use crate::api::ExperimentRunStatus;
+use crate::api::{ExperimentRunStatus, RunPhase};
 use crate::condition::{Say, set};
 use crate::verdict::{Conclusion, ExitCode, Outcome};
 
@@ -21,7 +21,7 @@ pub struct Facts {
 /// Brings the conditions up to date: `Ready` (it can be acted on), `Complete` (it is over, however it ended) and `Passed`
 /// (what it proved; Unknown until it is over, and where it proved nothing).
 pub fn update_conditions(record: &Record, status: &mut ExperimentRunStatus, facts: &Facts) {
-    let phase = status.phase.map_or_else(|| "New".to_owned(), |phase| format!("{phase:?}"));
+    let phase = status.phase.map_or("New", RunPhase::as_str);
     let ready = match (&facts.hindrance, &record.stage) {
         (Some((reason, why)), _) => Say::of(false, *reason, why),
         (None, Stage::Preparing { queued: Some(since), .. }) => {
@@ -33,7 +33,7 @@ pub fn update_conditions(record: &Record, status: &mut ExperimentRunStatus, fact
     };
     let over = record.verdict.as_ref().filter(|_| record.stage == Stage::Completed);
     let (complete, passed) = match over {
-        None => (Say::of(false, &phase, "it is not over"), Say::unknown(&phase, "it is not over")),
+        None => (Say::of(false, phase, "it is not over"), Say::unknown(phase, "it is not over")),
         Some(verdict) => {
             let (reason, text) = (&verdict.reason_code, &verdict.reason_text);
             let held = Conclusion::read(&verdict.outcome) == Conclusion::Judged(Outcome::Pass);

@@ -221,7 +221,7 @@ pub fn summarise(result: &RunResult, status: &mut ExperimentRunStatus) {
     let claims = result.claims.iter().map(|claim| RunClaim {
         claim: short(&claim.claim),
         probe: claim.probe.clone(),
-        holds: format!("{:?}", claim.holds),
+        holds: claim.holds.as_str().to_owned(),
     });
     status.claims = claims.take(40).collect();
     let probes = result.probes.iter().map(|probe| RunProbe {

@@ -63,7 +63,7 @@ pub(super) fn step(
         }
         Stage::Resolving { .. } => act(state, OperatedAction::Resolve),
         Stage::AwaitingApproval { until } => awaiting(machine, state, view, until, now),
-        Stage::Preparing { until, queued } => preparing(state, view, (until, queued), now),
+        Stage::Preparing { until, queued } => preparing(state, view, until, queued, now),
     }
 }
 
@@ -135,7 +135,8 @@ fn awaiting(
 fn preparing(
     state: OperatedState,
     view: &OperatedView,
-    (until, queued): (Timestamp, Option<Timestamp>),
+    until: Timestamp,
+    queued: Option<Timestamp>,
     now: Timestamp,
 ) -> OperatedStep {
     let within = after(now, PREPARE_WITHIN);

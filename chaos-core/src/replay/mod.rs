@@ -251,7 +251,9 @@ impl<'a> Strikes<'a> {
         let same = known.then_some(wrong.is_none());
         let mut differences: Vec<Difference> = wrong.into_iter().collect();
         let names: Vec<&str> = groups.members.keys().map(String::as_str).collect();
-        differences.extend(self.order(kill, &group, &names, known && around.groups_are_certain(by)));
+        if known && around.groups_are_certain(by) {
+            differences.extend(self.order(kill, &group, &names));
+        }
         let (due, tolerance) = self.due(kill, &group);
         differences.extend(too_early(kill, due, tolerance));
         let (candidates, uncertain) = (candidates.len() as u64, around.uncertain);
@@ -286,8 +288,8 @@ impl<'a> Strikes<'a> {
     }
 
     /// Where one stream goes to the groups in turn, the turn must be the seed's.
-    fn order(&self, kill: &Kill, group: &str, names: &[&str], certain: bool) -> Option<Difference> {
-        if matches!(self.experiment.fault, Fault::Monkey(_)) || !certain {
+    fn order(&self, kill: &Kill, group: &str, names: &[&str]) -> Option<Difference> {
+        if matches!(self.experiment.fault, Fault::Monkey(_)) {
             return None;
         }
         let order = victims::group_order(self.record.started.seed, kill.strike, names.iter().copied());

@@ -212,6 +212,18 @@ pub enum Holds {
     Undecided,
 }
 
+impl Holds {
+    /// As results and statuses have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "Yes",
+            Self::NotRefuted => "NotRefuted",
+            Self::No => "No",
+            Self::Undecided => "Undecided",
+        }
+    }
+}
+
 /// A phase that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -15,7 +15,7 @@ pub(super) fn fault(raw: &api::ExperimentSpec, at: &Path, problems: &mut Problem
     let (target, limits, raw) = (&raw.target, &raw.limits, &raw.fault);
     match (&raw.pod_kill, &raw.monkey) {
         (Some(raw), None) => Some(Fault::PodKill(pod_kill(raw, limits, &at.field("podKill"), problems))),
-        (None, Some(raw)) => Some(Fault::Monkey(monkey(raw, (target, limits), &at.field("monkey"), problems))),
+        (None, Some(raw)) => Some(Fault::Monkey(monkey(raw, target, limits, &at.field("monkey"), problems))),
         (None, None) => {
             problems.add_at_key(at, "no fault is given").hint("give one of podKill, monkey");
             None
@@ -69,15 +69,16 @@ fn pod_kill(raw: &api::PodKill, limits: &Limits, at: &Path, problems: &mut Probl
         every: {
             let (mean, min) = (raw.every.mean, raw.every.min);
             let at = at.field("every");
-            let names = (&at.field("mean"), &at.field("min"));
-            every(Every { mean, min, distribution: raw.every.distribution }, limits, names, problems)
+            let gaps = Every { mean, min, distribution: raw.every.distribution };
+            every(gaps, limits, &at.field("mean"), &at.field("min"), problems)
         },
     }
 }
 
 fn monkey(
     raw: &api::MonkeyFault,
-    (target, limits): (&api::Target, &Limits),
+    target: &api::Target,
+    limits: &Limits,
     at: &Path,
     problems: &mut Problems,
 ) -> MonkeyPlan {
@@ -92,9 +93,9 @@ fn monkey(
         min: raw.min_time_between_kills,
         distribution: api::Distribution::Exponential,
     };
-    let names = (&at.field("meanTimeBetweenKills"), &at.field("minTimeBetweenKills"));
-    let target = Box::new(target.clone());
-    MonkeyPlan { target, kill, strikes: raw.strikes, every: every(gaps, limits, names, problems) }
+    let (mean_at, min_at) = (at.field("meanTimeBetweenKills"), at.field("minTimeBetweenKills"));
+    let every = every(gaps, limits, &mean_at, &min_at, problems);
+    MonkeyPlan { target: Box::new(target.clone()), kill, strikes: raw.strikes, every }
 }
 
 /// How a standing monkey kills.
@@ -109,12 +110,7 @@ pub(super) fn standing(raw: &api::StandingFault, limits: &Limits, at: &Path, pro
 }
 
 /// Gaps between kills: the mean above the least, and the least not below what the limits allow.
-pub(super) fn every(
-    every: Every,
-    limits: &Limits,
-    (mean_at, min_at): (&Path, &Path),
-    problems: &mut Problems,
-) -> Every {
+pub(super) fn every(every: Every, limits: &Limits, mean_at: &Path, min_at: &Path, problems: &mut Problems) -> Every {
     let random = every.distribution == api::Distribution::Exponential;
     if every.mean.is_zero() {
         problems.add(mean_at, "there must be some time between two kills");

@@ -186,7 +186,7 @@ fn question(kind: &api::KubernetesProbe, at: &Path, problems: &mut Problems) -> 
                 .add(&at.fields("condition.type"), format!("{:?} is no type of a condition", raw.type_))
                 .hint("one such as Available or Ready");
         }
-        Condition { kind: raw.type_.clone(), status: format!("{:?}", raw.status) }
+        Condition { kind: raw.type_.clone(), status: raw.status.as_str().to_owned() }
     });
     match (&kind.name, &kind.selector) {
         (Some(object), None) => of_one(object, kind.json_path.as_deref(), condition, at, problems),

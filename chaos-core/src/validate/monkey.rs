@@ -27,8 +27,8 @@ pub(super) fn monkey(raw: &api::ChaosMonkeySpec, meta: &Meta, problems: &mut Pro
         min: raw.min_time_between_kills,
         distribution: Distribution::Exponential,
     };
-    let names = (&at.field("meanTimeBetweenKills"), &at.field("minTimeBetweenKills"));
-    let gaps = fault::every(gaps, &raw.limits, names, problems);
+    let (mean_at, min_at) = (at.field("meanTimeBetweenKills"), at.field("minTimeBetweenKills"));
+    let gaps = fault::every(gaps, &raw.limits, &mean_at, &min_at, problems);
     let schedule = schedule(&raw.schedule, &at.field("schedule"), problems);
     let tenure = tenure(raw, &at, problems);
     let guards = guards(raw, &at.field("guards"), problems);

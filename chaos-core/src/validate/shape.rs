@@ -71,7 +71,7 @@ fn object(schema: &Value, node: &Node, at: &Path, problems: &mut Problems) {
 }
 
 fn array(schema: &Value, items: &[Node], at: &Path, problems: &mut Problems) {
-    bounds(schema, ("minItems", "maxItems"), items.len() as f64, ("elements", at), problems);
+    bounds(schema, &ELEMENTS, items.len() as f64, at, problems);
     if let Some(schema) = schema.get("items") {
         for (i, item) in items.iter().enumerate() {
             check(schema, item, &at.index(i), problems);
@@ -107,7 +107,7 @@ fn string(schema: &Value, text: &str, at: &Path, problems: &mut Problems) {
         Some(None) => return,
         None => {}
     }
-    bounds(schema, ("minLength", "maxLength"), text.chars().count() as f64, ("characters", at), problems);
+    bounds(schema, &CHARACTERS, text.chars().count() as f64, at, problems);
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
         // Our own schemas' patterns: one that did not compile would be found by a test.
         if regex::Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text)) {
@@ -123,7 +123,7 @@ fn numeric(schema: &Value, number: &serde_json::Number, at: &Path, problems: &mu
         return;
     }
     let before = problems.len();
-    bounds(schema, ("minimum", "maximum"), number.as_f64().unwrap_or_default(), ("", at), problems);
+    bounds(schema, &VALUE, number.as_f64().unwrap_or_default(), at, problems);
     let fits = match schema.get("format").and_then(Value::as_str) {
         Some("uint32") => number.as_u64().is_some_and(|n| u32::try_from(n).is_ok()),
         Some("uint16") => number.as_u64().is_some_and(|n| u16::try_from(n).is_ok()),
@@ -137,14 +137,27 @@ fn numeric(schema: &Value, number: &serde_json::Number, at: &Path, problems: &mu
     }
 }
 
-fn bounds(schema: &Value, keys: (&str, &str), size: f64, (what, at): (&str, &Path), problems: &mut Problems) {
-    let of = if what.is_empty() { String::new() } else { format!(" {what}") };
-    let size_text = if what.is_empty() { format!("{size}") } else { format!("{size}{of}") };
-    if let Some(min) = schema.get(keys.0).and_then(Value::as_f64).filter(|min| size < *min) {
-        problems.add(at, format!("{size_text}: at least {min}{of} are needed here"));
+/// What a schema can bound.
+struct Bounded {
+    /// The keyword of the lower bound.
+    min: &'static str,
+    /// The keyword of the upper bound.
+    max: &'static str,
+    /// Stands behind every figure.
+    unit: &'static str,
+}
+
+const ELEMENTS: Bounded = Bounded { min: "minItems", max: "maxItems", unit: " elements" };
+const CHARACTERS: Bounded = Bounded { min: "minLength", max: "maxLength", unit: " characters" };
+const VALUE: Bounded = Bounded { min: "minimum", max: "maximum", unit: "" };
+
+fn bounds(schema: &Value, bounded: &Bounded, size: f64, at: &Path, problems: &mut Problems) {
+    let unit = bounded.unit;
+    if let Some(min) = schema.get(bounded.min).and_then(Value::as_f64).filter(|min| size < *min) {
+        problems.add(at, format!("{size}{unit}: at least {min}{unit} are needed here"));
     }
-    if let Some(max) = schema.get(keys.1).and_then(Value::as_f64).filter(|max| size > *max) {
-        problems.add(at, format!("{size_text}: at most {max}{of} are allowed here"));
+    if let Some(max) = schema.get(bounded.max).and_then(Value::as_f64).filter(|max| size > *max) {
+        problems.add(at, format!("{size}{unit}: at most {max}{unit} are allowed here"));
     }
 }
 

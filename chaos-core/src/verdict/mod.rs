@@ -2,7 +2,6 @@
 //! The rule is laid down in `docs/verdict-rule.md`; nothing here may look at a clock, a file or the cluster.
 
 mod conclusion;
-pub mod error_rates;
 mod expectation;
 mod findings;
 mod judge;
@@ -10,11 +9,14 @@ mod live;
 mod outcome;
 mod promise;
 pub mod rule;
-pub mod simulation;
 mod spec;
 mod tell;
-pub mod whole_runs;
 pub mod words;
+
+// Runs with known truth, by which the tests and `examples/error-rates.rs` measure how often the rule errs. No verdict is made there.
+pub mod error_rates;
+pub mod simulation;
+pub mod whole_runs;
 
 #[cfg(test)]
 mod tests;

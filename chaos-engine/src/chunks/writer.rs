@@ -10,7 +10,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{CHUNK_BYTES, CodecError, EVENTS, MORE, MOST_EVENTS, REPORT, Role, RunKey, WRITER, encode};
+use super::{CHUNK_BYTES, ChunkReader, CodecError, EVENTS, MORE, MOST_EVENTS, REPORT, Role, RunKey, WRITER, encode};
 use crate::kube::{CallError, Caller};
 
 /// How often a write is tried when its fate is not clear.
@@ -57,17 +57,17 @@ impl WriteError {
 }
 
 impl ChunkWriter {
-    /// A writer that goes on at `next`, of a row that holds `events` already.
-    pub const fn new(
-        read: Caller,
-        write: Caller,
-        run: RunKey,
-        role: Role,
-        writer: String,
-        next: u64,
-        events: usize,
-    ) -> Self {
-        Self { read, write, run, role, writer, next, events }
+    /// A writer of a row that nothing was written of yet.
+    pub const fn new(read: Caller, write: Caller, run: RunKey, role: Role, writer: String) -> Self {
+        Self { read, write, run, role, writer, next: 0, events: 0 }
+    }
+
+    /// Goes on behind what was read of the row.
+    #[must_use]
+    pub fn behind(mut self, read: &ChunkReader) -> Self {
+        self.next = read.read_so_far();
+        self.events = read.events();
+        self
     }
 
     /// How many ConfigMaps there are.
@@ -136,10 +136,7 @@ impl ChunkWriter {
                     return if is_ours { Ok(()) } else { Err(WriteError::Taken) };
                 }
                 Err(error) if error.is_not_found() => return Err(WriteError::Gone),
-                // A namespace that is being deleted takes nothing new.
-                Err(error) if error.is_forbidden() && error.to_string().contains("being terminated") => {
-                    return Err(WriteError::Gone);
-                }
+                Err(error) if error.is_namespace_terminating() => return Err(WriteError::Gone),
                 Err(error) if error.may_have_happened() || error.code().is_none() => {
                     failed = Some(error);
                     tokio::time::sleep(PAUSE * (attempt + 1)).await;

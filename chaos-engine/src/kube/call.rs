@@ -17,6 +17,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Characters that are told of a refusal: some proxies answer with whole pages.
 const LONGEST: usize = 1_000;
 
+/// Why a namespace that is being deleted refuses a new object, as the API server tells it in the causes of its refusal.
+const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
+
 /// Calls the API server.
 #[derive(Clone)]
 pub struct Caller {
@@ -74,6 +77,13 @@ impl CallError {
     /// Whether the permission is missing.
     pub fn is_forbidden(&self) -> bool {
         self.code() == Some(403)
+    }
+
+    /// Whether nothing new is taken because the namespace is being deleted.
+    pub fn is_namespace_terminating(&self) -> bool {
+        let Self::Refused { status, .. } = self else { return false };
+        let mut causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 403 && causes.any(|cause| cause.reason == NAMESPACE_TERMINATING)
     }
 
     /// Whether the server may have carried the request out all the same.
@@ -221,6 +231,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -236,5 +248,19 @@ mod tests {
         }
         let long = Status::failure(&"x".repeat(5_000), "").with_code(500);
         assert_eq!(said(&long).len(), LONGEST + " (500)".len());
+    }
+    #[test]
+    fn a_namespace_that_goes_is_told_by_the_cause_of_a_refusal_and_not_by_its_words() {
+        let refused = |reason: &str, code: u16| {
+            let status = json!({
+                "status": "Failure", "code": code, "reason": "Forbidden",
+                "message": "unable to create new content in namespace a because it is being terminated",
+                "details": {"causes": [{"reason": reason, "field": "metadata.namespace"}]},
+            });
+            CallError::Refused { what: String::new(), status: serde_json::from_value(status).unwrap() }
+        };
+        assert!(refused("NamespaceTerminating", 403).is_namespace_terminating());
+        assert!(!refused("", 403).is_namespace_terminating());
+        assert!(!refused("NamespaceTerminating", 409).is_namespace_terminating());
     }
 }

@@ -212,7 +212,7 @@ impl Reach {
             Endpoint::Url(url) => Ok(url.parse()?),
             Endpoint::Service { namespace, name, port } => {
                 let client = self.client(probe)?;
-                reachable(client, (namespace, name), port.as_deref(), self.services).await
+                reachable(client, namespace, name, port.as_deref(), self.services).await
             }
         }
     }

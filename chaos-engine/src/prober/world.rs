@@ -71,7 +71,7 @@ impl ProberWorld {
             }
         };
         let (read, write) = (Caller::new(desk.clients.read.clone()), Caller::new(desk.clients.write.clone()));
-        let writer = ChunkWriter::new(read, write, run, Role::Prober, desk.instance.clone(), 0, 0);
+        let writer = ChunkWriter::new(read, write, run, Role::Prober, desk.instance.clone());
         Self {
             desk,
             object,

@@ -81,7 +81,7 @@ impl Live {
             Event::Bad(bad) => {
                 let probe = self.probes.entry(bad.probe.clone()).or_default();
                 if bad.class.is_failure() {
-                    probe.last_failure = Some((bad.due, format!("{:?}: {}", bad.class, bad.detail)));
+                    probe.last_failure = Some((bad.due, format!("{}: {}", bad.class.as_str(), bad.detail)));
                 }
                 if bad.slot < probe.through {
                     probe.count(bad.class);

@@ -54,7 +54,7 @@ fn of_flow(result: &LoadResult, flow: &FlowResult) -> Vec<String> {
     lines.push(row("sent after", &quantiles(&summary.lag)));
     for (i, cause) in summary.causes.iter().take(CAUSES_SHOWN).enumerate() {
         let label = if i == 0 { "not good" } else { "" };
-        let text = format!("{} × {:?}: {}", thousands(cause.count), cause.class, plain(&cause.detail));
+        let text = format!("{} × {}: {}", thousands(cause.count), cause.class.as_str(), plain(&cause.detail));
         lines.push(row(label, &text));
     }
     let more: u64 = summary.causes.iter().skip(CAUSES_SHOWN).map(|cause| cause.count).sum();

@@ -83,7 +83,10 @@ pub(super) fn causes(probe: &ProbeResult) -> Option<String> {
     let told: Vec<String> = failed
         .iter()
         .take(CAUSES_SHOWN)
-        .map(|of| format!("{} × {:?} (first: {})", thousands(of.count), of.class, cut(&plain(&of.example), DETAIL_MAX)))
+        .map(|of| {
+            let (count, class) = (thousands(of.count), of.class.as_str());
+            format!("{count} × {class} (first: {})", cut(&plain(&of.example), DETAIL_MAX))
+        })
         .collect();
     let more: u64 = failed.iter().skip(CAUSES_SHOWN).map(|class| class.count).sum();
     let more = if more > 0 { format!(", {} × others", thousands(more)) } else { String::new() };

@@ -51,32 +51,20 @@ fn patience(probe: &Probe) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use chaos_core::record::Answer;
-    use chaos_core::validate;
 
-    const MANIFEST: &str = "apiVersion: chaos.dispatch.dev/v1alpha1
-kind: Experiment
-metadata: {name: e, namespace: dispatch}
-spec:
-  hypothesis: It holds.
-  target: {workloads: [{kind: Deployment, name: trips}]}
-  fault: {podKill: {mode: Evict, strikes: {target: 3, min: 1}, every: {mean: 1s, min: 500ms}}}
-  phases: {baseline: 1s, fault: 60s, recovery: 1s}
-  probes:
-    - name: ride
-      http: {url: \"http://127.0.0.1:1\", rate: 1/m, timeout: 2s, maxLag: 100ms}
-      slo: {availability: 90%, confidence: 95%, evidence: {observed: {}}}
-    - {name: port, tcp: {address: \"127.0.0.1:1\", timeout: 1s}}
-    - {name: late, tcp: {address: \"127.0.0.1:1\", timeout: 1s}, when: After}
-  limits: {maxUnavailable: 1, minReady: 1, maxKills: 9, minInterval: 100ms, recoverWithin: 9s, maxBlind: 9s, allowForce: false}
-  abort: []
-";
+    use super::*;
+    use crate::run::fixture::{SLOW_LOAD, experiment};
+
+    const LOOKS: &str = r#"
+    - {name: port, tcp: {address: "127.0.0.1:1", timeout: 1s}}
+    - {name: late, tcp: {address: "127.0.0.1:1", timeout: 1s}, when: After}
+"#;
 
     #[test]
     fn every_continuous_probe_is_waited_for_and_load_for_as_long_as_a_request_takes() {
-        let experiments = validate::experiment_file("e.yaml", MANIFEST).unwrap_or_else(|error| panic!("{error}"));
-        let (probes, since) = (&experiments[0].probes, RunTime(5_000_000_000));
+        let experiment = experiment(&[SLOW_LOAD, LOOKS]);
+        let (probes, since) = (&experiment.probes, RunTime(5_000_000_000));
         let after = |millis: u64| RunTime(since.0 + millis * 1_000_000);
         let mut answers = Answers::default();
         assert!(answers.are_missing(probes, since, after(600_000)), "a look that was not heard of");

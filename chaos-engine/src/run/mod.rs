@@ -1,8 +1,22 @@
 //! One run of an experiment from the outside: carries out what `chaos_core::run` decides and records everything that happens.
 //! It must not judge: what a run proves is a function of its record.
+//!
+//! ```text
+//! prepare ── reads the cluster and the probes; orphans ── what earlier runs left there
+//! world ── what the step function sees, and how its actions are carried out
+//!   ├ observer ── what was seen so far, and what follows from it while the run goes on
+//!   │   └ sight (pods and endpoints), vigil (cluster, stop switch), alerts, answers (probes): each watches one thing
+//!   └ killer ── who kills, behind one face
+//!       ├ own ── this very process
+//!       └ monkey ── the operator, by a ChaosMonkey of the run; tracker reads its status, on a clock that is off by offset
+//! told ── a killer's ledger as events, each told once
+//! operated ── the same run, driven by the operator
+//! ```
 
 mod alerts;
 mod answers;
+#[cfg(test)]
+mod fixture;
 mod follow;
 mod killer;
 mod monkey;

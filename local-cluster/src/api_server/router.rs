@@ -64,7 +64,7 @@ pub(crate) async fn handle(state: Arc<State>, identity: Option<Identity>, reques
     let target = request::parse(&parts.method, parts.uri.path(), &query);
     let mut trail = Trail::default();
     let answer = match &target {
-        Ok(target) => answer(&state, identity, &parts, body, target, query, &mut trail).await,
+        Ok(target) => answer(&state, target, Arrived { identity, parts: &parts, query, body }, &mut trail).await,
         Err(error) => Err(error.clone()),
     };
     let mut response = answer.unwrap_or_else(|error| error_response(&error));
@@ -105,15 +105,22 @@ struct Trail {
     uid: Option<String>,
 }
 
+/// A request whose body has not been read.
+struct Arrived<'a> {
+    /// Whose it is; nobody's: its token says.
+    identity: Option<Identity>,
+    parts: &'a Parts,
+    query: Query,
+    body: Body,
+}
+
 async fn answer(
     state: &Arc<State>,
-    identity: Option<Identity>,
-    parts: &Parts,
-    body: Body,
     target: &Target,
-    query: Query,
+    arrived: Arrived<'_>,
     trail: &mut Trail,
 ) -> ApiResult<Response<Body>> {
+    let Arrived { identity, parts, query, body } = arrived;
     let mut identity = match identity {
         Some(identity) => identity,
         None => state.tokens.authenticate(&state.read(), &parts.headers)?,

@@ -75,7 +75,7 @@ impl PodMachine {
             Input::NotStarted { index, run, reason, message } => self.not_started(index, run, reason, message),
             Input::Exited { index, run, exit } => self.exited(index, run, exit, now),
             Input::Probed { index, run, probe, healthy, message } => {
-                self.probed(index, run, (probe, healthy), &message);
+                self.probed(index, run, probe, healthy, &message);
             }
             Input::HookDone { index, run } => self.hook_done(index, run),
             Input::Timer(timer) => self.timer(timer),

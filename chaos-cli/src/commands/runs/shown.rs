@@ -90,7 +90,7 @@ impl RunLine {
     }
 
     fn phase_word(&self) -> String {
-        self.phase.map_or_else(none, |phase| format!("{phase:?}"))
+        self.phase.map_or_else(none, |phase| phase.as_str().to_owned())
     }
 }
 

@@ -93,26 +93,38 @@ impl Ledger {
     /// A slot will never be sent.
     pub(super) fn unsent(&mut self, slot: u64, due: RunTime, why: String) {
         self.enter(slot, due);
-        self.bad(slot, due, None, (None, None), (BadClass::Unsent, why));
+        self.recorder.record(Event::Bad(BadSlot {
+            probe: self.probe.clone(),
+            slot,
+            due,
+            lag: None,
+            latency: None,
+            failed_after: None,
+            class: BadClass::Unsent,
+            detail: why,
+        }));
         self.leave(due, false, None);
     }
 
     /// A slot that was sent has ended. One that is not open any more is not counted twice.
     pub(super) fn settle(&mut self, slot: u64, settled: Settled) {
         let Some((due, lag)) = self.open.remove(&slot) else { return };
-        for pod in settled.pods {
+        let Settled { latency, failed_after, bad, pods, steps } = settled;
+        for pod in pods {
             self.saw(pod, due);
         }
-        if self.steps.len() < settled.steps.len() {
-            self.steps.resize_with(settled.steps.len(), Buckets::default);
+        if self.steps.len() < steps.len() {
+            self.steps.resize_with(steps.len(), Buckets::default);
         }
-        self.steps.iter_mut().zip(settled.steps).for_each(|(step, took)| step.add(nanos(took)));
-        let good = settled.bad.as_ref().is_none_or(|(class, _)| *class == BadClass::Slow);
-        if let Some(bad) = settled.bad {
-            let lag = (bad.0 != BadClass::Unsent).then_some(lag);
-            self.bad(slot, due, lag, (settled.latency, settled.failed_after), bad);
+        self.steps.iter_mut().zip(steps).for_each(|(step, took)| step.add(nanos(took)));
+        let good = bad.as_ref().is_none_or(|(class, _)| *class == BadClass::Slow);
+        if let Some((class, detail)) = bad {
+            let lag = (class != BadClass::Unsent).then_some(lag);
+            let probe = self.probe.clone();
+            let bad = BadSlot { probe, slot, due, lag, latency, failed_after, class, detail };
+            self.recorder.record(Event::Bad(bad));
         }
-        self.leave(due, good, settled.latency);
+        self.leave(due, good, latency);
     }
 
     /// No slot follows. Whatever is still open ends with an unknown outcome, and everything is told.
@@ -162,19 +174,6 @@ impl Ledger {
             let (latency, lag) = (bin.latency.told(), bin.lag.told());
             self.recorder.record(Event::Bin(Bin { latency, lag, ..bin.bin }));
         }
-    }
-
-    fn bad(
-        &self,
-        slot: u64,
-        due: RunTime,
-        lag: Option<u64>,
-        (latency, failed_after): (Option<u64>, Option<u64>),
-        (class, detail): (BadClass, String),
-    ) {
-        let probe = self.probe.clone();
-        let bad = BadSlot { probe, slot, due, lag, latency, failed_after, class, detail };
-        self.recorder.record(Event::Bad(bad));
     }
 
     fn saw(&mut self, pod: String, due: RunTime) {

@@ -196,7 +196,8 @@ pub(super) fn is_of_time(class: BadClass) -> bool {
 
 /// Whatever came of a slot that was sent too late, it is no evidence.
 fn late(lag: Duration, wrong: Option<Failure>) -> Failure {
-    let came = wrong.map_or_else(|| "answered well".to_owned(), |wrong| format!("{:?}: {}", wrong.class, wrong.detail));
+    let came =
+        wrong.map_or_else(|| "answered well".to_owned(), |wrong| format!("{}: {}", wrong.class.as_str(), wrong.detail));
     Failure::new(BadClass::Late, format!("sent {} ms late; {came}", lag.as_millis()))
 }
 

@@ -8,9 +8,9 @@ use super::service::connect;
 /// Whether somebody accepts connections at a base URL; otherwise what came of it.
 pub(super) async fn listens(url: &str) -> Result<(), String> {
     let parsed = reqwest::Url::parse(url).map_err(|error| error.to_string())?;
-    let host = parsed.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let host = parsed.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let port = parsed.port_or_known_default().unwrap_or_default();
-    connect((host, port)).await.2
+    connect(host, port).await
 }
 
 /// Whether a program of that name (on PATH) or path can be started.

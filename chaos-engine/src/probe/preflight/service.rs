@@ -25,7 +25,8 @@ const NODES: u32 = 10;
 /// The first address of a Service that accepts a connection from here.
 pub(super) async fn reachable(
     client: kube::Client,
-    (namespace, name): (&str, &str),
+    namespace: &str,
+    name: &str,
     port: Option<&str>,
     services: Services,
 ) -> Result<Origin, PreflightError> {
@@ -64,25 +65,24 @@ pub(super) async fn reachable(
 }
 
 /// The same as [`connect`], for so long: a Service that was made a moment ago leads nowhere yet.
-async fn connect_within(address: (String, u16), patience: Duration) -> (String, u16, Result<(), String>) {
+async fn connect_within((host, port): (String, u16), patience: Duration) -> (String, u16, Result<(), String>) {
     let deadline = Instant::now() + patience;
     loop {
-        let tried = connect(address.clone()).await;
-        if tried.2.is_ok() || Instant::now() >= deadline {
-            return tried;
+        let outcome = connect(&host, port).await;
+        if outcome.is_ok() || Instant::now() >= deadline {
+            return (host, port, outcome);
         }
         tokio::time::sleep(BETWEEN_TRIES).await;
     }
 }
 
 /// Whether somebody accepts a connection there; otherwise what came of it.
-pub(super) async fn connect((host, port): (String, u16)) -> (String, u16, Result<(), String>) {
-    let outcome = match tokio::time::timeout(CONNECT, TcpStream::connect((host.as_str(), port))).await {
+pub(super) async fn connect(host: &str, port: u16) -> Result<(), String> {
+    match tokio::time::timeout(CONNECT, TcpStream::connect((host, port))).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no connection in {} s", CONNECT.as_secs())),
-    };
-    (host, port, outcome)
+    }
 }
 
 /// The port that is meant; otherwise what was asked for and what there is.

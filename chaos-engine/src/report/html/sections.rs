@@ -242,7 +242,7 @@ pub(super) fn failures(result: &RunResult) -> Markup {
                         tbody {
                             @for probe in &result.probes {
                                 @for class in &probe.classes {
-                                    tr { td { (probe.probe) } td { (format!("{:?}", class.class)) } td.n { (thousands(class.count)) } td.mono { (class.example) } }
+                                    tr { td { (probe.probe) } td { (class.class.as_str()) } td.n { (thousands(class.count)) } td.mono { (class.example) } }
                                 }
                             }
                         }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::ledger::OwnRow;
 use super::link::Link;
-use super::live::Live;
+use super::live::{Live, LiveParts};
 use super::{Announcer, Backing, key, started};
 use crate::clock::RunClock;
 use crate::journal::Redactor;
@@ -138,7 +138,7 @@ pub(super) async fn begun(server: &Server, max_blind: &str) -> (Live, Link) {
     let clock = RunClock::start();
     row.recorder().record(Event::Started(Box::new(started(&backing, &run, 7, clock.started_at(), None))));
     row.recorder().record(planned());
-    let live = Live::start(&backing, &run, 7, row, clock, &link, &desk).unwrap();
+    let live = Live::start(LiveParts { backing, run, seed: 7, desk, clock, slack: link.slack(), row }).unwrap();
     (live, link)
 }
 

@@ -53,8 +53,7 @@ impl OwnRow {
         for event in reader.rest().await?.into_iter().flat_map(|chunk| chunk.events) {
             recorder.record(event);
         }
-        let (next, events) = (reader.read_so_far(), reader.events());
-        let writer = ChunkWriter::new(read, write, run, Role::Operator, instance.to_owned(), next, events);
+        let writer = ChunkWriter::new(read, write, run, Role::Operator, instance.to_owned()).behind(&reader);
         let written = recorder.count();
         Ok(Self { recorder, writer, written, written_at: Instant::now(), writing: Writing::Well })
     }

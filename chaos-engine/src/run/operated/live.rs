@@ -59,17 +59,22 @@ pub(super) struct Live {
     fenced: bool,
 }
 
+/// What a run needs to be under way.
+pub(super) struct LiveParts {
+    pub(super) backing: Backing,
+    pub(super) run: Arc<Run>,
+    pub(super) seed: i64,
+    pub(super) desk: StatusDesk<ExperimentRun>,
+    pub(super) clock: RunClock,
+    /// How far that clock may be off, in nanoseconds.
+    pub(super) slack: Arc<AtomicU64>,
+    pub(super) row: OwnRow,
+}
+
 impl Live {
     /// Begins to watch, from what is recorded. An error if the record does not tell what was planned.
-    pub(super) fn start(
-        backing: &Backing,
-        run: &Arc<Run>,
-        seed: i64,
-        row: OwnRow,
-        clock: RunClock,
-        link: &Link,
-        desk: &StatusDesk<ExperimentRun>,
-    ) -> Result<Self, String> {
+    pub(super) fn start(parts: LiveParts) -> Result<Self, String> {
+        let LiveParts { backing, run, seed, desk, clock, slack, row } = parts;
         let events = row.recorder().events();
         let planned = events.iter().find_map(|event| match event {
             Event::Planned { eligible, population, .. } => Some(namespaces_of(eligible, population)),
@@ -88,12 +93,12 @@ impl Live {
             guards: Vec::new(),
         });
         Ok(Self {
-            backing: backing.clone(),
-            run: run.clone(),
+            backing,
+            run,
             seed,
-            desk: desk.clone(),
+            desk,
             clock,
-            slack: link.slack(),
+            slack,
             row,
             read: 0,
             measured: Vec::new(),

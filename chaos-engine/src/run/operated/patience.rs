@@ -37,42 +37,26 @@ pub(super) fn of_run(experiment: &Experiment) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaos_core::validate;
+    use crate::run::fixture::{SLOW_LOAD, experiment};
 
-    const MANIFEST: &str = "apiVersion: chaos.dispatch.dev/v1alpha1
-kind: Experiment
-metadata: {name: e, namespace: dispatch}
-spec:
-  hypothesis: It holds.
-  target: {workloads: [{kind: Deployment, name: trips}]}
-  fault: {podKill: {mode: Evict, strikes: {target: 3, min: 1}, every: {mean: 1s, min: 500ms}}}
-  phases: {baseline: 1s, fault: 60s, recovery: 1s}
-  probes:
-    - name: ride
-      http: {url: \"http://127.0.0.1:1\", rate: 1/m, timeout: 2s, maxLag: 100ms}
-      slo: {availability: 90%, confidence: 95%, evidence: {observed: {}}}
+    const PATIENT: &str = "
     - name: slow
       prometheus: {source: platform, query: up, every: 1s, timeout: 60s}
       when: Before
       attempts: 10
       initialDelay: 60s
       expect: {min: 1}
-  limits: {maxUnavailable: 1, minReady: 1, maxKills: 9, minInterval: 100ms, recoverWithin: 9s, maxBlind: 9s, allowForce: false}
-  abort: []
 ";
-
-    fn experiment(text: &str) -> Experiment {
-        validate::experiment_file("e.yaml", text).unwrap_or_else(|error| panic!("{error}")).remove(0)
-    }
 
     #[test]
     fn a_prober_has_the_time_that_its_manifest_allows() {
         // Ten attempts of a minute with nine pauses between them, after a delay of a minute.
-        let patient = experiment(MANIFEST);
+        let patient = experiment(&[SLOW_LOAD, PATIENT]);
         assert_eq!(of_looks(&patient), Duration::from_millis(30_000 + 60_000 + 604_500));
         assert_eq!(of_load(&patient), Duration::from_millis(30_000 + 604_500));
         assert_eq!(of_run(&patient), Duration::from_millis(71_000 + 694_500 + 300_000));
-        let hasty = experiment(&MANIFEST.replace("attempts: 10", "attempts: 1").replace("initialDelay: 60s", ""));
+        let hasty = PATIENT.replace("attempts: 10", "attempts: 1").replace("initialDelay: 60s", "");
+        let hasty = experiment(&[SLOW_LOAD, &hasty]);
         assert_eq!(of_looks(&hasty), Duration::from_secs(30 + 60));
         assert_eq!(of_load(&hasty), Duration::from_secs(30 + 60));
     }

@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::OwnRow;
 use super::link::Link;
-use super::live::Live;
+use super::live::{Live, LiveParts};
 use super::survey::{Survey, survey};
 use super::{Backing, patience};
 use crate::chunks::{ReadError, WriteError};
+use crate::clock::RunClock;
 use crate::drive::World;
 use crate::journal::Redactor;
 use crate::kube::{Caller, StatusDesk, StoreError};
@@ -116,8 +117,7 @@ impl OperatedWorld {
             row.recorder().record(Event::Started(Box::new(started)));
             row.recorder().record(survey.planned());
         }
-        let live = Live::start(&self.backing, &self.run, self.seed, row, clock, &self.link, &self.desk);
-        let live = live.map_err(RecordLoss::Lost)?;
+        let live = self.go_live(row, clock)?;
         self.live.insert(live).write().await.map_err(|error| self.lost(error))
     }
 
@@ -130,6 +130,20 @@ impl OperatedWorld {
             return Err(if unreached { RecordLoss::Unreached(unfit.message) } else { RecordLoss::Lost(unfit.message) });
         }
         Ok(self.survey.clone())
+    }
+
+    /// Begins to watch what this row records, by the clock of the prober.
+    fn go_live(&self, row: OwnRow, clock: RunClock) -> Result<Live, RecordLoss> {
+        let parts = LiveParts {
+            backing: self.backing.clone(),
+            run: self.run.clone(),
+            seed: self.seed,
+            desk: self.desk.clone(),
+            clock,
+            slack: self.link.slack(),
+            row,
+        };
+        Live::start(parts).map_err(RecordLoss::Lost)
     }
 
     async fn open_row(&self) -> Result<OwnRow, RecordLoss> {
@@ -151,8 +165,7 @@ impl OperatedWorld {
             return Err(RecordLoss::Lost("there is none, though the run was under way".into()));
         }
         let clock = self.link.find_clock(&row.recorder().events()).await;
-        let live = Live::start(&self.backing, &self.run, self.seed, row, clock, &self.link, &self.desk);
-        self.live = Some(live.map_err(RecordLoss::Lost)?);
+        self.live = Some(self.go_live(row, clock)?);
         Ok(())
     }
 

@@ -120,6 +120,45 @@ impl Subject {
     }
 }
 
+/// The role that a binding refers to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RoleRef<'a> {
+    /// A ClusterRole.
+    Cluster { name: &'a str },
+    /// A Role of the binding's own namespace.
+    Namespaced { namespace: &'a str, name: &'a str },
+}
+
+impl<'a> RoleRef<'a> {
+    /// What a binding in that namespace refers to.
+    pub(crate) fn of(binding: &'a Value, namespace: &'a str) -> Self {
+        let role = &binding["roleRef"];
+        let name = role["name"].as_str().unwrap_or_default();
+        if role["kind"] == "ClusterRole" { Self::Cluster { name } } else { Self::Namespaced { namespace, name } }
+    }
+
+    pub(crate) const fn name(self) -> &'a str {
+        match self {
+            Self::Cluster { name } | Self::Namespaced { name, .. } => name,
+        }
+    }
+
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Cluster { .. } => "ClusterRole",
+            Self::Namespaced { .. } => "Role",
+        }
+    }
+
+    /// The resource that such roles are.
+    pub(crate) const fn resource(self) -> &'static str {
+        match self {
+            Self::Cluster { .. } => "clusterroles",
+            Self::Namespaced { .. } => "roles",
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Grant {
     /// The binding and its role, for people.
@@ -164,35 +203,33 @@ impl Index {
     }
 
     fn grant(&self, binding: &Value, namespace: &str) -> Grant {
-        let role = binding["roleRef"]["name"].as_str().unwrap_or_default();
-        let is_cluster_role = binding["roleRef"]["kind"] == "ClusterRole";
+        let role = RoleRef::of(binding, namespace);
         let subjects = binding["subjects"].as_array().into_iter().flatten();
         let name = binding["metadata"]["name"].as_str().unwrap_or_default();
-        let kind = if is_cluster_role { "ClusterRole" } else { "Role" };
+        let of = format!("{} {:?}", role.kind(), role.name());
         let source = if namespace.is_empty() {
-            format!("ClusterRoleBinding {name:?} of {kind} {role:?}")
+            format!("ClusterRoleBinding {name:?} of {of}")
         } else {
-            format!("RoleBinding \"{name}/{namespace}\" of {kind} {role:?}")
+            format!("RoleBinding \"{name}/{namespace}\" of {of}")
         };
         Grant {
             source,
             subjects: subjects.filter_map(|subject| Subject::read(subject, namespace)).collect(),
-            rules: self.role(is_cluster_role, namespace, role),
+            rules: self.role(role),
         }
     }
 
-    fn role(&self, is_cluster_role: bool, namespace: &str, name: &str) -> Arc<Vec<Rule>> {
-        let found = if is_cluster_role {
-            self.cluster_roles.get(name)
-        } else {
-            self.roles.get(&ObjectKey::new(namespace, name))
+    fn role(&self, role: RoleRef<'_>) -> Arc<Vec<Rule>> {
+        let found = match role {
+            RoleRef::Cluster { name } => self.cluster_roles.get(name),
+            RoleRef::Namespaced { namespace, name } => self.roles.get(&ObjectKey::new(namespace, name)),
         };
         found.cloned().unwrap_or_default()
     }
 
     /// The rules of a role, none if there is no such role.
-    pub(crate) fn rules_of(&self, is_cluster_role: bool, namespace: &str, name: &str) -> Vec<Rule> {
-        self.role(is_cluster_role, namespace, name).to_vec()
+    pub(crate) fn rules_of(&self, role: RoleRef<'_>) -> Vec<Rule> {
+        self.role(role).to_vec()
     }
 
     /// Every rule that holds for a user in a namespace (empty: cluster-wide).

@@ -15,7 +15,7 @@ use super::state::State;
 use crate::store::{GroupResource, Store};
 
 pub(crate) use bootstrap::bootstrap;
-pub(crate) use index::{Ask, Index, Rule};
+pub(crate) use index::{Ask, Index, RoleRef, Rule};
 
 pub(crate) const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -121,10 +121,8 @@ pub(crate) fn check_escalation(state: &State, identity: &Identity, ty: &Resource
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
     let (verb, resource, role, rules) = if ty.kind.ends_with("Binding") {
-        let role = object["roleRef"]["name"].as_str().unwrap_or_default();
-        let is_cluster_role = object["roleRef"]["kind"] == "ClusterRole";
-        let rules = index.rules_of(is_cluster_role, namespace, role);
-        ("bind", if is_cluster_role { "clusterroles" } else { "roles" }, role, rules)
+        let role = RoleRef::of(object, namespace);
+        ("bind", role.resource(), role.name(), index.rules_of(role))
     } else {
         ("escalate", ty.plural.as_str(), name, Rule::list(&object["rules"]))
     };

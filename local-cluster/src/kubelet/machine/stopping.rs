@@ -10,7 +10,7 @@ use crate::kubelet::container::StopCause;
 const MINIMUM_AFTER_HOOK: Duration = Duration::from_secs(2);
 
 impl PodMachine {
-    pub(super) fn probed(&mut self, index: Index, run: u32, (probe, healthy): (ProbeKind, bool), message: &str) {
+    pub(super) fn probed(&mut self, index: Index, run: u32, probe: ProbeKind, healthy: bool, message: &str) {
         if !self.is_current(index, run) || self.runs[index].running_since().is_none() {
             return;
         }

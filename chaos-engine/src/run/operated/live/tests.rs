@@ -68,7 +68,7 @@ async fn what_is_told_after_the_end_is_no_part_of_the_record_and_is_not_counted(
     let server = Server::start();
     let (mut live, link) = begun(&server, "30s").await;
     let (read, write) = (Caller::new(server.client()), Caller::new(server.client()));
-    let mut prober = ChunkWriter::new(read, write, super::super::key(&live.run), Role::Prober, "prober".into(), 0, 0);
+    let mut prober = ChunkWriter::new(read, write, super::super::key(&live.run), Role::Prober, "prober".into());
     prober.append(&[note("in time")], Some(&report(Reached::Loading))).await.unwrap();
     until(|| link.started_at().is_some()).await;
     live.take_news(&link);

@@ -7,29 +7,31 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde::{Deserialize, Serialize};
 
 /// The cluster that runs.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct State {
+pub(crate) struct State {
     /// The process that holds it.
-    pub(super) pid: i32,
+    pub(crate) pid: i32,
     /// When that process was started (clock ticks since boot): a pid alone may be somebody else's by now.
     started: String,
     /// Its kubeconfig.
-    pub(super) kubeconfig: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
 }
 
 impl State {
     /// Whether the process that was meant is still there.
-    pub(super) fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         started(self.pid).is_some_and(|now| now == self.started)
     }
 }
 
 /// The cluster that runs, if one does. What one whose process is gone has left is removed.
-pub(super) fn running() -> anyhow::Result<Option<State>> {
+pub(crate) fn running() -> anyhow::Result<Option<State>> {
     let Ok(text) = std::fs::read(state_file()?) else { return Ok(None) };
     let state: Option<State> = serde_json::from_slice(&text).ok();
     if let Some(state) = state.filter(State::is_alive) {
@@ -39,8 +41,22 @@ pub(super) fn running() -> anyhow::Result<Option<State>> {
     Ok(None)
 }
 
+/// The cluster that runs; an error if none does.
+pub(crate) fn expected() -> anyhow::Result<State> {
+    running()?.context("no embedded cluster runs; hint: `chaos cluster up`")
+}
+
+/// The configuration of the cluster that runs.
+pub(crate) async fn config() -> anyhow::Result<Config> {
+    let kubeconfig =
+        Kubeconfig::read_from(expected()?.kubeconfig).context("failed to read the embedded cluster's kubeconfig")?;
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .context("failed to use its kubeconfig")
+}
+
 /// Writes down that this process holds a cluster.
-pub(super) fn remember(kubeconfig: &Path) -> anyhow::Result<()> {
+pub(crate) fn remember(kubeconfig: &Path) -> anyhow::Result<()> {
     let pid = std::process::id().cast_signed();
     let state = State { pid, started: started(pid).unwrap_or_default(), kubeconfig: kubeconfig.to_path_buf() };
     let file = state_file()?;
@@ -49,7 +65,7 @@ pub(super) fn remember(kubeconfig: &Path) -> anyhow::Result<()> {
 }
 
 /// Removes what is known of a cluster that is gone.
-pub(super) fn forget() -> anyhow::Result<()> {
+pub(crate) fn forget() -> anyhow::Result<()> {
     for file in [state_file()?, log_file()?] {
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -64,7 +80,7 @@ pub(super) fn forget() -> anyhow::Result<()> {
 }
 
 /// Where the process that holds the cluster tells what goes wrong.
-pub(super) fn open_log() -> anyhow::Result<(File, PathBuf)> {
+pub(crate) fn open_log() -> anyhow::Result<(File, PathBuf)> {
     let path = log_file()?;
     let file = File::create(&path).with_context(|| format!("failed to write {}", path.display()))?;
     Ok((file, path))

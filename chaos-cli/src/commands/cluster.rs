@@ -1,8 +1,6 @@
 //! `chaos cluster`: an embedded cluster that stays until it is told to go. `up` starts a process of its own that holds it; a
 //! state file in the user's runtime folder ([`held`]) says which.
 
-mod held;
-
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,8 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use local_cluster::Cluster;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,7 +18,7 @@ use super::demo;
 use crate::cli::{self, ClusterArgs, ClusterCommand, ClusterProfile, Global, Overlay};
 use crate::context::Target;
 use crate::exit::{Exit, Failure};
-use crate::{apply, output, ready, signals};
+use crate::{apply, held, output, ready, signals};
 
 /// A cluster, its operator and a stack that are not up by then never will be.
 const UP_WITHIN: Duration = Duration::from_secs(90);
@@ -56,16 +53,6 @@ pub(super) async fn cluster(global: &Global, args: ClusterArgs) -> Result<Exit, 
     }
 }
 
-/// The configuration of the cluster that runs.
-pub(crate) async fn running_config() -> anyhow::Result<Config> {
-    let state = held::running()?.context("no embedded cluster runs; hint: `chaos cluster up`")?;
-    let kubeconfig =
-        Kubeconfig::read_from(&state.kubeconfig).context("failed to read the embedded cluster's kubeconfig")?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .context("failed to use its kubeconfig")
-}
-
 /// A folder for a cluster that does not exist yet, on the user's own runtime folder where there is one.
 pub(crate) fn fresh_folder() -> Result<PathBuf, Failure> {
     let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
@@ -91,7 +78,7 @@ async fn up(profile: ClusterProfile, contents: Contents) -> Result<Exit, Failure
 
 /// Puts on the cluster what was asked for.
 async fn fill(contents: Contents) -> Result<(), Failure> {
-    let target = Target::reach(running_config().await?, "embedded", true, Duration::from_secs(5)).await?;
+    let target = Target::embedded(held::config().await?).await?;
     match contents {
         Contents::Stack { overlay, rides } => demo::deploy(&target, overlay, rides).await?,
         Contents::Operator => {
@@ -164,7 +151,7 @@ async fn status() -> Result<Exit, Failure> {
 }
 
 async fn kubeconfig() -> Result<Exit, Failure> {
-    let state = held::running()?.context("no embedded cluster runs; hint: `chaos cluster up`")?;
+    let state = held::expected()?;
     let text = tokio::fs::read_to_string(&state.kubeconfig).await.context("failed to read its kubeconfig")?;
     output::data(&text);
     Ok(Exit::OK)
@@ -199,5 +186,5 @@ async fn down() -> Result<Exit, Failure> {
 }
 
 async fn client() -> anyhow::Result<Client> {
-    Client::try_from(running_config().await?).context("failed to make a client")
+    Client::try_from(held::config().await?).context("failed to make a client")
 }
