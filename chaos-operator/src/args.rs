@@ -21,7 +21,7 @@ pub struct OperatorArgs {
     /// Pods that all ChaosMonkeys together may have killed at once: those that are not back yet
     #[arg(long, env = "CHAOS_MAX_AT_ONCE", value_name = "PODS", value_parser = clap::value_parser!(u32).range(1..))]
     max_at_once: Option<u32>,
-    /// Work without leader election (two such operators are harmless, but work twice)
+    /// Work without leader election, as a single operator (two such harm nothing, but take runs from each other)
     #[arg(long)]
     no_leader_election: bool,
 }
