@@ -106,6 +106,9 @@ pub enum StoreError {
     /// The server does not answer, or refuses.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The status is not representable.
+    #[error("failed to serialise the status: {0}")]
+    Encode(#[from] serde_json::Error),
     /// The server has an object that cannot be read: nobody knows what is wanted of it.
     #[error("the object cannot be read: {0}; hint: `kubectl edit` it, or `chaos install` the schema of this version")]
     Unreadable(String),
@@ -120,6 +123,7 @@ impl StoreError {
             Self::Changed => "Changed",
             Self::Pruned => "Pruned",
             Self::Call(_) => "ApiServer",
+            Self::Encode(_) => "Encode",
             Self::Unreadable(_) => "Unreadable",
         }
     }

@@ -94,7 +94,10 @@ fn monkeys() -> (Value, Vec<Case>) {
         "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "30s",
             "maxBlind": "30s", "allowForce": false},
     });
-    let owned = |most: u32, interval: &str| json!({"until": "2099-01-01T00:00:00Z", "maxKills": most, "heartbeatLease": {"name": "b", "interval": interval}});
+    let owned = |most: u32, interval: &str| {
+        let lease = json!({"name": "b", "interval": interval});
+        json!({"until": "2099-01-01T00:00:00Z", "maxKills": most, "heartbeatLease": lease})
+    };
     let mut cases = of_any_kill();
     cases.extend([
         (json!({"mode": null}), false),
@@ -198,8 +201,6 @@ fn runs() -> (Value, Vec<Case>) {
     let alert = json!([{"alert": {"source": "platform", "matchers": ["alertname=\"RidesLost\""]}}]);
     let tcp = json!({"name": "t", "tcp": {"address": "169.254.169.254:80"}});
     let command = json!({"name": "c", "command": {"argv": ["/bin/true"], "timeout": "1s"}, "expect": {"exitCode": 0}});
-    let with =
-        |probe: Value| inline(&move |experiment| experiment["probes"].as_array_mut().unwrap().push(probe.clone()));
     let cases = vec![
         (json!({}), true),
         (json!({"mode": null}), false),
