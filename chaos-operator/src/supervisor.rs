@@ -180,7 +180,9 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             Some(Ok(Event::Apply(object))) => self.apply(object),
             Some(Ok(Event::Delete(object))) => {
                 // Dropping the sender tells the task that its object is gone.
-                self.tended.remove(&object.uid().unwrap_or_default());
+                let uid = object.uid().unwrap_or_default();
+                self.tended.remove(&uid);
+                self.unreadable.remove(&uid);
             }
             Some(Err(Trouble::Unreadable(object))) => self.leave(*object),
             Some(Err(Trouble::Broken(error))) => {

@@ -143,10 +143,11 @@ impl ProberWorld {
         }
         let object = self.object.borrow().clone();
         let run: Run = prepare::resolve(&self.desk, &object).await?;
+        let plans = prepare::plans(&self.desk, &run).await?;
+        // Nothing of a namespace is read that has not agreed.
         let agreed = Agreed::of(&self.desk.clients.read, &run).await;
         self.agreed =
             Some(agreed.map_err(|error| Unfit::out_of_reach(format!("failed to read a Service: {}", told(&error))))?);
-        let plans = prepare::plans(&self.desk, &run).await?;
         self.plans = plans.probes;
         let sources = self.desk.sources.of_namespace(&run.namespace);
         self.recorder = Recorder::in_memory(Redactor::of_run(&run.experiment.probes, sources.values()));
