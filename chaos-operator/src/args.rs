@@ -15,13 +15,13 @@ pub struct OperatorArgs {
     /// The operator's own namespace: it carries the environment label, and is never a target
     #[arg(long, env = "POD_NAMESPACE", default_value = chaos_core::api::switch::NAMESPACE, value_name = "NAMESPACE")]
     operator_namespace: String,
-    /// Pods that all ChaosMonkeys together may kill a day (UTC); absent: each has its own limits alone
+    /// Pods that all ChaosMonkeys together may kill a day (UTC); absent: each has its own limits alone. Runs count for neither cap
     #[arg(long, env = "CHAOS_MAX_KILLS_PER_DAY", value_name = "PODS", value_parser = clap::value_parser!(u32).range(1..))]
     max_kills_per_day: Option<u32>,
     /// Pods that all ChaosMonkeys together may have killed at once: those that are not back yet
     #[arg(long, env = "CHAOS_MAX_AT_ONCE", value_name = "PODS", value_parser = clap::value_parser!(u32).range(1..))]
     max_at_once: Option<u32>,
-    /// Work without leader election (two such operators are harmless, but work twice)
+    /// Work without leader election, as a single operator (two such harm nothing, but take runs from each other)
     #[arg(long)]
     no_leader_election: bool,
 }

@@ -7,7 +7,9 @@ use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
 use chaos_core::killer::{Caps, Tally};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
+
+use crate::watched::Trouble;
 
 /// How all monkeys stand.
 pub(crate) struct Board {
@@ -33,7 +35,7 @@ impl Board {
     }
 
     /// The watch brought something. What a keeper has told is newer.
-    pub(crate) fn notice(&self, event: Option<&Result<Event<ChaosMonkey>, watcher::Error>>) {
+    pub(crate) fn notice(&self, event: Option<&Result<Event<ChaosMonkey>, Trouble>>) {
         match event {
             Some(Ok(Event::InitApply(monkey) | Event::Apply(monkey))) => {
                 let mut known = self.known();
@@ -44,7 +46,7 @@ impl Board {
                 }
             }
             Some(Ok(Event::InitDone)) => self.known().is_complete = true,
-            // The kills of one that is gone count until their time is over.
+            // The kills of one that is gone, or cannot be read any more, count until their time is over.
             Some(Ok(Event::Init | Event::Delete(_)) | Err(_)) | None => {}
         }
     }

@@ -2,6 +2,7 @@
 //! `deploy/` are written from here, and a test holds them equal. Pure: whoever calls writes files or applies.
 
 mod helm;
+mod overlays;
 mod prober;
 mod process;
 
@@ -25,6 +26,7 @@ const PORT: u16 = 8080;
 const CONFIG: &str = "chaos-operator-config";
 /// Not part of the base: whoever applies the base again must not turn a stopped switch back on.
 const SWITCH_FILE: &str = "switch/switch.yaml";
+const RBAC_FILE: &str = "rbac.yaml";
 
 /// The operator's name as a user of the API.
 pub fn user() -> String {
@@ -58,7 +60,7 @@ pub fn for_namespace(environment: &str, namespace: &str) -> Vec<(String, String)
 
 /// The roles and bindings of one namespace, or those of the cluster, that an installation may have put there.
 pub fn roles(namespace: Option<&str>) -> Vec<(String, String)> {
-    let objects = rbac(namespace).into_iter().chain(prober::rbac(namespace)).chain(delete_role(namespace));
+    let objects = accounts(namespace).into_iter().chain(delete_role(namespace));
     let is_there = |object: &Value| object["metadata"]["namespace"].as_str() == namespace;
     render(vec![("rbac.yaml".to_owned(), objects.filter(is_there).collect())])
 }
@@ -115,15 +117,8 @@ pub fn files() -> Vec<(String, String)> {
         ("kustomization.yaml".to_owned(), vec![kustomization(json!({"resources": ["base"]}))]),
         ("base/kustomization.yaml".to_owned(), vec![kustomization(json!({"resources": resources}))]),
         ("switch/kustomization.yaml".to_owned(), vec![kustomization(json!({"resources": ["switch.yaml"]}))]),
-        ("overlays/demo/kustomization.yaml".to_owned(), vec![demo()]),
-        ("overlays/real/kustomization.yaml".to_owned(), vec![real()]),
-        ("overlays/real/network-policy.yaml".to_owned(), vec![network_policy(), prober::network_policy()]),
-        (
-            "overlays/delete-mode/kustomization.yaml".to_owned(),
-            vec![kustomization(json!({"resources": ["rbac.yaml"]}))],
-        ),
-        ("overlays/delete-mode/rbac.yaml".to_owned(), delete_role(None)),
     ]));
+    files.extend(render(overlays::files()));
     files
 }
 
@@ -131,7 +126,7 @@ fn base(installation: &Installation<'_>) -> Vec<File> {
     let only = installation.namespace;
     vec![
         ("namespace.yaml".to_owned(), vec![namespace(installation.environment)]),
-        ("rbac.yaml".to_owned(), rbac(only).into_iter().chain(prober::rbac(only)).collect()),
+        (RBAC_FILE.to_owned(), accounts(only)),
         ("admission.yaml".to_owned(), admission::policies().into_iter().chain(prober::admission()).collect()),
         (SWITCH_FILE.to_owned(), vec![stop_switch()]),
         ("operator.yaml".to_owned(), vec![deployment(installation), disruption_budget()]),
@@ -169,6 +164,11 @@ fn namespace(environment: Option<&str>) -> Value {
         namespace["metadata"]["labels"][labels::ENVIRONMENT] = json!(environment);
     }
     namespace
+}
+
+/// The accounts of operator and prober with their roles: of the whole cluster, or of one namespace.
+fn accounts(namespace: Option<&str>) -> Vec<Value> {
+    rbac(namespace).into_iter().chain(prober::rbac(namespace)).collect()
 }
 
 /// The roles, from the one table of what the operator uses: of the whole cluster, or of one namespace.
@@ -262,24 +262,6 @@ fn kustomization(body: Value) -> Value {
         all.extend(body);
     }
     kustomization
-}
-
-fn demo() -> Value {
-    let label = format!("/metadata/labels/{}", labels::ENVIRONMENT.replace('/', "~1"));
-    kustomization(json!({
-        "resources": ["../../base", "../../switch"],
-        "patches": [{
-            "target": {"kind": "Namespace", "name": switch::NAMESPACE},
-            "patch": format!("- op: add\n  path: {label}\n  value: demo\n"),
-        }],
-    }))
-}
-
-fn real() -> Value {
-    kustomization(json!({
-        "resources": ["../../base", "network-policy.yaml"],
-        "replicas": [{"name": NAME, "count": REPLICAS}],
-    }))
 }
 
 /// Nothing but health and metrics may come in; the operator talks to the API server and to DNS. Whoever names a metrics source

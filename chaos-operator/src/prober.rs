@@ -17,9 +17,8 @@ use chaos_engine::kube::Clients;
 use chaos_engine::prober::{ProberDesk, probe};
 use chaos_engine::program;
 use futures::StreamExt as _;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -28,7 +27,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::args::ProberArgs;
-use crate::watched::{self, Watched, is_over};
+use crate::watched::{self, Trouble, Unreadable, Watched, is_over};
 
 /// What the API server's audit log calls us.
 const AGENT: &str = concat!("chaos-prober/", env!("CARGO_PKG_VERSION"));
@@ -113,10 +112,7 @@ impl Known {
 
 impl Bench {
     async fn work(&mut self, namespace: Option<&str>, shutdown: impl Future<Output = ()> + Send) {
-        let tell = |run: &ObjectMeta, why: &str| {
-            tracing::warn!(namespace = run.namespace, run = run.name, why, "it cannot be read, and is not measured");
-        };
-        let mut events: Watched<ExperimentRun> = watched::watch(self.desk.clients.read.clone(), namespace, tell);
+        let mut events: Watched<ExperimentRun> = watched::watch(self.desk.clients.read.clone(), namespace);
         let mut shutdown = std::pin::pin!(shutdown);
         let mut tick = tokio::time::interval(BEAT);
         loop {
@@ -131,7 +127,7 @@ impl Bench {
         }
     }
 
-    fn take(&mut self, event: Option<Result<Event<ExperimentRun>, watcher::Error>>) {
+    fn take(&mut self, event: Option<Result<Event<ExperimentRun>, Trouble>>) {
         match event {
             Some(Ok(Event::Init)) => self.listed.clear(),
             Some(Ok(Event::InitApply(object))) => {
@@ -146,13 +142,33 @@ impl Bench {
             Some(Ok(Event::Apply(object))) => self.apply(object),
             // Dropping the sender tells whoever measures that the run is gone.
             Some(Ok(Event::Delete(object))) => _ = self.runs.remove(&object.uid().unwrap_or_default()),
-            Some(Err(error)) => {
+            Some(Err(Trouble::Unreadable(object))) => self.leave(*object),
+            Some(Err(Trouble::Broken(error))) => {
                 self.health.failures.inc();
                 tracing::warn!(%error, "the watch of ExperimentRuns broke; it is taken up again");
             }
             None => {}
         }
         self.employ();
+    }
+
+    /// Nobody knows what is wanted of that run: who measures for it leaves, as if it were gone. It is kept, so that it is not
+    /// measured a second time should it be readable again.
+    fn leave(&mut self, object: Unreadable) {
+        let Unreadable { metadata, why, is_gone } = object;
+        let uid = metadata.uid.unwrap_or_default();
+        if is_gone {
+            self.runs.remove(&uid);
+            return;
+        }
+        let (namespace, name) = (metadata.namespace, metadata.name);
+        tracing::warn!(namespace, run = name, why, "it cannot be read, and is not measured");
+        if let Some(known) = self.runs.get_mut(&uid) {
+            // Dropping the sender tells whoever measures.
+            let last = known.object.borrow().clone();
+            known.object = watch::channel(last).0;
+        }
+        self.listed.insert(uid);
     }
 
     fn apply(&mut self, object: ExperimentRun) {
@@ -307,6 +323,35 @@ mod tests {
             tokio::task::yield_now().await;
         }
         bench.employ();
+        assert!(bench.runs.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_measures_for_a_run_that_cannot_be_read_any_more_leaves_and_nobody_begins_again() {
+        let clients = Clients::same(admin());
+        let (instance, sources) = ("test".into(), Sources::default());
+        let desk = ProberDesk { clients, instance, tool_digest: None, sources, loopback: true };
+        let health = Arc::new(Health::new());
+        let mut bench = Bench { desk, health, most: 1, runs: BTreeMap::new(), listed: BTreeSet::new() };
+        bench.take(Some(Ok(Event::Apply(run("r", RunPhase::Fault)))));
+        let mut object = bench.runs["r"].object.subscribe();
+        // It measures until its run is gone.
+        let measuring = async move { while object.changed().await.is_ok() {} };
+        bench.runs.get_mut("r").unwrap().task = Some(tokio::spawn(measuring));
+        let trouble = |is_gone| {
+            let metadata = run("r", RunPhase::Fault).metadata;
+            Some(Err(Trouble::Unreadable(Box::new(Unreadable { metadata, why: "no such mode".to_owned(), is_gone }))))
+        };
+        bench.take(trouble(false));
+        let left = async {
+            while bench.runs["r"].is_at_work() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), left).await.expect("it goes on measuring");
+        bench.take(Some(Ok(Event::Apply(run("r", RunPhase::Fault)))));
+        assert!(!bench.runs["r"].is_at_work() && bench.runs["r"].task.is_some(), "it was begun again");
+        bench.take(trouble(true));
         assert!(bench.runs.is_empty());
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chaos_core::api::{ChaosMonkey, ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
 use chaos_core::population::SwitchState;
-use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError, Tended};
+use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError, Tended, say_unreadable};
 use chaos_engine::run::operated::{Announcer, Hold};
 use chaos_engine::sources::Sources;
 use jiff::{SignedDuration, Timestamp};
@@ -27,6 +27,9 @@ use crate::teller::Teller;
 const EVENTS: usize = 4096;
 /// Of these, so many are left to what happened: a monkey that skips a strike every few milliseconds must not silence a kill.
 const LEFT_BY_SKIPS: usize = EVENTS / 2;
+/// How often it is tried to say in an object's conditions that it cannot be read, and the pause between two tries, the first.
+const SAYS: u32 = 4;
+const SAY_AGAIN: Duration = Duration::from_millis(250);
 /// What happened this long ago is told again after a restart; telling twice changes nothing.
 const RETELL: SignedDuration = SignedDuration::from_mins(10);
 
@@ -138,7 +141,7 @@ impl Shared {
         }
     }
 
-    /// An object cannot be read, so nothing is done for it; its status cannot say so.
+    /// An object cannot be read, so nothing is done for it.
     pub(crate) fn tell_unreadable<K: Tended>(&self, object: &ObjectMeta, why: &str) {
         let kind = K::kind(&()).into_owned();
         let ObjectMeta { name, namespace, uid, .. } = object.clone();
@@ -153,6 +156,25 @@ impl Shared {
             ..ObjectReference::default()
         };
         self.tell(Happening { note: why.chars().take(900).collect(), ..Happening::of_unreadable(&object, why) });
+    }
+
+    /// Says in the conditions of an object that it cannot be read, as long as that is so. An Event has told it already, so a
+    /// server that does not take it is no more than a line in the log.
+    pub(crate) async fn say_unreadable<K: Tended>(&self, object: &ObjectMeta) {
+        for attempt in 1..=SAYS {
+            match say_unreadable::<K>(&self.reads(), &self.writes(), object, Timestamp::now()).await {
+                Ok(()) => return,
+                // Somebody else has changed it meanwhile, or the server is in trouble.
+                Err(error) if attempt < SAYS => {
+                    tracing::debug!(%error, "it could not be said in an object that it cannot be read");
+                    tokio::time::sleep(SAY_AGAIN * attempt).await;
+                }
+                Err(error) => {
+                    let (kind, namespace, name) = (K::kind(&()), object.namespace.as_deref(), object.name.as_deref());
+                    tracing::warn!(%error, %kind, namespace, name, "its conditions do not say that it cannot be read");
+                }
+            }
+        }
     }
 
     /// Tells an Event some time soon. Status and metrics have it anyway, so a full queue drops it.

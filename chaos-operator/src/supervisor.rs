@@ -11,16 +11,15 @@ use std::time::{Duration, Instant};
 use chaos_core::api::{ChaosMonkey, ExperimentRun, GameDay};
 use chaos_engine::kube::Tended;
 use futures::{FutureExt as _, StreamExt as _};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::shared::Shared;
-use crate::watched::{self, Watched, is_over};
+use crate::watched::{self, Trouble, Unreadable, Watched, is_over};
 use crate::{gameday, monkey, run};
 
 /// How often the supervisor shows that it is not stuck.
@@ -130,6 +129,8 @@ struct Work<K> {
     tended: BTreeMap<String, TendedObject<K>>,
     /// Objects of the list that is just being read: what is not among them is gone.
     listed: BTreeSet<String>,
+    /// Objects that cannot be read, by UID, and why: nothing is done for them.
+    unreadable: BTreeMap<String, String>,
     rest: CancellationToken,
 }
 
@@ -152,18 +153,16 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             tend,
             is_over,
             retell,
-            watch: watched::watch(shared.clients.read.clone(), namespace, {
-                let shared = shared.clone();
-                move |object: &ObjectMeta, why: &str| shared.tell_unreadable::<K>(object, why)
-            }),
+            watch: watched::watch(shared.clients.read.clone(), namespace),
             tended: BTreeMap::new(),
             listed: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
             rest: CancellationToken::new(),
         }
     }
 
     /// Takes in what the watch brought.
-    fn take(&mut self, event: Option<Result<Event<K>, watcher::Error>>) {
+    fn take(&mut self, event: Option<Result<Event<K>, Trouble>>) {
         match event {
             Some(Ok(Event::Init)) => self.listed.clear(),
             Some(Ok(Event::InitApply(object))) => {
@@ -176,13 +175,17 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             Some(Ok(Event::InitDone)) => {
                 let listed = std::mem::take(&mut self.listed);
                 self.tended.retain(|uid, _| listed.contains(uid));
+                self.unreadable.retain(|uid, _| listed.contains(uid));
             }
             Some(Ok(Event::Apply(object))) => self.apply(object),
             Some(Ok(Event::Delete(object))) => {
                 // Dropping the sender tells the task that its object is gone.
-                self.tended.remove(&object.uid().unwrap_or_default());
+                let uid = object.uid().unwrap_or_default();
+                self.tended.remove(&uid);
+                self.unreadable.remove(&uid);
             }
-            Some(Err(error)) => {
+            Some(Err(Trouble::Unreadable(object))) => self.leave(*object),
+            Some(Err(Trouble::Broken(error))) => {
                 self.shared.metrics.failed("Watch");
                 tracing::warn!(%error, kind = %K::kind(&()), "a watch broke; it is taken up again");
             }
@@ -192,8 +195,28 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
         self.shared.metrics.works_on(&K::kind(&()), self.tended.len());
     }
 
+    /// Nobody knows what is wanted of that object, so whoever tends it finishes what is in hand and leaves, as if it were gone:
+    /// what it said before is no leave to kill. Once it can be read again, it is taken up anew.
+    fn leave(&mut self, object: Unreadable) {
+        let Unreadable { metadata, why, is_gone } = object;
+        let uid = metadata.uid.clone().unwrap_or_default();
+        self.tended.remove(&uid);
+        if is_gone {
+            self.unreadable.remove(&uid);
+            return;
+        }
+        self.listed.insert(uid.clone());
+        // What it is told by changes the object too, and would be told again.
+        if self.unreadable.insert(uid, why.clone()).as_ref() != Some(&why) {
+            self.shared.tell_unreadable::<K>(&metadata, &why);
+        }
+        let shared = self.shared.clone();
+        tokio::spawn(async move { shared.say_unreadable::<K>(&metadata).await });
+    }
+
     fn apply(&mut self, object: K) {
         let uid = object.uid().unwrap_or_default();
+        self.unreadable.remove(&uid);
         let is_over = (self.is_over)(&object);
         let object = Arc::new(object);
         match self.tended.get(&uid).filter(|tended| !tended.task.is_finished()) {

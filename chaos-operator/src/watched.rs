@@ -20,34 +20,40 @@ use serde_json::Value;
 const PAGE: u32 = 50;
 
 /// What a watch brings. It never ends: one that breaks is taken up again.
-pub(crate) type Watched<K> = BoxStream<'static, Result<Event<K>, watcher::Error>>;
+pub(crate) type Watched<K> = BoxStream<'static, Result<Event<K>, Trouble>>;
 
-/// Watches the objects of a kind, in this namespace or in all. Those that cannot be read are left out, and named to `unreadable`
-/// with the reason.
-pub(crate) fn watch<K: Tended + Debug>(
-    client: Client,
-    namespace: Option<&str>,
-    unreadable: impl Fn(&ObjectMeta, &str) + Send + 'static,
-) -> Watched<K> {
+/// What a watch brings besides objects.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It broke, and is taken up again.
+    Broken(Box<watcher::Error>),
+    /// An object that cannot be read, or not any more: what was known of it holds no longer.
+    Unreadable(Box<Unreadable>),
+}
+
+/// An object that cannot be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Unreadable {
+    pub metadata: ObjectMeta,
+    pub why: String,
+    /// It was deleted.
+    pub is_gone: bool,
+}
+
+/// Watches the objects of a kind, in this namespace or in all.
+pub(crate) fn watch<K: Tended + Debug>(client: Client, namespace: Option<&str>) -> Watched<K> {
     let api: Api<Read<K>> = match namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
     let watch = watcher::watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
-    watch.filter_map(move |event| std::future::ready(readable(event, &unreadable))).boxed()
+    watch.map(readable).boxed()
 }
 
 /// An object as the server has it. A schema says less than we ask for (an instant in the year 9999 is none to us), and older
 /// ones said less than newer ones: an object that cannot be read must not keep all others from being read.
 #[derive(Debug, Clone)]
 struct Read<K>(Result<K, Unreadable>);
-
-/// An object that cannot be read.
-#[derive(Debug, Clone)]
-struct Unreadable {
-    metadata: ObjectMeta,
-    why: String,
-}
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Read<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -56,7 +62,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Read<K> {
             Ok(object) => Ok(object),
             Err(why) => {
                 let metadata = ObjectMeta::deserialize(&object["metadata"]).map_err(D::Error::custom)?;
-                Err(Unreadable { metadata, why: why.to_string() })
+                Err(Unreadable { metadata, why: why.to_string(), is_gone: false })
             }
         };
         Ok(Self(read))
@@ -99,29 +105,22 @@ impl<K: Resource> Resource for Read<K> {
 }
 
 /// An event of an object that can be read, or of none.
-fn readable<K: Resource>(
-    event: Result<Event<Read<K>>, watcher::Error>,
-    unreadable: &impl Fn(&ObjectMeta, &str),
-) -> Option<Result<Event<K>, watcher::Error>> {
-    let keep = |Read(object): Read<K>| match object {
+fn readable<K: Resource>(event: Result<Event<Read<K>>, watcher::Error>) -> Result<Event<K>, Trouble> {
+    let keep = |Read(object): Read<K>, is_gone: bool| match object {
         Ok(mut object) => {
             // Who wrote which field is as long as the rest, and nobody asks.
             object.meta_mut().managed_fields = None;
-            Some(object)
+            Ok(object)
         }
-        Err(Unreadable { metadata, why }) => {
-            unreadable(&metadata, &why);
-            None
-        }
+        Err(unreadable) => Err(Trouble::Unreadable(Box::new(Unreadable { is_gone, ..unreadable }))),
     };
-    Some(Ok(match event {
-        Err(error) => return Some(Err(error)),
-        Ok(Event::Init) => Event::Init,
-        Ok(Event::InitDone) => Event::InitDone,
-        Ok(Event::InitApply(object)) => Event::InitApply(keep(object)?),
-        Ok(Event::Apply(object)) => Event::Apply(keep(object)?),
-        Ok(Event::Delete(object)) => Event::Delete(keep(object)?),
-    }))
+    match event.map_err(|error| Trouble::Broken(Box::new(error)))? {
+        Event::Init => Ok(Event::Init),
+        Event::InitDone => Ok(Event::InitDone),
+        Event::InitApply(object) => keep(object, false).map(Event::InitApply),
+        Event::Apply(object) => keep(object, false).map(Event::Apply),
+        Event::Delete(object) => keep(object, true).map(Event::Delete),
+    }
 }
 
 /// Whether nothing is left to be done for this run, ever.
@@ -166,7 +165,7 @@ pub(crate) mod tests {
         (wanted.metadata.uid, wanted.status) = (None, None);
         let applied = runs.patch("r", &PatchParams::apply("test"), &Patch::Apply(&wanted)).await.unwrap();
         assert!(!applied.managed_fields().is_empty(), "there is something to leave out");
-        let mut watched: Watched<ExperimentRun> = watch(admin, Some("default"), |_, _| ());
+        let mut watched: Watched<ExperimentRun> = watch(admin, Some("default"));
         let seen = loop {
             match watched.next().await {
                 Some(Ok(Event::InitApply(run))) => break run,
@@ -185,21 +184,23 @@ pub(crate) mod tests {
         let (version, kind) = ("chaos.dispatch.dev/v1alpha1", "ExperimentRunList");
         let list = json!({"apiVersion": version, "kind": kind, "metadata": {}, "items": [bad, good]});
         let list: kube::core::ObjectList<Read<ExperimentRun>> = serde_json::from_value(list).unwrap();
-        let told = std::cell::RefCell::new(Vec::new());
-        let tell = |meta: &ObjectMeta, why: &str| told.borrow_mut().push((meta.name.clone(), why.to_owned()));
-        let brought = list.items.into_iter().filter_map(|object| readable(Ok(Event::InitApply(object)), &tell));
-        let names: Vec<_> = brought
-            .map(|event| match event {
-                Ok(Event::InitApply(run)) => run.name_any(),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(names, ["good"]);
-        let told = told.into_inner();
-        assert_eq!((told.len(), told[0].0.as_deref()), (1, Some("bad")));
-        assert!(told[0].1.contains("Neither"), "{told:?}");
-        assert!(matches!(readable::<ExperimentRun>(Ok(Event::InitDone), &tell_nobody), Some(Ok(Event::InitDone))));
+        let mut brought = list.items.into_iter().map(|object| readable(Ok(Event::InitApply(object))));
+        let Some(Err(Trouble::Unreadable(told))) = brought.next() else { panic!("the first one can be read") };
+        assert_eq!((told.metadata.name.as_deref(), told.is_gone), (Some("bad"), false));
+        assert!(told.why.contains("Neither"), "{told:?}");
+        match brought.next() {
+            Some(Ok(Event::InitApply(run))) => assert_eq!(run.name_any(), "good"),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(readable::<ExperimentRun>(Ok(Event::InitDone)), Ok(Event::InitDone)));
     }
 
-    fn tell_nobody(_: &ObjectMeta, _: &str) {}
+    #[test]
+    fn of_an_object_that_cannot_be_read_its_deletion_is_told_too() {
+        let mut bad = serde_json::to_value(run("bad", RunPhase::Fault)).unwrap();
+        bad["spec"]["mode"] = json!("Neither");
+        let bad: Read<ExperimentRun> = serde_json::from_value(bad).unwrap();
+        let Err(Trouble::Unreadable(told)) = readable(Ok(Event::Delete(bad))) else { panic!("it can be read") };
+        assert_eq!((told.metadata.uid.as_deref(), told.is_gone), (Some("bad"), true));
+    }
 }

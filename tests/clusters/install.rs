@@ -230,34 +230,65 @@ fn plain(yaml: &str) -> BTreeMap<String, Value> {
         let mut value = serde_json::to_value(object).unwrap();
         let metadata = value["metadata"].as_object_mut().unwrap();
         metadata.remove("annotations");
-        (format!("{} {}", value["kind"], value["metadata"]["name"]), value)
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (kind, metadata) = (text(&value["kind"]), &value["metadata"]);
+        (format!("{kind} {}/{}", text(&metadata["namespace"]), text(&metadata["name"])), value)
     };
     documents(yaml).into_iter().map(object).collect()
+}
+
+/// What such an installation holds, but for the switch: whoever renders and applies it again must not turn a stopped one back on.
+fn without_switch(installation: &Installation<'_>) -> BTreeMap<String, Value> {
+    let mut objects = plain(&[crds(), whole(installation)].join("---\n"));
+    assert!(objects.remove(&format!("ConfigMap {}/{}", switch::NAMESPACE, switch::NAME)).is_some());
+    objects
+}
+
+/// What the chart is with these values.
+fn rendered(set: &str) -> BTreeMap<String, Value> {
+    plain(&helm(&["template", "chaos", "deploy/helm", "--kube-version", "1.36.3", "--set", set]))
 }
 
 #[test]
 #[ignore = "takes helm, which a machine for `cargo test` need not have"]
 fn the_chart_is_what_install_prints() {
-    let installation =
-        Installation { environment: Some("demo"), image: "registry.example/chaos:1", replicas: 3, namespace: None };
-    let mut ours = plain(&[crds(), whole(&installation)].join("---\n"));
-    // Whoever renders and applies the chart again must not turn a stopped switch back on.
-    assert!(ours.remove(&format!("\"ConfigMap\" \"{}\"", switch::NAME)).is_some());
-    let set = "environment=demo,image=registry.example/chaos:1,replicas=3";
-    let theirs = helm(&["template", "chaos", "deploy/helm", "--kube-version", "1.36.3", "--set", set]);
-    assert_eq!(plain(&theirs), ours);
-    let without = plain(&helm(&[
-        "template",
-        "chaos",
-        "deploy/helm",
-        "--kube-version",
-        "1.36.3",
-        "--set",
-        "networkPolicy=false,deleteMode=true",
-    ]));
+    for namespace in [None, Some("shop")] {
+        let installation =
+            Installation { environment: Some("demo"), image: "registry.example/chaos:1", replicas: 3, namespace };
+        let mut ours = without_switch(&installation);
+        let watched = namespace.map(|namespace| format!(",watchNamespace={namespace}")).unwrap_or_default();
+        let set = format!("environment=demo,image=registry.example/chaos:1,replicas=3{watched}");
+        assert_eq!(rendered(&set), ours);
+        let deletes: Vec<_> =
+            chaos_operator::manifests::delete_mode(namespace).into_iter().map(|(_, yaml)| yaml).collect();
+        ours.extend(plain(&deletes.join("---\n")));
+        assert_eq!(rendered(&format!("{set},deleteMode=true")), ours);
+    }
+    let without = rendered("networkPolicy=false");
     assert!(without.keys().all(|key| !key.contains("NetworkPolicy")), "{:?}", without.keys());
-    assert!(without.contains_key("\"ClusterRole\" \"chaos-operator-delete\""), "{:?}", without.keys());
     helm(&["lint", "--strict", "deploy/helm"]);
+    helm(&["lint", "--strict", "deploy/helm", "--set", "watchNamespace=shop"]);
+}
+
+#[test]
+#[ignore = "takes helm, which a machine for `cargo test` need not have"]
+fn the_chart_refuses_to_work_on_the_namespace_that_it_makes() {
+    let set = format!("watchNamespace={}", switch::NAMESPACE);
+    let mut command = std::process::Command::new("helm");
+    let output = command.args(["template", "chaos", "deploy/helm", "--set", &set]).current_dir(root()).output();
+    assert!(!output.expect("helm is installed").status.success());
+}
+
+#[test]
+#[ignore = "takes kubectl, which a machine for `cargo test` need not have"]
+fn the_overlay_for_one_namespace_is_what_install_prints() {
+    let mut command = std::process::Command::new("kubectl");
+    let output = command.args(["kustomize", "deploy/overlays/one-namespace"]).current_dir(root()).output();
+    let output = output.expect("kubectl is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let replicas = chaos_operator::manifests::REPLICAS;
+    let installation = Installation { replicas, namespace: Some("dispatch"), ..Installation::default() };
+    assert_eq!(plain(&String::from_utf8_lossy(&output.stdout)), without_switch(&installation));
 }
 
 #[test]

@@ -24,5 +24,5 @@ pub use event::{EventSink, Happening};
 pub use kill::Hand;
 pub(crate) use lookup::look_up;
 pub use population::{Environment, PopulationReader};
-pub use status::{StatusDesk, StatusStore, StoreError, Tended, is_newer};
+pub use status::{StatusDesk, StatusStore, StoreError, Tended, is_newer, say_unreadable};
 pub use switch::read_switch;

@@ -1,6 +1,8 @@
 //! The status of one of our objects on the cluster. Every write names the version it follows; if somebody else has written the
 //! status in between, we are not the one who drives this object any more.
 
+mod unreadable;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, watch};
 
 use super::call::{CallError, Caller};
+pub use unreadable::say_unreadable;
 
 /// How often a write is tried when its fate is not clear.
 const TRIES: u32 = 5;
@@ -106,6 +109,9 @@ pub enum StoreError {
     /// The status is not representable.
     #[error("failed to serialise the status: {0}")]
     Encode(#[from] serde_json::Error),
+    /// The server has an object that cannot be read: nobody knows what is wanted of it.
+    #[error("the object cannot be read: {0}; hint: `kubectl edit` it, or `chaos install` the schema of this version")]
+    Unreadable(String),
 }
 
 impl StoreError {
@@ -118,6 +124,7 @@ impl StoreError {
             Self::Pruned => "Pruned",
             Self::Call(_) => "ApiServer",
             Self::Encode(_) => "Encode",
+            Self::Unreadable(_) => "Unreadable",
         }
     }
 }
@@ -222,7 +229,7 @@ impl<K: Tended> StatusStore<K> {
 
 async fn get<K: Tended>(caller: &Caller, path: &str) -> Result<K, StoreError> {
     match caller.get::<Value>(path).await {
-        Ok(object) => Ok(serde_json::from_value(object)?),
+        Ok(object) => serde_json::from_value(object).map_err(|why| StoreError::Unreadable(why.to_string())),
         Err(error) if error.is_not_found() => Err(StoreError::Gone),
         Err(error) => Err(error.into()),
     }

@@ -2,6 +2,7 @@
 //! else. It carries out what `chaos_core::prober` decides. It connects to Services of namespaces that agreed and to the sources
 //! of its own configuration, to nothing that a manifest brings along.
 
+mod agreed;
 mod prepare;
 mod world;
 

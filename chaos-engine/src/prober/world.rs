@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chaos_core::api::ExperimentRun;
 use chaos_core::instant::after;
@@ -16,15 +17,21 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use tokio::sync::watch;
 
+use super::agreed::Agreed;
 use super::{ProberDesk, prepare};
 use crate::chunks::{ChunkWriter, MOST_EVENTS, Role, RunKey, WriteError};
 use crate::clock::RunClock;
 use crate::drive::World;
 use crate::journal::Redactor;
-use crate::kube::Caller;
+use crate::kube::{Caller, told};
 use crate::probe::set::End;
 use crate::probe::{ProbeContext, ProbePlan, ProbeSet};
 use crate::recorder::Recorder;
+
+/// What a run may connect to is looked at this often while it is measured.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long that may take.
+const LOOK_AT_MOST: Duration = Duration::from_secs(2);
 
 /// The world of one prober.
 pub(super) struct ProberWorld {
@@ -36,6 +43,9 @@ pub(super) struct ProberWorld {
     recorder: Recorder,
     row: Row,
     plans: Vec<ProbePlan>,
+    /// What it may connect to, once it is prepared, and when that was looked at.
+    agreed: Option<Agreed>,
+    looked_at: Instant,
     probes: Option<ProbeSet>,
     /// Events that were looked at for news.
     scanned: usize,
@@ -80,6 +90,8 @@ impl ProberWorld {
             recorder: Recorder::in_memory(Redactor::default()),
             row: Row { writer, told: 0, told_beat: None },
             plans: Vec::new(),
+            agreed: None,
+            looked_at: Instant::now(),
             probes: None,
             scanned: 0,
             news: News::None,
@@ -132,6 +144,10 @@ impl ProberWorld {
         let object = self.object.borrow().clone();
         let run: Run = prepare::resolve(&self.desk, &object).await?;
         let plans = prepare::plans(&self.desk, &run).await?;
+        // Nothing of a namespace is read that has not agreed.
+        let agreed = Agreed::of(&self.desk.clients.read, &run).await;
+        self.agreed =
+            Some(agreed.map_err(|error| Unfit::out_of_reach(format!("failed to read a Service: {}", told(&error))))?);
         self.plans = plans.probes;
         let sources = self.desk.sources.of_namespace(&run.namespace);
         self.recorder = Recorder::in_memory(Redactor::of_run(&run.experiment.probes, sources.values()));
@@ -180,16 +196,34 @@ impl ProberWorld {
         Ok(())
     }
 
-    async fn told(&mut self, reached: &Reached) -> Result<(), ReportError> {
+    /// Why the run must not be measured any more, if so.
+    async fn objection(&mut self) -> Option<String> {
+        let agreed = self.agreed.as_ref()?;
+        if self.probes.is_none() || self.looked_at.elapsed() < LOOK_AGAIN {
+            return None;
+        }
+        self.looked_at = Instant::now();
+        // A server that is slow must not make a sign of life late.
+        tokio::time::timeout(LOOK_AT_MOST, agreed.objection(&self.desk.clients.read)).await.unwrap_or_default()
+    }
+
+    /// Reports that nothing more comes: whoever drives the run has to know why. Load goes off.
+    async fn last_word(&mut self, message: String) -> ReportError {
+        match self.report(&Reached::Ended { message: message.clone() }).await {
+            Ok(()) => ReportError::Refused(message),
+            Err(error) => ReportError::Refused(error.to_string()),
+        }
+    }
+
+    async fn tell(&mut self, reached: &Reached) -> Result<(), ReportError> {
+        if let Some(why) = self.objection().await {
+            return Err(self.last_word(why).await);
+        }
         match self.report(reached).await {
             Ok(()) => Ok(()),
             Err(WriteError::Full) => {
-                // Whoever drives the run has to know why it hears no more.
-                let message = format!("more than {MOST_EVENTS} events were measured");
                 self.row.told = self.recorder.count();
-                let last = self.report(&Reached::Ended { message: message.clone() }).await;
-                Err(last
-                    .map_or_else(|error| ReportError::Refused(error.to_string()), |()| ReportError::Refused(message)))
+                Err(self.last_word(format!("more than {MOST_EVENTS} events were measured")).await)
             }
             Err(error @ (WriteError::Taken | WriteError::Gone | WriteError::Codec(_))) => {
                 Err(ReportError::Refused(error.to_string()))
@@ -276,13 +310,13 @@ impl World<Prober> for ProberWorld {
                 self.ask(End::After).await;
                 ProberResponse::Done
             }
-            ProberAction::Report(reached) => ProberResponse::Reported(self.told(&reached).await),
+            ProberAction::Report(reached) => ProberResponse::Reported(self.tell(&reached).await),
         }
     }
 
     async fn wait(&mut self, until: Option<Timestamp>) {
         let now = self.now();
-        let span = until.map(|until| std::time::Duration::try_from(until.duration_since(now)).unwrap_or_default());
+        let span = until.map(|until| Duration::try_from(until.duration_since(now)).unwrap_or_default());
         let due = async {
             match span {
                 Some(span) => tokio::time::sleep(span).await,
@@ -292,7 +326,7 @@ impl World<Prober> for ProberWorld {
         // What was measured is looked at now and then: a failure is news.
         let news = async {
             match self.probes {
-                Some(_) => tokio::time::sleep(std::time::Duration::from_millis(500)).await,
+                Some(_) => tokio::time::sleep(Duration::from_millis(500)).await,
                 None => std::future::pending().await,
             }
         };

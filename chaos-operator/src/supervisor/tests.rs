@@ -101,3 +101,45 @@ async fn an_object_whose_task_panics_is_counted_and_looked_after_again() {
     work.end().await;
     assert_eq!(STARTS.load(Ordering::Relaxed), 2, "whoever rests is not begun again");
 }
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_any_more_is_left_and_told_once_and_taken_up_when_it_can() {
+    static STARTS: AtomicUsize = AtomicUsize::new(0);
+    static LEFT: AtomicUsize = AtomicUsize::new(0);
+    let until_gone: Tend<ExperimentRun> = |_, mut object, _| {
+        Box::pin(async move {
+            STARTS.fetch_add(1, Ordering::Relaxed);
+            while object.changed().await.is_ok() {}
+            LEFT.fetch_add(1, Ordering::Relaxed);
+        })
+    };
+    let reached = |count: &'static AtomicUsize, most: usize| {
+        tokio::time::timeout(Duration::from_secs(20), async move {
+            while count.load(Ordering::Relaxed) < most {
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let trouble = |is_gone| {
+        let metadata = run("r", RunPhase::Fault).metadata;
+        Some(Err(Trouble::Unreadable(Box::new(Unreadable { metadata, why: "no such mode".to_owned(), is_gone }))))
+    };
+    let shared = shared();
+    let mut work = Work::begin(&shared, None, until_gone, is_over, |_, _| ());
+    bring(&mut work, "r", RunPhase::Fault);
+    reached(&STARTS, 1).await.unwrap();
+    for _ in 0..2 {
+        work.take(trouble(false));
+    }
+    assert!(work.tended.is_empty(), "it goes on by what the object said before");
+    reached(&LEFT, 1).await.expect("whoever tends it does not hear of it");
+    let metrics = shared.metrics.text();
+    assert!(metrics.contains("chaos_reconcile_errors_total{reason=\"Unreadable\"} 1"), "{metrics}");
+    bring(&mut work, "r", RunPhase::Fault);
+    reached(&STARTS, 2).await.expect("nobody takes it up again");
+    assert!(work.unreadable.is_empty());
+    // Its last version cannot be read: it is gone all the same.
+    work.take(trouble(true));
+    reached(&LEFT, 2).await.expect("whoever tends it does not hear that it is gone");
+    assert!(work.tended.is_empty() && work.unreadable.is_empty());
+}

@@ -15,6 +15,7 @@ mod gamedays;
 mod guards;
 mod one_namespace;
 mod permissions;
+mod rules;
 mod runs;
 mod unseen;
 

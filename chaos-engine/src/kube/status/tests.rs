@@ -238,3 +238,36 @@ async fn what_the_server_does_not_keep_is_not_taken_for_stored() {
     store.put(&kills(2)).await.unwrap();
     assert_eq!(store.status().kills, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_says_so_once_and_nothing_else_of_it_is_touched() {
+    let server = Server::new();
+    let mut store = server.open().await;
+    let active = json!([{"type": "Active", "status": "True", "reason": "Active", "message": "it may kill",
+        "lastTransitionTime": "2026-11-23T12:00:00Z"}]);
+    let status = json!({"kills": 3, "conditions": active});
+    store.put(&serde_json::from_value(status).unwrap()).await.unwrap();
+    let (caller, meta) = (store.read.clone(), store.object().metadata.clone());
+    let say = || say_unreadable::<ChaosMonkey>(&caller, &caller, &meta, jiff::Timestamp::UNIX_EPOCH);
+    say().await.unwrap();
+    assert_eq!(server.writes(), 1, "it can be read");
+    server.edit(|monkey| monkey["spec"]["mode"] = json!("Neither"));
+    // Whoever decides on what it was before writes nothing, and so kills nothing.
+    let decided = store.put(&kills(4)).await;
+    assert!(matches!(&decided, Err(StoreError::Unreadable(why)) if why.contains("Neither")), "{decided:?}");
+    for _ in 0..2 {
+        say().await.unwrap();
+    }
+    assert_eq!(server.writes(), 2);
+    let monkey = server.0.lock().unwrap().monkey.clone();
+    assert_eq!((&monkey["status"]["kills"], &monkey["spec"]["mode"]), (&json!(3), &json!("Neither")));
+    let conditions = monkey["status"]["conditions"].as_array().unwrap();
+    let kinds: Vec<_> = conditions.iter().map(|condition| condition["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["Active", "Ready"]);
+    for condition in conditions {
+        assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("Unreadable")));
+    }
+    server.edit(|monkey| monkey["spec"]["mode"] = json!("DryRun"));
+    say().await.unwrap();
+    assert_eq!(server.writes(), 2, "it can be read again");
+}
