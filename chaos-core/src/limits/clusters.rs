@@ -1,5 +1,5 @@
 //! Random clusters, in every state that facts can be in: who is chosen and admitted may be killed by every rule, told here once
-//! more in other words, and nobody is left out without one. `CHAOS_CASES` says how many clusters, when it is compiled.
+//! more in other words, and nobody is left out without one. `CHAOS_CASES` says how many clusters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::fixture::{NOW, population};
+use super::fixture::{NOW, cases, population};
 use super::*;
 use crate::api::labels;
 use crate::eligible::eligible;
@@ -149,7 +149,7 @@ fn whoever_is_chosen_in_whatever_cluster_may_be_killed_and_enough_are_left() {
         min_age: Duration::default(),
     };
     let policy = Policy::operator("dispatch", "chaos-system");
-    let clusters: u64 = option_env!("CHAOS_CASES").and_then(|n| n.parse().ok()).unwrap_or(50_000);
+    let clusters = cases(50_000);
     let mut killed = 0;
     for seed in 0..clusters {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

@@ -64,3 +64,9 @@ pub(crate) fn population(pods: u32) -> Population {
         budgets: Vec::new(),
     }
 }
+
+/// How many random cases a test tries: `CHAOS_CASES`, or the number that takes a moment.
+#[expect(clippy::disallowed_methods, reason = "how long a test takes is up to whoever runs it")]
+pub(crate) fn cases(default: u64) -> u64 {
+    std::env::var("CHAOS_CASES").ok().and_then(|number| number.parse().ok()).unwrap_or(default)
+}

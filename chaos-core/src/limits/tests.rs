@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::fixture::{NOW, population};
+use super::fixture::{NOW, cases, population};
 use super::*;
 use crate::population::{BudgetFacts, SwitchState};
 use crate::units::CountOrPercent;
@@ -229,8 +229,7 @@ fn a_reservation_is_made_once_and_given_back_once() {
 /// more unavailable or fewer ready than the limits of the one that was admitted say.
 #[test]
 fn random_killers_never_exceed_the_blast_radius() {
-    let cases: u64 = option_env!("CHAOS_CASES").and_then(|n| n.parse().ok()).unwrap_or(3_000);
-    for seed in 0..cases {
+    for seed in 0..cases(3_000) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let size = rng.random_range(1..8);
         let mut world = population(size);

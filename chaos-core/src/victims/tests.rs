@@ -7,11 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::limits::fixture::population;
-
-fn cases(default: u64) -> u64 {
-    option_env!("CHAOS_CASES").and_then(|n| n.parse().ok()).unwrap_or(default)
-}
+use crate::limits::fixture::{cases, population};
 
 /// The values come from a second implementation, in another language.
 #[test]
