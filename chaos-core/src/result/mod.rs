@@ -184,7 +184,8 @@ pub struct Claim {
     pub alpha: Option<f64>,
     /// What must be true for the claim to mean anything.
     pub assumption: Option<String>,
-    /// Requests it rests on.
+    /// Requests it is about: due in the phase, or in all kill windows, exposed or not. Those of exposed windows alone, which a
+    /// certificate of availability rests on, stand in `method`. Of other probes: answers, or things checked.
     pub n: u64,
     /// Trials (kill windows) it rests on.
     #[serde(rename = "K")]
