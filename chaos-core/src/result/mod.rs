@@ -287,6 +287,6 @@ pub struct Advice {
     pub about: String,
     /// The facts that show it.
     pub evidence: String,
-    /// Lines of YAML to add or change; empty where the remedy is not a line of YAML.
+    /// Lines of YAML to add or change; capitals stand for what the run could not know.
     pub manifest: String,
 }
