@@ -392,6 +392,27 @@ fn what_is_left_behind_is_told_whatever_contradicts_itself() {
 }
 
 #[test]
+fn a_broken_rule_is_told_whatever_contradicts_itself_and_a_count_is_not() {
+    let of = |cause: StopCause, stories: &[&str]| {
+        let mut story = Story::with_kills(61);
+        story.lose(11_100, 3, BadClass::Reset);
+        story.check(5, stories);
+        story.stop(cause);
+        let mut events = story.events();
+        events.remove(events.iter().position(|event| matches!(event, Event::Bad(_))).unwrap());
+        judge(&with_probe("ledger", JudgedBy::Invariants { after_fault: true }), &events)
+    };
+    let signal = || StopCause::Signal { name: "SIGTERM".into() };
+    let result = of(signal(), &["ride 17 is gone"]);
+    decided(&result, ReasonCode::InvariantBroken);
+    let reasons: Vec<ReasonCode> = result.verdict.findings.iter().map(|finding| finding.reason_code).collect();
+    assert_eq!(reasons, [ReasonCode::InvariantBroken, ReasonCode::Interrupted, ReasonCode::RecordInconsistent]);
+    assert_eq!(result.invariants[0].stories[0].story, "ride 17 is gone");
+    decided(&of(signal(), &[]), ReasonCode::Interrupted);
+    decided(&of(StopCause::SloRefuted { probe: "ride".into() }, &[]), ReasonCode::RecordInconsistent);
+}
+
+#[test]
 fn the_live_test_fires_as_soon_as_a_promise_is_refuted_and_not_before() {
     let mut story = Story::with_kills(20);
     story.recovery = 90_000;
