@@ -98,6 +98,11 @@ impl Failure {
         Self { error: anyhow::anyhow!("{}; hint: {hint}", self.message()), ..self }
     }
 
+    /// How a command ends that only this failure ends.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// What it means for a run that was to be started.
     pub(crate) fn reason(&self) -> ReasonCode {
         if let Some(reason) = self.because {

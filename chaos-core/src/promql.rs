@@ -9,8 +9,19 @@ use promql_parser::parser::{Expr, VectorSelector};
 use crate::units::Duration;
 
 /// Functions that need two samples in their window.
-const OF_TWO: [&str; 9] =
-    ["rate", "irate", "increase", "delta", "idelta", "deriv", "changes", "resets", "predict_linear"];
+const OF_TWO: [&str; 11] = [
+    "rate",
+    "irate",
+    "increase",
+    "delta",
+    "idelta",
+    "deriv",
+    "changes",
+    "resets",
+    "predict_linear",
+    "holt_winters",
+    "double_exponential_smoothing",
+];
 
 /// What a query rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,6 +64,10 @@ impl Visitor {
                 self.longest = self.longest.max(Some(subquery.range.into()));
                 if subquery.offset.is_none() && subquery.at.is_none() {
                     self.visit(&subquery.expr, false);
+                    // Between two scrapes a subquery repeats the last sample: a rate of that is 0, whatever happens.
+                    if let Some(selector) = selector(&subquery.expr).filter(|_| needs_two) {
+                        self.windows.push((of_now(selector), subquery.range.into()));
+                    }
                 }
             }
             Expr::Call(call) => {
@@ -78,6 +93,15 @@ impl Visitor {
         if selector.offset.is_none() && selector.at.is_none() {
             self.reads.insert(of_now(selector));
         }
+    }
+}
+
+/// The selector that an expression is, in parentheses or not.
+fn selector(expr: &Expr) -> Option<&VectorSelector> {
+    match expr {
+        Expr::VectorSelector(selector) => Some(selector),
+        Expr::Paren(paren) => selector(&paren.expr),
+        _ => None,
     }
 }
 
@@ -129,6 +153,18 @@ mod tests {
         let good = ("good{job=\"a\"}", "30s".to_owned());
         assert_eq!(windows, [good.clone(), good, ("all", "1m".to_owned())]);
         assert_eq!(both.longest, Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_rate_of_a_subquery_needs_two_scrapes_in_it() {
+        let window = |query: &str| {
+            let windows = of(query).windows;
+            windows.into_iter().map(|(selector, window)| format!("{selector} {window}")).collect::<Vec<_>>()
+        };
+        assert_eq!(window("rate(good[20s:5s])"), ["good 20s"]);
+        assert_eq!(window("sum(increase((good)[20s:5s]))"), ["good 20s"]);
+        assert_eq!(window("max_over_time(good[20s:5s])"), Vec::<String>::new());
+        assert_eq!(window("deriv(sum(good)[1m:5s])"), Vec::<String>::new(), "of a sum it is not known");
     }
 
     #[test]

@@ -45,6 +45,7 @@ fn run(chaos: &Chaos, inputs: &[(&str, &str)]) -> Step {
         command.env(name, input(name_of_input));
     }
     command.env("PROGRAM", program).env("GITHUB_OUTPUT", &outputs).env("GITHUB_STEP_SUMMARY", &summary);
+    command.env("GITHUB_RUN_ATTEMPT", "3");
     let ended = command.current_dir(chaos.path("")).output().unwrap();
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let log = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
@@ -66,6 +67,7 @@ fn the_exit_code_decides_and_the_reports_are_named() {
     assert!(step.summary.contains("OutOfReach"), "{}", step.summary);
     let junit = std::fs::read_to_string(chaos.path("chaos-out/junit.xml")).unwrap();
     assert!(junit.contains("<error") && !junit.contains("<skipped"), "{junit}");
+    assert!(junit.contains(r#"name="attempt" value="3""#), "a job that was run again says so: {junit}");
     chaos.expect_nothing_left(Duration::ZERO);
 }
 

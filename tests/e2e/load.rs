@@ -99,6 +99,30 @@ fn a_file_holds_flows_and_is_checked_like_every_manifest() {
 }
 
 #[test]
+fn of_several_tests_in_a_file_the_worst_ends_it_and_none_hides_another() {
+    let _machine = beside();
+    let chaos = chaos();
+    let path = chaos.path("several.yaml");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let test = |name: &str, url: &str, threshold: &str| {
+        format!(
+            "apiVersion: chaos.dispatch.dev/v1alpha1\nkind: LoadTest\nmetadata: {{name: {name}}}\nspec:\n  duration: 1s\n  flows:\n    \
+             - name: ride\n      http: {{url: \"{url}\", rate: 20/s, timeout: 30s, maxLag: 20s}}\n      thresholds: ['{threshold}']\n"
+        )
+    };
+    let (url, nobody) = (target(), format!("http://{closed}"));
+    let (held, crossed) = (test("held", &url, "failed<1%"), test("crossed", &url, "rate>1000/s"));
+    let (lost, other) = (test("lost", &nobody, "failed<1%"), test("other", &url, "failed<1%"));
+    for (tests, code) in [([&crossed, &lost, &held], 1), ([&lost, &held, &other], 3)] {
+        std::fs::write(&path, tests.map(String::as_str).join("---\n")).unwrap();
+        let end = chaos.run(["load", path.to_str().unwrap()]);
+        assert_eq!(end.code, Some(code), "{}{}", end.stdout, end.stderr);
+        assert!(end.stderr.contains("Connection refused"), "{}", end.stderr);
+        assert!(end.stdout.contains("all thresholds hold"), "the last one runs all the same: {}", end.stdout);
+    }
+}
+
+#[test]
 fn what_cannot_start_says_why() {
     let _machine = beside();
     let chaos = chaos();

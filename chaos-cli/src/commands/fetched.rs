@@ -24,13 +24,20 @@ pub(super) struct Fetched<'a> {
     pub(super) experiment: &'a Experiment,
     /// What the operator made of it.
     pub(super) told: &'a RunVerdict,
+    /// Which attempt at the same manifest it was. The operator does not know that.
+    pub(super) attempt: u32,
 }
 
 impl Fetched<'_> {
     /// Writes the journal of these events and the reports into a folder of its own below `out`, and says what the run proved.
     pub(super) async fn finish(&self, events: Vec<Event>, out: &Path) -> Result<RunResult, Failure> {
-        let Self { key, experiment, told } = *self;
-        let (events, result) = settle(&JudgeSpec::from(experiment), events, told);
+        let Self { key, experiment, told, attempt } = *self;
+        let spec = JudgeSpec::from(experiment);
+        let (mut events, mut result) = settle(&spec, events, told);
+        if attempt > 1 {
+            number(&mut events, attempt);
+            result = no_better(judge(&spec, &events), told);
+        }
         let folder = files::run_folder(out, &experiment.name, &key.uid[..key.uid.len().min(12)])?;
         let path = folder.join(files::JOURNAL);
         keep(&path, experiment, events).await?;
@@ -38,6 +45,13 @@ impl Fetched<'_> {
         let written = files::write_reports(&folder, &result)?;
         output::verdict(&result, &written);
         Ok(result)
+    }
+}
+
+/// Says in a record which attempt it was: a pass that came after failures is worth less.
+fn number(events: &mut [Event], attempt: u32) {
+    if let Some(Event::Started(started)) = events.first_mut() {
+        started.attempt = attempt;
     }
 }
 
@@ -220,6 +234,17 @@ pub(super) mod tests {
             assert!(result.notes.iter().any(|note| note.contains("the worse of both counts")), "{:?}", result.notes);
             assert_eq!((noted.len(), noted.last()), (3, Some(&end)));
         }
+    }
+
+    #[test]
+    fn a_record_says_which_attempt_it_was() {
+        let end = Event::Finished { at: RunTime(9), exit_code: 5 };
+        let mut events = vec![Event::Started(Box::new(started("1"))), end];
+        number(&mut events, 3);
+        let result = judge(&spec(), &events);
+        assert_eq!(result.run.attempt, 3);
+        assert!(result.notes.iter().any(|note| note.contains("attempt 3 of the same manifest")), "{:?}", result.notes);
+        number(&mut [], 3);
     }
 
     #[test]

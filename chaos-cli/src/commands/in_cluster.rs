@@ -45,7 +45,8 @@ pub(super) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     if events.is_empty() {
         return Err(unfit(&verdict));
     }
-    let fetched = Fetched { key: &follower.key, experiment: &job.experiment, told: &verdict };
+    let (experiment, attempt) = (&job.experiment, job.attempt);
+    let fetched = Fetched { key: &follower.key, experiment, told: &verdict, attempt };
     fetched.finish(events, &job.out.out).await
 }
 

@@ -65,7 +65,7 @@ async fn of_cluster(global: &Global, args: &ReportArgs, name: &str) -> Result<Ex
     let nobody = Recorder::in_memory(Redactor::default());
     let whole = Evidence::new(&target.clients.read, &key).whole(&judged, READ_WITHIN, &nobody).await;
     let events = whole.map_err(|missing| fetched::unread(&key, &verdict, &missing))?;
-    let fetched = Fetched { key: &key, experiment: &begun.experiment, told: &verdict };
+    let fetched = Fetched { key: &key, experiment: &begun.experiment, told: &verdict, attempt: 1 };
     let result = fetched.finish(events, &out(args)).await?;
     Ok(result.verdict.exit_code.into())
 }

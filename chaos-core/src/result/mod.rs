@@ -184,7 +184,8 @@ pub struct Claim {
     pub alpha: Option<f64>,
     /// What must be true for the claim to mean anything.
     pub assumption: Option<String>,
-    /// Requests it rests on.
+    /// Requests it is about: due in the phase, or in all kill windows, exposed or not. Those of exposed windows alone, which a
+    /// certificate of availability rests on, stand in `method`. Of other probes: answers, or things checked.
     pub n: u64,
     /// Trials (kill windows) it rests on.
     #[serde(rename = "K")]
@@ -298,6 +299,6 @@ pub struct Advice {
     pub about: String,
     /// The facts that show it.
     pub evidence: String,
-    /// Lines of YAML to add or change; empty where the remedy is not a line of YAML.
+    /// Lines of YAML to add or change; capitals stand for what the run could not know.
     pub manifest: String,
 }

@@ -132,9 +132,18 @@ fn uncertain_clock(evidence: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
+/// What needs no count of requests: what asked the run to end, broken rules of the business, and answers that were not expected.
+/// That a promise was refuted is not among it.
+pub(super) fn without_counts(spec: &JudgeSpec, recorded: &Recorded<'_>) -> Vec<Finding> {
+    let stops = recorded.stops.iter().filter(|(_, cause)| !matches!(cause, StopCause::SloRefuted { .. }));
+    let mut findings: Vec<Finding> = stops.map(|(_, cause)| stopped(cause)).collect();
+    let facts = [ReasonCode::InvariantBroken, ReasonCode::ExpectationBroken];
+    findings.extend(of_answers(spec, recorded).into_iter().filter(|finding| facts.contains(&finding.reason_code)));
+    findings
+}
+
 /// Answers of probes that are not http load, and the application's own checkers.
-pub(super) fn of_answers(spec: &JudgeSpec, evidence: &Evidence<'_>) -> Vec<Finding> {
-    let recorded = &evidence.recorded;
+pub(super) fn of_answers(spec: &JudgeSpec, recorded: &Recorded<'_>) -> Vec<Finding> {
     let of_probe = |probe: &super::spec::ProbeSpec| match &probe.judged_by {
         JudgedBy::Slo(_) => Vec::new(),
         JudgedBy::Expectation(expected) => expected.of(&probe.name).findings(recorded),

@@ -4,7 +4,7 @@
 use super::promise::Promise;
 use super::spec::{JudgeSpec, JudgedBy};
 use super::{ReasonCode, decisive, findings, tell};
-use crate::evidence::{Evidence, Load, evidence};
+use crate::evidence::{Evidence, Load, Recorded, evidence};
 use crate::record::Event;
 use crate::result::{Claim, Finding, RunResult, Verdict};
 
@@ -16,9 +16,12 @@ pub fn judge(spec: &JudgeSpec, events: &[Event]) -> RunResult {
     match evidence(events) {
         Ok(evidence) => judge_evidence(spec, &evidence),
         Err(error) => {
-            // What cannot be counted may still say what is left on the cluster.
+            // What cannot be counted may still say what broke, why it ended, and what is left on the cluster.
             let left = left_of(events);
             let mut found = vec![Finding { reason_code: ReasonCode::RecordInconsistent, message: error.to_string() }];
+            if let Ok(recorded) = Recorded::fold(events) {
+                found.extend(findings::without_counts(spec, &recorded));
+            }
             found.extend(findings::left_behind(left));
             tell::unreadable(spec, events, left, verdict(found, String::new))
         }
@@ -38,7 +41,7 @@ fn judge_evidence(spec: &JudgeSpec, evidence: &Evidence<'_>) -> RunResult {
     let promises = promises(spec, evidence);
     // Of several findings with one reason the first is told: promises speak with figures.
     let mut found: Vec<Finding> = promises.iter().flat_map(Promise::findings).collect();
-    found.extend(findings::of_answers(spec, evidence));
+    found.extend(findings::of_answers(spec, &evidence.recorded));
     found.extend(findings::of_run(spec, evidence));
     found.extend(without_samples(spec, evidence));
     // What was not asked because whoever asks fell silent is told as that.

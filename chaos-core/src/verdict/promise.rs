@@ -188,14 +188,20 @@ impl<'a> Promise<'a> {
             Certificate::HarmlessKills { upper, limit, .. } => (
                 format!("{}: {}", self.probe, self.harmless_words()),
                 Level::HarmlessKills,
-                "Clopper-Pearson upper bound of the share of bad kills",
+                "Clopper-Pearson upper bound of the share of bad kills".to_owned(),
                 *upper,
                 *limit,
             ),
-            Certificate::Availability { p, alpha, .. } => (
+            Certificate::Availability { requests, budget_per_kill, p, alpha } => (
                 format!("{} under kills at this rate", self.title()),
                 Level::Availability,
-                "Hoeffding-Bentkus p-value for losses in [0, M]",
+                // `n` is all requests, and the certificate rests on those of exposed windows: both must stand in the table.
+                format!(
+                    "Hoeffding-Bentkus p-value for losses in [0, M]; {} of exposed windows allow each of {} a mean loss of {}",
+                    counted(*requests, "request"),
+                    counted(totals.exposed, "exposed kill"),
+                    figure(*budget_per_kill)
+                ),
                 *p,
                 *alpha,
             ),
@@ -205,7 +211,7 @@ impl<'a> Promise<'a> {
             claim,
             probe: self.probe.to_owned(),
             level,
-            method: method.into(),
+            method,
             alpha: Some(self.alpha()),
             assumption: self.assumption(),
             n: totals.requests,

@@ -94,6 +94,8 @@ pub enum Certificate {
     },
     /// Hoeffding-Bentkus p-value of "the mean loss of an exposed kill is not below the budget". Losses of unexposed ones count.
     Availability {
+        /// Requests of the windows of exposed kills: the budget is a share of these, not of all.
+        requests: u64,
         /// `b`: the budget of one exposed kill, by the requests of their windows alone.
         budget_per_kill: f64,
         /// The p-value.
@@ -329,7 +331,7 @@ fn certify_availability(terms: &Terms, per_kill: u64, windows: &[Window], totals
         let sought = AvailabilityTerms { max: declared, budget: budget_per_kill, alpha: terms.alpha };
         Some(too_few(kills, totals.windows, kills_for_availability(sought, totals.bad_for_sure)))
     };
-    let figure = Certificate::Availability { budget_per_kill, p, alpha: terms.alpha };
+    let figure = Certificate::Availability { requests, budget_per_kill, p, alpha: terms.alpha };
     Certified { figure: Some(figure), refuted: None, missing }
 }
 

@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 
 use super::rule::Window;
 
-/// Requests in a window of every simulated run: 200 a second, one kill a second.
+/// Requests in a window of every simulated run with even gaps: 200 a second, one kill a second.
 pub const REQUESTS_PER_WINDOW: u64 = 200;
 /// Bursts end at this many means of the distribution they are cut from.
 const CUT: f64 = 4.0;
@@ -21,6 +21,41 @@ pub enum Bursts {
     Mixed,
 }
 
+/// How far apart kills are, in requests that are due from one to the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Gaps {
+    /// Always [`REQUESTS_PER_WINDOW`].
+    Even,
+    /// At least `least`, and beyond that exponential, `mean` on average: `distribution: Exponential` of a manifest.
+    Exponential {
+        /// The shortest.
+        least: u64,
+        /// The average.
+        mean: u64,
+    },
+}
+
+impl Gaps {
+    /// On average.
+    pub const fn mean(self) -> u64 {
+        match self {
+            Self::Even => REQUESTS_PER_WINDOW,
+            Self::Exponential { mean, .. } => mean,
+        }
+    }
+
+    /// The next one. Even gaps draw nothing.
+    fn next(self, rng: &mut impl Rng) -> u64 {
+        match self {
+            Self::Even => REQUESTS_PER_WINDOW,
+            Self::Exponential { least, mean } => {
+                let beyond = mean.saturating_sub(least) as f64;
+                least + whole(-(-rng.random::<f64>()).ln_1p() * beyond, rng)
+            }
+        }
+    }
+}
+
 /// A platform whose truth is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Platform {
@@ -34,13 +69,20 @@ pub struct Platform {
     pub exposed_share: f64,
     /// Share of requests that the load generator does not send in time.
     pub unsent_share: f64,
+    /// How far apart its kills are. What a kill costs does not depend on when the next one comes.
+    pub gaps: Gaps,
 }
 
 impl Platform {
     /// A platform of this availability, whose every kill is exposed and whose load generator is strong enough.
     pub fn of(availability: f64, bursts: Bursts, bad_share: f64) -> Self {
-        let mean_loss = (1.0 - availability) * REQUESTS_PER_WINDOW as f64;
-        Self { mean_loss, bursts, bad_share, exposed_share: 1.0, unsent_share: 0.0 }
+        Self::uneven(availability, bursts, bad_share, Gaps::Even)
+    }
+
+    /// The same with its kills so far apart. A burst must fit into the shortest gap: what does not is lost to the truth.
+    pub fn uneven(availability: f64, bursts: Bursts, bad_share: f64, gaps: Gaps) -> Self {
+        let mean_loss = (1.0 - availability) * gaps.mean() as f64;
+        Self { mean_loss, bursts, bad_share, exposed_share: 1.0, unsent_share: 0.0, gaps }
     }
 
     fn burst(&self) -> f64 {
@@ -64,11 +106,12 @@ impl Platform {
     }
 
     fn window(&self, rng: &mut impl Rng) -> Window {
+        let requests = self.gaps.next(rng);
         let bad = if rng.random_bool(self.bad_share) { whole(self.burst() * self.size(rng), rng) } else { 0 };
-        let bad = bad.min(REQUESTS_PER_WINDOW);
-        let unsent = self.unsent(REQUESTS_PER_WINDOW - bad, rng);
+        let bad = bad.min(requests);
+        let unsent = self.unsent(requests - bad, rng);
         Window {
-            requests: REQUESTS_PER_WINDOW,
+            requests,
             kills: 1,
             bad_for_sure: bad,
             bad_at_worst: bad + unsent,

@@ -17,8 +17,9 @@ const MASK: &str = "(redacted)";
 /// Shorter secrets would mask ordinary words and digits.
 const SHORTEST: usize = 6;
 
-/// Names of headers whose values are credentials: `Authorization`, `Cookie`, `X-Api-Key`, `Private-Token`, `X-Amz-Security-Token`.
-const HEADERS: &str = r"(?:[a-z0-9]+-)*(?:authorization|cookie|passw(?:or)?d|credentials?)|(?:[a-z0-9]+-)*(?:api|access|auth|private|secret|subscription)-?key|(?:[a-z0-9]+-)+(?:token|secret|signature|session|session-id|auth)";
+/// Names of headers and of fields of bodies whose values are credentials: `Authorization`, `Cookie`, `X-Api-Key`, `Private-Token`,
+/// `X-Amz-Security-Token`, `client_secret`, `accessToken`.
+const HEADERS: &str = r"(?:[a-z0-9]+[-_])*(?:authorization|cookie|passw(?:or)?d|credentials?)|(?:[a-z0-9]+[-_])*(?:api|access|auth|private|secret|subscription)[-_]?key|(?:[a-z0-9]+[-_])+(?:token|secret|signature|session|session[-_]id|auth)|(?:access|auth|bearer|client|id|refresh|session)(?:token|secret)";
 
 /// The secrets of a run.
 #[derive(Debug, Clone, Default)]
@@ -129,13 +130,16 @@ static SENSITIVE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!
 
 /// What every one of [`PATTERNS`] needs: most texts hold none of it, and load that fails tells thousands of texts a second.
 static SUSPECT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)auth|cookie|passw|credential|key|-token|-secret|-signature|-session|bearer|@|[?&][a-z_]+=").ok()
+    Regex::new(r"(?i)auth|cookie|passw|credential|key|token|secret|[-_]signature|[-_]session|bearer|@|[?&][a-z_]+=")
+        .ok()
 });
 
 /// What looks like a credential, and what is left of it.
 static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     let block = format!(r#"(?im)^(\s*(?:-\s+)?["']?(?:{HEADERS})["']?\s*:[ \t]*)[^\s|>].*$"#);
-    let inline = format!(r#"(?i)\b((?:{HEADERS})["']?\s*[:=]\s*)("[^"\n]*"|'[^'\n]*'|[^\s"',}}][^,}}\n]*)"#);
+    // JSON in a quoted text of YAML has a backslash before each of its quotes.
+    let inline =
+        format!(r#"(?i)\b((?:{HEADERS})\\?["']?\s*[:=]\s*)(\\"[^"\n]*"|"[^"\n]*"|'[^'\n]*'|[^\s"',}}][^,}}\n]*)"#);
     let query = r#"(?i)([?&](?:access_?token|id_?token|token|api_?key|key|password|passwd|secret|sig|signature|auth)=)[^&\s"'#]+"#;
     [
         (block.as_str(), "${1}(redacted)"),
@@ -182,6 +186,19 @@ mod tests {
             ),
             ("an unexpected token: comma; idempotency-key: 7", "an unexpected token: comma; idempotency-key: 7"),
             ("a: 1\nCookie: c=d\nb: 2", "a: 1\nCookie: (redacted)\nb: 2"),
+            (
+                r#"body: '{"client_secret": "s3", "grant": "x"}'"#,
+                r#"body: '{"client_secret": (redacted), "grant": "x"}'"#,
+            ),
+            (
+                r#"body: "{\"password\": \"p, w\", \"user\": \"me\"}""#,
+                r#"body: "{\"password\": (redacted), \"user\": \"me\"}""#,
+            ),
+            (
+                r#"{"refreshToken": "a", "access_token": "b"}"#,
+                r#"{"refreshToken": (redacted), "access_token": (redacted)}"#,
+            ),
+            ("bearerTokenFile: /etc/token, next: 1", "bearerTokenFile: /etc/token, next: 1"),
         ] {
             assert_eq!(redactor.text(text), clean);
             assert_eq!(redactor.text(clean), clean, "hiding twice changes nothing");

@@ -4,6 +4,7 @@
 //! [`preflight`] turns validated probes into plans (Services found, sources looked up), [`set`] runs them, [`http`] is the
 //! open-loop load, and the other modules are one kind of look each.
 
+mod address;
 mod client;
 mod command;
 mod expect;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
+use super::address;
 use super::look::NoAnswer;
 
 /// A connection to try.
@@ -22,7 +22,7 @@ impl TcpLook {
     /// `{connected: true, millis}` or `{connected: false, error}`.
     pub(super) async fn value(&self) -> Result<Value, NoAnswer> {
         let started = Instant::now();
-        let connected = TcpStream::connect((self.host.as_str(), self.port));
+        let connected = address::connect(&self.host, self.port);
         match tokio::time::timeout(self.timeout, connected).await {
             Ok(Ok(_stream)) => Ok(json!({"connected": true, "millis": started.elapsed().as_secs_f64() * 1e3})),
             Ok(Err(error)) if super::http::is_own_lack(&error) => Err(NoAnswer::new("ownLack", error)),

@@ -205,7 +205,7 @@ fn advice(page: &mut String, result: &RunResult) -> std::fmt::Result {
     if result.advice.is_empty() {
         return Ok(());
     }
-    writeln!(page, "\n### Advice\n")?;
+    writeln!(page, "\n### Advice\n\nThe lines of YAML to change stand in the HTML report and in the JSON.\n")?;
     for advice in &result.advice {
         writeln!(page, "- **{}** ({})", escape(&advice.title), escape(&advice.evidence))?;
     }

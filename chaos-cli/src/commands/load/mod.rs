@@ -28,19 +28,34 @@ pub(super) async fn load(global: &Global, args: LoadArgs) -> Result<Exit, Failur
     let reach = reach(global, &args, &tests).await?;
     let mut worst = Exit::OK;
     for test in tests {
-        let plans = plans(&test, &reach, trust.as_ref()).await?;
-        reachable(&plans, &args).await?;
-        let result = run(test, plans, &args, asked.clone()).await?;
-        output::data(&match args.format {
-            LoadFormat::Text => report::load::render(&result),
-            LoadFormat::Json => report::load::json(&result).context("failed to write the result")?,
-        });
-        worst = worst.worse(result.exit_code.into());
+        // One that cannot run hides nothing that another has shown.
+        worst = worst.worse(one(test, &reach, trust.as_ref(), &args, &asked).await.unwrap_or_else(|failure| {
+            failure.report();
+            failure.exit()
+        }));
         if asked.borrow().is_some() {
             break;
         }
     }
     Ok(worst)
+}
+
+/// Runs one test and tells its result.
+async fn one(
+    test: LoadTest,
+    reach: &Reach,
+    trust: Option<&Trust>,
+    args: &LoadArgs,
+    asked: &signals::Asked,
+) -> Result<Exit, Failure> {
+    let plans = plans(&test, reach, trust).await?;
+    reachable(&plans, args).await?;
+    let result = run(test, plans, args, asked.clone()).await?;
+    output::data(&match args.format {
+        LoadFormat::Text => report::load::render(&result),
+        LoadFormat::Json => report::load::json(&result).context("failed to write the result")?,
+    });
+    Ok(result.exit_code.into())
 }
 
 /// The tests that the target means: of a file all that it holds, else the one that the flags describe.

@@ -266,7 +266,11 @@ fn unretried(evidence: &Evidence<'_>) -> Vec<Advice> {
             "{} refused or reset within 200 ms of one that was answered: a retry by the caller would have met another pod",
             counted(requests, "request")
         ),
-        manifest: String::new(),
+        manifest: format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nspec:\n  rules:\n    - backendRefs:\n        - \
+             name: SERVICE  # the one in front of {workload}\n      retry:  # where no gateway is between: in the caller; only for \
+             what may be asked twice\n        attempts: 1\n        backoff: 50ms"
+        ),
     };
     requests.into_iter().map(advice).collect()
 }
@@ -277,11 +281,11 @@ fn slow_replacements(evidence: &Evidence<'_>) -> Option<Advice> {
         title: "Replacements are slow to become Ready".into(),
         about: "the target".into(),
         evidence: format!(
-            "kill to Ready took {:.1} s at the 95th percentile of {} kills",
+            "kill to Ready took {:.1} s at the 95th percentile of {}",
             ready.p95_us as f64 / 1e6,
-            ready.count
+            counted(ready.count, "kill")
         ),
-        manifest: "spec:\n  template:\n    spec:\n      containers:\n        - name: app\n          startupProbe:\n            \
+        manifest: "spec:\n  template:\n    spec:\n      containers:\n        - name: CONTAINER  # the slow one\n          startupProbe:\n            \
                    periodSeconds: 1\n          readinessProbe:\n            periodSeconds: 1"
             .into(),
     })

@@ -62,7 +62,8 @@ pub(super) fn unreadable(spec: &JudgeSpec, events: &[Event], left: &[String], ve
         _ => None,
     });
     let leftovers = left.to_vec();
-    RunResult { leftovers, ..empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict) }
+    let invariants = Recorded::fold(events).map(|recorded| answers::invariants(&recorded)).unwrap_or_default();
+    RunResult { leftovers, invariants, ..empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict) }
 }
 
 /// The beginning of a run of which nothing is known but its experiment.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::runs::{harmless, spec};
 use crate::evidence::fixture::{Story, ms};
 use crate::population::{
-    BudgetFacts, ContainerFacts, PodFacts, Population, SwitchState, TemplateFacts, WorkloadFacts, WorkloadKey,
+    BudgetFacts, ContainerFacts, NodeFacts, PodFacts, Population, SwitchState, TemplateFacts, WorkloadFacts,
+    WorkloadKey,
 };
 use crate::record::{BadClass, Event, RunTime};
 use crate::result::{Advice, RunResult};
@@ -170,7 +171,9 @@ fn a_caller_whom_another_pod_would_have_served_is_to_ask_again() {
         population.workloads[0].desired = desired;
         let result = judged(story, population);
         let advice = advice_on(&result, GIVES_UP);
-        assert!(advice.is_none_or(|advice| advice.manifest.is_empty() && advice.about == "Deployment/trips"));
+        assert!(advice.is_none_or(|advice| advice.about == "Deployment/trips"
+            && advice.manifest.contains("# the one in front of Deployment/trips\n      retry:")
+            && advice.manifest.ends_with("        attempts: 1\n        backoff: 50ms")));
         advice.map(told)
     };
     assert_eq!(of(5, BadClass::Reset, 2), Some(5));
@@ -190,4 +193,58 @@ fn pods_say_that_they_are_together_where_nodes_may_not_be_read() {
     assert_eq!(advice_on(&result, TOGETHER).unwrap().evidence, "its 2 pods are all on node node-0");
     population.nodes = Some(Vec::new());
     assert_eq!(advice_on(&judged(overlapping(1), population), TOGETHER), None, "there is no other");
+}
+
+#[test]
+fn what_one_replica_and_no_budget_mean_is_told_with_the_lines_to_change() {
+    let mut population = healthy();
+    population.budgets.clear();
+    let result = judged(overlapping(1), population.clone());
+    let [unbudgeted] = &result.advice[..] else { panic!("{:?}", result.advice) };
+    assert_eq!(unbudgeted.evidence, "none of its 2 pods is covered by a PodDisruptionBudget");
+    assert!(unbudgeted.manifest.contains("kind: PodDisruptionBudget\n"), "{}", unbudgeted.manifest);
+    population.pods.truncate(1);
+    population.workloads[0].desired = 1;
+    let result = judged(overlapping(1), population);
+    let [alone] = &result.advice[..] else {
+        panic!("a budget of one pod would only block drains: {:?}", result.advice)
+    };
+    assert_eq!(alone.title, "Deployment/trips has one replica: every kill of it is an outage");
+    assert_eq!((alone.evidence.as_str(), alone.manifest.as_str()), ("spec.replicas is 1", "spec:\n  replicas: 2"));
+}
+
+#[test]
+fn pods_of_one_zone_are_told_where_there_are_others() {
+    let title = "All pods of Deployment/trips are on one zone";
+    let of = |zones: [&str; 3]| {
+        let mut population = healthy();
+        let node = |(number, zone): (usize, &str)| NodeFacts {
+            name: format!("node-{number}"),
+            labels: BTreeMap::from([("topology.kubernetes.io/zone".to_owned(), zone.to_owned())]),
+            ready: true,
+        };
+        population.nodes = Some(zones.into_iter().enumerate().map(node).collect());
+        advice_on(&judged(overlapping(1), population), title).cloned()
+    };
+    let told = of(["a", "a", "b"]).unwrap();
+    assert_eq!(told.evidence, "its 2 pods are all on zone a");
+    assert!(told.manifest.contains("topologyKey: topology.kubernetes.io/zone\n"), "{}", told.manifest);
+    assert_eq!(of(["a", "b", "b"]), None);
+    assert_eq!(of(["a", "a", "a"]), None, "there is no other");
+}
+
+#[test]
+fn replacements_that_take_long_are_told() {
+    let of = |ready: u64| {
+        let mut story = Story::new(20_000, 80_000);
+        story.probe("ride", 100.0);
+        story.kill(11_000, ready);
+        judged(story, healthy()).advice
+    };
+    assert!(of(29_000).is_empty());
+    let advice = of(40_000);
+    let [slow] = &advice[..] else { panic!("{advice:?}") };
+    assert_eq!(slow.title, "Replacements are slow to become Ready");
+    assert_eq!(slow.evidence, "kill to Ready took 40.0 s at the 95th percentile of 1 kill");
+    assert!(slow.manifest.contains("startupProbe:\n"), "{}", slow.manifest);
 }

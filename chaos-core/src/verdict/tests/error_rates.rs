@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::model::Evidence;
 use crate::verdict::error_rates::{ALPHA, BUDGET, BackgroundCell, Cell, Counted};
 use crate::verdict::rule::{Terms, Window, rule};
-use crate::verdict::simulation::{Background, Bursts, Platform};
+use crate::verdict::simulation::{Background, Bursts, Gaps, Platform};
 use crate::verdict::whole_runs::{KILLS, Kind, WholeCell};
 
 const RUNS: u64 = 200;
@@ -104,6 +104,42 @@ fn uneven_gaps_between_kills_fail_no_platform_that_keeps_its_promise() {
             counted.failed += u64::from(!rule(&terms, &windows).refuted.is_empty());
         }
         assert!(!counted.breaks_the_bar(counted.failed), "{truth} {kills}: {counted:?}");
+    }
+}
+
+#[test]
+fn kills_at_uneven_gaps_err_no_more_often_than_the_bars_allow() {
+    for (least, mean) in [(80, 160), (20, 200)] {
+        for (truth, kills) in [(0.9988, 59), (0.999, 120), (0.9995, 300)] {
+            let platform = Platform::uneven(truth, Bursts::Fixed, 0.3, Gaps::Exponential { least, mean });
+            let counted = own(platform, kills);
+            assert!(truth > 0.999 || !counted.breaks_the_bar(counted.passed), "{least} {truth}: {counted:?}");
+            assert!(truth < 0.999 || !counted.breaks_the_bar(counted.failed), "{least} {truth}: {counted:?}");
+            assert!(truth < 0.9995 || counted.passed > RUNS * 9 / 10, "{least} {truth}: {counted:?}");
+        }
+    }
+}
+
+#[test]
+fn uneven_gaps_are_as_long_and_cost_as_much_as_is_said() {
+    let gaps = Gaps::Exponential { least: 20, mean: 200 };
+    let windows = Platform::uneven(0.999, Bursts::Fixed, 0.3, gaps).run(20_000, &mut ChaCha8Rng::seed_from_u64(SEED));
+    let all: u64 = windows.iter().map(|window| window.requests).sum();
+    let bad: u64 = windows.iter().map(|window| window.bad_for_sure).sum();
+    assert!(windows.iter().all(|window| window.requests >= 20));
+    assert!(windows.iter().any(|window| window.requests > 800) && windows.iter().any(|window| window.requests < 30));
+    // Five standard deviations: 1.3 of the mean gap, and 1.6 % of the losses.
+    let (mean, lost) = (all as f64 / 20_000.0, bad as f64 / all as f64);
+    assert!((mean - 200.0).abs() < 6.5, "{mean}");
+    assert!((lost - 0.001).abs() < 0.000_1, "{lost}");
+}
+
+#[test]
+fn many_small_and_rare_large_bursts_err_no_more_often_than_the_bars_allow() {
+    for truth in [0.9988, 0.999, 0.9995] {
+        let counted = own(Platform::of(truth, Bursts::Mixed, 0.3), 120);
+        assert!(truth > 0.999 || !counted.breaks_the_bar(counted.passed), "{truth}: {counted:?}");
+        assert!(truth < 0.999 || !counted.breaks_the_bar(counted.failed), "{truth}: {counted:?}");
     }
 }
 

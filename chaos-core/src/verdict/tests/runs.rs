@@ -221,6 +221,22 @@ fn unexposed_or_unknown_kills_certify_nothing() {
 }
 
 #[test]
+fn a_certificate_of_availability_says_whose_requests_are_its_budget() {
+    let mut story = Story::with_kills(61);
+    // One kill in the middle did not meet the traffic: its window has a second of 100 requests.
+    story.extra.retain(|event| !matches!(event, Event::Served { pod, .. } if pod == "trips-30"));
+    let evidence = Evidence::Availability { worst_loss_per_kill: 2, source: "the gateway retries".into() };
+    let result = judge(&spec(evidence), &story.events());
+    let claim = result.claims.iter().find(|claim| claim.level == Level::Availability).unwrap();
+    assert_eq!((claim.n, claim.trials, claim.exposed), (7_200, 61, 60), "all requests, all windows");
+    assert_eq!(
+        claim.method,
+        "Hoeffding-Bentkus p-value for losses in [0, M]; 7,100 requests of exposed windows allow each of 60 exposed kills a \
+         mean loss of 0.1183"
+    );
+}
+
+#[test]
 fn a_kill_window_without_a_request_is_no_trial_of_harmlessness() {
     // Kills every 100 ms, of which each tenth window holds the second's one request.
     let mut story = Story::new(17_100, 400_000);
@@ -373,6 +389,27 @@ fn what_is_left_behind_is_told_whatever_contradicts_itself() {
     assert_eq!(result.verdict.exit_code, ExitCode::LeftBehind);
     assert_eq!(result.leftovers, ["monkey crun-1 is still there"]);
     assert_eq!(result.verdict.findings[1].reason_code, ReasonCode::RecordInconsistent, "and that, too");
+}
+
+#[test]
+fn a_broken_rule_is_told_whatever_contradicts_itself_and_a_count_is_not() {
+    let of = |cause: StopCause, stories: &[&str]| {
+        let mut story = Story::with_kills(61);
+        story.lose(11_100, 3, BadClass::Reset);
+        story.check(5, stories);
+        story.stop(cause);
+        let mut events = story.events();
+        events.remove(events.iter().position(|event| matches!(event, Event::Bad(_))).unwrap());
+        judge(&with_probe("ledger", JudgedBy::Invariants { after_fault: true }), &events)
+    };
+    let signal = || StopCause::Signal { name: "SIGTERM".into() };
+    let result = of(signal(), &["ride 17 is gone"]);
+    decided(&result, ReasonCode::InvariantBroken);
+    let reasons: Vec<ReasonCode> = result.verdict.findings.iter().map(|finding| finding.reason_code).collect();
+    assert_eq!(reasons, [ReasonCode::InvariantBroken, ReasonCode::Interrupted, ReasonCode::RecordInconsistent]);
+    assert_eq!(result.invariants[0].stories[0].story, "ride 17 is gone");
+    decided(&of(signal(), &[]), ReasonCode::Interrupted);
+    decided(&of(StopCause::SloRefuted { probe: "ride".into() }, &[]), ReasonCode::RecordInconsistent);
 }
 
 #[test]

@@ -18,13 +18,12 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::exchange::Failure;
 use super::plan::Origin;
-use crate::probe::Trust;
+use crate::probe::{Trust, address};
 
 /// A kept connection that was idle for longer is closed instead of used: common servers close after 5 s, and a request that
 /// crosses such a close would be lost through nobody's fault.
@@ -130,10 +129,7 @@ impl Connections {
 
     /// Opens a connection.
     pub(in crate::probe) async fn open(&self) -> Result<Connection, Failure> {
-        let connected = match self.origin.host.parse() {
-            Ok(address) => TcpStream::connect(std::net::SocketAddr::new(address, self.origin.port)).await,
-            Err(_) => TcpStream::connect((self.origin.host.as_str(), self.origin.port)).await,
-        };
+        let connected = address::connect(&self.origin.host, self.origin.port).await;
         let stream = connected.map_err(|error| Failure::of_io("connect", &error))?;
         stream.set_nodelay(true).map_err(|error| Failure::of_io("connect", &error))?;
         match &self.tls {

@@ -179,8 +179,9 @@ pub(super) fn claims(result: &RunResult) -> Markup {
                         tbody { @for row in &result.claims { (claim(row)) } }
                     }
                 }
-                p.soft { "n: requests. K: trials, that is kill windows. A value is compared with its bound by the method. Requests whose outcome is \
-                          unknown count as bad when a claim is to pass and as good when it is to fail." }
+                p.soft { "n: all requests; those of exposed windows alone, where they matter, stand with the method. K: trials, that is kill \
+                          windows. A value is compared with its bound by the method. Requests whose outcome is unknown count as bad when a \
+                          claim is to pass and as good when it is to fail." }
             }
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("nothing evil: everything answers as it should", 0, "HypothesisHeld")
             .files(|draft| vec![draft.kills(6, 2).asks_prometheus().asks_rules().yaml()])
             .after(compares_with_itself),
-        lies("no data: a metric that is misspelt", |scene| scene.metric = Metric::Empty, "noData"),
+        lies("no data: a metric that is misspelt, an empty vector", |scene| scene.metric = Metric::Empty, "noData"),
         lies("NaN", |scene| scene.metric = Metric::Value("NaN"), "nan"),
         lies("+Inf", |scene| scene.metric = Metric::Value("+Inf"), "infinite"),
         lies("two series where one is meant", |scene| scene.metric = Metric::Two, "severalSeries"),

@@ -129,7 +129,7 @@ pub(crate) fn table() -> String {
         let code = row.code.map_or_else(|| "killed".to_owned(), |code| code.to_string());
         let reason = match (row.reason, row.code) {
             (Some(reason), _) => format!("`{reason}`"),
-            (None, None | Some(130)) => "`Orphaned`, as `chaos report` tells".to_owned(),
+            (None, None | Some(130 | 143)) => "`Orphaned`, as `chaos report` tells".to_owned(),
             (None, Some(1)) => "the worst of the three".to_owned(),
             (None, Some(_)) => "nothing was started".to_owned(),
         };

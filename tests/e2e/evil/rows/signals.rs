@@ -67,11 +67,22 @@ pub(super) fn rows() -> Vec<Row> {
             .says("once more to leave at once")
             .files(slow_end)
             .meanwhile(|play| signalled(play, WIND_DOWN, Signal::SIGINT)),
+        Row::new("SIGTERM in the wind-down", 0, "HypothesisHeld")
+            .says("once more to leave at once")
+            .files(slow_end)
+            .meanwhile(|play| signalled(play, WIND_DOWN, Signal::SIGTERM)),
         Row::refused("SIGINT twice", 130, "SIGINT again: leaving at once")
             .files(slow_end)
             .meanwhile(|play| {
                 signalled(play, WIND_DOWN, Signal::SIGINT);
                 signalled(play, "SIGINT: winding down", Signal::SIGINT);
+            })
+            .after(torn),
+        Row::refused("SIGTERM twice", 143, "SIGTERM again: leaving at once")
+            .files(slow_end)
+            .meanwhile(|play| {
+                signalled(play, WIND_DOWN, Signal::SIGTERM);
+                signalled(play, "SIGTERM: winding down", Signal::SIGTERM);
             })
             .after(torn),
         killed("SIGKILL in the baseline", |play| signalled(play, "phase baseline", Signal::SIGKILL)),
