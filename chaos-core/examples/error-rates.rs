@@ -168,7 +168,6 @@ fn hard_row(runs: u64, name: &str, platform: impl Fn(f64) -> Platform) -> usize 
     let (below, at, above) = (cells(0.9988), cells(0.999), cells(0.9995));
     let errors =
         |of: &[Counted], what: fn(&Counted) -> u64| of.iter().filter(|cell| cell.breaks_the_bar(what(cell))).count();
-    let worst = |of: &[Counted], what: fn(&Counted) -> f64| percent(of.iter().map(what).fold(0.0, f64::max));
     let passes: Vec<String> = above.iter().map(|cell| percent(cell.passed_percent())).collect();
     println!(
         "| {name} | {} | {} | {} | {} | {} |",
