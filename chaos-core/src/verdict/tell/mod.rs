@@ -63,7 +63,7 @@ pub(super) fn unreadable(spec: &JudgeSpec, events: &[Event], left: &[String], ve
     });
     let leftovers = left.to_vec();
     let invariants = Recorded::fold(events).map(|recorded| answers::invariants(&recorded)).unwrap_or_default();
-    RunResult { leftovers, invariants, ..empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict) }
+    RunResult { invariants, leftovers, ..empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict) }
 }
 
 /// The beginning of a run of which nothing is known but its experiment.
