@@ -88,6 +88,10 @@ fn check_accounts(cluster: &Cluster, scenario: &Scenario) -> u64 {
     }
     let known = ledger.history.iter().flat_map(|result| &result.runs).map(|run| run.name.as_str()).collect();
     let left: Vec<_> = state.names().difference(&known).copied().collect();
+    for run in ledger.history.iter().flat_map(|result| &result.runs) {
+        let is_audited = record.audit.contains(&(run.name.clone(), run.uid.clone()));
+        assert!(is_audited, "the history tells of run {} ({}), which was never created", run.name, run.uid);
+    }
     // By a clock that is wrong, a run may be given up before it can be seen.
     assert!(left.is_empty() || scenario.jumps > 0, "runs that no history tells of are left: {left:?}");
     due
