@@ -8,7 +8,7 @@ use std::sync::{Mutex, Once};
 
 use crate::history;
 
-/// How many schedules of strikes are played, unless the environment says another number (`.ci/simulation` says ten times as many).
+/// How many schedules of strikes are played, unless the environment says another number: in CI ten times as many.
 const SCHEDULES: u64 = 10_000;
 
 thread_local! {
