@@ -180,10 +180,7 @@ impl GameDayWorld {
                 Ok(None) => Err(NotCreated::Refused(format!("an ExperimentRun {name} of somebody else is there"))),
                 Err(error) => Err(NotCreated::Unclear(error.to_string())),
             },
-            Err(error) if error.code().is_some_and(|code| !is_passing(code)) => {
-                Err(NotCreated::Refused(error.to_string()))
-            }
-            Err(error) => Err(NotCreated::Unclear(error.to_string())),
+            Err(error) => Err(not_created(&error)),
         }
     }
 
@@ -215,6 +212,14 @@ fn fact(run: &ExperimentRun) -> RunFact {
         message: verdict.reason_text.clone(),
     });
     RunFact { uid: run.uid().unwrap_or_default(), over }
+}
+
+/// What an error says about a run that was to be created. (A conflict says that something of its name is there.)
+pub fn not_created(error: &CallError) -> NotCreated {
+    match error.code() {
+        Some(code) if !is_passing(code) => NotCreated::Refused(error.to_string()),
+        _ => NotCreated::Unclear(error.to_string()),
+    }
 }
 
 /// What is not there any more needs no more doing.

@@ -70,10 +70,7 @@ impl BudgetStore {
         };
         match written {
             Ok(lease) => Stored::Done(version_of(lease)),
-            // Gone between read and write: deleted with its workload, or by hand.
-            Err(error) if error.is_conflict() || error.is_not_found() => Stored::Conflict,
-            Err(error) if error.may_have_happened() => Stored::Unknown(error.to_string()),
-            Err(error) => Stored::Refused(error.to_string()),
+            Err(error) => budget_answer(&error),
         }
     }
 
@@ -111,6 +108,18 @@ impl BudgetStore {
                 ..LeaseSpec::default()
             }),
         })
+    }
+}
+
+/// What an error says about the budget that was to be written.
+pub fn budget_answer(error: &CallError) -> Stored {
+    // Gone between read and write: deleted with its workload, or by hand.
+    if error.is_conflict() || error.is_not_found() {
+        Stored::Conflict
+    } else if error.may_have_happened() {
+        Stored::Unknown(error.to_string())
+    } else {
+        Stored::Refused(error.to_string())
     }
 }
 

@@ -35,7 +35,7 @@ impl Hand {
         };
         match answer {
             Ok(_) => KillAnswer { at, kind: KillAnswerKind::Accepted, message: None },
-            Err(error) => KillAnswer { at, kind: classify(&error), message: Some(error.to_string()) },
+            Err(error) => KillAnswer { at, kind: kill_answer(&error), message: Some(error.to_string()) },
         }
     }
 }
@@ -65,8 +65,8 @@ fn eviction(order: &KillOrder) -> Value {
     })
 }
 
-/// What an error says about the pod.
-fn classify(error: &CallError) -> KillAnswerKind {
+/// What an error says about the pod that was to be killed.
+pub fn kill_answer(error: &CallError) -> KillAnswerKind {
     let CallError::Refused { status, .. } = error else {
         return if error.may_have_happened() { KillAnswerKind::Unknown } else { KillAnswerKind::Refused };
     };
@@ -122,7 +122,7 @@ mod tests {
             (CallError::Unreached { what: "evict".into(), message: "refused".into() }, KillAnswerKind::Refused),
         ];
         for (error, kind) in table {
-            assert_eq!(classify(&error), kind, "{error}");
+            assert_eq!(kill_answer(&error), kind, "{error}");
         }
     }
 }

@@ -15,13 +15,13 @@ mod switch;
 mod wire;
 
 pub(crate) use budget::budget_of;
-pub use budget::{BudgetStore, lease_name};
+pub use budget::{BudgetStore, budget_answer, lease_name};
 pub use call::{CallError, Caller, is_passing, is_unserved, said, told};
 #[cfg(test)]
 pub(crate) use client::SURVEYS;
 pub use client::{Clients, ConnectError};
 pub use event::{EventSink, Happening};
-pub use kill::Hand;
+pub use kill::{Hand, kill_answer};
 pub(crate) use lookup::look_up;
 pub use population::{Environment, PopulationReader};
 pub use status::{StatusDesk, StatusStore, StoreError, Tended, is_newer, say_unreadable};

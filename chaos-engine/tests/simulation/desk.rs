@@ -4,7 +4,9 @@
 
 use jiff::Timestamp;
 
-use crate::seats::{Chair, Fault, Shared, Stage, millis, turn};
+use crate::faults::Fault;
+use crate::seats::{Chair, Shared, Stage, millis, turn};
+use crate::watch::{Change, Watch};
 
 /// How often a write is tried.
 const TRIES: i32 = 5;
@@ -19,18 +21,26 @@ pub(crate) struct Object<T> {
     version: u64,
     /// Counts changes of what people want of it.
     pub(crate) generation: u64,
-    /// When the last of them was.
-    pub(crate) changed_at: Timestamp,
+    /// Those changes, the first of which made it of generation 2.
+    changes: Vec<Change>,
 }
 
 impl<T> Object<T> {
-    pub(crate) const fn new(status: T, now: Timestamp) -> Self {
-        Self { status, driver: 0, version: 1, generation: 1, changed_at: now }
+    pub(crate) const fn new(status: T) -> Self {
+        Self { status, driver: 0, version: 1, generation: 1, changes: Vec::new() }
     }
 
     /// People want something else of it.
-    pub(crate) const fn changed(&mut self, now: Timestamp) {
-        (self.version, self.generation, self.changed_at) = (self.version + 1, self.generation + 1, now);
+    pub(crate) fn changed(&mut self, now: Timestamp) {
+        (self.version, self.generation) = (self.version + 1, self.generation + 1);
+        self.changes.push(Change { number: self.version, at: now });
+    }
+
+    /// The newest generation that a watch has brought by now to whoever knows that one. Those between are not seen.
+    pub(crate) fn brought(&self, watch: &Watch, known: u64, now: Timestamp) -> Option<u64> {
+        let newer =
+            (known + 1..).zip(self.changes.iter().skip(usize::try_from(known).unwrap_or_default().saturating_sub(1)));
+        newer.filter(|(_, change)| watch.brings(**change, self.version, now)).map(|(generation, _)| generation).last()
     }
 }
 
@@ -105,10 +115,8 @@ impl Desk {
                 let again = stage.lock().now() + millis(100) * attempt;
                 chair.sleep(again);
                 turn().await;
-                match self.settled(&mut *stage.lock(), status) {
-                    Some(Ok(false)) => {}
-                    Some(settled) => return settled.map(|_| ()),
-                    None => continue,
+                if self.settled(&mut *stage.lock(), status)? {
+                    return Ok(());
                 }
             }
             turn().await;
@@ -123,8 +131,11 @@ impl Desk {
     /// One try. Whether it was answered with success.
     fn written<S: Kept>(&mut self, state: &mut S, status: &S::Status) -> Result<bool, Left> {
         let (fault, careless) = (state.fault(), state.careless());
-        if matches!(fault, Fault::RequestLost | Fault::Refused) {
-            return Ok(false);
+        if let Fault::Never(answer) = fault {
+            // What is refused for good is not tried again.
+            let error = answer.error();
+            let is_tried_again = error.is_conflict() || error.may_have_happened() || error.code().is_none();
+            return if is_tried_again { Ok(false) } else { Err(Left::Unreached) };
         }
         let Some(object) = state.object() else { return Err(Left::Gone) };
         if object.version != self.version && !careless.about_version {
@@ -140,20 +151,20 @@ impl Desk {
         Ok(fault == Fault::None)
     }
 
-    /// After a write whose fate is not clear, or that came too late: whether the status is stored. `None`: it cannot be read.
-    fn settled<S: Kept>(&mut self, state: &mut S, status: &S::Status) -> Option<Result<bool, Left>> {
+    /// After a write whose fate is not clear, or that came too late: whether the status is stored.
+    fn settled<S: Kept>(&mut self, state: &mut S, status: &S::Status) -> Result<bool, Left> {
         let (fault, careless) = (state.fault(), state.careless());
         if fault != Fault::None {
-            return None;
+            return Err(Left::Unreached);
         }
-        let Some(object) = state.object() else { return Some(Err(Left::Gone)) };
+        let object = state.object().ok_or(Left::Gone)?;
         if object.driver != self.instance && !careless.about_version {
-            return Some(if careless.about_conflict { Ok(true) } else { Err(Left::Fenced) });
+            return if careless.about_conflict { Ok(true) } else { Err(Left::Fenced) };
         }
         self.version = object.version;
         if object.generation > self.generation && !careless.about_change {
-            return Some(Err(Left::Changed));
+            return Err(Left::Changed);
         }
-        Some(Ok(object.status == *status))
+        Ok(object.status == *status)
     }
 }

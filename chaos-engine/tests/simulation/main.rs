@@ -4,6 +4,8 @@
 //!
 //! ```text
 //! seats ── the scheduler: whose turn it is, and what befalls whom
+//! faults ── what can go wrong with a call, and what is heard of it
+//! watch ── what a process hears of changes, and when
 //! history ── what happened in a schedule that fails
 //! strikes ── the strike machine: two operators of a monkey, and a run that kills by itself
 //! desk ── the status of an object, and who may write it
@@ -22,8 +24,10 @@
 
 mod days;
 mod desk;
+mod faults;
 mod history;
 mod runs;
 mod schedules;
 mod seats;
 mod strikes;
+mod watch;

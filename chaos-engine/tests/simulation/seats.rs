@@ -47,14 +47,6 @@ impl Dice {
         per_mille > 0 && self.draw() % 1000 < u64::from(per_mille)
     }
 
-    /// What becomes of a call, of which so many in a thousand go wrong.
-    pub(crate) fn fault(&mut self, per_mille: u32) -> Fault {
-        if !self.chance(per_mille) {
-            return Fault::None;
-        }
-        [Fault::RequestLost, Fault::AnswerLost, Fault::Late, Fault::Refused][self.below(4)]
-    }
-
     /// A span in milliseconds, both ends included.
     pub(crate) fn between(&mut self, low: i64, high: i64) -> SignedDuration {
         let width = u64::try_from(high - low).unwrap_or_default() + 1;
@@ -64,19 +56,6 @@ impl Dice {
 
 pub(crate) const fn millis(millis: i64) -> SignedDuration {
     SignedDuration::from_millis(millis)
-}
-
-/// What can become of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    None,
-    /// It never arrives.
-    RequestLost,
-    /// It is carried out, and nobody hears of it.
-    AnswerLost,
-    /// It is carried out some time later, and nobody hears of it.
-    Late,
-    Refused,
 }
 
 /// What the scheduler has to know of a simulated world.
@@ -116,6 +95,11 @@ impl<S> Shared<S> {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, S> {
         self.0.lock().unwrap()
+    }
+
+    /// The same for whoever is dropped, which happens too when an invariant was found broken.
+    pub(crate) fn lock_unless_broken(&self) -> Option<MutexGuard<'_, S>> {
+        self.0.lock().ok()
     }
 }
 

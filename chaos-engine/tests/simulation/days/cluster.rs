@@ -1,7 +1,7 @@
 //! The simulated cluster of a game day: its object with spec and status, the runs that it owns, and a record of everything
 //! that was created. It checks the invariants at every write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chaos_core::api::StepRecord;
 use chaos_core::gameday::{Ledger, RunFact, RunOrder, RunOutcome};
@@ -14,8 +14,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::bugs::Bug;
 use super::scenario::{Scenario, Wishes, is_slot, slots, start};
 use crate::desk::{Careless, Kept, Object};
+use crate::faults::Fault;
 use crate::history::note;
-use crate::seats::{Chair, Dice, Fault, Shared, Stage, millis};
+use crate::seats::{Chair, Dice, Shared, Stage, millis};
+use crate::watch::MOST_BEHIND;
 
 /// A run that was asked to end does so after this.
 const WINDS_DOWN: SignedDuration = millis(5_000);
@@ -32,8 +34,8 @@ pub(crate) struct State {
     /// The game day: what people want of it, and its status.
     pub(crate) wishes: Wishes,
     pub(crate) object: Object<Ledger>,
-    /// The ledger some writes ago.
-    pub(crate) before: Ledger,
+    /// The latest ledgers before this one, the oldest first, for bugs that read them.
+    before: VecDeque<Ledger>,
     /// Why nothing may be started, if so.
     pub(crate) hold: bool,
     next_wish: Timestamp,
@@ -49,6 +51,8 @@ pub(crate) struct State {
 pub(crate) struct Record {
     /// Execution and experiment of every run that was ever created.
     created: BTreeSet<(String, String)>,
+    /// Name and UID of the same.
+    pub(crate) audit: BTreeSet<(String, String)>,
     /// Ids of executions that began.
     pub(crate) begun: BTreeSet<String>,
     /// Those of them that nobody ordered.
@@ -90,8 +94,8 @@ pub(crate) fn cluster(scenario: Scenario) -> Cluster {
         dice,
         scenario,
         wishes: Wishes::default(),
-        object: Object::new(Ledger::default(), start()),
-        before: Ledger::default(),
+        object: Object::new(Ledger::default()),
+        before: VecDeque::new(),
         hold: false,
         next_wish,
         runs: BTreeMap::new(),
@@ -181,8 +185,9 @@ impl Kept for State {
             self.record.forgiven += slots(self.scenario.size, from, to);
         }
         self.record.dealt += u64::from(ledger.last_start != before.last_start);
-        if self.dice.chance(300) {
-            self.before = before;
+        if self.has(Bug::StatusFromCache) {
+            self.before.push_back(before);
+            self.before.drain(..self.before.len().saturating_sub(MOST_BEHIND));
         }
     }
 }
@@ -190,6 +195,15 @@ impl Kept for State {
 impl State {
     pub(crate) fn between(&mut self, low: i64, high: i64) -> SignedDuration {
         self.dice.between(low, high)
+    }
+
+    /// The ledger as a process finds it that begins.
+    pub(crate) fn found(&mut self) -> Ledger {
+        if !self.before.is_empty() {
+            let behind = self.dice.below(self.before.len());
+            return self.before[behind].clone();
+        }
+        self.object.status.clone()
     }
 
     /// Tells that chair when something changes.
@@ -278,12 +292,12 @@ impl State {
     pub(crate) fn send(&mut self, call: Call, fault: Fault) {
         note(self.now, || format!("{call:?}: {fault:?}"));
         match fault {
-            Fault::None | Fault::AnswerLost => self.carry_out(&call),
-            Fault::Late => {
+            Fault::None | Fault::Done(_) => self.carry_out(&call),
+            Fault::Late(_) => {
                 let at = self.now + self.dice.between(1, LATE);
                 self.late.push((at, call));
             }
-            Fault::RequestLost | Fault::Refused => {}
+            Fault::Never(_) => {}
         }
     }
 
@@ -324,6 +338,7 @@ impl State {
         let ends = self.now + self.dice.between(low, high);
         let outcome = if self.dice.chance(self.scenario.fails) { "fail" } else { "pass" };
         let uid = format!("run-{}", self.record.created.len());
+        self.record.audit.insert((order.name.clone(), uid.clone()));
         self.runs.insert(order.name.clone(), Run { uid, execution: order.execution.clone(), ends, outcome });
     }
 

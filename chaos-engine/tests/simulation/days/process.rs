@@ -9,6 +9,7 @@ use chaos_core::gameday::{GameDayAction, GameDayMachine, GameDayResponse, GameDa
 use chaos_core::machine::Machine;
 use chaos_engine::clock::steady;
 use chaos_engine::drive::{World, drive};
+use chaos_engine::gameday::not_created;
 use jiff::{SignedDuration, Timestamp};
 
 use super::bugs::Bug;
@@ -16,8 +17,13 @@ use super::cluster::{Call, Cluster};
 use super::faulty::Faulty;
 use super::scenario::{day, start};
 use crate::desk::{Desk, Kept as _, Left};
-use crate::seats::{Chair, Fault, turn};
+use crate::faults::{Answer, Fault};
+use crate::seats::{Chair, Stage as _, turn};
+use crate::watch::Watch;
 
+/// News takes so many milliseconds at most, and where a watch is behind for long.
+const NEWS: i64 = 2_000;
+const BEHIND_FOR: i64 = 30_000;
 /// However far away the next instant is, it looks again by then.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(600);
 
@@ -29,9 +35,9 @@ pub(crate) struct Process {
     pending: Option<Ledger>,
     /// By what name a run was really created.
     names: BTreeMap<String, String>,
-    /// News takes so long to come here.
-    lag: SignedDuration,
-    /// Whether it is held back, as far as it knows.
+    /// How it hears of changes.
+    watch: Watch,
+    /// Whether it is held back, as far as it knows: if that changes, another takes its place.
     hold: bool,
     /// When it last took a step: by its clock, and really.
     stepped: (Timestamp, Timestamp),
@@ -61,13 +67,13 @@ pub(crate) async fn run(cluster: Cluster, chair: Chair) -> Left {
 struct Changes {
     cluster: Cluster,
     generation: u64,
-    lag: SignedDuration,
+    watch: Watch,
 }
 
 impl Changes {
     fn are_known(&self) -> bool {
         let state = self.cluster.lock();
-        state.object.generation > self.generation && state.now >= state.object.changed_at + self.lag
+        state.object.brought(&self.watch, self.generation, state.now).is_some()
     }
 }
 
@@ -76,17 +82,19 @@ impl Process {
     fn claim(cluster: Cluster, chair: Chair) -> (Self, Faulty, Ledger) {
         let mut state = cluster.lock();
         let desk = Desk::claim(&mut *state).expect("it is never deleted");
-        let ledger = if state.has(Bug::StatusFromCache) { &state.before } else { &state.object.status }.clone();
+        let ledger = state.found();
         let machine = GameDayMachine { day: Some(day(&state.scenario, &state.wishes)), created: start() };
         let machine = Faulty::new(machine, state.scenario.bug);
-        let (lag, hold, stepped) = (state.between(0, 2_000), state.hold, (state.now, state.now));
+        let (hold, stepped) = (state.hold, (state.now, state.now));
+        let longest = if state.scenario.is_behind { BEHIND_FOR } else { NEWS };
+        let watch = Watch::new(state.dice(), longest);
         drop(state);
-        let process = Self { cluster, chair, desk, pending: None, names: BTreeMap::new(), lag, hold, stepped };
+        let process = Self { cluster, chair, desk, pending: None, names: BTreeMap::new(), watch, hold, stepped };
         (process, machine, ledger)
     }
 
     fn changes(&self) -> Changes {
-        Changes { cluster: self.cluster.clone(), generation: self.desk.generation, lag: self.lag }
+        Changes { cluster: self.cluster.clone(), generation: self.desk.generation, watch: self.watch }
     }
 
     fn clock(&self) -> Timestamp {
@@ -116,11 +124,19 @@ impl Process {
         let asked = order.name.clone();
         let (fault, uid, bug) = self.sent(order);
         turn().await;
-        match (fault, uid, bug) {
-            (Fault::None, Some(uid), _) => Ok(uid),
-            (Fault::Refused, ..) | (_, _, Some(Bug::UnclearIsRefused)) => Err(NotCreated::Refused("no".to_owned())),
-            (_, _, Some(Bug::UnclearIsCreated)) => Ok(format!("of {asked}")),
-            _ => Err(NotCreated::Unclear("no answer".to_owned())),
+        let created = match (fault, uid) {
+            (Fault::None, Some(uid)) => Ok(uid),
+            (Fault::None, None) => Err(NotCreated::Unclear("it is gone again".to_owned())),
+            // It is looked at what is there.
+            (Fault::Never(Answer::Conflict), uid) => {
+                uid.ok_or_else(|| NotCreated::Refused("a run of somebody else is there".to_owned()))
+            }
+            (Fault::Never(answer) | Fault::Done(answer) | Fault::Late(answer), _) => Err(not_created(answer.error())),
+        };
+        match (created, bug) {
+            (Err(NotCreated::Unclear(why)), Some(Bug::UnclearIsRefused)) => Err(NotCreated::Refused(why)),
+            (Err(NotCreated::Unclear(_)), Some(Bug::UnclearIsCreated)) => Ok(format!("of {asked}")),
+            (created, _) => created,
         }
     }
 
@@ -191,9 +207,6 @@ where
     async fn view(&mut self) -> GameDayView {
         let state = self.cluster.lock();
         self.stepped = (state.now + self.chair.ahead(), state.now);
-        if state.now >= state.object.changed_at + self.lag {
-            self.hold = state.hold;
-        }
         GameDayView { hold: self.hold.then(|| "held".to_owned()) }
     }
 

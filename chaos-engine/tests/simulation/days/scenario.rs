@@ -78,6 +78,7 @@ static MONTH: Size = Size {
 
 /// What a schedule is made of.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for itself")]
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
     pub(crate) bug: Option<Bug>,
@@ -96,6 +97,8 @@ pub(crate) struct Scenario {
     pub(crate) fails: u32,
     /// People suspend it, start it, and abort what is under way.
     pub(crate) has_wishes: bool,
+    /// What watches bring is behind for long, and not only for two seconds.
+    pub(crate) is_behind: bool,
     /// The operator is held back now and then.
     pub(crate) has_holds: bool,
     /// An error budget guards it.
@@ -125,6 +128,7 @@ impl Scenario {
             lasts: size.lasts[usize::from(pick(7, 3) == 0)],
             fails: [0, 300][pick(4, 2)],
             has_wishes: pick(81, 2) == 0,
+            is_behind: pick(19, 3) == 0,
             // What is held is looked at every two seconds, for as long as it may start.
             has_holds: !is_month && pick(13, 4) == 0,
             is_guarded: pick(17, 4) == 0,
@@ -134,15 +138,15 @@ impl Scenario {
     /// A short one in which nothing goes wrong.
     pub(crate) fn calm(seed: u64) -> Self {
         let (faults, crashes, pauses, jumps) = (0, 0, 0, 0);
-        let (has_wishes, has_holds, is_guarded) = (false, false, false);
+        let (has_wishes, has_holds, is_guarded, is_behind) = (false, false, false, false);
         let short = Self::of(seed * MONTH_EVERY + 1);
         let lasts = short.size.lasts[0];
-        Self { faults, crashes, pauses, jumps, lasts, has_wishes, has_holds, is_guarded, ..short }
+        Self { faults, crashes, pauses, jumps, lasts, has_wishes, has_holds, is_guarded, is_behind, ..short }
     }
 
     /// The same, with nothing that goes wrong.
     pub(crate) const fn without_trouble(self) -> Self {
-        Self { faults: 0, crashes: 0, pauses: 0, jumps: 0, crash_at: None, ..self }
+        Self { faults: 0, crashes: 0, pauses: 0, jumps: 0, crash_at: None, is_behind: false, ..self }
     }
 
     /// Whether each execution is over before the next slot comes, if nothing goes wrong.

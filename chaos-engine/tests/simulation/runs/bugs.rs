@@ -11,6 +11,8 @@ pub(crate) enum Bug {
     StatusWithoutVersion,
     /// A status that somebody else has written meanwhile counts as written.
     ConflictIsSaved,
+    /// The status is read from a cache at the start.
+    StatusFromCache,
     /// That people want something else is not noticed when the status is written.
     ChangeIgnored,
     /// A killer that is told to rest is not waited for.
@@ -19,6 +21,8 @@ pub(crate) enum Bug {
     OpenKillsForgotten,
     /// A killer goes on although its memory could not be saved.
     UnsavedKills,
+    /// What came of kills is not told to the record.
+    KillsUnrecorded,
     /// A prober that falls silent is not noticed, and whether it did what it was told is not asked.
     SilenceIgnored,
     /// Nobody has to approve.
@@ -34,15 +38,17 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::OrderTakenBack,
         Self::ActBeforeSave,
         Self::StatusWithoutVersion,
         Self::ConflictIsSaved,
+        Self::StatusFromCache,
         Self::ChangeIgnored,
         Self::RestNotAwaited,
         Self::OpenKillsForgotten,
         Self::UnsavedKills,
+        Self::KillsUnrecorded,
         Self::SilenceIgnored,
         Self::ApprovalIgnored,
         Self::DryRunIsLive,

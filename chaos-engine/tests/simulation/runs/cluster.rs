@@ -1,7 +1,7 @@
 //! The simulated cluster of an ExperimentRun: its object with what people want and a status, the two rows of its evidence, and
 //! the pods. It checks the invariants at every write.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use chaos_core::api::{ExperimentRunStatus, ProberStage, RunPhase};
 use chaos_core::model::Mode;
@@ -12,10 +12,12 @@ use jiff::Timestamp;
 use super::bugs::Bug;
 use super::scenario::{Scenario, Wish};
 use crate::desk::{Careless, Kept, Object};
+use crate::faults::Fault;
 use crate::history::note;
-use crate::seats::{Chair, Dice, Fault, Shared, Stage, millis};
+use crate::seats::{Chair, Dice, Shared, Stage, millis};
 use crate::strikes::cluster::{Cluster, cluster, start};
 use crate::strikes::scenario::Scenario as Pods;
+use crate::watch::MOST_BEHIND;
 
 /// A handle on the cluster of a run.
 pub(crate) type World = Shared<State>;
@@ -27,6 +29,10 @@ pub(crate) struct State {
     /// Absent once it was deleted.
     pub(crate) object: Option<Object<ExperimentRunStatus>>,
     pub(crate) wanted: Wanted,
+    /// The same as it was in each generation of the object, from the first on.
+    wanted_in: Vec<Wanted>,
+    /// The latest statuses, the oldest first, for bugs that read them.
+    past: VecDeque<ExperimentRunStatus>,
     /// The operator's row of the evidence, and the prober's.
     rows: [Vec<Chunk>; 2],
     pub(crate) pods: Cluster,
@@ -78,8 +84,10 @@ pub(crate) fn world(scenario: Scenario) -> World {
         now: start(),
         dice: Dice::new(scenario.seed.wrapping_add(1 << 40)),
         scenario,
-        object: Some(Object::new(ExperimentRunStatus::default(), start())),
+        object: Some(Object::new(ExperimentRunStatus::default())),
         wanted: Wanted::default(),
+        wanted_in: vec![Wanted::default()],
+        past: VecDeque::new(),
         rows: [Vec::new(), Vec::new()],
         pods: cluster(Pods::of_run(scenario.seed, scenario.faults)),
         chairs: Vec::new(),
@@ -153,6 +161,10 @@ impl Kept for State {
             let lag = self.dice.between(0, 1_000);
             self.chairs.iter().for_each(|chair| chair.wake_by(self.now + lag));
         }
+        if self.has(Bug::StatusFromCache) {
+            self.past.extend(self.object.as_ref().map(|object| object.status.clone()));
+            self.past.drain(..self.past.len().saturating_sub(MOST_BEHIND));
+        }
     }
 }
 
@@ -170,6 +182,21 @@ impl State {
     /// Tells that chair when something changes.
     pub(crate) fn tell(&mut self, chair: Chair) {
         self.chairs.push(chair);
+    }
+
+    /// What people wanted in a generation of the object.
+    pub(crate) fn wanted_in(&self, generation: u64) -> Wanted {
+        let index = usize::try_from(generation).unwrap_or_default().checked_sub(1);
+        index.and_then(|index| self.wanted_in.get(index)).copied().unwrap_or(self.wanted)
+    }
+
+    /// The status as a process finds it that begins.
+    pub(crate) fn found(&mut self) -> Option<ExperimentRunStatus> {
+        if !self.past.is_empty() {
+            let behind = self.dice.below(self.past.len());
+            return self.past.get(behind).cloned();
+        }
+        self.status().cloned()
     }
 
     pub(crate) fn status(&self) -> Option<&ExperimentRunStatus> {
@@ -207,6 +234,7 @@ impl State {
         }
         if let Some(object) = &mut self.object {
             object.changed(self.now);
+            self.wanted_in.push(self.wanted);
         }
         let lag = self.dice.between(0, 1_000);
         self.chairs.iter().for_each(|chair| chair.wake_by(self.now + lag));

@@ -4,11 +4,15 @@
 use std::sync::{Arc, Mutex};
 
 use chaos_core::api::ExperimentRunStatus;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::cluster::World;
 use crate::desk::{Desk, Left};
 use crate::seats::{Chair, Stage as _, millis, turn};
+use crate::watch::{Change, Watch};
+
+/// A watch that is behind for long has caught up after so many milliseconds, at most.
+const BEHIND_FOR: i64 = 10_000;
 
 /// A counter with one desk behind it.
 #[derive(Clone)]
@@ -37,8 +41,8 @@ pub(crate) struct Known {
     pub(crate) is_gone: bool,
     /// Somebody else drives it.
     pub(crate) is_fenced: bool,
-    /// News takes so long to come here.
-    lag: SignedDuration,
+    /// How it hears of news.
+    pub(crate) watch: Watch,
 }
 
 impl Counter {
@@ -46,15 +50,16 @@ impl Counter {
     pub(crate) fn claim(world: &World) -> Option<(Self, ExperimentRunStatus)> {
         let mut state = world.lock();
         let desk = Desk::claim(&mut *state)?;
-        let status = state.status()?.clone();
-        let (instance, lag) = (state.dice().draw(), state.dice().between(0, 1_000));
+        let status = state.found()?;
+        let longest = if state.scenario.is_behind { BEHIND_FOR } else { 1_000 };
+        let (instance, watch) = (state.dice().draw(), Watch::new(state.dice(), longest));
         let known = Known {
             generation: desk.generation,
             abort: state.wanted.abort,
             approved: state.wanted.approved,
             is_gone: false,
             is_fenced: false,
-            lag,
+            watch,
         };
         drop(state);
         let written = Written { desk, status: status.clone() };
@@ -80,14 +85,19 @@ impl Counter {
         let state = self.world.lock();
         let mut known = self.known.lock().unwrap();
         match &state.object {
-            Some(object) if object.generation > known.generation => {
-                if state.now >= object.changed_at + known.lag {
-                    known.generation = object.generation;
-                    (known.abort, known.approved) = (state.wanted.abort, state.wanted.approved);
+            Some(object) => {
+                if let Some(generation) = object.brought(&known.watch, known.generation, state.now) {
+                    let wanted = state.wanted_in(generation);
+                    known.generation = generation;
+                    (known.abort, known.approved) = (wanted.abort, wanted.approved);
                 }
             }
-            Some(_) => {}
-            None => known.is_gone |= state.record.ended_at.is_some_and(|at| state.now >= at + known.lag),
+            None => {
+                // Nothing follows the end of an object.
+                let is_known = |at| known.watch.brings(Change { number: 0, at }, 0, state.now);
+                let is_gone = state.record.ended_at.is_some_and(is_known);
+                known.is_gone |= is_gone;
+            }
         }
     }
 

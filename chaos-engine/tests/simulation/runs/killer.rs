@@ -20,6 +20,7 @@ use crate::seats::{Chair, Running, millis, turn};
 use crate::strikes::cluster::{Cluster, NS, State as Pods};
 use crate::strikes::keeper::Keeper;
 use crate::strikes::process::Process;
+use crate::strikes::records::Told as ToldKill;
 
 /// What is recorded in this process.
 pub(crate) type Recorder = Arc<Mutex<Vec<Event>>>;
@@ -141,7 +142,8 @@ async fn work(pods: &Cluster, bench: &Bench, chair: &Chair, job: Job) {
     let killer = Killer::new(KillerSpec::of_pod_kill(&EXPERIMENT, pod_kill, identity));
     let mut told = Told::knowing(&job.recorder.lock().unwrap());
     loop {
-        let keeper = RunKeeper { bench: bench.clone(), job: job.clone(), told: std::mem::take(&mut told) };
+        let (bench, job, pods) = (bench.clone(), job.clone(), pods.clone());
+        let keeper = RunKeeper { bench, job, pods, told: std::mem::take(&mut told) };
         let ended = Process::new(pods.clone(), killer.clone(), keeper, chair.clone()).run().await;
         told = Told::knowing(&job.recorder.lock().unwrap());
         match ended {
@@ -160,6 +162,7 @@ async fn work(pods: &Cluster, bench: &Bench, chair: &Chair, job: Job) {
 struct RunKeeper {
     bench: Bench,
     job: Job,
+    pods: Cluster,
     told: Told,
 }
 
@@ -168,6 +171,7 @@ impl Keeper for RunKeeper {
         turn().await;
         let ledger = read_killer(&self.job.counter.status(chair).await);
         self.bench.0.lock().unwrap().ledger = ledger.clone();
+        self.journal(&ledger);
         self.tell(&ledger);
         ledger
     }
@@ -177,6 +181,7 @@ impl Keeper for RunKeeper {
         if !self.job.counter.world.lock().has(Bug::UnsavedKills) {
             saved?;
         }
+        self.journal(ledger);
         self.tell(ledger);
         self.bench.0.lock().unwrap().ledger = ledger.clone();
         Ok(())
@@ -196,7 +201,12 @@ impl Keeper for RunKeeper {
 }
 
 impl RunKeeper {
-    /// Tells the record what is new.
+    /// Writes down for the accounts what is new.
+    fn journal(&self, ledger: &Ledger) {
+        self.pods.lock().records.saved(UID, ledger, None);
+    }
+
+    /// Tells the record what is new, and people.
     fn tell(&mut self, ledger: &Ledger) {
         let at = |instant: Timestamp| run_time(self.job.zero, instant);
         let mut events = self.job.recorder.lock().unwrap();
@@ -204,7 +214,13 @@ impl RunKeeper {
             let (strike, nonce, victim) = (intent.strike, intent.nonce.clone(), intent.victim.clone());
             events.push(Event::Intent { at: at(intent.decided_at.0), strike, nonce, victim });
         }
+        let is_kept = !self.job.counter.world.lock().has(Bug::KillsUnrecorded);
         for kill in ledger.history.iter().filter(|kill| self.told.kills.insert(kill.nonce.clone())) {
+            let told = ToldKill { run: UID.to_owned(), nonce: kill.nonce.clone(), outcome: kill.outcome };
+            self.pods.lock().records.event(told);
+            if !is_kept {
+                continue;
+            }
             events.push(Event::Kill(Kill {
                 at: at(kill.at.0),
                 uncertainty: 0,

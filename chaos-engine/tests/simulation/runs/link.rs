@@ -9,7 +9,7 @@ use super::bugs::Bug;
 use super::cluster::{Role, State};
 use super::scenario::EXPERIMENT;
 use crate::desk::Kept as _;
-use crate::seats::Fault;
+use crate::faults::Fault;
 
 /// What is known of the prober.
 pub(crate) struct Link {

@@ -17,7 +17,9 @@ use super::killer::{Bench, Job, Recorder, run_time};
 use super::link::Link;
 use super::scenario::{EXPERIMENT, UID};
 use crate::desk::{Kept as _, Left};
-use crate::seats::{Chair, Fault, millis, turn};
+use crate::faults::Fault;
+use crate::seats::{Chair, millis, turn};
+use crate::watch::Change;
 
 /// A prober that is told to do something has so long.
 const PATIENCE: SignedDuration = millis(30_000);
@@ -100,7 +102,12 @@ impl Live {
         let state = self.hands.counter.world.lock();
         let pods = state.pods.lock();
         let mut events = self.recorder.lock().unwrap();
-        for seen in pods.sightings.iter().skip(self.taken.1) {
+        let (watch, newest) = (self.hands.counter.known().watch, pods.sightings.len() as u64);
+        for (number, seen) in (1..).zip(&pods.sightings).skip(self.taken.1) {
+            if state.scenario.is_behind && !watch.brings(Change { number, at: seen.at }, newest, state.now) {
+                break;
+            }
+            self.taken.1 += 1;
             events.push(Event::Pod(PodSighting {
                 at: run_time(self.zero, seen.at),
                 what: seen.what,
@@ -111,7 +118,6 @@ impl Live {
                 node: None,
             }));
         }
-        self.taken.1 = pods.sightings.len();
         events.iter().skip(self.taken.0).for_each(|event| self.recovering.take(event));
         self.taken.0 = events.len();
     }
@@ -324,7 +330,7 @@ impl Live {
     fn append(&mut self, events: Vec<Event>) -> Result<(), Left> {
         let mut state = self.hands.counter.world.lock();
         let fault = state.fault();
-        if matches!(fault, Fault::RequestLost | Fault::Refused) {
+        if matches!(fault, Fault::Never(_)) {
             return Err(Left::Unreached);
         }
         if state.object.is_none() {

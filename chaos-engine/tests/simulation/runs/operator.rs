@@ -26,7 +26,8 @@ use super::link::Link;
 use super::live::{Hands, Live, started};
 use super::scenario::{EXPERIMENT, PLAN, STRIKES};
 use crate::desk::{Kept as _, Left};
-use crate::seats::{Chair, Fault, turn};
+use crate::faults::Fault;
+use crate::seats::{Chair, turn};
 
 /// Load that is on for longer than this ends by itself.
 const LASTS: Duration = Duration::from_secs(400);

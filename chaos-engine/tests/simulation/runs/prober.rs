@@ -15,7 +15,8 @@ use super::cluster::{Chunk, Role, World};
 use super::killer::run_time;
 use super::scenario::RATE;
 use crate::desk::Kept as _;
-use crate::seats::{Chair, Fault, Stage as _, millis, turn};
+use crate::faults::Fault;
+use crate::seats::{Chair, Stage as _, millis, turn};
 use crate::strikes::cluster::start;
 
 /// Nanoseconds between two requests.
@@ -76,7 +77,7 @@ impl Process {
     fn append(&mut self, reached: &Reached) -> Option<Result<(), ()>> {
         let mut state = self.world.lock();
         let fault = state.fault();
-        if matches!(fault, Fault::RequestLost | Fault::Refused) {
+        if matches!(fault, Fault::Never(_)) {
             return Some(Err(()));
         }
         let (events, told) = self.measured(state.now);

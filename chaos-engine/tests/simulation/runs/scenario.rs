@@ -67,6 +67,8 @@ pub(crate) struct Scenario {
     pub(crate) wish: Wish,
     /// The prober that measures ends after so many milliseconds.
     pub(crate) prober_ends: Option<i64>,
+    /// What watches bring is behind for long, and not only for a second.
+    pub(crate) is_behind: bool,
 }
 
 impl Scenario {
@@ -95,6 +97,7 @@ impl Scenario {
                 _ => Wish::Nothing,
             },
             prober_ends: (seed % 4 == 3).then(|| instant(3)),
+            is_behind: pick(2, 3) == 0,
         }
     }
 
@@ -111,6 +114,7 @@ impl Scenario {
             approval: Approval::Unneeded,
             wish: Wish::Nothing,
             prober_ends: None,
+            is_behind: false,
         }
     }
 

@@ -10,7 +10,8 @@ use chaos_core::population::{NamespaceFacts, Population, SwitchState, WorkloadFa
 use super::bugs::Bug;
 use super::cluster::{NS, State, WORKLOADS, key};
 use crate::history::note;
-use crate::seats::millis;
+use crate::seats::Stage as _;
+use crate::watch::MOST_BEHIND;
 
 fn version(number: usize) -> BudgetVersion {
     BudgetVersion::At { version: number.to_string(), uid: "lease".into() }
@@ -19,8 +20,8 @@ fn version(number: usize) -> BudgetVersion {
 impl State {
     /// Keeps what is there now for whoever reads from a cache.
     pub(super) fn cache_facts(&mut self) {
-        if self.old_facts.as_ref().is_none_or(|old| self.now.duration_since(old.taken_at) > millis(4_000)) {
-            self.old_facts = Some(self.facts());
+        if self.old_facts.as_ref().is_none_or(|(written, _)| self.written > written + MOST_BEHIND as u64) {
+            self.old_facts = Some((self.written, self.facts()));
         }
     }
 
@@ -67,23 +68,21 @@ impl State {
         })
     }
 
-    /// Facts of up to four seconds ago that pretend to be of now.
+    /// Facts of up to ten events ago that pretend to be of now.
     pub(crate) fn stale_facts(&self) -> Population {
-        let old = self.old_facts.clone().unwrap_or_else(|| self.facts());
+        let old = self.old_facts.as_ref().map_or_else(|| self.facts(), |(_, old)| old.clone());
         Population { taken_at: self.now, ..old }
     }
 
     /// The newest version of a budget.
-    pub(crate) fn budget(&self, workload: &WorkloadKey) -> VersionedBudget {
+    pub(crate) fn budget(&mut self, workload: &WorkloadKey) -> VersionedBudget {
+        let behind =
+            if self.scenario.bug == Some(Bug::BudgetFromCache) { 1 + self.dice().below(MOST_BEHIND) } else { 0 };
         let versions = self.budgets.get(&workload.uid).map(Vec::as_slice).unwrap_or_default();
-        let Some(budget) = versions.last() else {
+        let Some(newest) = versions.len().checked_sub(1) else {
             return VersionedBudget { version: BudgetVersion::Absent, budget: WorkloadBudget::default() };
         };
-        let budget = match self.scenario.bug {
-            Some(Bug::BudgetFromCache) => versions[versions.len().saturating_sub(3)].clone(),
-            _ => budget.clone(),
-        };
-        VersionedBudget { version: version(versions.len()), budget }
+        VersionedBudget { version: version(versions.len()), budget: versions[newest.saturating_sub(behind)].clone() }
     }
 
     /// Writes a budget if it is still at that version. Whether it was.
@@ -104,6 +103,7 @@ impl State {
         });
         let last_kill = budget.last_kill.filter(|_| self.scenario.bug != Some(Bug::LastKillForgotten));
         versions.push(WorkloadBudget { last_kill, ..budget });
+        self.written += 1;
         Some(version(versions.len()))
     }
 

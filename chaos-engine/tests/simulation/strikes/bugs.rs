@@ -20,6 +20,8 @@ pub(crate) enum Bug {
     OptInIgnored,
     /// The stop switch is not asked.
     SwitchIgnored,
+    /// The stop switch is as the watch has it.
+    SwitchFromCache,
     /// The ledger is saved after the action instead of before.
     ActBeforeSave,
     /// The status is written without its version.
@@ -32,6 +34,12 @@ pub(crate) enum Bug {
     UnknownIsRefused,
     /// A kill that was not answered counts as accepted, without looking.
     UnknownIsAccepted,
+    /// A kill that the server failed on (500) counts as refused.
+    FailureIsRefused,
+    /// A kill that the server had no time for (503, 504) counts as refused.
+    TimeoutIsRefused,
+    /// A kill that is to be sent again later (429) counts as accepted.
+    BusyIsAccepted,
     /// The reservation is given back before the outcome is known.
     ReleasedBeforeOutcome,
     /// Old decisions are carried out.
@@ -40,6 +48,12 @@ pub(crate) enum Bug {
     ClockTrusted,
     /// Outcomes are not written down.
     OutcomeForgotten,
+    /// Kills are not told as Events.
+    EventsForgotten,
+    /// Kills are told as Events before they are written down.
+    EventsBeforeSave,
+    /// The journal tells of no intents.
+    IntentsUnjournaled,
     /// The budget forgets its last kill.
     LastKillForgotten,
     /// Reservations of an own process are dropped without fencing it off first.
@@ -77,7 +91,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 42] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -86,16 +100,23 @@ impl Bug {
         Self::TerminatingServes,
         Self::OptInIgnored,
         Self::SwitchIgnored,
+        Self::SwitchFromCache,
         Self::ActBeforeSave,
         Self::StatusWithoutVersion,
         Self::IntentsForgotten,
         Self::KillRetried,
         Self::UnknownIsRefused,
         Self::UnknownIsAccepted,
+        Self::FailureIsRefused,
+        Self::TimeoutIsRefused,
+        Self::BusyIsAccepted,
         Self::ReleasedBeforeOutcome,
         Self::DeadlineIgnored,
         Self::ClockTrusted,
         Self::OutcomeForgotten,
+        Self::EventsForgotten,
+        Self::EventsBeforeSave,
+        Self::IntentsUnjournaled,
         Self::LastKillForgotten,
         Self::OrphansDropped,
         Self::ConflictIsDone,

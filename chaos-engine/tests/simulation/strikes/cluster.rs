@@ -1,7 +1,7 @@
 //! The simulated cluster: pods that terminate and are replaced, budgets and statuses with versions, a stop switch, a clock
 //! that only moves when everybody waits, and a record of everything that was killed. It checks the invariants at every kill.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use chaos_core::killer::{KillOrder, Ledger};
 use chaos_core::limits::WorkloadBudget;
@@ -10,8 +10,10 @@ use chaos_core::record::PodChange;
 use jiff::{SignedDuration, Timestamp};
 
 use super::bugs::Bug;
+use super::records::Records;
 use super::scenario::Scenario;
 use crate::seats::{Dice, Shared, Stage, millis};
+use crate::watch::{Change, Watch};
 
 pub(crate) const NS: &str = "dispatch";
 
@@ -32,15 +34,20 @@ pub(crate) struct State {
     pub(super) budgets: BTreeMap<String, Vec<WorkloadBudget>>,
     pub(crate) statuses: BTreeMap<String, Status>,
     pub(crate) stopped_at: Option<Timestamp>,
+    /// Changes of the stop switch, and whether it was on then.
+    switched: Vec<(Change, bool)>,
+    /// Counts what is written of all that is watched together.
+    pub(crate) written: u64,
     /// Kills that take effect later than they were answered.
     late: Vec<(Timestamp, KillOrder, String)>,
     pub(crate) sends: Vec<Send>,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) records: Records,
     /// What was seen to happen to pods, if anybody looks.
     pub(crate) sightings: Vec<Sighting>,
     next_uid: u64,
-    /// The facts of some time ago, for bugs that read them.
-    pub(super) old_facts: Option<Population>,
+    /// The facts of some events ago, for bugs that read them, and how many there had been.
+    pub(super) old_facts: Option<(u64, Population)>,
 }
 
 /// The status of a monkey.
@@ -48,8 +55,8 @@ pub(crate) struct State {
 pub(crate) struct Status {
     pub(crate) version: u64,
     pub(crate) ledger: Ledger,
-    /// The ledger one write ago.
-    pub(crate) before: Ledger,
+    /// The ledger some writes ago, the oldest first, for bugs that read it.
+    pub(crate) before: VecDeque<Ledger>,
 }
 
 /// A pod, and what is to become of it.
@@ -110,9 +117,12 @@ pub(crate) fn cluster(scenario: Scenario) -> Cluster {
         budgets: BTreeMap::new(),
         statuses: BTreeMap::new(),
         stopped_at: None,
+        switched: Vec::new(),
+        written: 0,
         late: Vec::new(),
         sends: Vec::new(),
         effects: Vec::new(),
+        records: Records::default(),
         sightings: Vec::new(),
         next_uid: 0,
         old_facts: None,
@@ -177,8 +187,8 @@ impl Stage for State {
     }
 
     fn happen(&mut self) {
-        if self.scenario.stop_switch && self.now >= start() + millis(self.scenario.size.stop_at) {
-            self.stopped_at.get_or_insert(self.now);
+        if self.scenario.stop_switch {
+            self.switch();
         }
         if self.scenario.has_foreigners && self.dice.chance(2) {
             self.meddle();
@@ -193,6 +203,25 @@ impl Stage for State {
 impl State {
     pub(crate) fn between(&mut self, low: i64, high: i64) -> SignedDuration {
         self.dice.between(low, high)
+    }
+
+    /// Somebody stops all, and takes it back again.
+    fn switch(&mut self) {
+        let stop_at = start() + millis(self.scenario.size.stop_at);
+        let resume_at = stop_at + millis(self.scenario.size.stop_for);
+        let is_stopped = self.now >= stop_at && !(self.scenario.resumes && self.now >= resume_at);
+        if is_stopped != self.stopped_at.is_some() {
+            self.written += 1;
+            self.switched.push((Change { number: self.written, at: self.now }, is_stopped));
+            self.stopped_at = is_stopped.then_some(self.now);
+        }
+    }
+
+    /// Whether the stop switch is on, as far as a watch has brought that.
+    pub(crate) fn is_stopped_by(&self, watch: &Watch) -> bool {
+        let mut brought =
+            self.switched.iter().rev().filter(|(change, _)| watch.brings(*change, self.written, self.now));
+        brought.next().is_some_and(|(_, is_stopped)| *is_stopped)
     }
 
     /// What follows at this instant from time alone.
@@ -261,7 +290,10 @@ impl State {
         let ignores_uid = self.scenario.bug == Some(Bug::UidIgnored);
         let is_it =
             |pod: &Pod| pod.facts.name == order.victim.pod && (pod.facts.uid == order.victim.uid || ignores_uid);
-        let Some(index) = self.pods.iter().position(is_it) else { return Done::Gone };
+        let found = self.pods.iter().position(is_it);
+        self.records.arrived(order, run, found.is_some());
+        let Some(index) = found else { return Done::Gone };
+        self.written += 1;
         let pod = &mut self.pods[index];
         if pod.facts.terminating {
             return Done::Killed;

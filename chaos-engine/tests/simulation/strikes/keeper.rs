@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
+use chaos_core::api::KillRecord;
 use chaos_core::killer::{KillerView, Ledger};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::bugs::Bug;
 use super::cluster::{Cluster, State};
+use super::records::{Telling, Told};
+use super::scenario::MONKEY;
 use crate::desk::Left;
 use crate::history::note;
-use crate::seats::{Chair, millis, turn};
+use crate::seats::{Chair, Stage as _, turn};
+use crate::watch::{MOST_BEHIND, Watch};
 
-/// News of a stop takes this long at most.
-pub(crate) const NEWS: SignedDuration = millis(1_000);
+/// News of a stop takes so many milliseconds at most, where no watch is behind for long.
+pub(crate) const NEWS: i64 = 1_000;
+/// How many of the latest ledgers are kept for whoever reads from a cache.
+const KEPT: usize = MOST_BEHIND;
 
 /// Keeps a ledger for one process.
 pub(crate) trait Keeper: Send + Sync {
@@ -35,15 +41,19 @@ pub(crate) struct StatusKeeper {
     run: String,
     /// Version of the status that the next write follows.
     version: u64,
-    /// The last thing that was heard of the stop switch, and when.
-    heard: (Timestamp, bool),
+    /// How it hears of the stop switch.
+    watch: Watch,
     heartbeat: Option<Duration>,
 }
 
 impl StatusKeeper {
     pub(crate) fn new(cluster: &Cluster, run: &str, heartbeat: Option<Duration>) -> Self {
-        let heard = (cluster.lock().now, false);
-        Self { cluster: cluster.clone(), run: run.to_owned(), version: 0, heard, heartbeat }
+        let watch = {
+            let mut state = cluster.lock();
+            let longest = if state.scenario.is_behind { state.scenario.size.behind_for } else { NEWS };
+            Watch::new(state.dice(), longest)
+        };
+        Self { cluster: cluster.clone(), run: run.to_owned(), version: 0, watch, heartbeat }
     }
 
     /// Waits until the API server answers: what a process must have read or written before it goes on.
@@ -59,22 +69,39 @@ impl StatusKeeper {
         }
     }
 
-    fn written(&mut self, ledger: &Ledger) -> Result<(), Left> {
+    /// Writes the status, and gives the kills whose outcome is told for the first time.
+    fn written(&mut self, ledger: &Ledger) -> Result<Vec<Told>, Left> {
         let mut state = self.cluster.lock();
-        let is_blind = state.scenario.bug == Some(Bug::StatusWithoutVersion);
+        let bug = state.scenario.bug;
+        let is_blind = bug == Some(Bug::StatusWithoutVersion);
         let status = state.statuses.entry(self.run.clone()).or_default();
         if status.version != self.version && !is_blind {
             return Err(Left::Fenced);
         }
         status.version += 1;
         self.version = status.version;
-        status.before = std::mem::replace(&mut status.ledger, ledger.clone());
+        let before = std::mem::replace(&mut status.ledger, ledger.clone());
+        if bug == Some(Bug::LedgerFromCache) {
+            status.before.push_back(before);
+            status.before.drain(..status.before.len().saturating_sub(KEPT));
+        }
+        state.written += 1;
         note(state.now, || {
             let open: Vec<_> = ledger.intents.iter().map(|intent| &intent.victim.uid).collect();
             let last = ledger.history.last().map(|kill| (&kill.victim.uid, kill.outcome));
             format!("{} saves {}: open {open:?}, last {last:?}", self.run, self.version)
         });
-        Ok(())
+        Ok(state.records.saved(&self.run, ledger, bug))
+    }
+
+    /// Events for people, of a monkey's kills.
+    fn telling(&self, news: Vec<Told>) -> Telling {
+        let is_told = self.run == MONKEY && self.bug() != Some(Bug::EventsForgotten);
+        Telling::new(self.cluster.clone(), if is_told { news } else { Vec::new() })
+    }
+
+    fn bug(&self) -> Option<Bug> {
+        self.cluster.lock().scenario.bug
     }
 }
 
@@ -85,10 +112,15 @@ impl Keeper for StatusKeeper {
         let ledger = {
             let mut state = self.cluster.lock();
             let bug = state.scenario.bug;
+            let behind = if bug == Some(Bug::LedgerFromCache) { 1 + state.dice().below(MOST_BEHIND) } else { 0 };
             let status = state.statuses.entry(self.run.clone()).or_default();
             status.version += 1;
             self.version = status.version;
-            let seen = if bug == Some(Bug::LedgerFromCache) { &status.before } else { &status.ledger };
+            let oldest = status.before.front().unwrap_or(&status.ledger);
+            let seen = match status.before.len().checked_sub(behind) {
+                Some(index) => status.before.get(index).unwrap_or(&status.ledger),
+                None => oldest,
+            };
             seen.clone()
         };
         turn().await;
@@ -96,23 +128,25 @@ impl Keeper for StatusKeeper {
     }
 
     async fn save(&mut self, chair: &Chair, ledger: &Ledger) -> Result<(), Left> {
+        if self.bug() == Some(Bug::EventsBeforeSave) {
+            let told =
+                |kill: &KillRecord| Told { run: self.run.clone(), nonce: kill.nonce.clone(), outcome: kill.outcome };
+            self.telling(ledger.history.iter().map(told).collect()).tell();
+        }
         turn().await;
         self.reach(chair).await;
-        self.written(ledger)?;
+        let news = self.written(ledger)?;
+        let telling = self.telling(news);
         turn().await;
+        telling.tell();
         Ok(())
     }
 
     fn view(&mut self, cluster: &mut State, ahead: SignedDuration) -> KillerView {
-        // News travels for up to a second.
-        let lag = cluster.between(0, 1_000);
-        if cluster.now.duration_since(self.heard.0) > lag {
-            let is_stopped = cluster.stopped_at.is_some() && cluster.scenario.bug != Some(Bug::SwitchIgnored);
-            self.heard = (cluster.now, is_stopped);
-        }
+        let is_stopped = cluster.is_stopped_by(&self.watch) && cluster.scenario.bug != Some(Bug::SwitchIgnored);
         let is_deaf = cluster.scenario.bug == Some(Bug::HeartbeatIgnored);
         let beat = cluster.silent_at().filter(|_| !is_deaf).unwrap_or(cluster.now) + ahead;
-        let hold = self.heard.1.then(|| "stopped".to_owned());
+        let hold = is_stopped.then(|| "stopped".to_owned());
         KillerView { hold, beat: Some(beat), ..KillerView::default() }
     }
 

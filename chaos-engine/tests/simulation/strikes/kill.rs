@@ -2,16 +2,18 @@
 
 use chaos_core::killer::{KillAnswer, KillAnswerKind, KillOrder, Response};
 use chaos_engine::clock::steady;
+use chaos_engine::kube::kill_answer;
 use jiff::Timestamp;
 
 use super::bugs::Bug;
 use super::cluster::{Done, Send, State, key};
 use super::keeper::{Keeper, NEWS};
-use super::metrics::check_guards;
+use super::metrics::{FRESH, check_guards};
 use super::process::Process;
 use super::scenario::{MONKEY, SEND_WITHIN};
+use crate::faults::{Answer, Fault};
 use crate::history::note;
-use crate::seats::{Fault, millis, turn};
+use crate::seats::{millis, turn};
 
 impl<K: Keeper> Process<K> {
     /// Sends a kill, if that is not too late.
@@ -33,7 +35,7 @@ impl<K: Keeper> Process<K> {
         let victim = order.victim.uid.clone();
         let kind = self.carried_out(order);
         note(really, || format!("{} kills {victim}: {kind:?}", self.killer.spec().run));
-        let refused = matches!(kind, KillAnswerKind::Refused | KillAnswerKind::Gone);
+        let refused = matches!(kind, KillAnswerKind::Refused | KillAnswerKind::Blocked | KillAnswerKind::Gone);
         self.cluster.lock().sends[index].was_refused = refused;
         turn().await;
         answer(kind)
@@ -44,7 +46,9 @@ impl<K: Keeper> Process<K> {
         let mut state = self.cluster.lock();
         let longest = millis(SEND_WITHIN + 500);
         if let Some(stopped) = state.stopped_at {
-            assert!(at.duration_since(stopped) <= NEWS + longest, "a kill was sent long after the stop");
+            // Whoever does not hear of it finds it in what it reads, which is no older than five seconds when a kill is decided.
+            let news = millis(if state.scenario.is_behind { FRESH } else { NEWS });
+            assert!(at.duration_since(stopped) <= news + longest, "a kill was sent long after the stop");
         }
         if let Some((beat, silent)) = self.keeper.heartbeat().zip(state.silent_at()) {
             let most = longest + jiff::SignedDuration::try_from(beat * 2).unwrap_or_default();
@@ -70,16 +74,30 @@ impl<K: Keeper> Process<K> {
                 Done::Killed => KillAnswerKind::Accepted,
                 Done::Gone => KillAnswerKind::Gone,
             },
-            Fault::RequestLost => KillAnswerKind::Unknown,
-            Fault::AnswerLost => {
+            Fault::Never(answer) => {
+                if answer.is_of_server() {
+                    self.cluster.lock().records.arrived(&order, run, false);
+                }
+                self.heard_of_kill(answer)
+            }
+            Fault::Done(answer) => {
                 self.cluster.lock().kill(&order, run);
-                KillAnswerKind::Unknown
+                self.heard_of_kill(answer)
             }
-            Fault::Late => {
+            Fault::Late(answer) => {
                 self.cluster.lock().kill_later(order, run);
-                KillAnswerKind::Unknown
+                self.heard_of_kill(answer)
             }
-            Fault::Refused => KillAnswerKind::Refused,
+        }
+    }
+
+    /// What an answer says about the pod: what the engine makes of it, or a process with a mistake.
+    fn heard_of_kill(&self, answer: Answer) -> KillAnswerKind {
+        match answer {
+            Answer::Webhook | Answer::Internal if self.has(Bug::FailureIsRefused) => KillAnswerKind::Refused,
+            Answer::Unavailable | Answer::TimedOut if self.has(Bug::TimeoutIsRefused) => KillAnswerKind::Refused,
+            Answer::Busy | Answer::Blocked if self.has(Bug::BusyIsAccepted) => KillAnswerKind::Accepted,
+            _ => kill_answer(answer.error()),
         }
     }
 

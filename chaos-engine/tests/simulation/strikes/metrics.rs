@@ -11,7 +11,7 @@ use super::scenario::SEND_WITHIN;
 use crate::seats::{Dice, Stage as _, millis};
 
 /// What is older than this decides nothing, in milliseconds.
-const FRESH: i64 = 5_000;
+pub(crate) const FRESH: i64 = 5_000;
 /// Chance in a thousand that something is not well when the sources are asked.
 const ILL: u32 = 250;
 

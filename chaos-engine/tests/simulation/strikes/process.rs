@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use chaos_core::killer::{
-    Action, BudgetVersion, KillAnswerKind, Killer, KillerView, Ledger, Observation, Response, Stored, VersionedBudget,
+    Action, BudgetVersion, KillAnswerKind, Killer, KillerView, Ledger, Observation, Response, Sighting, Stored,
+    VersionedBudget,
 };
 use chaos_core::machine::Machine;
 use chaos_core::model::MonkeyGuard;
-use chaos_core::population::{Population, WorkloadKey};
+use chaos_core::population::{Population, SwitchState, WorkloadKey};
 use chaos_engine::drive::{World, drive};
+use chaos_engine::kube::budget_answer;
 use jiff::Timestamp;
 
 use super::bugs::Bug;
@@ -19,7 +21,8 @@ use super::foreigners::Truths;
 use super::keeper::Keeper;
 use super::metrics::{Heard, Reading};
 use crate::desk::Left;
-use crate::seats::{Chair, Fault, Stage as _, millis, turn};
+use crate::faults::{Answer, Fault};
+use crate::seats::{Chair, Stage as _, millis, turn};
 
 /// A process: which killer it runs, and what it knows.
 pub(crate) struct Process<K> {
@@ -32,6 +35,8 @@ pub(crate) struct Process<K> {
     /// When it last took a step: by its clock, and really.
     pub(crate) stepped: (Timestamp, Timestamp),
     pending: Option<Ledger>,
+    /// Something held it back when it last looked.
+    is_held: bool,
     /// What it was last told of its guards.
     pub(crate) heard: Option<Heard>,
     /// What was true when it last read the cluster.
@@ -53,6 +58,7 @@ impl<K: Keeper> Process<K> {
             saved: Ledger::default(),
             stepped: (now, now),
             pending: None,
+            is_held: false,
             heard: None,
             truths: Truths::default(),
             bug,
@@ -108,7 +114,11 @@ impl<K: Keeper> Process<K> {
         let (population, truths) = early.unwrap_or_else(|| facts(self));
         self.truths = truths;
         turn().await;
-        let population = Arc::new(Population { taken_at, ..population });
+        let mut population = Population { taken_at, ..population };
+        if self.has(Bug::SwitchFromCache) {
+            population.switch = if self.is_held { SwitchState::Stopped } else { SwitchState::Running };
+        }
+        let population = Arc::new(population);
         Response::Observed(Ok(Observation { budgets, readings, population }))
     }
 
@@ -142,12 +152,11 @@ impl<K: Keeper> Process<K> {
         let write = |process: &Self| process.cluster.lock().write_budget(&workload, &at, budget.clone());
         let stored = match self.fault() {
             Fault::None => write(self).map_or(Stored::Conflict, Stored::Done),
-            Fault::RequestLost => Stored::Unknown("no answer".into()),
-            Fault::AnswerLost | Fault::Late => {
+            Fault::Never(answer) => budget_answer(answer.error()),
+            Fault::Done(answer) | Fault::Late(answer) => {
                 write(self);
-                Stored::Unknown("no answer".into())
+                budget_answer(answer.error())
             }
-            Fault::Refused => Stored::Refused("no".into()),
         };
         turn().await;
         Response::Stored(self.mistaken(stored, at))
@@ -170,7 +179,7 @@ impl<K: Keeper> Process<K> {
     pub(crate) fn fault(&self) -> Fault {
         let mut state = self.cluster.lock();
         if state.away_until().is_some() {
-            return Fault::RequestLost;
+            return Fault::Never(Answer::Lost);
         }
         let faults = state.scenario.faults;
         state.dice().fault(faults)
@@ -192,7 +201,9 @@ where
         let ahead = self.chair.ahead();
         let mut state = self.cluster.lock();
         self.stepped = (state.now + ahead, state.now);
-        self.keeper.view(&mut state, ahead)
+        let view = self.keeper.view(&mut state, ahead);
+        self.is_held = view.hold.is_some();
+        view
     }
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), Left> {
@@ -221,7 +232,11 @@ where
             }
             Action::LookUp(victim) => {
                 turn().await;
-                let sighting = self.cluster.lock().sight(&victim.pod, &victim.uid);
+                let sighting = if self.goes_wrong() {
+                    Sighting::Unseen("no answer".into())
+                } else {
+                    self.cluster.lock().sight(&victim.pod, &victim.uid)
+                };
                 turn().await;
                 Response::Found(sighting)
             }

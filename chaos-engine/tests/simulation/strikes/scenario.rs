@@ -40,6 +40,10 @@ pub(crate) struct Size {
     /// For how long the API server is out of reach: short, and long.
     away: (i64, i64),
     pub(crate) stop_at: i64,
+    /// A stop that is taken back is so after this.
+    pub(crate) stop_for: i64,
+    /// A watch that is behind for long has caught up after this, at most.
+    pub(crate) behind_for: i64,
     recover_within: u64,
     max_blind: u64,
     /// Between two kills of a workload, where they have to keep their distance.
@@ -72,6 +76,8 @@ static LONG: Size = Size {
     away_from: 6_000,
     away: (12_000, 150_000),
     stop_at: 20_000,
+    stop_for: 12_000,
+    behind_for: 60_000,
     recover_within: 100,
     max_blind: 50,
     min_interval: 9_000,
@@ -97,6 +103,8 @@ const SHORT_SIZE: Size = Size {
     away_from: 2_000,
     away: (4_000, 30_000),
     stop_at: 3_000,
+    stop_for: 2_000,
+    behind_for: 10_000,
     recover_within: 20,
     max_blind: 6,
     min_interval: 7_000,
@@ -132,6 +140,10 @@ pub(crate) struct Scenario {
     pub(crate) max_unavailable: u32,
     pub(crate) min_interval: i64,
     pub(crate) stop_switch: bool,
+    /// Somebody takes the stop back, soon enough for whoever is behind never to hear of it.
+    pub(crate) resumes: bool,
+    /// What watches bring is behind for long, and not only for a second.
+    pub(crate) is_behind: bool,
     /// Foreigners drain, roll out and scale too: availability is then not ours alone to keep.
     pub(crate) has_foreigners: bool,
     /// The run that the monkey belongs to falls silent.
@@ -152,6 +164,8 @@ impl Scenario {
         let is_long = seed.is_multiple_of(LONG_EVERY);
         let (size, kind) = if is_long { (&LONG, seed / LONG_EVERY) } else { (&SHORT, seed) };
         let pick = |n: u64, of: u64| usize::try_from((kind / n) % of).unwrap();
+        // By a clock that is wrong, what was read long ago may look fresh: only a stop that is heard of soon holds then.
+        let has_jumps = kind % 11 == 4;
         Self {
             seed,
             bug: None,
@@ -163,6 +177,8 @@ impl Scenario {
             max_unavailable: [1, 2][pick(27, 2)],
             min_interval: [0, size.min_interval][pick(54, 2)],
             stop_switch: pick(108, 4) == 0,
+            resumes: kind % 5 == 3,
+            is_behind: pick(2, 3) == 0 && !has_jumps,
             has_foreigners: pick(432, 4) == 0,
             falls_silent: kind % 5 == 1,
             away: match kind % 7 {
@@ -170,10 +186,15 @@ impl Scenario {
                 5 => size.away.1,
                 _ => 0,
             },
-            jumps: if kind % 11 == 4 { 20 } else { 0 },
+            jumps: if has_jumps { 20 } else { 0 },
             is_watched: false,
             is_guarded: kind % 13 % 4 == 2,
         }
+    }
+
+    /// The same, with nothing that goes wrong.
+    pub(crate) const fn without_trouble(self) -> Self {
+        Self { faults: 0, crashes: 0, pauses: 0, jumps: 0, away: 0, is_behind: false, has_foreigners: false, ..self }
     }
 
     /// A long one in which nothing goes wrong.
@@ -189,6 +210,8 @@ impl Scenario {
             max_unavailable: 1,
             min_interval: 0,
             stop_switch: false,
+            resumes: false,
+            is_behind: false,
             has_foreigners: false,
             falls_silent: false,
             away: 0,
