@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::grants::{GRANTS, Grant, Role};
 use crate::shared::Shared;
 
-/// Permissions are asked for this often while all are there, and while one is missing.
+/// Permissions are asked for this often while all are there that every installation has, and while one of these is missing.
 const EVERY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(2));
 /// However often calls are refused, permissions are asked for this far apart.
 const LEAST: Duration = Duration::from_secs(1);
@@ -162,10 +162,18 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
             }
             Err(error) => Permissions::Unknown(format!("the permissions are not known: {error}")),
         };
-        let pause = if known == Permissions::Known(Vec::new()) { EVERY.0 } else { EVERY.1 };
+        let pause = pause(&known, shared.watched.is_some());
         take(&shared, known);
         sleep(LEAST).await;
         let _ = timeout(pause, shared.refused.notified()).await;
+    }
+}
+
+/// How long this is good for. Each time costs a call for every verb, so one that most installations never have hurries nobody.
+fn pause(known: &Permissions, for_one_namespace: bool) -> Duration {
+    match known {
+        Permissions::Known(missing) if !missing.iter().any(|it| is_shipped(it.grant, for_one_namespace)) => EVERY.0,
+        Permissions::Known(_) | Permissions::Unknown(_) => EVERY.1,
     }
 }
 
@@ -252,6 +260,15 @@ mod tests {
         assert!(told.contains("create pods/eviction (the kill, in Evict mode)"), "{told}");
         assert!(permissions.hold(&spec(|_| ())).is_some() && permissions.lacks_always().is_some());
         assert!(without("list", "deployments").lacks_always().unwrap().message.contains("list deployments.apps"));
+    }
+
+    #[test]
+    fn what_most_installations_never_have_is_not_asked_for_all_the_time() {
+        let (all, delete) = (Permissions::Known(Vec::new()), without("delete", "pods"));
+        assert_eq!([pause(&all, false), pause(&delete, false)], [EVERY.0; 2]);
+        let (nodes, eviction) = (without("list", "nodes"), without("create", "pods/eviction"));
+        assert_eq!([pause(&nodes, true), pause(&nodes, false)], [EVERY.0, EVERY.1]);
+        assert_eq!([pause(&eviction, false), pause(&Permissions::Unknown(String::new()), false)], [EVERY.1; 2]);
     }
 
     #[test]
