@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::seats::{Dice, millis};
+use crate::seats::Dice;
 
 /// A watch is so many events behind at most.
 pub(crate) const MOST_BEHIND: usize = 10;
