@@ -141,7 +141,7 @@ impl Scenario {
         let (has_wishes, has_holds, is_guarded, is_behind) = (false, false, false, false);
         let short = Self::of(seed * MONTH_EVERY + 1);
         let lasts = short.size.lasts[0];
-        Self { faults, crashes, pauses, jumps, lasts, has_wishes, has_holds, is_guarded, is_behind, ..short }
+        Self { faults, crashes, pauses, jumps, lasts, has_wishes, is_behind, has_holds, is_guarded, ..short }
     }
 
     /// The same, with nothing that goes wrong.

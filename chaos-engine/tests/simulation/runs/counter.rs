@@ -84,20 +84,16 @@ impl Counter {
     pub(crate) fn look(&self) {
         let state = self.world.lock();
         let mut known = self.known.lock().unwrap();
-        match &state.object {
-            Some(object) => {
-                if let Some(generation) = object.brought(&known.watch, known.generation, state.now) {
-                    let wanted = state.wanted_in(generation);
-                    known.generation = generation;
-                    (known.abort, known.approved) = (wanted.abort, wanted.approved);
-                }
-            }
-            None => {
-                // Nothing follows the end of an object.
-                let is_known = |at| known.watch.brings(Change { number: 0, at }, 0, state.now);
-                let is_gone = state.record.ended_at.is_some_and(is_known);
-                known.is_gone |= is_gone;
-            }
+        let Some(object) = &state.object else {
+            // Nothing follows the end of an object.
+            let is_known = |at| known.watch.brings(Change { number: 0, at }, 0, state.now);
+            known.is_gone |= state.record.ended_at.is_some_and(is_known);
+            return;
+        };
+        if let Some(generation) = object.brought(&known.watch, known.generation, state.now) {
+            let wanted = state.wanted_in(generation);
+            known.generation = generation;
+            (known.abort, known.approved) = (wanted.abort, wanted.approved);
         }
     }
 

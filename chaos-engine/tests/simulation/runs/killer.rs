@@ -142,8 +142,8 @@ async fn work(pods: &Cluster, bench: &Bench, chair: &Chair, job: Job) {
     let killer = Killer::new(KillerSpec::of_pod_kill(&EXPERIMENT, pod_kill, identity));
     let mut told = Told::knowing(&job.recorder.lock().unwrap());
     loop {
-        let told_so_far = std::mem::take(&mut told);
-        let keeper = RunKeeper { bench: bench.clone(), job: job.clone(), pods: pods.clone(), told: told_so_far };
+        let told_before = std::mem::take(&mut told);
+        let keeper = RunKeeper { bench: bench.clone(), job: job.clone(), pods: pods.clone(), told: told_before };
         let ended = Process::new(pods.clone(), killer.clone(), keeper, chair.clone()).run().await;
         told = Told::knowing(&job.recorder.lock().unwrap());
         match ended {
