@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::asker::Asker;
 use crate::clock::steady;
 use crate::drive::World;
-use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError, is_passing, told};
+use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError, told};
 use crate::run::operated::Hold;
 use crate::sources::Sources;
 
@@ -118,11 +118,17 @@ impl GameDayWorld {
     }
 
     /// A run of this very game day; `None`: there is none of that name, or it is somebody else's.
+    /// The run of that name, if it is ours.
     async fn find(&self, name: &str) -> Result<Option<ExperimentRun>, CallError> {
+        Ok(self.read(name).await?.filter(|run| self.is_ours(run)))
+    }
+
+    /// The run of that name, whoever's it is.
+    async fn read(&self, name: &str) -> Result<Option<ExperimentRun>, CallError> {
         let reads = Caller::new(self.parts.clients.read.clone());
         let path = format!("{}/{name}", ExperimentRun::url_path(&(), Some(&self.namespace())));
         match reads.get::<ExperimentRun>(&path).await {
-            Ok(run) => Ok(Some(run).filter(|run| self.is_ours(run))),
+            Ok(run) => Ok(Some(run)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -175,9 +181,11 @@ impl GameDayWorld {
         let path = ExperimentRun::url_path(&(), Some(&self.namespace()));
         match writes.create::<ExperimentRun>(&path, &run).await {
             Ok(run) => Ok(run.uid().unwrap_or_default()),
-            Err(error) if error.is_conflict() => match self.find(&name).await {
-                Ok(Some(run)) => Ok(run.uid().unwrap_or_default()),
-                Ok(None) => Err(NotCreated::Refused(format!("an ExperimentRun {name} of somebody else is there"))),
+            Err(error) if error.is_conflict() => match self.read(&name).await {
+                Ok(Some(run)) if self.is_ours(&run) => Ok(run.uid().unwrap_or_default()),
+                Ok(Some(_)) => Err(NotCreated::Refused(format!("an ExperimentRun {name} of somebody else is there"))),
+                // It is not the name that was in conflict: a quota that somebody else used at the same time, for one.
+                Ok(None) => Err(NotCreated::Unclear(error.to_string())),
                 Err(error) => Err(NotCreated::Unclear(error.to_string())),
             },
             Err(error) => Err(not_created(&error)),
@@ -216,10 +224,7 @@ fn fact(run: &ExperimentRun) -> RunFact {
 
 /// What an error says about a run that was to be created. (A conflict says that something of its name is there.)
 pub fn not_created(error: &CallError) -> NotCreated {
-    match error.code() {
-        Some(code) if !is_passing(code) => NotCreated::Refused(error.to_string()),
-        _ => NotCreated::Unclear(error.to_string()),
-    }
+    if error.is_passing() { NotCreated::Unclear(error.to_string()) } else { NotCreated::Refused(error.to_string()) }
 }
 
 /// What is not there any more needs no more doing.

@@ -86,6 +86,11 @@ impl CallError {
         status.code == 403 && causes.any(|cause| cause.reason == NAMESPACE_TERMINATING)
     }
 
+    /// Whether asking again may help: there is no answer, or one of a moment.
+    pub fn is_passing(&self) -> bool {
+        self.code().is_none_or(is_passing)
+    }
+
     /// Whether the server may have carried the request out all the same.
     pub fn may_have_happened(&self) -> bool {
         match self {

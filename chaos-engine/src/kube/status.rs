@@ -178,7 +178,7 @@ impl<K: Tended> StatusStore<K> {
                 }
                 Err(error) if error.is_not_found() => return Err(StoreError::Gone),
                 Err(error) if error.is_conflict() => failed = Some(error),
-                Err(error) if error.may_have_happened() || error.code().is_none() => {
+                Err(error) if error.is_passing() => {
                     if error.may_have_happened() {
                         self.remember(&wanted);
                     }

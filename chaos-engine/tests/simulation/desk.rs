@@ -134,8 +134,7 @@ impl Desk {
         if let Fault::Never(answer) = fault {
             // What is refused for good is not tried again.
             let error = answer.error();
-            let is_tried_again = error.is_conflict() || error.may_have_happened() || error.code().is_none();
-            return if is_tried_again { Ok(false) } else { Err(Left::Unreached) };
+            return if error.is_conflict() || error.is_passing() { Ok(false) } else { Err(Left::Unreached) };
         }
         let Some(object) = state.object() else { return Err(Left::Gone) };
         if object.version != self.version && !careless.about_version {

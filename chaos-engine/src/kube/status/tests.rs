@@ -17,6 +17,10 @@ enum Fate {
     Unanswered,
     /// Neither carried out nor answered.
     Lost,
+    /// Refused, as the server has too much to do.
+    Busy,
+    /// Refused for good.
+    Forbidden,
 }
 
 /// A server with one monkey.
@@ -62,11 +66,13 @@ impl Server {
     fn answer(&self, method: &Method, body: &str) -> (StatusCode, Json<Value>) {
         let mut state = self.0.lock().unwrap();
         let fate = state.fates.pop_front().unwrap_or(Fate::Answered);
-        let is_write = *method == Method::PUT && fate != Fate::Lost;
+        let is_write = *method == Method::PUT && matches!(fate, Fate::Answered | Fate::Unanswered);
         let code = if is_write { state.write(body) } else { StatusCode::OK };
         match fate {
             Fate::Answered => (code, Json(state.monkey.clone())),
             Fate::Unanswered | Fate::Lost => (StatusCode::GATEWAY_TIMEOUT, Json(json!({}))),
+            Fate::Busy => (StatusCode::TOO_MANY_REQUESTS, Json(json!({}))),
+            Fate::Forbidden => (StatusCode::FORBIDDEN, Json(json!({}))),
         }
     }
 
@@ -214,6 +220,18 @@ async fn what_was_before_a_write_of_unknown_fate_is_written_once_more() {
     let mut store = written_unknowingly(&server, &kills(2)).await;
     store.put(&kills(1)).await.unwrap();
     assert_eq!((server.writes(), store.status().kills), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not() {
+    let server = Server::new();
+    let mut store = server.open().await;
+    server.expect(&[Fate::Busy]);
+    store.put(&kills(1)).await.unwrap();
+    assert_eq!((server.writes(), store.status().kills), (1, 1));
+    server.expect(&[Fate::Forbidden]);
+    assert!(matches!(store.put(&kills(2)).await, Err(StoreError::Call(_))));
+    assert_eq!(server.writes(), 1);
 }
 
 #[tokio::test(start_paused = true)]
