@@ -1,5 +1,6 @@
-//! What a plan is drawn from, as it is digested: a form of its own, in the words of manifests. Neither a renamed field of the
-//! program nor how it prints a value may change it, or an upgrade draws all stored plans anew. What moves no strike stays out.
+//! What a plan is drawn from, as it is digested: a form of its own, in the words of manifests. Neither a renamed field of
+//! the program nor how it prints a value may change it, or an upgrade draws all stored plans anew. What moves no strike
+//! stays out.
 
 use std::collections::BTreeSet;
 

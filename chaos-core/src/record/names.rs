@@ -1,5 +1,5 @@
-//! The names of events and phases, as journals and the evidence on a cluster have them: by those of events a reader tells one of a
-//! newer version from one that is damaged.
+//! The names of events and phases, as journals and the evidence on a cluster have them: by those of events a reader tells
+//! one of a newer version from one that is damaged.
 
 use super::{Event, Phase};
 

@@ -1,4 +1,4 @@
-//! What a stored plan is drawn from: a form that no upgrade may change, and that says what moves a strike and nothing else.
+//! What a stored plan is drawn from: a form that no upgrade may change, and that says what moves a strike, nothing else.
 
 use super::*;
 use crate::killer::drawn::form;
@@ -16,7 +16,9 @@ fn detailed(spec: &mut Value) {
     });
     spec["target"] = json!({
         "environment": "staging", "workloads": [{"kind": "Deployment", "name": "trips"}],
-        "selector": {"matchLabels": {"tier": "web"}, "matchExpressions": [{"key": "canary", "operator": "DoesNotExist"}]},
+        "selector": {
+            "matchLabels": {"tier": "web"}, "matchExpressions": [{"key": "canary", "operator": "DoesNotExist"}],
+        },
         "namespaces": {"names": [NS]}, "podNames": {"include": "trips-.*"}, "ownerKinds": {"exclude": ["DaemonSet"]},
         "nodes": {"selector": {"matchLabels": {"pool": "spot"}}}, "zones": ["b", "a"], "minAge": "30s",
     });
@@ -39,7 +41,7 @@ fn no_upgrade_draws_stored_plans_anew() {
         r#""podNames":{"include":"trips-.*","exclude":null},"#,
         r#""ownerKinds":{"include":[],"exclude":["DaemonSet"]},"nodes":"pool=spot","zones":["a","b"],"minAge":"30s"}}"#,
     ];
-    // Monkeys have plans with this digest in their status: another one is a change that their strikes are drawn anew for.
+    // Monkeys have plans with this digest in their status: with another one their strikes are drawn anew.
     assert_eq!(form(&spec), expected.concat());
     assert_eq!(spec.plan_digest(), "1b2dc2fadb1cab40");
 }
