@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::{SHORT, chaos, manifest};
 
+/// What an API server says of its version.
+const VERSION: &str = r#"{"major":"1","minor":"36","gitVersion":"v1.36.3","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
+
 /// Replaces one part of the short experiment, which must be there.
 fn with(old: &str, new: &str) -> String {
     assert!(SHORT.contains(old), "the short experiment has no {old:?}");
@@ -87,20 +90,25 @@ fn stdout_is_json_where_json_goes_there() {
 #[test]
 fn a_cluster_is_not_touched_without_a_named_agreement() {
     let chaos = chaos();
-    let answering = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = answering.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in answering.incoming() {
-            let Ok(mut stream) = stream else { return };
-            std::thread::spawn(move || answer_version(&mut stream));
-        }
-    });
     let kubeconfig = chaos.path("kubeconfig");
-    std::fs::write(&kubeconfig, kubeconfig_of(&format!("http://{address}"))).unwrap();
+    std::fs::write(&kubeconfig, kubeconfig_of(&answering(|_| VERSION.to_owned()))).unwrap();
     let path = manifest(&chaos, SHORT);
     let end = chaos.run(["run", &path, "--kubeconfig", kubeconfig.to_str().unwrap(), "--yes"]);
     assert_eq!(end.code, Some(4), "{}", end.stderr);
     assert!(end.stderr.contains("--context"), "{}", end.stderr);
+}
+
+#[test]
+fn a_game_day_that_cannot_be_read_is_told_and_the_others_are_listed() {
+    let chaos = chaos();
+    let kubeconfig = chaos.path("kubeconfig");
+    let server = answering(|request| if request.contains("/gamedays") { game_days() } else { VERSION.to_owned() });
+    std::fs::write(&kubeconfig, kubeconfig_of(&server)).unwrap();
+    let end = chaos.run(["gameday", "list", "-A", "-o", "json", "--kubeconfig", kubeconfig.to_str().unwrap()]);
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    let days = end.document();
+    assert_eq!((days.as_array().map(Vec::len), &days[0]["metadata"]["name"]), (Some(1), &"good".into()), "{days}");
+    assert!(end.stderr.contains("GameDay shop/bad cannot be read: "), "{}", end.stderr);
 }
 
 #[test]
@@ -115,18 +123,49 @@ fn usage_errors_and_help_have_their_codes() {
     assert!(help.stdout.contains("demo") && help.stdout.contains("explain"), "{}", help.stdout);
 }
 
-/// Answers whatever is asked with a server version, as long as the connection lasts.
-fn answer_version(stream: &mut std::net::TcpStream) {
+/// The address of a server that answers each request with the JSON that `body` gives for its first line, as long as the test lasts.
+fn answering(body: fn(&str) -> String) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || answer(&mut stream, body));
+        }
+    });
+    format!("http://{address}")
+}
+
+/// Answers as long as the connection lasts. A request is short enough to come in one piece.
+fn answer(stream: &mut std::net::TcpStream, body: fn(&str) -> String) {
     use std::io::{Read as _, Write as _};
-    let body = r#"{"major":"1","minor":"36","gitVersion":"v1.36.3","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
     let mut buffer = [0; 4096];
-    while stream.read(&mut buffer).is_ok_and(|read| read > 0) {
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        let request = String::from_utf8_lossy(&buffer[..read]);
+        let body = body(request.lines().next().unwrap_or_default());
         let head =
             format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
         if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_err() {
             return;
         }
     }
+}
+
+/// Two game days, one of which is of a mode that there is not.
+fn game_days() -> String {
+    let day = |name: &str, mode: &str| {
+        serde_json::json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "GameDay",
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"schedule": "Manual", "blackout": [], "startingDeadline": "10m", "mode": mode,
+                "steps": [{"name": "settle", "wait": "5m"}]},
+        })
+    };
+    serde_json::json!({
+        "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "GameDayList", "metadata": {},
+        "items": [day("bad", "Neither"), day("good", "Live")],
+    })
+    .to_string()
 }
 
 fn kubeconfig_of(server: &str) -> String {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chaos_core::api::{
     ExecutionRecord, GameDay, GameDayControl, GameDayStatus, Mode, StartOrder, StepApproval, StepPhase, StepRecord,
 };
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 
 use super::followed::{NOTICE_WITHIN, unnoticed};
@@ -27,7 +27,7 @@ pub(super) async fn gameday(global: &Global, args: &GameDayArgs) -> Result<Exit,
     let namespace = target.namespace(global);
     let desk = Desk { days: Api::namespaced(target.client.clone(), &namespace), target, namespace };
     match &args.command {
-        GameDayCommand::List(args) => desk.list(args).await?,
+        GameDayCommand::List(args) => desk.list(global, args).await?,
         GameDayCommand::Show { name, format } => desk.show(name, *format).await?,
         GameDayCommand::Start { name, id } => desk.start(global, name, id.clone()).await?,
         GameDayCommand::Approve(args) => desk.approve(global, args).await?,
@@ -50,12 +50,11 @@ struct Desk {
 }
 
 impl Desk {
-    async fn list(&self, args: &ListArgs) -> Result<(), Failure> {
+    async fn list(&self, global: &Global, args: &ListArgs) -> Result<(), Failure> {
         let all = args.all_namespaces;
-        let days = if all { Api::all(self.target.client.clone()) } else { self.days.clone() };
-        let found = days.list(&ListParams::default()).await.map_err(|error| self.failed(error, None))?;
-        let table = || shown::listed(&found.items, (!all).then_some(self.namespace.as_str()));
-        output::data(&output::rendered(&found.items, args.format, table)?);
+        let found: Vec<GameDay> = self.target.list(global, all, "game days").await?;
+        let table = || shown::listed(&found, (!all).then_some(self.namespace.as_str()));
+        output::data(&output::rendered(&found, args.format, table)?);
         Ok(())
     }
 
@@ -230,7 +229,7 @@ impl Desk {
             match self.days.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
                 Ok(_) => return Ok(()),
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
-                Err(error) => return Err(self.failed(error, Some(name))),
+                Err(error) => return Err(self.failed(error, name)),
             }
         }
         Err(Failure::could_not_run(anyhow::anyhow!("game day {name} is written to all the time: nothing was changed")))
@@ -253,19 +252,18 @@ impl Desk {
     }
 
     async fn get(&self, name: &str) -> Result<GameDay, Failure> {
-        self.days.get(name).await.map_err(|error| self.failed(error, Some(name)))
+        self.days.get(name).await.map_err(|error| self.failed(error, name))
     }
 
-    fn failed(&self, error: kube::Error, name: Option<&str>) -> Failure {
-        match (error, name) {
-            (kube::Error::Api(status), Some(name)) if status.code == 404 && status.message.contains(name) => {
+    fn failed(&self, error: kube::Error, name: &str) -> Failure {
+        match error {
+            kube::Error::Api(status) if status.code == 404 && status.message.contains(name) => {
                 Failure::invalid(anyhow::anyhow!(
                     "there is no game day {}/{name}; hint: `chaos gameday list`, or another --namespace",
                     self.namespace
                 ))
             }
-            (error, Some(name)) => Failure::of_api(error, format!("failed to ask for game day {name}")),
-            (error, None) => Failure::of_api(error, "failed to list game days"),
+            error => Failure::of_api(error, format!("failed to ask for game day {name}")),
         }
     }
 }

@@ -52,9 +52,6 @@ pub(super) async fn plan(global: &Global, args: PlanArgs) -> Result<Exit, Failur
     Ok(ExitCode::worst(ends).into())
 }
 
-/// What a run hints at where nobody is meant: this very command.
-const OURSELVES: &str = "; hint: `chaos plan`";
-
 /// How a run would begin.
 struct Forecast {
     /// What a run that cannot start would end with.
@@ -69,7 +66,7 @@ struct Forecast {
 impl Forecast {
     /// In the order of a run: what its cluster forbids comes before what arithmetic rules out.
     fn of(plan: &Plan, unfit: Option<Unfit>, absent: Vec<Missing>) -> Self {
-        let why = unfit.as_ref().map(|unfit| unfit.to_string().replace(OURSELVES, ""));
+        let why = unfit.as_ref().map(beside_plan);
         let end = match unfit {
             Some(unfit) => super::run::unfit(unfit).reason().exit_code(),
             None if plan.is_refused() => ExitCode::InvalidManifest,
@@ -98,6 +95,15 @@ impl Forecast {
                 &anyhow::anyhow!("{why}").context(format!("a run would end before it starts, exit code {code}")),
             );
         }
+    }
+}
+
+/// Why a run could not start, for who has the plan before their eyes.
+fn beside_plan(unfit: &Unfit) -> String {
+    match unfit {
+        // It hints at this very command.
+        Unfit::NoneMeant(message) => message.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -242,4 +248,18 @@ fn objections(plan: &Plan) -> String {
         format!("{weight}: {} ({:?})", objection.message, objection.reason)
     };
     plan.objections.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_does_not_hint_at_itself_and_keeps_every_other_hint() {
+        let none = Unfit::NoneMeant("no pod is meant".to_owned());
+        assert_eq!(none.to_string(), "no pod is meant; hint: `chaos plan`");
+        assert_eq!(beside_plan(&none), "no pod is meant");
+        let stopped = Unfit::Refused("the stop switch says stop; hint: `chaos resume --all`".to_owned());
+        assert_eq!(beside_plan(&stopped), stopped.to_string());
+    }
 }

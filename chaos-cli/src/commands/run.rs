@@ -191,7 +191,7 @@ pub(super) fn unfit(unfit: Unfit) -> Failure {
         Unfit::OutOfReach(_) => Failure::could_not_run(unfit),
         Unfit::Invalid(_) => Failure::invalid(unfit),
         Unfit::Refused(_) => Failure::refused(unfit),
-        Unfit::NoVictim(_) => Failure::invalid_run(unfit),
+        Unfit::NoVictim(_) | Unfit::NoneMeant(_) => Failure::invalid_run(unfit),
     }
 }
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::gameday_guard::{CheckStep, GameDayGuard};
 use super::gameday_status::GameDayStatus;
-use super::monkey::{Blackout, Mode};
+use super::mode::Mode;
+use super::monkey::Blackout;
 use super::run::RunOverrides;
 use crate::units::Duration;
 

@@ -111,6 +111,19 @@ pub enum StepPhase {
 }
 
 impl StepPhase {
+    /// As a status has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Starting => "Starting",
+            Self::Running => "Running",
+            Self::Aborting => "Aborting",
+            Self::Passed => "Passed",
+            Self::Failed => "Failed",
+            Self::NotRun => "NotRun",
+        }
+    }
+
     /// Whether nothing more comes of it.
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Passed | Self::Failed | Self::NotRun)
@@ -191,4 +204,24 @@ pub struct SlotSkip {
     pub reason: String,
     /// The facts, for people.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_told_as_they_are_written() {
+        for phase in [
+            StepPhase::Pending,
+            StepPhase::Starting,
+            StepPhase::Running,
+            StepPhase::Aborting,
+            StepPhase::Passed,
+            StepPhase::Failed,
+            StepPhase::NotRun,
+        ] {
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.as_str());
+        }
+    }
 }

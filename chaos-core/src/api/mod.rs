@@ -11,6 +11,7 @@ mod gameday_guard;
 mod gameday_status;
 mod http;
 mod load;
+mod mode;
 mod monkey;
 mod monkey_control;
 mod monkey_guard;
@@ -38,9 +39,10 @@ pub use http::{
     Arrival, BodyCheck, Exposure, Extract, HeaderCheck, HttpProbe, HttpStep, HttpSuccess, HttpVersion, Latency, Stage,
 };
 pub use load::{LoadFlow, LoadTest, LoadTestSpec};
+pub use mode::Mode;
 pub use monkey::{
     Blackout, ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, ClockReading, EndRecord, GroupRecord, HeartbeatRef,
-    Hours, IntentRecord, KillRecord, Mode, Outcome, PlannedStrike, RecoveringRecord, Schedule, SkipRecord, VictimRef,
+    Hours, IntentRecord, KillRecord, Outcome, PlannedStrike, RecoveringRecord, Schedule, SkipRecord, VictimRef,
     Weekday,
 };
 pub use monkey_control::{MonkeyControl, Postponement};

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Limits, StandingFault};
+use super::mode::Mode;
 use super::monkey_control::MonkeyControl;
 use super::monkey_guard::MonkeyGuard;
 use super::target::Target;
@@ -71,15 +72,6 @@ pub struct ChaosMonkeySpec {
     /// Makes victims and instants repeatable; absent: derived from the object's UID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
-}
-
-/// Live kills; DryRun does everything but.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Mode {
-    /// Plan, check and report, touch nothing.
-    DryRun,
-    /// Kill.
-    Live,
 }
 
 /// When a monkey may act. Everything empty: always.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::experiment::ExperimentSpec;
 use super::fault::Strikes;
-use super::monkey::Mode;
+use super::mode::Mode;
 use super::run_status::ExperimentRunStatus;
 use crate::units::Duration;
 

@@ -18,6 +18,7 @@
 
 pub mod calendar;
 mod decide;
+mod drawn;
 mod gaps;
 mod guard;
 mod ledger;

@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
-use super::Ledger;
-use crate::digest::hex;
+use super::{Ledger, drawn};
 use crate::limits::KillsDone;
-use crate::model::{Distribution, GroupBy};
 use crate::model::{
-    Every, Experiment, Kill, Limits, Mode, Monkey, MonkeyGuard, PodKill, Policy, Schedule, Target, Tenure,
+    Distribution, Every, Experiment, Kill, Limits, Mode, Monkey, MonkeyGuard, PodKill, Policy, Schedule, Target, Tenure,
 };
 use crate::units::CountOrPercent;
 
@@ -139,16 +136,9 @@ impl KillerSpec {
         }
     }
 
-    /// What the instants of the plan depend on. Another digest means that a stored plan is not this spec's.
+    /// Digest of what the instants of the plan depend on. Another one means that a stored plan is not this spec's.
     pub fn plan_digest(&self) -> String {
-        let Self { every, streams, schedule, life, seed, kill, target, .. } = self;
-        let group: &GroupBy = &kill.group;
-        let until = match life {
-            Life::Standing => None,
-            Life::OfRun { until, .. } => Some(until),
-        };
-        let text = format!("{every:?} {streams:?} {schedule:?} {until:?} {seed} {group:?} {target:?}");
-        hex(&Sha256::digest(text)[..8])
+        drawn::digest(self)
     }
 
     /// Whether a strike that cannot happen is put off instead of skipped.

@@ -2,6 +2,7 @@
 //! What concurrency, crashes and lost answers do to it is tested by the simulation in `chaos-engine`.
 
 mod calendar;
+mod drawn;
 mod guards;
 
 use std::collections::{BTreeMap, BTreeSet};

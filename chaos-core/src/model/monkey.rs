@@ -178,6 +178,11 @@ impl DayOfWeek {
     pub fn all() -> BTreeSet<Self> {
         (0..7).map(Self).collect()
     }
+
+    /// Days since Monday, 0 to 6.
+    pub const fn since_monday(self) -> i8 {
+        self.0
+    }
 }
 
 impl From<Weekday> for DayOfWeek {

@@ -36,7 +36,7 @@ pub fn admit(experiment: &Experiment, event: &Event) -> Result<(), Inadmissible>
         | Event::Sight { .. }
         | Event::Stop { .. }
         | Event::WoundDown { .. }
-        | Event::Finished { .. } => return Err(Inadmissible { what: kind(event) }),
+        | Event::Finished { .. } => return Err(Inadmissible { what: format!("an event {:?}", event.name()) }),
     };
     let known: BTreeSet<&str> = experiment.probes.iter().map(|probe| probe.name.as_str()).collect();
     if known.contains(probe.as_str()) {
@@ -44,12 +44,6 @@ pub fn admit(experiment: &Experiment, event: &Event) -> Result<(), Inadmissible>
     } else {
         Err(Inadmissible { what: format!("something of a probe {probe:?}") })
     }
-}
-
-fn kind(event: &Event) -> String {
-    let text = format!("{event:?}");
-    let name = text.split([' ', '(', '{']).next().unwrap_or_default();
-    format!("a {name} event")
 }
 
 /// One record of what the operator and the prober told. Each keeps its order; the beginning and the end are the operator's.

@@ -1,7 +1,7 @@
-//! The names of events, as journals and the evidence on a cluster have them: by them a reader tells an event of a newer version
-//! from one that is damaged.
+//! The names of events and phases, as journals and the evidence on a cluster have them: by those of events a reader tells
+//! one of a newer version from one that is damaged.
 
-use super::Event;
+use super::{Event, Phase};
 
 /// One table for both: the compiler asks for a row for every event, and a test that its name is the one that is written.
 macro_rules! names {
@@ -44,6 +44,18 @@ names! {
     Finished => "finished",
 }
 
+impl Phase {
+    /// Its name, as it is written and told.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Baseline => "Baseline",
+            Self::Fault => "Fault",
+            Self::Recovery => "Recovery",
+            Self::WindDown => "WindDown",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +70,13 @@ mod tests {
         for event in [Event::Sight { at: RunTime(1) }, Event::WoundDown { at: RunTime(1), left: Vec::new() }] {
             let written = serde_json::to_value(&event).unwrap();
             assert!(written.get(event.name()).is_some(), "{written} is no {}", event.name());
+        }
+    }
+
+    #[test]
+    fn phases_are_told_as_they_are_written() {
+        for phase in [Phase::Baseline, Phase::Fault, Phase::Recovery, Phase::WindDown] {
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.as_str());
         }
     }
 }

@@ -47,6 +47,9 @@ pub enum Unfit {
     /// Nobody may be killed, though no safety rule stands in the way.
     #[error("{0}")]
     NoVictim(String),
+    /// The target means no pod. What it hints at, a plan tells itself.
+    #[error("{0}; hint: `chaos plan`")]
+    NoneMeant(String),
 }
 
 /// Where things are that the experiment's file does not say.
@@ -175,10 +178,7 @@ fn no_victim(judged: &[Judged<'_>], experiment: &Experiment, population: &Popula
     let Some(first) = first else {
         let missing = plan::missing(&experiment.target, population, &[]);
         let missing: String = missing.iter().map(|one| format!(", {one}")).collect();
-        return Unfit::NoVictim(format!(
-            "no pod is meant by the target ({} looked at){missing}; hint: `chaos plan`",
-            judged.len()
-        ));
+        return Unfit::NoneMeant(format!("no pod is meant by the target ({} looked at){missing}", judged.len()));
     };
     let why = first
         .reasons

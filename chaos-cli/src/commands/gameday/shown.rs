@@ -32,7 +32,7 @@ fn row(day: &GameDay) -> [String; 8] {
     [
         day.name_any(),
         day.spec.schedule.clone(),
-        format!("{:?}", day.spec.mode),
+        day.spec.mode.as_str().to_owned(),
         day.spec.suspend.to_string(),
         or_none(active.join(",")),
         status.next_at.as_ref().map_or_else(|| "-".to_owned(), |next| next.0.to_string()),
@@ -59,7 +59,7 @@ pub(super) fn shown(day: &GameDay) -> String {
         for step in &execution.steps {
             let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
             let until = step.until.as_ref().map_or_else(|| "-".to_owned(), |until| format!("{:.0}", until.0));
-            let phase = format!("{:?}", step.phase);
+            let phase = step.phase.as_str().to_owned();
             let (outcome, run, message) = (or_none(&step.outcome), or_none(&step.run), or_none(&step.message));
             table.add_row([step.name.clone(), phase, outcome, run, until, message]);
         }

@@ -60,7 +60,7 @@ pub(in super::super) fn table(monkeys: &[MonkeyLine], namespace: Option<&str>) -
     for monkey in monkeys {
         rows.add_row([
             format!("{}/{}", monkey.namespace, monkey.name),
-            format!("{:?}", monkey.mode),
+            monkey.mode.as_str().to_owned(),
             monkey.state.clone(),
             monkey.kills.to_string(),
             monkey.kills_today.to_string(),

@@ -53,7 +53,7 @@ pub(in super::super) fn table(runs: &[RunLine], namespace: Option<&str>) -> Stri
         let verdict = run.verdict.as_ref();
         rows.add_row([
             run.full_name(),
-            format!("{:?}", run.mode),
+            run.mode.as_str().to_owned(),
             run.phase_word(),
             run.kills.to_string(),
             verdict.map_or_else(none, |verdict| verdict.outcome.clone()),
@@ -125,7 +125,7 @@ impl RunView {
         let mut head = Table::new();
         head.load_style(presets::NOTHING);
         head.add_row(["run".to_owned(), line.full_name()]);
-        head.add_row(["mode".to_owned(), format!("{:?}", line.mode)]);
+        head.add_row(["mode".to_owned(), line.mode.as_str().to_owned()]);
         head.add_row(["phase".to_owned(), line.phase_word()]);
         let facts = [
             ("waits for", self.waits_for.clone()),

@@ -27,7 +27,7 @@ fn a_prober_tells_what_it_measured_and_nothing_else() {
     let kill = story.events().into_iter().find(|event| matches!(event, Event::Kill(_))).unwrap();
     assert_eq!(
         admit(&experiment, &kill).unwrap_err().to_string(),
-        "the prober told a Kill event, which is not its to tell"
+        r#"the prober told an event "kill", which is not its to tell"#
     );
 }
 

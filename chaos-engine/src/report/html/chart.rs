@@ -136,8 +136,8 @@ fn phases(result: &RunResult, axis: Axis) -> Markup {
         @for span in result.phases.iter().filter(|phase| !is_wind_down(phase)) {
             @let width = (axis.ratio(span.end_us) - axis.ratio(span.start_us)) * 100.0;
             svg x=(axis.percent(span.start_us)) y="0" width=(format!("{width:.3}%")) height=(FLOOR) {
-                rect class={ "shade-" (format!("{:?}", span.phase)) } width="100%" height="100%" {}
-                text.phase-name x="6" y="14" { (format!("{:?}", span.phase).to_lowercase()) }
+                rect class={ "shade-" (span.phase.as_str()) } width="100%" height="100%" {}
+                text.phase-name x="6" y="14" { (span.phase.as_str().to_lowercase()) }
             }
         }
     }
@@ -343,5 +343,15 @@ mod tests {
     fn a_tick_says_the_power_of_ten_that_it_stands_at() {
         let labels = [1, 100, 1_000, 100_000, 1_000_000, 10_000_000].map(tick_label);
         assert_eq!(labels, ["1 µs", "100 µs", "1 ms", "100 ms", "1 s", "10 s"]);
+    }
+
+    #[test]
+    fn every_phase_has_a_shade() {
+        use chaos_core::record::Phase;
+        let style = include_str!("style.css");
+        for phase in [Phase::Baseline, Phase::Fault, Phase::Recovery, Phase::WindDown] {
+            let class = format!(".shade-{}", phase.as_str());
+            assert!(style.contains(&class), "{class}");
+        }
     }
 }

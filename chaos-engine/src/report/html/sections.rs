@@ -328,7 +328,7 @@ pub(super) fn environment(result: &RunResult) -> Markup {
                     dd { (image.image) @if let Some(id) = &image.image_id { " " span.soft.mono { (id) } } }
                 }
                 @for phase in &result.phases {
-                    dt { (format!("{:?}", phase.phase)) }
+                    dt { (phase.phase.as_str()) }
                     dd { "from " (text::instant(phase.start_us)) " to " (text::instant(phase.end_us)) " (" (phase.started_at.strftime("%H:%M:%S UTC")) ")" }
                 }
             }

@@ -81,5 +81,6 @@ fn unfit(unfit: prepare::Unfit) -> Unfit {
         prepare::Unfit::Refused(message) => Unfit::refused(message),
         prepare::Unfit::Invalid(message) => Unfit::invalid(message),
         prepare::Unfit::NoVictim(message) => Unfit::no_victim(message),
+        none @ prepare::Unfit::NoneMeant(_) => Unfit::no_victim(none.to_string()),
     }
 }
