@@ -101,7 +101,7 @@ impl Fixture {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_monkey_that_cannot_be_read_any_more_kills_no_more_and_says_so_until_it_can() {
     let fixture = Fixture::start().await;
-    let mut other = fixture.monkey(|spec| spec["limits"]["maxKills"] = json!(100_000)).await;
+    let mut other = fixture.monkey(|spec| spec["limits"]["maxKills"] = json!(10_000)).await;
     (other.metadata, other.spec.mode) = (ObjectMeta::default(), Mode::DryRun);
     other.metadata.name = Some("other".to_owned());
     fixture.monkeys().create(&PostParams::default(), &other).await.unwrap();
