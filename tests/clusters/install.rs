@@ -8,7 +8,7 @@ use chaos_operator::manifests::Installation;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{DeleteParams, DynamicObject, ListParams};
 use kube::{Api, ResourceExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, documents, manifests, root, whole};
 use crate::workload::{Workload, kills};
@@ -77,7 +77,7 @@ fn bringing_an_installation_up_to_date_keeps_objects_environment_sources_and_a_s
     assert!(again.stderr.contains("chaos resume --all"), "{}", again.stderr);
     assert!(cluster.block(maps(&cluster).get_opt(switch::NAME)).unwrap().is_none(), "a missing switch stays so");
     cluster.chaos(&["resume", "--all"]);
-    let patch = kube::api::Patch::Merge(serde_json::json!({"spec": {"suspend": false}}));
+    let patch = kube::api::Patch::Merge(json!({"spec": {"suspend": false}}));
     cluster.block(workload.monkeys().patch("kept", &kube::api::PatchParams::default(), &patch)).unwrap();
     workload.until("kept", "it kills", |monkey| kills(monkey) > 0);
 }
@@ -227,7 +227,7 @@ fn helm(args: &[&str]) -> String {
 /// What Helm adds for itself is no difference.
 fn plain(yaml: &str) -> BTreeMap<String, Value> {
     let object = |object: DynamicObject| {
-        let mut value = serde_json::to_value(object).unwrap();
+        let mut value = with_equal_numbers(serde_json::to_value(object).unwrap());
         let metadata = value["metadata"].as_object_mut().unwrap();
         metadata.remove("annotations");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -235,6 +235,16 @@ fn plain(yaml: &str) -> BTreeMap<String, Value> {
         (format!("{kind} {}/{}", text(&metadata["namespace"]), text(&metadata["name"])), value)
     };
     documents(yaml).into_iter().map(object).collect()
+}
+
+/// A whole number is the same with and without a decimal point, which kustomize leaves out.
+fn with_equal_numbers(value: Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(items) => items.into_iter().map(with_equal_numbers).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, with_equal_numbers(value))).collect(),
+        Value::Null | Value::Bool(_) | Value::String(_) => value,
+    }
 }
 
 /// What such an installation holds, but for the switch: whoever renders and applies it again must not turn a stopped one back on.
