@@ -239,7 +239,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
             ("POD_NAME", "metadata.name"),
             ("POD_NAMESPACE", "metadata.namespace"),
         ],
-        resources: json!({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}),
+        resources: json!({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}),
         grace_seconds: 30,
         configuration: CONFIG,
     };
