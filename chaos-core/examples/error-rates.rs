@@ -81,19 +81,23 @@ fn worst(cells: &[Counted], percent_of: fn(&Counted) -> f64) -> String {
     percent(cells.iter().map(percent_of).fold(0.0, f64::max))
 }
 
+/// In how many of these cells such runs are more than the bar allows.
+fn broken(cells: &[Counted], runs_of: fn(&Counted) -> u64) -> usize {
+    cells.iter().filter(|cell| cell.breaks_the_bar(runs_of(cell))).count()
+}
+
 /// The table of the rule: truth 99.88 % must not pass, truth 99.95 % must not fail.
 fn grid(runs: u64) -> usize {
     heading(
         "Certified availability: truth below and above the promise",
         "| bursts, P(bad kill), M at 99.88 % / 99.95 % | false pass, worst K | pass at K = 30 / 59 / 120 / 300, truth 99.95 % | false fail, worst K |",
     );
-    let mut broken = 0;
+    let mut found = 0;
     for (bursts, name, bad_share) in GRID {
         let (below, above) = (Platform::of(0.9988, bursts, bad_share), Platform::of(0.9995, bursts, bad_share));
         let missed = of_each_length(below, runs);
         let kept = of_each_length(above, runs);
-        broken += missed.iter().filter(|cell| cell.breaks_the_bar(cell.passed)).count();
-        broken += kept.iter().filter(|cell| cell.breaks_the_bar(cell.failed)).count();
+        found += broken(&missed, |cell| cell.passed) + broken(&kept, |cell| cell.failed);
         let passes: Vec<String> = kept.iter().map(|cell| percent(cell.passed_percent())).collect();
         println!(
             "| {name}, {} %, {}/{} | {} | {} | {} |",
@@ -105,7 +109,7 @@ fn grid(runs: u64) -> usize {
             worst(&kept, Counted::failed_percent),
         );
     }
-    broken
+    found
 }
 
 fn truth_at_the_promise(runs: u64) -> usize {
@@ -113,12 +117,11 @@ fn truth_at_the_promise(runs: u64) -> usize {
         "Truth exactly 99.90 %: the border, where each answer may come at most α of the time",
         "| bursts, P(bad kill), M | pass, worst K | fail, worst K |",
     );
-    let mut broken = 0;
+    let mut found = 0;
     for (bursts, name, bad_share) in GRID {
         let platform = Platform::of(0.999, bursts, bad_share);
         let cells = of_each_length(platform, runs);
-        let errors = |of: fn(&Counted) -> u64| cells.iter().filter(|cell| cell.breaks_the_bar(of(cell))).count();
-        broken += errors(|cell| cell.passed) + errors(|cell| cell.failed);
+        found += broken(&cells, |cell| cell.passed) + broken(&cells, |cell| cell.failed);
         println!(
             "| {name}, {} %, {} | {} | {} |",
             bad_share * 100.0,
@@ -127,7 +130,7 @@ fn truth_at_the_promise(runs: u64) -> usize {
             worst(&cells, Counted::failed_percent),
         );
     }
-    broken
+    found
 }
 
 /// What broke simpler rules: many small and rare large bursts; kills that the traffic does not meet.
@@ -166,8 +169,6 @@ fn hard_head(first: &str) -> String {
 fn hard_row(runs: u64, name: &str, platform: impl Fn(f64) -> Platform) -> usize {
     let cells = |truth: f64| of_each_length(platform(truth), runs);
     let (below, at, above) = (cells(0.9988), cells(0.999), cells(0.9995));
-    let errors =
-        |of: &[Counted], what: fn(&Counted) -> u64| of.iter().filter(|cell| cell.breaks_the_bar(what(cell))).count();
     let passes: Vec<String> = above.iter().map(|cell| percent(cell.passed_percent())).collect();
     println!(
         "| {name} | {} | {} | {} | {} | {} |",
@@ -177,10 +178,10 @@ fn hard_row(runs: u64, name: &str, platform: impl Fn(f64) -> Platform) -> usize 
         worst(&above, Counted::failed_percent),
         passes.join(" / ")
     );
-    errors(&below, |cell| cell.passed)
-        + errors(&at, |cell| cell.passed)
-        + errors(&at, |cell| cell.failed)
-        + errors(&above, |cell| cell.failed)
+    broken(&below, |cell| cell.passed)
+        + broken(&at, |cell| cell.passed)
+        + broken(&at, |cell| cell.failed)
+        + broken(&above, |cell| cell.failed)
 }
 
 /// The limit of the test by betting that `docs/verdict-rule.md` names: at the promise itself it has no bar, above it has.

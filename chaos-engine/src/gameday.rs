@@ -118,7 +118,6 @@ impl GameDayWorld {
     }
 
     /// A run of this very game day; `None`: there is none of that name, or it is somebody else's.
-    /// The run of that name, if it is ours.
     async fn find(&self, name: &str) -> Result<Option<ExperimentRun>, CallError> {
         Ok(self.read(name).await?.filter(|run| self.is_ours(run)))
     }
@@ -127,11 +126,7 @@ impl GameDayWorld {
     async fn read(&self, name: &str) -> Result<Option<ExperimentRun>, CallError> {
         let reads = Caller::new(self.parts.clients.read.clone());
         let path = format!("{}/{name}", ExperimentRun::url_path(&(), Some(&self.namespace())));
-        match reads.get::<ExperimentRun>(&path).await {
-            Ok(run) => Ok(Some(run)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        reads.find(&path).await
     }
 
     fn is_ours(&self, run: &ExperimentRun) -> bool {

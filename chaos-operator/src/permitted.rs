@@ -171,10 +171,7 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
 
 /// How long this is good for. Each time costs a call for every verb, so one that most installations never have hurries nobody.
 fn pause(known: &Permissions, for_one_namespace: bool) -> Duration {
-    match known {
-        Permissions::Known(missing) if !missing.iter().any(|it| is_shipped(it.grant, for_one_namespace)) => EVERY.0,
-        Permissions::Known(_) | Permissions::Unknown(_) => EVERY.1,
-    }
+    if known.tell(|grant| is_shipped(grant, for_one_namespace)).is_none() { EVERY.0 } else { EVERY.1 }
 }
 
 fn take(shared: &Shared, known: Permissions) {

@@ -293,7 +293,15 @@ mod tests {
     use chaos_engine::sources::Sources;
 
     use super::*;
-    use crate::watched::tests::{admin, run};
+    use crate::watched::tests::{admin, run, unreadable};
+
+    /// A prober that measures one run at a time.
+    fn bench() -> Bench {
+        let clients = Clients::same(admin());
+        let (instance, sources) = ("test".into(), Sources::default());
+        let desk = ProberDesk { clients, instance, tool_digest: None, sources, loopback: true };
+        Bench { desk, health: Arc::new(Health::new()), most: 1, runs: BTreeMap::new(), listed: BTreeSet::new() }
+    }
 
     #[test]
     fn a_cluster_on_this_machine_is_known_by_its_address() {
@@ -306,11 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_a_run_that_is_over_nothing_is_kept() {
-        let clients = Clients::same(admin());
-        let (instance, sources) = ("test".into(), Sources::default());
-        let desk = ProberDesk { clients, instance, tool_digest: None, sources, loopback: true };
-        let health = Arc::new(Health::new());
-        let mut bench = Bench { desk, health, most: 1, runs: BTreeMap::new(), listed: BTreeSet::new() };
+        let mut bench = bench();
         bench.take(Some(Ok(Event::Apply(run("old", RunPhase::Completed)))));
         assert!(bench.runs.is_empty());
         bench.take(Some(Ok(Event::Apply(run("r", RunPhase::Fault)))));
@@ -328,21 +332,13 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_measures_for_a_run_that_cannot_be_read_any_more_leaves_and_nobody_begins_again() {
-        let clients = Clients::same(admin());
-        let (instance, sources) = ("test".into(), Sources::default());
-        let desk = ProberDesk { clients, instance, tool_digest: None, sources, loopback: true };
-        let health = Arc::new(Health::new());
-        let mut bench = Bench { desk, health, most: 1, runs: BTreeMap::new(), listed: BTreeSet::new() };
+        let mut bench = bench();
         bench.take(Some(Ok(Event::Apply(run("r", RunPhase::Fault)))));
         let mut object = bench.runs["r"].object.subscribe();
         // It measures until its run is gone.
         let measuring = async move { while object.changed().await.is_ok() {} };
         bench.runs.get_mut("r").unwrap().task = Some(tokio::spawn(measuring));
-        let trouble = |is_gone| {
-            let metadata = run("r", RunPhase::Fault).metadata;
-            Some(Err(Trouble::Unreadable(Box::new(Unreadable { metadata, why: "no such mode".to_owned(), is_gone }))))
-        };
-        bench.take(trouble(false));
+        bench.take(Some(Err(unreadable("r", false))));
         let left = async {
             while bench.runs["r"].is_at_work() {
                 tokio::task::yield_now().await;
@@ -351,7 +347,7 @@ mod tests {
         tokio::time::timeout(std::time::Duration::from_secs(20), left).await.expect("it goes on measuring");
         bench.take(Some(Ok(Event::Apply(run("r", RunPhase::Fault)))));
         assert!(!bench.runs["r"].is_at_work() && bench.runs["r"].task.is_some(), "it was begun again");
-        bench.take(trouble(true));
+        bench.take(Some(Err(unreadable("r", true))));
         assert!(bench.runs.is_empty());
     }
 }

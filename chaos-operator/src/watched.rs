@@ -153,6 +153,12 @@ pub(crate) mod tests {
         serde_json::from_value(run).unwrap()
     }
 
+    /// What a watch brings of a run of that name whose mode is none.
+    pub(crate) fn unreadable(name: &str, is_gone: bool) -> Trouble {
+        let metadata = run(name, RunPhase::Fault).metadata;
+        Trouble::Unreadable(Box::new(Unreadable { metadata, why: "no such mode".to_owned(), is_gone }))
+    }
+
     #[tokio::test]
     async fn nobody_keeps_who_wrote_which_field() {
         let admin = admin();

@@ -69,7 +69,8 @@ impl Cluster {
         cluster
     }
 
-    fn install(&self) {
+    /// Installs one operator and the environment `test`.
+    pub(crate) fn install(&self) {
         self.chaos(&["install", "--environment", "test", "--replicas", "1"]);
     }
 

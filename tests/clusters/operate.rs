@@ -21,7 +21,7 @@ fn row_by<'a>(table: &'a str, place: usize, word: &str) -> Vec<&'a str> {
 #[test]
 fn strikes_are_listed_and_called_off_and_monkeys_are_suspended() {
     let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    cluster.install();
     let workload = Workload::deploy(&cluster);
     let (name, here) = (format!("{}/m", workload.namespace), ["-n", &workload.namespace]);
     let chaos = |args: &[&str]| cluster.run(&[args, &here].concat());

@@ -283,7 +283,7 @@ fn has_any(text: &str, words: &[String]) -> bool {
 #[ignore = "takes minutes: the operator looks at its rights every three seconds while one is missing"]
 fn each_verb_that_is_taken_away_is_told_by_name_and_holds_what_takes_it() {
     let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    cluster.install();
     let witnesses = Witnesses::call(&cluster);
     let shipped = roles(&manifests(), OPERATOR);
     let mut before: Option<Right> = None;

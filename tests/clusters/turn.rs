@@ -4,9 +4,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Held for as long as a test uses the cluster.
-pub(crate) struct Turn {
-    _alone: Option<RwLockWriteGuard<'static, ()>>,
-    _shared: Option<RwLockReadGuard<'static, ()>>,
+pub(crate) enum Turn {
+    Alone { _turn: RwLockWriteGuard<'static, ()> },
+    Shared { _turn: RwLockReadGuard<'static, ()> },
 }
 
 static TURN: RwLock<()> = RwLock::new(());
@@ -15,12 +15,12 @@ static SHARING: Mutex<u32> = Mutex::new(0);
 impl Turn {
     /// Waits until nobody else has a turn.
     pub(crate) fn alone() -> Self {
-        Self { _alone: Some(TURN.write().unwrap_or_else(PoisonError::into_inner)), _shared: None }
+        Self::Alone { _turn: TURN.write().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// Waits until nobody is alone.
     pub(crate) fn shared() -> Self {
-        Self { _alone: None, _shared: Some(TURN.read().unwrap_or_else(PoisonError::into_inner)) }
+        Self::Shared { _turn: TURN.read().unwrap_or_else(PoisonError::into_inner) }
     }
 }
 

@@ -37,9 +37,15 @@ struct Skip {
     message: String,
 }
 
+impl Skip {
+    fn new(reason: SkipReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
 impl Due {
     fn skip(reason: SkipReason, message: impl Into<String>) -> Self {
-        Self::Skip(Skip { reason, message: message.into() })
+        Self::Skip(Skip::new(reason, message))
     }
 }
 
@@ -109,10 +115,9 @@ fn take_slot(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
     if let (missed, Some(last)) = slots_between(cron, &day.zone, since, slot) {
         let more = if missed > MOST_COUNTED { "more than " } else { "" };
         let why = if day.suspend {
-            Skip { reason: SkipReason::Suspended, message: "it is suspended".to_owned() }
+            Skip::new(SkipReason::Suspended, "it is suspended")
         } else {
-            let message = format!("{more}{} slots passed unseen", missed.min(MOST_COUNTED));
-            Skip { reason: SkipReason::Missed, message }
+            Skip::new(SkipReason::Missed, format!("{more}{} slots passed unseen", missed.min(MOST_COUNTED)))
         };
         skip(ledger, last, missed, why);
         ledger.since = Some(last);
@@ -126,8 +131,7 @@ fn take_slot(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
         Due::Skip(why) => skip(ledger, slot, 1, why),
         // A clock that was set back brings slots once more.
         Due::Start if is_known(ledger, &names::of_slot(slot)) => {
-            let message = "this slot was started before".to_owned();
-            skip(ledger, slot, 1, Skip { reason: SkipReason::AlreadyRun, message });
+            skip(ledger, slot, 1, Skip::new(SkipReason::AlreadyRun, "this slot was started before"));
         }
         Due::Start => start(day, ledger, names::of_slot(slot), Some(slot), now),
     }
@@ -148,8 +152,7 @@ fn take_order(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
             return true;
         }
         Due::Skip(Skip { reason, message }) => {
-            let message = format!("start {order}: {message}");
-            skip(ledger, whole_seconds(now), 1, Skip { reason, message });
+            skip(ledger, whole_seconds(now), 1, Skip::new(reason, format!("start {order}: {message}")));
         }
         Due::Start => start(day, ledger, names::of_order(order, now), None, now),
     }

@@ -268,6 +268,16 @@ impl Probe {
         }
     }
 
+    /// Where its requests go, if they go by http or gRPC.
+    pub const fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.kind {
+            ProbeKind::Http(http) => Some(&http.load.endpoint),
+            ProbeKind::Invariants(checker) => Some(&checker.endpoint),
+            ProbeKind::Grpc(grpc) => Some(&grpc.endpoint),
+            ProbeKind::Kubernetes(_) | ProbeKind::Prometheus(_) | ProbeKind::Command(_) | ProbeKind::Tcp(_) => None,
+        }
+    }
+
     /// How long its answers may be off before it counts.
     pub const fn tolerates(&self) -> Duration {
         match &self.kind {

@@ -70,18 +70,11 @@ pub(super) fn needed(experiment: &Experiment, population: &Population) -> Vec<Pe
         add("", "", "nodes", &["list"]);
     }
     for probe in &experiment.probes {
-        let endpoint = match &probe.kind {
-            ProbeKind::Http(http) => Some(&http.load.endpoint),
-            ProbeKind::Invariants(probe) => Some(&probe.endpoint),
-            ProbeKind::Grpc(probe) => Some(&probe.endpoint),
-            ProbeKind::Kubernetes(probe) => {
-                let verb = if matches!(probe.question, Question::Count { .. }) { "list" } else { "get" };
-                add(&probe.namespace, &probe.group, &probe.kind, &[verb]);
-                None
-            }
-            ProbeKind::Prometheus(_) | ProbeKind::Command(_) | ProbeKind::Tcp(_) => None,
-        };
-        if let Some(Endpoint::Service { namespace, .. }) = endpoint {
+        if let ProbeKind::Kubernetes(probe) = &probe.kind {
+            let verb = if matches!(probe.question, Question::Count { .. }) { "list" } else { "get" };
+            add(&probe.namespace, &probe.group, &probe.kind, &[verb]);
+        }
+        if let Some(Endpoint::Service { namespace, .. }) = probe.endpoint() {
             add(namespace, "", "services", &["get"]);
         }
     }

@@ -91,16 +91,10 @@ fn most_requests(load: &HttpLoad) -> f64 {
 
 /// Namespaces that the probes of an experiment look into, besides its own.
 pub fn probed_namespaces(experiment: &Experiment) -> BTreeSet<String> {
-    let of_endpoint = |endpoint: &Endpoint| match endpoint {
-        Endpoint::Service { namespace, .. } => Some(namespace.clone()),
-        Endpoint::Url(_) => None,
-    };
-    let of_probe = |probe: &Probe| match &probe.kind {
-        ProbeKind::Http(http) => of_endpoint(&http.load.endpoint),
-        ProbeKind::Invariants(checker) => of_endpoint(&checker.endpoint),
-        ProbeKind::Grpc(grpc) => of_endpoint(&grpc.endpoint),
-        ProbeKind::Kubernetes(field) => Some(field.namespace.clone()),
-        ProbeKind::Prometheus(_) | ProbeKind::Command(_) | ProbeKind::Tcp(_) => None,
+    let of_probe = |probe: &Probe| match (&probe.kind, probe.endpoint()) {
+        (ProbeKind::Kubernetes(field), _) => Some(field.namespace.clone()),
+        (_, Some(Endpoint::Service { namespace, .. })) => Some(namespace.clone()),
+        (_, Some(Endpoint::Url(_)) | None) => None,
     };
     experiment.probes.iter().filter_map(of_probe).filter(|namespace| *namespace != experiment.namespace).collect()
 }

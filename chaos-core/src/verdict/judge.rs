@@ -19,11 +19,12 @@ pub fn judge(spec: &JudgeSpec, events: &[Event]) -> RunResult {
             // What cannot be counted may still say what broke, why it ended, and what is left on the cluster.
             let left = left_of(events);
             let mut found = vec![Finding { reason_code: ReasonCode::RecordInconsistent, message: error.to_string() }];
-            if let Ok(recorded) = Recorded::fold(events) {
-                found.extend(findings::without_counts(spec, &recorded));
+            let recorded = Recorded::fold(events).ok();
+            if let Some(recorded) = &recorded {
+                found.extend(findings::without_counts(spec, recorded));
             }
             found.extend(findings::left_behind(left));
-            tell::unreadable(spec, events, left, verdict(found, String::new))
+            tell::unreadable(spec, events, recorded.as_ref(), left, verdict(found, String::new))
         }
     }
 }

@@ -69,11 +69,8 @@ impl ChunkReader {
     pub async fn next(&mut self) -> Result<Option<Chunk>, ReadError> {
         loop {
             let name = self.run.chunk(self.role, self.next);
-            let map: ConfigMap = match self.read.get(&format!("{}/{name}", self.run.path())).await {
-                Ok(map) => map,
-                Err(error) if error.is_not_found() => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
+            let found = self.read.find::<ConfigMap>(&format!("{}/{name}", self.run.path())).await?;
+            let Some(map) = found else { return Ok(None) };
             let damaged = |why: String| ReadError::Damaged { name: name.clone(), why };
             self.check(&map).map_err(|why| damaged(why.to_owned()))?;
             let bytes = map.binary_data.as_ref().and_then(|data| data.get(EVENTS));

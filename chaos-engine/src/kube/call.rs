@@ -119,6 +119,15 @@ impl Caller {
         parse(&bytes, &what)
     }
 
+    /// Reads an object that may not be there.
+    pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, CallError> {
+        match self.get(path).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Creates an object.
     pub async fn create<T: DeserializeOwned>(&self, path: &str, object: &impl Serialize) -> Result<T, CallError> {
         self.send(Method::POST, path, object, "create in").await
@@ -254,6 +263,7 @@ mod tests {
         let long = Status::failure(&"x".repeat(5_000), "").with_code(500);
         assert_eq!(said(&long).len(), LONGEST + " (500)".len());
     }
+
     #[test]
     fn a_namespace_that_goes_is_told_by_the_cause_of_a_refusal_and_not_by_its_words() {
         let refused = |reason: &str, code: u16| {

@@ -10,6 +10,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
 use super::call::{CallError, Caller};
+use super::status::UNREADABLE;
 
 /// The controller that Events name as their reporter.
 const CONTROLLER: &str = "chaos.dispatch.dev/operator";
@@ -138,7 +139,7 @@ impl Happening {
 
     /// An object cannot be read, so nothing is done for it; told of the object, once for each cause.
     pub fn of_unreadable(object: &ObjectReference, why: &str) -> Self {
-        Self::of_trouble(object, "unreadable", "Unreadable", why.to_owned())
+        Self::of_trouble(object, "unreadable", UNREADABLE, why.to_owned())
     }
 
     /// What the work on an object comes to nothing for, by names that are the same for the same cause.

@@ -73,11 +73,7 @@ impl ClusterLease {
 
 impl LeaseStore for ClusterLease {
     async fn get(&self) -> Result<Option<Lease>, CallError> {
-        match self.caller.get(&self.path).await {
-            Ok(lease) => Ok(Some(lease)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.caller.find(&self.path).await
     }
 
     async fn create(&self, lease: &Lease) -> Result<Lease, CallError> {

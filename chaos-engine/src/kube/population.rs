@@ -95,11 +95,8 @@ impl PopulationReader {
 
     /// A namespace; one that does not exist holds no pods, which is no error.
     async fn namespace(&self, name: &str) -> Result<Option<NamespaceFacts>, CallError> {
-        match self.caller.get::<wire::Namespace>(&format!("/api/v1/namespaces/{name}")).await {
-            Ok(namespace) => Ok(Some(namespace_facts(namespace))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let found = self.caller.find(&format!("/api/v1/namespaces/{name}")).await?;
+        Ok(found.map(namespace_facts))
     }
 
     async fn environment(&self) -> Result<Option<String>, CallError> {

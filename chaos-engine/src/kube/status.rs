@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, watch};
 
 use super::call::{CallError, Caller};
+pub(super) use unreadable::UNREADABLE;
 pub use unreadable::say_unreadable;
 
 /// How often a write is tried when its fate is not clear.
@@ -124,7 +125,7 @@ impl StoreError {
             Self::Pruned => "Pruned",
             Self::Call(_) => "ApiServer",
             Self::Encode(_) => "Encode",
-            Self::Unreadable(_) => "Unreadable",
+            Self::Unreadable(_) => UNREADABLE,
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chaos_core::api::labels;
-use chaos_core::model::{Endpoint, Probe, ProbeKind, Run};
+use chaos_core::model::{Endpoint, Probe, Run};
 use chaos_core::validate::probed_namespaces;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::{Api, Client, ResourceExt as _};
@@ -60,11 +60,8 @@ impl Agreed {
 
     /// Why the run must not be measured any more, in words.
     pub(super) async fn objection(&self, client: &Client) -> Option<String> {
-        let all: Api<Namespace> = Api::all(client.clone());
         for namespace in &self.namespaces {
-            let Ok(found) = all.get_opt(namespace).await else { continue };
-            let agrees = found.is_some_and(|found| found.labels().get(labels::ALLOW_FROM) == Some(&self.from));
-            if !agrees {
+            if let Ok(false) = agrees(client, namespace, &self.from).await {
                 return Some(format!("namespace {namespace} does not let {} look into it any more", self.from));
             }
         }
@@ -78,15 +75,15 @@ impl Agreed {
     }
 }
 
+/// Whether a namespace lets specs of another one look into it.
+pub(super) async fn agrees(client: &Client, namespace: &str, from: &str) -> kube::Result<bool> {
+    let found = Api::<Namespace>::all(client.clone()).get_opt(namespace).await?;
+    Ok(found.is_some_and(|found| found.labels().get(labels::ALLOW_FROM).is_some_and(|allowed| allowed == from)))
+}
+
 /// The Service that a probe connects to, if it does.
 fn service(probe: &Probe) -> Option<Name> {
-    let endpoint = match &probe.kind {
-        ProbeKind::Http(http) => &http.load.endpoint,
-        ProbeKind::Invariants(checker) => &checker.endpoint,
-        ProbeKind::Grpc(grpc) => &grpc.endpoint,
-        ProbeKind::Kubernetes(_) | ProbeKind::Prometheus(_) | ProbeKind::Command(_) | ProbeKind::Tcp(_) => return None,
-    };
-    match endpoint {
+    match probe.endpoint()? {
         Endpoint::Service { namespace, name, .. } => Some((namespace.clone(), name.clone())),
         Endpoint::Url(_) => None,
     }

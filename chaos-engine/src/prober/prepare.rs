@@ -1,14 +1,14 @@
 //! Before anything is measured: what this run may ask, with the prober's own eyes. It believes nothing that the operator could
 //! have missed: the manifest is validated again, and every namespace is asked again.
 
-use chaos_core::api::{Experiment, ExperimentRun, labels};
+use chaos_core::api::{Experiment, ExperimentRun};
 use chaos_core::model::{ProbeKind, PrometheusSource, Run};
 use chaos_core::operated::{Unfit, not_allowed};
 use chaos_core::validate::{self, Meta, probed_namespaces};
-use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _};
 
 use super::ProberDesk;
+use super::agreed::agrees;
 use crate::kube::told;
 use crate::probe::preflight::{Plans, PreflightError, Reach, Services};
 
@@ -38,12 +38,9 @@ pub(super) async fn resolve(desk: &ProberDesk, object: &ExperimentRun) -> Result
 /// The plan of every probe, each with an address that may be asked.
 pub(super) async fn plans(desk: &ProberDesk, run: &Run) -> Result<Plans, Unfit> {
     for namespace in probed_namespaces(&run.experiment) {
-        let namespaces: Api<Namespace> = Api::all(desk.clients.read.clone());
         let failed =
             |error: kube::Error| Unfit::out_of_reach(format!("failed to read namespace {namespace}: {}", told(&error)));
-        let found = namespaces.get_opt(&namespace).await.map_err(failed)?;
-        let allowed = found.is_some_and(|found| found.labels().get(labels::ALLOW_FROM) == Some(&run.namespace));
-        if !allowed {
+        if !agrees(&desk.clients.read, &namespace, &run.namespace).await.map_err(failed)? {
             return Err(not_allowed(&namespace, &run.namespace));
         }
     }

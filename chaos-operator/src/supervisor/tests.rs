@@ -6,7 +6,7 @@ use chaos_core::api::{ExperimentRunStatus, ResolvedRun, RunPhase, RunProgress, S
 use chaos_engine::run::operated::Announcer as _;
 
 use super::*;
-use crate::watched::tests::{admin, run};
+use crate::watched::tests::{admin, run, unreadable};
 
 fn shared() -> Arc<Shared> {
     crate::shared::tests::shared(admin()).0
@@ -120,16 +120,12 @@ async fn an_object_that_cannot_be_read_any_more_is_left_and_told_once_and_taken_
             }
         })
     };
-    let trouble = |is_gone| {
-        let metadata = run("r", RunPhase::Fault).metadata;
-        Some(Err(Trouble::Unreadable(Box::new(Unreadable { metadata, why: "no such mode".to_owned(), is_gone }))))
-    };
     let shared = shared();
     let mut work = Work::begin(&shared, None, until_gone, is_over, |_, _| ());
     bring(&mut work, "r", RunPhase::Fault);
     reached(&STARTS, 1).await.unwrap();
     for _ in 0..2 {
-        work.take(trouble(false));
+        work.take(Some(Err(unreadable("r", false))));
     }
     assert!(work.tended.is_empty(), "it goes on by what the object said before");
     reached(&LEFT, 1).await.expect("whoever tends it does not hear of it");
@@ -139,7 +135,7 @@ async fn an_object_that_cannot_be_read_any_more_is_left_and_told_once_and_taken_
     reached(&STARTS, 2).await.expect("nobody takes it up again");
     assert!(work.unreadable.is_empty());
     // Its last version cannot be read: it is gone all the same.
-    work.take(trouble(true));
+    work.take(Some(Err(unreadable("r", true))));
     reached(&LEFT, 2).await.expect("whoever tends it does not hear that it is gone");
     assert!(work.tended.is_empty() && work.unreadable.is_empty());
 }

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use axum::extract::Query;
 use axum::routing::get;
 use axum::{Json, Router};
-use chaos_core::api::{ChaosMonkeySpec, SkipRecord};
-use chaos_core::validate::{self, Meta};
+use chaos_core::api::SkipRecord;
 
 use super::permissions::free_address;
+use super::rules::ask_of_monkeys;
 use super::*;
 
 /// What a Prometheus says.
@@ -207,17 +207,6 @@ async fn every_guard_skips_with_its_reason_and_what_is_not_known_does_too() {
     operator.end().await;
 }
 
-fn spec(guards: &Value, more: &Value) -> Value {
-    let mut spec = json!({
-        "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]}, "fault": {"podKill": {"mode": "Evict"}},
-        "mode": "Live", "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": guards,
-        "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "30s",
-            "maxBlind": "30s", "allowForce": false},
-    });
-    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    spec
-}
-
 /// Lists of guards, and whether they may stand in a monkey.
 fn lists() -> Vec<(Value, bool)> {
     let with = |mut guard: Value, kind: &str, field: &str, value: Value| {
@@ -266,22 +255,11 @@ fn lists() -> Vec<(Value, bool)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_server_and_the_operator_refuse_the_same_guards() {
     let fixture = Fixture::start().await;
-    let resource = ApiResource::erase::<ChaosMonkey>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(fixture.admin.clone(), NS, &resource);
-    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    let meta = Meta { name: "m".into(), namespace: NS.into(), uid: "u".into() };
-    let of_run =
-        json!({"until": "2099-01-01T00:00:00Z", "maxKills": 5, "heartbeatLease": {"name": "b", "interval": "2s"}});
-    let standing = lists().into_iter().map(|(guards, is_valid)| (guards, json!({}), is_valid));
-    let of_runs = [(json!([]), of_run.clone(), true), (json!([alert("platform")]), of_run, false)];
-    for (guards, more, is_valid) in standing.chain(of_runs) {
-        let spec = spec(&guards, &more);
-        let object = json!({"apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ChaosMonkey",
-            "metadata": {"name": "m", "namespace": NS}, "spec": spec});
-        let server = api.create(&dry_run, &serde_json::from_value(object).unwrap()).await;
-        let ours = serde_json::from_value::<ChaosMonkeySpec>(spec).map_err(|error| error.to_string());
-        let ours = ours.and_then(|spec| validate::monkey(&spec, &meta).map_err(|problems| format!("{problems:?}")));
-        assert_eq!(server.is_ok(), is_valid, "the server, of {guards} {more}: {server:?}");
-        assert_eq!(ours.is_ok(), is_valid, "the rules, of {guards} {more}: {:?}", ours.err());
-    }
+    let owned = |guards: Value| {
+        let lease = json!({"name": "b", "interval": "2s"});
+        json!({"until": "2099-01-01T00:00:00Z", "maxKills": 5, "heartbeatLease": lease, "guards": guards})
+    };
+    let standing = lists().into_iter().map(|(guards, is_valid)| (json!({"guards": guards}), is_valid));
+    let of_runs = [(owned(json!([])), true), (owned(json!([alert("platform")])), false)];
+    ask_of_monkeys(&fixture, standing.chain(of_runs).collect()).await;
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::*;
 
 /// A change of a spec (a merge patch: null takes a field away), and whether it may stand then.
-type Case = (Value, bool);
+pub(super) type Case = (Value, bool);
 
 /// A JSON merge patch.
 fn merge(into: &mut Value, patch: &Value) {
@@ -87,13 +87,18 @@ fn of_any_kill() -> Vec<Case> {
     ]
 }
 
-fn monkeys() -> (Value, Vec<Case>) {
+/// Asks both of each change of a standing monkey.
+pub(super) async fn ask_of_monkeys(fixture: &Fixture, cases: Vec<Case>) {
     let base = json!({
         "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]}, "fault": {"podKill": {"mode": "Evict"}},
         "mode": "Live", "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
         "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "30s",
             "maxBlind": "30s", "allowForce": false},
     });
+    ask::<ChaosMonkey, _>(fixture, &base, cases, |spec: &ChaosMonkeySpec| told(validate::monkey(spec, &meta()))).await;
+}
+
+fn monkeys() -> Vec<Case> {
     let owned = |most: u32, interval: &str| {
         let lease = json!({"name": "b", "interval": interval});
         json!({"until": "2099-01-01T00:00:00Z", "maxKills": most, "heartbeatLease": lease})
@@ -121,7 +126,7 @@ fn monkeys() -> (Value, Vec<Case>) {
         (json!({"schedule": {"timeZone": "Europe/Paris", "blackout": [{}]}}), false),
         (json!({"schedule": {"timeZone": "Europe/Paris", "blackout": [{"from": "2026-12-24T00:00:00Z"}]}}), false),
     ]);
-    (base, cases)
+    cases
 }
 
 fn experiments() -> (Value, Vec<Case>) {
@@ -222,8 +227,7 @@ fn runs() -> (Value, Vec<Case>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_server_and_the_operator_refuse_the_same_specs() {
     let fixture = Fixture::start().await;
-    let (base, cases) = monkeys();
-    ask::<ChaosMonkey, _>(&fixture, &base, cases, |spec: &ChaosMonkeySpec| told(validate::monkey(spec, &meta()))).await;
+    ask_of_monkeys(&fixture, monkeys()).await;
     let (base, cases) = experiments();
     ask::<Experiment, _>(&fixture, &base, cases, |spec: &ExperimentSpec| told(validate::experiment(spec, &meta())))
         .await;

@@ -55,14 +55,20 @@ pub(super) fn result(spec: &JudgeSpec, evidence: &Evidence<'_>, judged: Judged) 
 }
 
 /// The result of a record that cannot be counted.
-pub(super) fn unreadable(spec: &JudgeSpec, events: &[Event], left: &[String], verdict: Verdict) -> RunResult {
+pub(super) fn unreadable(
+    spec: &JudgeSpec,
+    events: &[Event],
+    recorded: Option<&Recorded<'_>>,
+    left: &[String],
+    verdict: Verdict,
+) -> RunResult {
     let unknown = unknown_run(&spec.name);
     let started = events.iter().find_map(|event| match event {
         Event::Started(started) => Some(started.as_ref()),
         _ => None,
     });
     let leftovers = left.to_vec();
-    let invariants = Recorded::fold(events).map(|recorded| answers::invariants(&recorded)).unwrap_or_default();
+    let invariants = recorded.map(answers::invariants).unwrap_or_default();
     RunResult { invariants, leftovers, ..empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict) }
 }
 

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::Tended;
 use crate::kube::call::{CallError, Caller};
 
-/// The reason of such conditions, and of the Event.
-const REASON: &str = "Unreadable";
+/// The reason of such conditions, of the Event, and of the error of whoever works on it.
+pub(in crate::kube) const UNREADABLE: &str = "Unreadable";
 
 /// Says in the conditions of this object that it cannot be read, unless it can be by now, is gone, or says so already.
 ///
@@ -24,11 +24,7 @@ pub async fn say_unreadable<K: Tended>(
 ) -> Result<(), CallError> {
     let name = meta.name.as_deref().unwrap_or_default();
     let path = format!("{}/{name}", K::url_path(&(), meta.namespace.as_deref()));
-    let object: Value = match read.get(&path).await {
-        Ok(object) => object,
-        Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let Some(object) = read.find::<Value>(&path).await? else { return Ok(()) };
     if object["metadata"]["uid"].as_str() != meta.uid.as_deref() {
         return Ok(());
     }
@@ -50,7 +46,7 @@ fn told(mut object: Value, why: &str, now: Timestamp) -> Option<Value> {
     let is_active = |condition: &Condition| condition.type_ == "Active";
     let kinds = ["Ready", "Active"].into_iter().filter(|kind| *kind == "Ready" || before.iter().any(is_active));
     for kind in kinds {
-        set(&mut conditions, kind, Say::of(false, REASON, &message), generation, now);
+        set(&mut conditions, kind, Say::of(false, UNREADABLE, &message), generation, now);
     }
     if conditions == before {
         return None;

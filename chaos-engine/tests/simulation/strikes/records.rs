@@ -184,7 +184,7 @@ impl State {
         let faults = self.scenario.faults;
         for _ in 0..TRIES {
             match self.dice().fault(faults) {
-                Fault::Never(answer) if answer.error().code().is_some_and(|code| code < 500 && code != 429) => break,
+                Fault::Never(answer) if !answer.error().is_passing() => break,
                 Fault::Never(_) => {}
                 Fault::None | Fault::Done(_) | Fault::Late(_) => {
                     self.records.event(told);
