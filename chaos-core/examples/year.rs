@@ -280,7 +280,7 @@ impl World {
 
     fn answer(&mut self, action: Action) -> Response {
         match action {
-            Action::Observe { budgets, guards: _ } => {
+            Action::Observe { budgets, .. } => {
                 let budgets = budgets.into_iter().map(|key| (key.clone(), Ok(self.budget(&key)))).collect();
                 Arc::make_mut(&mut self.population).taken_at = self.now;
                 let (readings, population) = (Vec::new(), Arc::clone(&self.population));

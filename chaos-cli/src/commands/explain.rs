@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use chaos_core::check::Row;
-use chaos_core::killer::calendar;
+use chaos_core::killer::{Scope, calendar};
 use chaos_core::limits::{self, KillRequest, KillsDone, WorkloadBudget};
 use chaos_core::model::{Fault, Kill, Limits, Policy, Schedule, Target as PodTarget};
 use chaos_core::population::{PodFacts, Population};
@@ -33,7 +33,7 @@ pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<Exit, 
     let target = Target::connect(global, CONNECT).await?;
     let environment = Environment::LabelOf(api::switch::NAMESPACE.to_owned());
     let reader = PopulationReader::new(Caller::new(target.clients.read.clone()), &aim.target, environment);
-    let population = reader.read().await.context("failed to read the cluster")?;
+    let population = reader.read(&Scope::Target).await.context("failed to read the cluster")?;
     let pod = find(&population, &args.pod, global.namespace.as_deref())?;
     let mut rows = decided(&aim, &population, pod, &target.clients).await?;
     let needed = plan::of_killer(aim.kill.mode, &pod.namespace);

@@ -29,14 +29,14 @@ pub(super) struct Pick<'a> {
 impl Cursor<'_> {
     /// Names of the groups that have pods of the target, those included whose pods are in no state to be killed right now.
     pub(super) fn group_names(&self, facts: &Population) -> BTreeSet<String> {
-        let judged = self.judge(facts);
+        let judged = self.eligible(facts);
         let pods = judged.iter().filter(|judged| is_meant(judged)).map(|judged| judged.pod);
         victims::groups(&self.spec.kill.group, pods, facts).members.into_keys().collect()
     }
 
     /// The pod that this strike hits on these facts.
     pub(super) fn pick<'f>(&self, attempt: &Attempt, facts: &'f Population) -> Result<Pick<'f>, Refused> {
-        let judged = self.judge(facts);
+        let judged = self.eligible(facts);
         let meant = judged.iter().filter(|judged| is_meant(judged)).map(|judged| judged.pod);
         let groups = victims::groups(&self.spec.kill.group, meant, facts);
         let stream = attempt.strike.group.as_str();
@@ -152,7 +152,7 @@ impl Cursor<'_> {
         u32::try_from(victims.saturating_sub(1)).unwrap_or(u32::MAX)
     }
 
-    fn judge<'f>(&self, facts: &'f Population) -> Vec<Judged<'f>> {
+    fn eligible<'f>(&self, facts: &'f Population) -> Vec<Judged<'f>> {
         eligible(&self.spec.target, &self.spec.policy, facts, self.now)
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::guard::GuardReading;
+use super::scope::Scope;
 use crate::api::{PlannedStrike, VictimRef};
 use crate::limits::WorkloadBudget;
 use crate::model::{KillMode, MonkeyGuard};
@@ -52,8 +53,10 @@ impl KillerView {
 /// What the machine asks for, one thing at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Ask these guards, read these budgets, and *afterwards* the whole population. Answered by [`Response::Observed`].
+    /// Ask these guards, read these budgets, and *afterwards* the population. Answered by [`Response::Observed`].
     Observe {
+        /// How much of the population is wanted.
+        scope: Scope,
         /// Workloads whose budgets are wanted.
         budgets: Vec<WorkloadKey>,
         /// Guards whose sources are to be asked, all at once and each within its own timeout.
@@ -139,7 +142,7 @@ pub struct Observation {
     /// What was heard of each guard that was asked, in their order, or why nothing was; asked before anything was read, so that
     /// it is no older than the rest when that is there.
     pub readings: Vec<Result<GuardReading, String>>,
-    /// The population.
+    /// The population, as far as it was asked for.
     pub population: Arc<Population>,
 }
 

@@ -3,9 +3,9 @@
 //! ([`Machine`](crate::machine::Machine)): it asks for reads, writes and kills, and is told what came of them.
 //!
 //! The order of one kill, whatever happens in between:
-//! 1. ask the guards, read the workload's budget, then the cluster (so that a kill that is no longer in the budget is already in
-//!    the facts);
-//! 2. the guards, `eligible`, `victims` and `limits` decide on what was found;
+//! 1. as long before the strike is due as that takes (`early`): ask the guards, read the workload's budget, then the cluster (so
+//!    that a kill that is no longer in the budget is already in the facts);
+//! 2. when it is due: the guards, `eligible`, `victims` and `limits` decide on what was found;
 //! 3. reserve: write the budget under the version that was read;
 //! 4. save the intent (the driver saves a changed ledger before it acts);
 //! 5. kill, with the pod's UID as precondition, sent once;
@@ -19,12 +19,14 @@
 pub mod calendar;
 mod decide;
 mod drawn;
+mod early;
 mod gaps;
 mod guard;
 mod ledger;
 mod messages;
 mod plan;
 mod reason;
+mod scope;
 mod settle;
 mod spec;
 mod state;
@@ -44,6 +46,7 @@ pub use messages::{
 pub use plan::MAX_GROUPS;
 pub(crate) use plan::SINGLE as SINGLE_STREAM;
 pub use reason::{EndReason, Refused, SkipReason};
+pub use scope::Scope;
 pub use spec::{KillerSpec, Life, RunIdentity, Streams, Victims};
 pub use state::KillerState;
 pub use tally::{Caps, Tally};

@@ -106,15 +106,19 @@ impl Cursor<'_> {
         self.state.ledger.skip(strike, reason.as_str(), message, self.now);
     }
 
-    /// The strike whose turn it is, if one is due.
+    /// The strike whose turn it is, if there is one.
     pub(super) fn due(&self) -> Option<PlannedStrike> {
-        let ready = self.pending().filter(|strike| self.due_at(strike) <= self.now);
-        ready.min_by_key(|strike| (self.due_at(strike), strike.strike)).cloned()
+        self.next().filter(|strike| self.begins_at(strike) <= self.now).cloned()
     }
 
-    /// When the next strike has to be looked at.
+    /// When the next strike has to be turned to.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.pending().map(|strike| self.due_at(strike)).min()
+        self.next().map(|strike| self.begins_at(strike))
+    }
+
+    /// The strike that has to be turned to next.
+    pub(super) fn next(&self) -> Option<&PlannedStrike> {
+        self.pending().min_by_key(|strike| (self.begins_at(strike), strike.strike))
     }
 
     /// Planned strikes without an open intent. One that has is not drawn again, whatever became of its kill.
@@ -127,7 +131,7 @@ impl Cursor<'_> {
     }
 
     /// The instant of a strike, or the one to which it was put off.
-    fn due_at(&self, strike: &PlannedStrike) -> Timestamp {
+    pub(super) fn due_at(&self, strike: &PlannedStrike) -> Timestamp {
         self.state.retry.get(&strike.strike).copied().unwrap_or(strike.at.0)
     }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::messages::{Action, BudgetVersion, Observation, Sighting, Stored, VersionedBudget};
 use super::plan::SINGLE;
 use super::reason::EndReason;
+use super::scope::Scope;
 use super::state::{Phase, Release};
 use super::step::Cursor;
 use super::{IN_DOUBT, Streams, elapsed};
@@ -23,7 +24,14 @@ const RELEASE_TRIES: u8 = 5;
 
 impl Cursor<'_> {
     /// Takes new facts in: what is seen again, what has recovered, what has not in time.
-    pub(super) fn learn(&mut self, observed: Result<Observation, String>) -> Result<Observation, String> {
+    pub(super) fn learn(
+        &mut self,
+        observed: Result<Observation, String>,
+        scope: &Scope,
+    ) -> Result<Observation, String> {
+        self.is_answered();
+        // What is decided rests on the newest look.
+        self.state.ready = None;
         self.state.looked_at = Some(self.now);
         let observation = match observed {
             Ok(observation) => observation,
@@ -34,25 +42,35 @@ impl Cursor<'_> {
         };
         self.state.blind = None;
         let facts = observation.population.clone();
-        self.state.groups = self.group_names(&facts);
+        self.regroup(&facts, scope);
         if self.spec.streams == Streams::PerGroup {
             self.state.ledger.forget(&self.state.groups, self.spec.every.min.std(), self.now);
         }
-        self.recover(&facts);
-        self.state.facts = Some(facts);
-        self.state.seen = true;
+        self.recover(&facts, scope);
+        if *scope == Scope::Target {
+            self.state.surveyed_at = Some(self.now);
+            self.state.seen = true;
+        }
+        let before = self.state.facts.replace((scope.clone(), facts));
+        // A look at what recovers does not make a strike forget whose budget it needs.
+        if before.is_some() && !self.is_prepared() {
+            self.state.facts = before;
+        }
         Ok(observation)
     }
 
     /// Closes the kills that have recovered, and ends the killer if one has not in time.
-    fn recover(&mut self, facts: &Population) {
+    fn recover(&mut self, facts: &Population, scope: &Scope) {
         let ledger = &mut self.state.ledger;
-        ledger.recovering.retain(|record| !has_recovered(record, facts));
+        let is_seen = |record: &RecoveringRecord| scope.includes(&record.victim.namespace);
+        ledger.recovering.retain(|record| !is_seen(record) || !has_recovered(record, facts));
         let within = self.spec.limits.recover_within.std();
         let in_doubt: Vec<_> = ledger.intents.iter().map(|intent| intent.victim.uid.clone()).collect();
         // A kill that may not have happened has nothing to recover from yet.
         let is_late = |record: &RecoveringRecord| {
-            !in_doubt.contains(&record.victim.uid) && elapsed(record.since.0, facts.taken_at) > within
+            is_seen(record)
+                && !in_doubt.contains(&record.victim.uid)
+                && elapsed(record.since.0, facts.taken_at) > within
         };
         let Some(late) = ledger.recovering.iter().find(|record| is_late(record)).cloned() else { return };
         // It is told once; nobody waits for it any longer.

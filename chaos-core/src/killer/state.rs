@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::Ledger;
+use super::early::Ready;
 use super::messages::BudgetVersion;
 use super::reason::Refused;
+use super::scope::Scope;
 use crate::api::{PlannedStrike, VictimRef};
 use crate::limits::{Reservation, WorkloadBudget};
 use crate::population::{Population, WorkloadKey};
@@ -19,9 +22,15 @@ pub struct KillerState {
     pub ledger: Ledger,
     /// The action whose response is awaited, with all that is needed to go on from it.
     pub(super) phase: Phase,
-    /// The newest facts, while a strike is near.
-    pub(super) facts: Option<Arc<Population>>,
-    /// The cluster was seen since this process took over.
+    /// The newest facts that are of use to the next strike, and how much they cover, while it is near.
+    pub(super) facts: Option<(Scope, Arc<Population>)>,
+    /// What lets a strike happen that is not due yet.
+    pub(super) ready: Option<Ready>,
+    /// When the look was asked for that is under way.
+    pub(super) asked_at: Option<Timestamp>,
+    /// How long looks take.
+    pub(super) look_takes: Duration,
+    /// The whole target was seen since this process took over.
     pub(super) seen: bool,
     /// Groups that have pods of the target, when it was last seen.
     pub(super) groups: BTreeSet<String>,
@@ -29,6 +38,8 @@ pub struct KillerState {
     pub(super) began_at: Option<Timestamp>,
     /// When the cluster was last looked at, with or without success.
     pub(super) looked_at: Option<Timestamp>,
+    /// When the whole target was last seen.
+    pub(super) surveyed_at: Option<Timestamp>,
     /// Since when it cannot be seen, and why.
     pub(super) blind: Option<(Timestamp, String)>,
     /// Due strikes that were put off, by number: when to try again.
@@ -47,7 +58,7 @@ pub(super) enum Phase {
     /// Nothing.
     Idle,
     /// A look at the cluster, for the plan and for recoveries.
-    Surveying,
+    Surveying(Scope),
     /// A look at the cluster, for a strike.
     Examining(Attempt),
     /// The reservation.
@@ -114,10 +125,14 @@ impl KillerState {
             ledger,
             phase: Phase::Idle,
             facts: None,
+            ready: None,
+            asked_at: None,
+            look_takes: Duration::ZERO,
             seen: false,
             groups: BTreeSet::new(),
             began_at: None,
             looked_at: None,
+            surveyed_at: None,
             blind: None,
             retry: BTreeMap::new(),
             look_up: BTreeMap::new(),

@@ -13,10 +13,10 @@ use crate::limits::RefusalReason;
 use crate::machine::{Next, Step};
 
 /// How often groups are looked for while nothing else asks for a look at the cluster.
-const SURVEY_EVERY: Duration = Duration::from_secs(60);
+pub(super) const SURVEY_EVERY: Duration = Duration::from_secs(60);
 /// The cluster is looked at this long before a strike, which then takes one look more: by then it is known whose budget it
 /// needs. Nothing of what was seen is kept until then: it is megabytes for each killer of a large namespace.
-const LOOK_AHEAD: Duration = Duration::from_secs(5);
+pub(super) const LOOK_AHEAD: Duration = Duration::from_secs(5);
 /// How often the cluster is looked for while it is out of sight.
 const BLIND_RETRY: Duration = Duration::from_secs(1);
 /// While a kill recovers, the cluster is looked at whenever a tenth more of the time since the kill has passed, within these
@@ -54,8 +54,8 @@ impl Cursor<'_> {
     /// Takes in what came of the last action. The action that the strike in hand goes on with, if it does.
     fn take(&mut self, response: Option<Response>) -> Option<Action> {
         match (std::mem::replace(&mut self.state.phase, Phase::Idle), response?) {
-            (Phase::Surveying, Response::Observed(observed)) => {
-                if self.learn(observed).is_ok() {
+            (Phase::Surveying(scope), Response::Observed(observed)) => {
+                if self.learn(observed, &scope).is_ok() {
                     self.plan_if_allowed();
                 }
                 None
@@ -92,9 +92,12 @@ impl Cursor<'_> {
             self.skip_missed();
             self.plan_if_allowed();
         }
-        if self.survey_at().is_some_and(|at| at <= self.now) {
-            self.state.phase = Phase::Surveying;
-            return Next::Act(Action::Observe { budgets: Vec::new(), guards: Vec::new() });
+        self.drop_outdated();
+        if self.survey_at().is_some_and(|at| at <= self.now && !self.gives_way(at)) {
+            let scope = self.scope_of_survey();
+            self.state.phase = Phase::Surveying(scope.clone());
+            self.asks();
+            return Next::Act(Action::Observe { scope, budgets: Vec::new(), guards: Vec::new() });
         }
         while let Some(strike) = self.due() {
             let attempt = Attempt { strike, round: 0, companions: None, held_at: None };
@@ -102,11 +105,12 @@ impl Cursor<'_> {
                 self.refuse(&attempt, reason, message);
                 continue;
             }
-            return Next::Act(self.look_for(attempt));
+            if let Some(action) = self.turn_to(attempt) {
+                return Next::Act(action);
+            }
         }
         self.plan_if_allowed();
-        let is_strike_near = self.next_due().is_some_and(|due| due <= after(self.now, LOOK_AHEAD));
-        if !is_strike_near {
+        if !self.is_strike_near() {
             self.state.facts = None;
         }
         Next::Wait(self.wake_at())
@@ -204,8 +208,9 @@ impl Cursor<'_> {
             let look = |since: Duration| (since / 10).clamp(RECOVERY_LOOK.0, RECOVERY_LOOK.1);
             self.shortest_recovery().map_or(SURVEY_EVERY, look)
         };
-        let routine = after(looked_at, pause);
-        let is_unprepared = self.state.facts.is_none() && self.state.blind.is_none();
+        let whole = self.state.surveyed_at.map(|at| after(at, SURVEY_EVERY)).filter(|_| self.state.blind.is_none());
+        let routine = whole.into_iter().fold(after(looked_at, pause), Ord::min);
+        let is_unprepared = !self.is_prepared() && self.state.blind.is_none();
         let next_due = self.next_due().filter(|_| is_unprepared);
         let prepared = next_due.and_then(|due| due.saturating_sub(LOOK_AHEAD).ok());
         Some(prepared.map_or(routine, |at| at.min(routine)))

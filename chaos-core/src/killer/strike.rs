@@ -1,5 +1,6 @@
 //! One kill from the look at the cluster to its outcome. Every exit records why, and gives back what was reserved.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -28,7 +29,7 @@ pub(super) const LOOK_UP_AFTER: Duration = Duration::from_millis(250);
 impl Cursor<'_> {
     /// Asks for the facts that this strike needs: the budget of the workload it would hit by what is known now.
     pub(super) fn look_for(&mut self, attempt: Attempt) -> Action {
-        let facts = self.state.facts.clone();
+        let facts = self.state.facts.as_ref().map(|(_, facts)| Arc::clone(facts));
         let workload = facts.as_deref().and_then(|facts| Some(self.pick(&attempt, facts).ok()?.workload.clone()));
         self.look(attempt, workload)
     }
@@ -36,16 +37,22 @@ impl Cursor<'_> {
     fn look(&mut self, attempt: Attempt, workload: Option<WorkloadKey>) -> Action {
         let guards = self.to_ask(&attempt);
         let held_at = attempt.held_at.filter(|_| guards.is_empty());
+        let scope = self.scope_of(&attempt.strike.group);
         self.state.phase = Phase::Examining(Attempt { round: attempt.round + 1, held_at, ..attempt });
-        Action::Observe { budgets: workload.into_iter().collect(), guards }
+        self.asks();
+        Action::Observe { scope, budgets: workload.into_iter().collect(), guards }
+    }
+
+    /// Takes fresh facts in, and goes on with what they let happen.
+    pub(super) fn examine(&mut self, attempt: Attempt, observed: Result<Observation, String>) -> Option<Action> {
+        match self.learn(observed, &self.scope_of(&attempt.strike.group)) {
+            Ok(observation) => self.judge(attempt, observation),
+            Err(why) => self.refuse(&attempt, SkipReason::Blind, why),
+        }
     }
 
     /// Decides on fresh facts.
-    pub(super) fn examine(&mut self, attempt: Attempt, observed: Result<Observation, String>) -> Option<Action> {
-        let observation = match self.learn(observed) {
-            Ok(observation) => observation,
-            Err(why) => return self.refuse(&attempt, SkipReason::Blind, why),
-        };
+    pub(super) fn judge(&mut self, attempt: Attempt, observation: Observation) -> Option<Action> {
         // What was found may have ended it, and time has passed.
         if self.state.ledger.ended.is_some() || self.view.leave {
             return None;
@@ -61,6 +68,10 @@ impl Cursor<'_> {
             }
         };
         match self.decide(&attempt, &observation) {
+            Ok(Examined::Decided(..)) if self.is_early(&attempt) => {
+                self.keep(attempt, observation);
+                None
+            }
             Ok(Examined::Decided(decision, version)) => self.reserve(decision, version),
             Ok(Examined::Unread(workload)) => Some(self.look(attempt, Some(workload))),
             Ok(Examined::Orphaned(workload, orphans)) => {
@@ -237,6 +248,10 @@ impl Cursor<'_> {
     ) -> Option<Action> {
         let strike = &attempt.strike;
         let has_struck = !self.state.ledger.upcoming.iter().any(|planned| planned.strike == strike.strike);
+        if !has_struck && self.is_early(attempt) {
+            self.wait_for(strike);
+            return None;
+        }
         if has_struck || !self.spec.puts_off() {
             self.skip(strike, reason, message.into());
             return None;

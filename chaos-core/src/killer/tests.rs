@@ -161,7 +161,7 @@ impl Play {
     fn answer(&mut self, action: Action) -> Response {
         match action {
             Action::Observe { .. } if self.is_blind => Response::Observed(Err("out of reach".into())),
-            Action::Observe { budgets, guards } => {
+            Action::Observe { budgets, guards, .. } => {
                 let readings = if guards.is_empty() { Vec::new() } else { self.asked_guards() };
                 let budgets = budgets.into_iter().map(|key| (key, Ok(self.versioned()))).collect();
                 Response::Observed(Ok(Observation { budgets, readings, population: Arc::new(self.facts()) }))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chaos_core::killer::{
     Action, GuardReading, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response,
-    VersionedBudget, held,
+    Scope, VersionedBudget, held,
 };
 use chaos_core::model::{MonkeyGuard, Target};
 use chaos_core::population::{Population, WorkloadKey};
@@ -96,13 +96,13 @@ impl ClusterAccess {
     }
 
     /// Budgets first, the population afterwards: a kill that is no longer in a budget is then already in the facts.
-    async fn observe(&self, wanted: Vec<WorkloadKey>) -> Result<(Budgets, Population), String> {
+    async fn observe(&self, scope: &Scope, wanted: Vec<WorkloadKey>) -> Result<(Budgets, Population), String> {
         let read = wanted.into_iter().map(|workload| async {
             let budget = self.budgets.read(&workload).await;
             (workload, budget)
         });
         let budgets = join_all(read).await;
-        let population = self.reader.read().await.map_err(|error| error.to_string())?;
+        let population = self.reader.read(scope).await.map_err(|error| error.to_string())?;
         Ok((budgets, population))
     }
 }
@@ -188,7 +188,7 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
 
     async fn perform(&mut self, action: Action) -> Response {
         match action {
-            Action::Observe { budgets, guards } => {
+            Action::Observe { scope, budgets, guards } => {
                 // First: what waits for them would be old by then.
                 let readings = self.hear(&guards).await;
                 // A strike waits for nobody.
@@ -196,7 +196,7 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
                 let turn = if is_survey { self.access.turn(self.sees).await } else { None };
                 // Stamped by the clock that its age is going to be told by, and as of the beginning of the reads.
                 let taken_at = self.keeper.now();
-                let read = self.access.observe(budgets).await;
+                let read = self.access.observe(&scope, budgets).await;
                 drop(turn);
                 self.sees = read.is_ok();
                 let observed = read.map(|(budgets, population)| {

@@ -128,8 +128,8 @@ async fn guards_that_nobody_asks_for_or_that_cannot_be_asked_do_not_hold() {
     let unnamed = Asker::new(Arc::default(), "dispatch");
     for mut world in [world(), world().asking(unnamed)] {
         // The plan and recoveries are looked at without them.
-        world.perform(Action::Observe { budgets: Vec::new(), guards: Vec::new() }).await;
-        world.perform(Action::Observe { budgets: Vec::new(), guards: guards.clone() }).await;
+        world.perform(Action::Observe { scope: Scope::Target, budgets: Vec::new(), guards: Vec::new() }).await;
+        world.perform(Action::Observe { scope: Scope::Target, budgets: Vec::new(), guards: guards.clone() }).await;
         assert_eq!(world.into_keeper().0, [false]);
     }
 }
@@ -137,7 +137,7 @@ async fn guards_that_nobody_asks_for_or_that_cannot_be_asked_do_not_hold() {
 /// A killer that looks at the cluster once.
 async fn look(access: ClusterAccess, budgets: Vec<WorkloadKey>) {
     let mut world = KillWorld::new(access, Knowing(KillerView::default()));
-    world.perform(Action::Observe { budgets, guards: Vec::new() }).await;
+    world.perform(Action::Observe { scope: Scope::Target, budgets, guards: Vec::new() }).await;
 }
 
 /// How many of so many killers that look at once read the cluster at the same time. Each reads the nodes once.
@@ -176,7 +176,7 @@ async fn whoever_sees_the_cluster_waits_for_its_turn_and_not_for_long() {
         Router::new().route("/api/v1/namespaces/dispatch", get(namespace)).fallback(|| async { Json(json!({})) });
     let clients = Clients::same(kube::Client::new(router, "default"));
     let world = || KillWorld::new(access(&clients), Knowing(KillerView::default()));
-    let look = || Action::Observe { budgets: Vec::new(), guards: Vec::new() };
+    let look = || Action::Observe { scope: Scope::Target, budgets: Vec::new(), guards: Vec::new() };
     let (mut sees, mut new) = (world(), world());
     assert!(matches!(sees.perform(look()).await, Response::Observed(Ok(_))));
     let all = u32::try_from(SURVEYS).unwrap();

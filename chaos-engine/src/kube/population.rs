@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use chaos_core::api::{labels, switch};
+use chaos_core::killer::Scope;
 use chaos_core::model::{NamespaceScope, Target};
 use chaos_core::population::{
     BudgetFacts, ContainerFacts, NamespaceFacts, NodeFacts, OwnerFacts, PodFacts, Population, TemplateFacts,
@@ -20,8 +21,8 @@ use super::owners::Owners;
 use super::switch::read_switch;
 use super::wire;
 
-/// Objects in one page of a list.
-const PAGE: usize = 1000;
+/// Objects in one page of a list, as kubectl asks for: a page is in memory as text and as objects for a moment.
+const PAGE: usize = 500;
 /// Namespaces that are read at once, each with half a dozen requests: a target may be hundreds of them.
 const AT_ONCE: usize = 8;
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -49,11 +50,11 @@ impl PopulationReader {
         Self { caller, scope: target.namespaces.clone(), environment }
     }
 
-    /// Reads everything now.
-    pub async fn read(&self) -> Result<Population, CallError> {
+    /// Reads everything of this scope now.
+    pub async fn read(&self, scope: &Scope) -> Result<Population, CallError> {
         let taken_at = Timestamp::now();
         let (namespaces, environment, switch, nodes) =
-            futures::join!(self.namespaces(), self.environment(), read_switch(&self.caller), self.nodes());
+            futures::join!(self.namespaces(scope), self.environment(), read_switch(&self.caller), self.nodes());
         let (namespaces, switch) = (namespaces?, switch?);
         let reads: Vec<_> = namespaces.iter().map(|namespace| self.contents(&namespace.name)).collect();
         let contents = few_at_a_time(reads).await?;
@@ -80,17 +81,18 @@ impl PopulationReader {
         self.namespace(name).await
     }
 
-    async fn namespaces(&self) -> Result<Vec<NamespaceFacts>, CallError> {
-        match &self.scope {
-            NamespaceScope::Named(names) => {
-                let reads: Vec<_> = names.iter().map(|name| self.namespace(name)).collect();
-                Ok(few_at_a_time(reads).await?.into_iter().flatten().collect())
-            }
-            NamespaceScope::Labelled(selector) => {
+    async fn namespaces(&self, scope: &Scope) -> Result<Vec<NamespaceFacts>, CallError> {
+        let names = match (scope, &self.scope) {
+            (Scope::Namespaces(names), _) | (Scope::Target, NamespaceScope::Named(names)) => names,
+            (Scope::Target, NamespaceScope::Labelled(selector)) => {
                 let all: Vec<wire::Namespace> = self.list("/api/v1/namespaces").await?;
-                Ok(all.into_iter().map(namespace_facts).filter(|n| selector.matches(&n.labels)).collect())
+                return Ok(all.into_iter().map(namespace_facts).filter(|n| selector.matches(&n.labels)).collect());
             }
-        }
+        };
+        let reads: Vec<_> = names.iter().map(|name| self.namespace(name)).collect();
+        let found = few_at_a_time(reads).await?.into_iter().flatten();
+        // Whatever is asked for, no namespace is read that the target does not mean.
+        Ok(found.filter(|namespace| self.scope.contains(&namespace.name, &namespace.labels)).collect())
     }
 
     /// A namespace; one that does not exist holds no pods, which is no error.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chaos_core::api::ChaosMonkey;
 use chaos_core::eligible::{Exclusion, Judged, eligible};
+use chaos_core::killer::Scope;
 use chaos_core::model::{Experiment, Fault, Policy};
 use chaos_core::plan;
 use chaos_core::population::{Population, SwitchState};
@@ -118,7 +119,10 @@ pub async fn read_population(
         None => Environment::LabelOf(chaos_core::api::switch::NAMESPACE.to_owned()),
     };
     let reader = PopulationReader::new(Caller::new(clients.read.clone()), &experiment.target, environment);
-    reader.read().await.map_err(|error| unread(error.is_forbidden(), format!("failed to read the cluster: {error}")))
+    reader
+        .read(&Scope::Target)
+        .await
+        .map_err(|error| unread(error.is_forbidden(), format!("failed to read the cluster: {error}")))
 }
 
 impl Prepared {

@@ -1,6 +1,7 @@
 //! Who may be killed by a run of the operator, on fresh reads and with what its namespace may see. Reads only.
 
 use chaos_core::api::ResolvedRun;
+use chaos_core::killer::Scope;
 use chaos_core::model::{Mode, Policy, Run};
 use chaos_core::operated::{Unfit, not_allowed, permitted, resolve};
 use chaos_core::plan::{PlanRequest, plan};
@@ -40,7 +41,7 @@ pub(super) async fn survey(backing: &Backing, run: &Run, seed: i64) -> Result<(S
     let environment = Environment::LabelOf(backing.operator_namespace.clone());
     let reader = PopulationReader::new(reads, &run.experiment.target, environment);
     let unread = |error: crate::kube::CallError| Unfit::out_of_reach(format!("failed to read the cluster: {error}"));
-    let population = reader.read().await.map_err(unread)?;
+    let population = reader.read(&Scope::Target).await.map_err(unread)?;
     match population.switch {
         SwitchState::Running => {}
         SwitchState::Unreadable => return Err(Unfit::out_of_reach("the stop switch of the cluster cannot be read")),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -60,10 +60,26 @@ pub(crate) struct Job {
     pub(crate) rests: bool,
 }
 
+/// A process of the operator, on whose end, by a crash as well, nobody works for it any more.
+pub(crate) struct Employer(Bench);
+
+impl Drop for Employer {
+    fn drop(&mut self) {
+        self.0.anew();
+    }
+}
+
 impl Bench {
-    /// Another process of the operator: whoever worked for the one before is gone.
-    pub(crate) fn anew(&self) {
-        let mut orders = self.0.lock().unwrap();
+    /// Another process of the operator begins.
+    pub(crate) fn begin(&self) -> Employer {
+        self.anew();
+        Employer(self.clone())
+    }
+
+    /// Whoever worked for the process before is gone.
+    fn anew(&self) {
+        // It is dropped too when an invariant was found broken.
+        let mut orders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *orders = Orders { employer: orders.employer + 1, ..Orders::default() };
     }
 

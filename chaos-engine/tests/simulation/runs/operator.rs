@@ -47,7 +47,7 @@ pub(crate) struct Operator {
 
 /// Drives the run until it is over or gone (`None`), or until this process does not any more. A drop is a crash.
 pub(crate) async fn run(world: World, chair: Chair, bench: Bench, killer: Chair) -> Option<Left> {
-    bench.anew();
+    let _employer = bench.begin();
     turn().await;
     if world.lock().fault() != Fault::None {
         return Some(Left::Unreached);
@@ -87,7 +87,6 @@ pub(crate) async fn run(world: World, chair: Chair, bench: Bench, killer: Chair)
     {
         live.leave().await;
     }
-    bench.anew();
     ended.err().filter(|left| *left != Left::Gone)
 }
 

@@ -3,18 +3,31 @@
 
 use std::collections::BTreeMap;
 
-use chaos_core::killer::{BudgetVersion, Sighting, VersionedBudget};
+use chaos_core::api::labels;
+use chaos_core::killer::{BudgetVersion, Scope, Sighting, VersionedBudget};
 use chaos_core::limits::WorkloadBudget;
 use chaos_core::population::{NamespaceFacts, Population, SwitchState, WorkloadFacts, WorkloadKey};
 
 use super::bugs::Bug;
-use super::cluster::{NS, State, WORKLOADS, key};
+use super::cluster::{NS, OTHER_NS, State, WORKLOADS};
 use crate::history::note;
 use crate::seats::Stage as _;
 use crate::watch::MOST_BEHIND;
 
 fn version(number: usize) -> BudgetVersion {
     BudgetVersion::At { version: number.to_string(), uid: "lease".into() }
+}
+
+fn namespace(name: &str, labels: &BTreeMap<String, String>) -> NamespaceFacts {
+    NamespaceFacts { name: name.into(), labels: labels.clone(), stopped: false, terminating: false }
+}
+
+/// What a look of that scope sees of a cluster.
+pub(super) fn seen(mut population: Population, scope: &Scope) -> Population {
+    population.namespaces.retain(|namespace| scope.includes(&namespace.name));
+    population.workloads.retain(|workload| scope.includes(&workload.key.namespace));
+    population.pods.retain(|pod| scope.includes(&pod.namespace));
+    population
 }
 
 impl State {
@@ -32,7 +45,8 @@ impl State {
             Some(_) if bug != Some(Bug::SwitchIgnored) => SwitchState::Stopped,
             _ => SwitchState::Running,
         };
-        let enabled = BTreeMap::from([("chaos.dispatch.dev/enabled".to_owned(), "true".to_owned())]);
+        let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let enabled = BTreeMap::from([label(labels::ENABLED, "true"), label(labels::ALLOW_FROM, NS)]);
         let mut pods: Vec<_> = self.pods.iter().map(|pod| pod.facts.clone()).collect();
         if bug == Some(Bug::TerminatingServes) {
             pods.iter_mut().for_each(|pod| pod.terminating = false);
@@ -47,7 +61,7 @@ impl State {
             taken_at: self.now,
             environment: None,
             switch,
-            namespaces: vec![NamespaceFacts { name: NS.into(), labels: enabled, stopped: false, terminating: false }],
+            namespaces: [NS, OTHER_NS].map(|name| namespace(name, &enabled)).into(),
             workloads: self.workloads().collect(),
             pods,
             nodes: None,
@@ -64,7 +78,7 @@ impl State {
             };
             let is_rolled = self.is_rolled(index) && self.scenario.bug != Some(Bug::RolloutIgnored);
             let rollout = is_rolled.then(|| "1 pod is of the new template".to_owned());
-            WorkloadFacts { key: key(name), desired, rollout, terminating: false }
+            WorkloadFacts { key: self.scenario.key(name), desired, rollout, terminating: false }
         })
     }
 

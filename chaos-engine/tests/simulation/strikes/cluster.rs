@@ -17,6 +17,9 @@ use crate::watch::{Change, Watch};
 
 pub(crate) const NS: &str = "dispatch";
 
+/// The namespace of the second workload, where that is another.
+pub(super) const OTHER_NS: &str = "edge";
+
 /// A handle on the cluster.
 pub(crate) type Cluster = Shared<State>;
 
@@ -149,12 +152,14 @@ pub(crate) const fn start() -> Timestamp {
     Timestamp::constant(1_795_435_200, 0)
 }
 
-pub(crate) fn key(workload: &str) -> WorkloadKey {
-    WorkloadKey {
-        namespace: NS.into(),
-        kind: "StatefulSet".into(),
-        name: workload.into(),
-        uid: format!("uid-{workload}"),
+impl Scenario {
+    pub(super) fn key(&self, workload: &str) -> WorkloadKey {
+        WorkloadKey {
+            namespace: self.namespace(workload).into(),
+            kind: "StatefulSet".into(),
+            name: workload.into(),
+            uid: format!("uid-{workload}"),
+        }
     }
 }
 
@@ -333,7 +338,7 @@ impl State {
         let labels = BTreeMap::from([("chaos.dispatch.dev/enabled".to_owned(), "true".to_owned())]);
         self.pods.push(Pod {
             facts: PodFacts {
-                namespace: NS.into(),
+                namespace: self.scenario.namespace(workload).into(),
                 name: format!("{workload}-{index}"),
                 uid: format!("pod-{}", self.next_uid),
                 labels,
@@ -342,7 +347,7 @@ impl State {
                     name: workload.into(),
                     uid: format!("uid-{workload}"),
                 }),
-                workload: Some(key(workload)),
+                workload: Some(self.scenario.key(workload)),
                 node: None,
                 created_at: self.now,
                 ready: ready_at <= self.now,

@@ -6,7 +6,7 @@ use chaos_engine::kube::kill_answer;
 use jiff::Timestamp;
 
 use super::bugs::Bug;
-use super::cluster::{Done, Send, State, key};
+use super::cluster::{Done, Send, State};
 use super::keeper::{Keeper, NEWS};
 use super::metrics::{FRESH, check_guards};
 use super::process::Process;
@@ -103,7 +103,7 @@ impl<K: Keeper> Process<K> {
 
     fn release_now(&self, order: &KillOrder) {
         let mut state = self.cluster.lock();
-        let key = key(order.victim.workload.rsplit('/').next().unwrap_or_default());
+        let key = state.scenario.key(order.victim.workload.rsplit('/').next().unwrap_or_default());
         let mut versioned = state.budget(&key);
         versioned.budget.release(&self.killer.spec().run, order.strike.strike);
         state.write_budget(&key, &versioned.version, versioned.budget);

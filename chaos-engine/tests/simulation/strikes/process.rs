@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chaos_core::killer::{
-    Action, BudgetVersion, KillAnswerKind, Killer, KillerView, Ledger, Observation, Response, Sighting, Stored,
+    Action, BudgetVersion, KillAnswerKind, Killer, KillerView, Ledger, Observation, Response, Scope, Sighting, Stored,
     VersionedBudget,
 };
 use chaos_core::machine::Machine;
@@ -14,6 +14,7 @@ use chaos_engine::drive::{World, drive};
 use chaos_engine::kube::budget_answer;
 use jiff::Timestamp;
 
+use super::answers::seen;
 use super::bugs::Bug;
 use super::cluster::Cluster;
 use super::faulty::Faulty;
@@ -88,7 +89,7 @@ impl<K: Keeper> Process<K> {
         Ok(())
     }
 
-    async fn observe(&mut self, wanted: Vec<WorkloadKey>, guards: &[MonkeyGuard]) -> Response {
+    async fn observe(&mut self, scope: &Scope, wanted: Vec<WorkloadKey>, guards: &[MonkeyGuard]) -> Response {
         let facts = |process: &Self| {
             let state = process.cluster.lock();
             let facts = if process.has(Bug::FactsFromCache) { state.stale_facts() } else { state.facts() };
@@ -114,7 +115,7 @@ impl<K: Keeper> Process<K> {
         let (population, truths) = early.unwrap_or_else(|| facts(self));
         self.truths = truths;
         turn().await;
-        let mut population = Population { taken_at, ..population };
+        let mut population = seen(Population { taken_at, ..population }, scope);
         if self.has(Bug::SwitchFromCache) {
             population.switch = if self.is_held { SwitchState::Stopped } else { SwitchState::Running };
         }
@@ -216,7 +217,7 @@ where
 
     async fn perform(&mut self, action: Action) -> Response {
         let response = match action {
-            Action::Observe { budgets, guards } => self.observe(budgets, &guards).await,
+            Action::Observe { scope, budgets, guards } => self.observe(&scope, budgets, &guards).await,
             Action::ReadBudget(key) => {
                 turn().await;
                 let read =

@@ -5,13 +5,13 @@ use std::sync::LazyLock;
 
 use chaos_core::api::ChaosMonkeySpec;
 use chaos_core::killer::{Killer, KillerSpec, Life, Streams};
-use chaos_core::model::Policy;
+use chaos_core::model::{NamespaceScope, Policy};
 use chaos_core::units::{CountOrPercent, Duration};
 use chaos_core::validate::{self, Meta};
 use serde_json::json;
 
 use super::bugs::Bug;
-use super::cluster::{NS, start};
+use super::cluster::{NS, OTHER_NS, WORKLOADS, start};
 use super::metrics::guards;
 use crate::seats::{HOUR, Hazards, millis};
 
@@ -156,6 +156,8 @@ pub(crate) struct Scenario {
     pub(crate) is_watched: bool,
     /// Guards keep the monkey from killing while something is not well.
     pub(crate) is_guarded: bool,
+    /// The second workload lies in another namespace, so that a look for a strike sees one workload only.
+    pub(crate) is_spread: bool,
 }
 
 impl Scenario {
@@ -189,6 +191,7 @@ impl Scenario {
             jumps: if has_jumps { 20 } else { 0 },
             is_watched: false,
             is_guarded: kind % 13 % 4 == 2,
+            is_spread: kind % 17 % 3 == 1,
         }
     }
 
@@ -218,7 +221,13 @@ impl Scenario {
             jumps: 0,
             is_watched: false,
             is_guarded: false,
+            is_spread: false,
         }
+    }
+
+    /// The namespace of that workload.
+    pub(crate) fn namespace(&self, workload: &str) -> &'static str {
+        if self.is_spread && workload == WORKLOADS[1] { OTHER_NS } else { NS }
     }
 
     /// Pods for the killer of an operated run, of whose calls so many in a thousand go wrong.
@@ -284,6 +293,8 @@ pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
     if scenario.is_guarded && scenario.bug != Some(Bug::GuardsIgnored) {
         spec.guards = guards();
     }
+    let namespaces = WORKLOADS.map(|workload| scenario.namespace(workload).to_owned());
+    spec.target.namespaces = NamespaceScope::Named(namespaces.into());
     match scenario.bug {
         Some(Bug::MaxUnavailableIgnored) => {
             spec.limits.max_unavailable = CountOrPercent::Count(scenario.max_unavailable + 1);
