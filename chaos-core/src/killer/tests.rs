@@ -1,259 +1,24 @@
-//! The strike machine, stepped by hand: a world in a few lines answers every action, and the clock moves as the machine asks.
-//! What concurrency, crashes and lost answers do to it is tested by the simulation in `chaos-engine`.
+//! The strike machine, stepped by hand. What concurrency, crashes and lost answers do to it is tested by the simulation in
+//! `chaos-engine`.
 
 mod calendar;
 mod drawn;
+mod early;
 mod guards;
+mod play;
+mod scope;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
-use crate::api::{ChaosMonkeySpec, Outcome, PlannedStrike};
+use crate::api::{Outcome, PlannedStrike};
 use crate::instant::micro_time;
-use crate::limits::WorkloadBudget;
-use crate::machine::Next;
-use crate::population::{NamespaceFacts, OwnerFacts, PodFacts, Population, SwitchState, WorkloadFacts, WorkloadKey};
 use crate::validate::{self, Meta};
-
-const NS: &str = "dispatch";
-
-/// A killer and the little world around it.
-struct Play {
-    killer: Killer,
-    state: KillerState,
-    view: KillerView,
-    now: Timestamp,
-    /// Pods that serve, by UID.
-    pods: Vec<String>,
-    /// A killed pod is replaced after this; `None`: never.
-    replaced_after: Option<SignedDuration>,
-    coming: Vec<Timestamp>,
-    budget: (u64, WorkloadBudget),
-    answer: KillAnswerKind,
-    is_blind: bool,
-    /// What is heard of each guard, and when they were asked.
-    readings: Vec<Result<GuardReading, String>>,
-    asked: Vec<Timestamp>,
-    /// How long the sources of guards take to answer.
-    answers_take: SignedDuration,
-    /// How long a budget takes to be written.
-    write_takes: SignedDuration,
-    /// When each kill was asked for, and until when it might have been sent.
-    deadlines: Vec<(Timestamp, Timestamp)>,
-    actions: Vec<&'static str>,
-    born: u64,
-}
-
-fn start() -> Timestamp {
-    "2026-11-23T12:00:00Z".parse().unwrap()
-}
-
-fn spec(change: impl FnOnce(&mut Value)) -> ChaosMonkeySpec {
-    let mut spec = json!({
-        "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
-        "fault": {"podKill": {"mode": "Evict", "group": "Workload"}},
-        "mode": "Live", "meanTimeBetweenKills": "1h", "minTimeBetweenKills": "10m", "schedule": {}, "guards": [],
-        "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 100, "minInterval": "0s", "recoverWithin": "1m",
-            "maxBlind": "1m", "allowForce": false},
-        "seed": 7,
-    });
-    change(&mut spec);
-    serde_json::from_value(spec).unwrap()
-}
-
-/// Every pod is a group of its own: each kill ends one group, and begins another.
-fn by_pod(spec: &mut Value) {
-    spec["fault"]["podKill"]["group"] = json!("shard");
-}
-
-/// A run's monkey: 3 kills, one a second.
-fn of_run(spec: &mut Value) {
-    spec["meanTimeBetweenKills"] = json!("1s");
-    spec["minTimeBetweenKills"] = json!("400ms");
-    spec["until"] = json!("2026-11-23T12:05:00Z");
-    spec["maxKills"] = json!(3);
-    spec["limits"]["maxKills"] = json!(3);
-    spec["heartbeatLease"] = json!({"name": "beat", "interval": "2s"});
-}
-
-impl Play {
-    fn new(change: impl FnOnce(&mut Value)) -> Self {
-        let meta = Meta { name: "m".into(), namespace: NS.into(), uid: "run".into() };
-        let monkey = validate::monkey(&spec(change), &meta).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let killer = Killer::new(KillerSpec::of_monkey(&monkey, "chaos-system"));
-        let state = killer.resume(Ledger::default());
-        Self {
-            killer,
-            state,
-            view: KillerView::default(),
-            now: start(),
-            pods: (0..3).map(|i| format!("pod-{i}")).collect(),
-            replaced_after: Some(SignedDuration::from_millis(300)),
-            coming: Vec::new(),
-            budget: (0, WorkloadBudget::default()),
-            answer: KillAnswerKind::Accepted,
-            is_blind: false,
-            readings: Vec::new(),
-            asked: Vec::new(),
-            answers_take: SignedDuration::ZERO,
-            write_takes: SignedDuration::ZERO,
-            deadlines: Vec::new(),
-            actions: Vec::new(),
-            born: 3,
-        }
-    }
-
-    /// Lets it work for that long, or until it is done. Whether it is done.
-    fn run(&mut self, span: SignedDuration) -> bool {
-        let end = self.now + span;
-        let mut response = None;
-        for _ in 0..200_000 {
-            let beat = self.view.beat;
-            let view = KillerView { beat: beat.map(|_| self.now), ..self.view.clone() };
-            let step = self.killer.step(&self.state, &view, response.take(), self.now);
-            self.state = step.state;
-            match step.next {
-                Next::Act(action) => response = Some(self.answer(action)),
-                Next::Wait(None) => {
-                    self.now = end;
-                    return false;
-                }
-                Next::Wait(Some(until)) => {
-                    assert!(until > self.now, "no busy loop");
-                    if until > end {
-                        self.now = end;
-                        return false;
-                    }
-                    self.now = until;
-                }
-                Next::Done => return true,
-            }
-        }
-        panic!("it never waits");
-    }
-
-    /// Kills the process and starts it again on what was saved.
-    fn crash(&mut self) {
-        self.state = self.killer.resume(self.ledger().clone());
-    }
-
-    fn ledger(&self) -> &Ledger {
-        &self.state.ledger
-    }
-
-    fn ended(&self) -> Option<EndReason> {
-        EndReason::parse(&self.ledger().ended.as_ref()?.reason)
-    }
-
-    fn outcomes(&self) -> Vec<Outcome> {
-        self.ledger().history.iter().map(|kill| kill.outcome).collect()
-    }
-
-    fn reasons(&self) -> BTreeSet<&str> {
-        self.ledger().skipped.iter().map(|skip| skip.reason.as_str()).collect()
-    }
-
-    fn answer(&mut self, action: Action) -> Response {
-        match action {
-            Action::Observe { .. } if self.is_blind => Response::Observed(Err("out of reach".into())),
-            Action::Observe { budgets, guards, .. } => {
-                let readings = if guards.is_empty() { Vec::new() } else { self.asked_guards() };
-                let budgets = budgets.into_iter().map(|key| (key, Ok(self.versioned()))).collect();
-                Response::Observed(Ok(Observation { budgets, readings, population: Arc::new(self.facts()) }))
-            }
-            Action::ReadBudget(_) => Response::Budget(Ok(self.versioned())),
-            Action::WriteBudget { at, budget, .. } => {
-                self.actions.push("write budget");
-                assert_eq!(at, self.versioned().version, "a budget is written under the version that was read");
-                self.budget = (self.budget.0 + 1, budget);
-                self.now += self.write_takes;
-                Response::Stored(Stored::Done(self.versioned().version))
-            }
-            Action::Kill(order) => {
-                self.actions.push("kill");
-                self.deadlines.push((self.now, order.deadline));
-                assert!(
-                    self.ledger().intents.iter().any(|intent| intent.nonce == order.nonce),
-                    "the intent is written first"
-                );
-                assert!(!self.budget.1.reservations.is_empty(), "the kill is reserved first");
-                if matches!(self.answer, KillAnswerKind::Accepted | KillAnswerKind::Unknown) {
-                    self.pods.retain(|uid| *uid != order.victim.uid);
-                    self.coming.extend(self.replaced_after.map(|after| self.now + after));
-                }
-                Response::Kill(KillAnswer { at: self.now, kind: self.answer, message: None })
-            }
-            Action::LookUp(victim) => {
-                let is_there = self.pods.contains(&victim.uid);
-                Response::Found(if is_there { Sighting::Alive } else { Sighting::Gone })
-            }
-        }
-    }
-
-    fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {
-        self.asked.push(self.now);
-        self.now += self.answers_take;
-        self.readings.clone()
-    }
-
-    fn versioned(&self) -> VersionedBudget {
-        let version = match self.budget.0 {
-            0 => BudgetVersion::Absent,
-            version => BudgetVersion::At { version: version.to_string(), uid: "lease".into() },
-        };
-        VersionedBudget { version, budget: self.budget.1.clone() }
-    }
-
-    fn facts(&mut self) -> Population {
-        let ready = self.coming.iter().filter(|at| **at <= self.now).count();
-        self.coming.retain(|at| *at > self.now);
-        for _ in 0..ready {
-            self.pods.push(format!("pod-{}", self.born));
-            self.born += 1;
-        }
-        let labels = BTreeMap::from([("chaos.dispatch.dev/enabled".to_owned(), "true".to_owned())]);
-        let key =
-            WorkloadKey { namespace: NS.into(), kind: "Deployment".into(), name: "trips".into(), uid: "w".into() };
-        let shard = |uid: &String| ("shard".to_owned(), uid.clone());
-        let pod = |uid: &String| PodFacts {
-            namespace: NS.into(),
-            name: uid.clone(),
-            uid: uid.clone(),
-            labels: labels.clone().into_iter().chain([shard(uid)]).collect(),
-            owner: Some(OwnerFacts { kind: "ReplicaSet".into(), name: "trips-1".into(), uid: "rs".into() }),
-            workload: Some(key.clone()),
-            node: None,
-            created_at: start(),
-            ready: true,
-            ready_since: None,
-            phase: "Running".into(),
-            terminating: false,
-            mirror: false,
-            priority_class: None,
-            template: None,
-        };
-        Population {
-            taken_at: self.now,
-            environment: None,
-            switch: SwitchState::Running,
-            namespaces: vec![NamespaceFacts {
-                name: NS.into(),
-                labels: labels.clone(),
-                stopped: false,
-                terminating: false,
-            }],
-            workloads: vec![WorkloadFacts { key: key.clone(), desired: 3, rollout: None, terminating: false }],
-            pods: self.pods.iter().map(pod).collect(),
-            nodes: None,
-            budgets: Vec::new(),
-        }
-    }
-}
+use play::{NS, Play, by_pod, of_run, spec, start};
 
 fn hours(hours: i64) -> SignedDuration {
     SignedDuration::from_hours(hours)
@@ -558,13 +323,13 @@ fn no_kill_may_be_sent_after_the_end_of_its_run() {
     let mut play = Play::new(until);
     play.view.beat = Some(start());
     assert!(play.run(SignedDuration::from_mins(1)));
-    assert!(!play.deadlines.is_empty() && play.deadlines.iter().all(|(_, latest)| *latest < end));
+    assert!(!play.orders.is_empty() && play.orders.iter().all(|(_, order)| order.deadline < end));
     // A reservation that takes long is given back.
     let mut play = Play::new(until);
     play.view.beat = Some(start());
     play.write_takes = SignedDuration::from_secs(4);
     assert!(play.run(SignedDuration::from_mins(1)));
-    assert_eq!((play.deadlines.len(), play.ended()), (0, Some(EndReason::Until)));
+    assert_eq!((play.orders.len(), play.ended()), (0, Some(EndReason::Until)));
     assert_eq!(play.budget.1, WorkloadBudget::default(), "nothing is left of it");
     assert_eq!(play.actions.iter().filter(|action| **action == "write budget").count(), 2);
 }
@@ -578,10 +343,10 @@ fn no_kill_may_be_sent_after_its_window() {
     });
     play.run(hours(24 * 30));
     let schedule = &play.killer.spec().schedule;
-    assert!(play.deadlines.iter().all(|(_, latest)| super::calendar::stretch(schedule, *latest).active));
+    assert!(play.orders.iter().all(|(_, order)| super::calendar::stretch(schedule, order.deadline).active));
     let whole = SignedDuration::try_from(SEND_WITHIN).unwrap();
-    let cut = play.deadlines.iter().filter(|(at, latest)| latest.duration_since(*at) < whole).count();
-    assert!(cut > 0 && cut < play.deadlines.len(), "{cut} of {}", play.deadlines.len());
+    let cut = play.orders.iter().filter(|(at, order)| order.deadline.duration_since(*at) < whole).count();
+    assert!(cut > 0 && cut < play.orders.len(), "{cut} of {}", play.orders.len());
 }
 
 #[test]

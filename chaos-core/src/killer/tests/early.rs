@@ -1,0 +1,133 @@
+//! Strikes that are looked at ahead of time: over when they are due, killed neither earlier nor later, and by nothing that was
+//! seen long before or has changed since.
+
+use super::*;
+
+const LOOK: SignedDuration = SignedDuration::from_millis(300);
+
+/// A killer whose looks take 300 ms.
+fn slow(change: impl FnOnce(&mut Value)) -> Play {
+    Play { looks_take: LOOK, ..Play::new(change) }
+}
+
+/// Lets it work until a strike was looked at that is not due yet; the strike.
+fn until_ready(play: &mut Play) -> PlannedStrike {
+    let mut response = None;
+    loop {
+        let step = play.killer.step(&play.state, &play.view, response.take(), play.now);
+        play.state = step.state;
+        match step.next {
+            Next::Act(action) => response = Some(play.answer(action)),
+            Next::Wait(_) if play.state.ready.is_some() => break,
+            Next::Wait(until) => play.now = until.expect("it has plans"),
+            Next::Done => panic!("a standing monkey ended"),
+        }
+    }
+    let strike = play.ledger().upcoming[0].clone();
+    assert!(play.now < strike.at.0 && play.orders.is_empty(), "{} {strike:?}", play.now);
+    strike
+}
+
+#[test]
+fn a_strike_is_killed_for_when_it_is_due_however_long_looks_take() {
+    let mut play = slow(|_| ());
+    play.run(hours(24));
+    assert!(play.orders.len() > 10 && play.ledger().skips == 0, "{} kills", play.orders.len());
+    for (at, order) in &play.orders {
+        assert_eq!(*at, order.strike.at.0, "{order:?}");
+        let last = play.looks.iter().map(|(began, _)| *began).filter(|began| began < at).max().unwrap();
+        let age = at.duration_since(last);
+        assert!(age >= LOOK && age <= LOOK * 2, "seen {age:?} before");
+    }
+}
+
+#[test]
+fn looks_that_take_very_long_make_kills_late_and_never_early() {
+    let mut play = slow(|_| ());
+    play.looks_take = SignedDuration::from_secs(3);
+    play.run(hours(24));
+    assert!(play.orders.len() > 10 && play.ledger().skips == 0, "{} kills", play.orders.len());
+    for (at, order) in &play.orders {
+        assert_eq!(at.duration_since(order.strike.at.0), SignedDuration::from_secs(2), "looked at a second before");
+    }
+}
+
+#[test]
+fn what_was_decided_ahead_of_time_is_not_done_if_people_stop_it_until_then() {
+    let stops: [(&str, fn(&mut KillerView, &PlannedStrike)); 4] = [
+        ("Cancelled", |view, strike| _ = view.cancel.insert(strike.id.clone())),
+        ("Held", |view, _| view.hold = Some("stopped".to_owned())),
+        ("", |view, _| view.suspended = true),
+        ("", |view, strike| _ = view.postpone.insert(strike.id.clone(), strike.at.0 + hours(1))),
+    ];
+    for (reason, stop) in stops {
+        let mut play = slow(|_| ());
+        let strike = until_ready(&mut play);
+        stop(&mut play.view, &strike);
+        let left = strike.at.0.duration_since(play.now);
+        play.run(left + SignedDuration::from_secs(1));
+        assert!(play.orders.is_empty(), "{reason}: {:?}", play.orders);
+        assert!(reason.is_empty() || play.reasons().contains(reason), "{reason}: {:?}", play.reasons());
+    }
+}
+
+#[test]
+fn what_would_not_happen_ahead_of_time_is_looked_at_again_when_it_is_due() {
+    let mut play = slow(|_| ());
+    let first = until_ready(&mut play);
+    play = slow(|_| ());
+    let early = first.at.0.duration_since(play.now) - LOOK;
+    play.run(early - SignedDuration::from_secs(1));
+    // Nobody serves while it is looked at ahead of time.
+    let pods = std::mem::take(&mut play.pods);
+    play.run(SignedDuration::from_secs(1));
+    assert_eq!((play.orders.len(), play.ledger().skips), (0, 0), "it is not skipped before it is due");
+    play.pods = pods;
+    play.run(SignedDuration::from_secs(2));
+    let (at, order) = &play.orders[0];
+    assert_eq!((order.strike.strike, *at), (first.strike, first.at.0 + LOOK), "a look later");
+}
+
+#[test]
+fn what_was_seen_long_ago_is_looked_at_again() {
+    let mut play = slow(|_| ());
+    let strike = until_ready(&mut play);
+    let looks = play.looks.len();
+    // The process stood still.
+    play.now = strike.at.0 + SignedDuration::from_secs(3);
+    play.run(SignedDuration::from_secs(1));
+    let (at, order) = &play.orders[0];
+    assert_eq!(order.strike.strike, strike.strike);
+    let again = play.looks[looks].0;
+    assert!(again >= strike.at.0 + SignedDuration::from_secs(3) && again < *at, "{again} {at}");
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_nothing_that_was_seen() {
+    let mut play = slow(|_| ());
+    let strike = until_ready(&mut play);
+    play.now -= hours(1);
+    play.run(SignedDuration::from_secs(10));
+    assert!(play.state.ready.is_none() && play.orders.is_empty());
+    play.run(hours(2));
+    assert_eq!(play.orders[0].0, strike.at.0);
+}
+
+#[test]
+fn a_look_for_no_strike_does_not_make_one_late() {
+    let mut play = slow(|spec| {
+        by_pod(spec);
+        spec["meanTimeBetweenKills"] = json!("20s");
+        spec["minTimeBetweenKills"] = json!("5s");
+    });
+    // What recovers slowly is looked at all the time.
+    play.replaced_after = Some(SignedDuration::from_secs(3));
+    play.run(hours(1));
+    let late = |at: &Timestamp, order: &KillOrder| at.duration_since(order.strike.at.0);
+    let (mut in_time, mut others) = (0, 0);
+    for (at, order) in &play.orders {
+        assert!(!late(at, order).is_negative());
+        *(if late(at, order) <= LOOK { &mut in_time } else { &mut others }) += 1;
+    }
+    assert!(in_time > 100 && others * 10 < in_time, "{in_time} in time, {others} behind other strikes");
+}

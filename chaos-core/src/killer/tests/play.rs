@@ -1,0 +1,274 @@
+//! A killer and a little world around it: it answers every action in a few lines, and the clock moves as the machine asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::super::*;
+use crate::api::{ChaosMonkeySpec, Outcome};
+use crate::limits::WorkloadBudget;
+use crate::machine::Next;
+use crate::population::{NamespaceFacts, OwnerFacts, PodFacts, Population, SwitchState, WorkloadFacts, WorkloadKey};
+use crate::validate::{self, Meta};
+
+/// The namespace of the killer.
+pub(super) const NS: &str = "dispatch";
+
+/// A killer and the little world around it.
+pub(super) struct Play {
+    pub(super) killer: Killer,
+    pub(super) state: KillerState,
+    pub(super) view: KillerView,
+    pub(super) now: Timestamp,
+    /// Pods that serve, by UID; that of one in another namespace begins with it and a slash.
+    pub(super) pods: Vec<String>,
+    /// A killed pod is replaced after this; `None`: never.
+    pub(super) replaced_after: Option<SignedDuration>,
+    pub(super) coming: Vec<(Timestamp, String)>,
+    pub(super) budget: (u64, WorkloadBudget),
+    pub(super) answer: KillAnswerKind,
+    pub(super) is_blind: bool,
+    /// What is heard of each guard, and when they were asked.
+    pub(super) readings: Vec<Result<GuardReading, String>>,
+    pub(super) asked: Vec<Timestamp>,
+    /// How long the sources of guards take to answer.
+    pub(super) answers_take: SignedDuration,
+    /// How long a look takes; when each began, and what it was to see.
+    pub(super) looks_take: SignedDuration,
+    pub(super) looks: Vec<(Timestamp, Scope)>,
+    /// How long a budget takes to be written.
+    pub(super) write_takes: SignedDuration,
+    /// When each kill was asked for.
+    pub(super) orders: Vec<(Timestamp, KillOrder)>,
+    pub(super) actions: Vec<&'static str>,
+    pub(super) born: u64,
+}
+
+pub(super) fn start() -> Timestamp {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
+pub(super) fn spec(change: impl FnOnce(&mut Value)) -> ChaosMonkeySpec {
+    let mut spec = json!({
+        "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
+        "fault": {"podKill": {"mode": "Evict", "group": "Workload"}},
+        "mode": "Live", "meanTimeBetweenKills": "1h", "minTimeBetweenKills": "10m", "schedule": {}, "guards": [],
+        "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 100, "minInterval": "0s", "recoverWithin": "1m",
+            "maxBlind": "1m", "allowForce": false},
+        "seed": 7,
+    });
+    change(&mut spec);
+    serde_json::from_value(spec).unwrap()
+}
+
+/// Every pod is a group of its own: each kill ends one group, and begins another.
+pub(super) fn by_pod(spec: &mut Value) {
+    spec["fault"]["podKill"]["group"] = json!("shard");
+}
+
+/// A run's monkey: 3 kills, one a second.
+pub(super) fn of_run(spec: &mut Value) {
+    spec["meanTimeBetweenKills"] = json!("1s");
+    spec["minTimeBetweenKills"] = json!("400ms");
+    spec["until"] = json!("2026-11-23T12:05:00Z");
+    spec["maxKills"] = json!(3);
+    spec["limits"]["maxKills"] = json!(3);
+    spec["heartbeatLease"] = json!({"name": "beat", "interval": "2s"});
+}
+
+impl Play {
+    pub(super) fn new(change: impl FnOnce(&mut Value)) -> Self {
+        let meta = Meta { name: "m".into(), namespace: NS.into(), uid: "run".into() };
+        let monkey = validate::monkey(&spec(change), &meta).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let killer = Killer::new(KillerSpec::of_monkey(&monkey, "chaos-system"));
+        let state = killer.resume(Ledger::default());
+        Self {
+            killer,
+            state,
+            view: KillerView::default(),
+            now: start(),
+            pods: (0..3).map(|i| format!("pod-{i}")).collect(),
+            replaced_after: Some(SignedDuration::from_millis(300)),
+            coming: Vec::new(),
+            budget: (0, WorkloadBudget::default()),
+            answer: KillAnswerKind::Accepted,
+            is_blind: false,
+            readings: Vec::new(),
+            asked: Vec::new(),
+            answers_take: SignedDuration::ZERO,
+            looks_take: SignedDuration::ZERO,
+            looks: Vec::new(),
+            write_takes: SignedDuration::ZERO,
+            orders: Vec::new(),
+            actions: Vec::new(),
+            born: 3,
+        }
+    }
+
+    /// Lets it work for that long, or until it is done. Whether it is done.
+    pub(super) fn run(&mut self, span: SignedDuration) -> bool {
+        let end = self.now + span;
+        let mut response = None;
+        for _ in 0..200_000 {
+            let beat = self.view.beat;
+            let view = KillerView { beat: beat.map(|_| self.now), ..self.view.clone() };
+            let step = self.killer.step(&self.state, &view, response.take(), self.now);
+            self.state = step.state;
+            match step.next {
+                Next::Act(action) => response = Some(self.answer(action)),
+                Next::Wait(None) => {
+                    self.now = end;
+                    return false;
+                }
+                Next::Wait(Some(until)) => {
+                    assert!(until > self.now, "no busy loop");
+                    if until > end {
+                        self.now = end;
+                        return false;
+                    }
+                    self.now = until;
+                }
+                Next::Done => return true,
+            }
+        }
+        panic!("it never waits");
+    }
+
+    /// Kills the process and starts it again on what was saved.
+    pub(super) fn crash(&mut self) {
+        self.state = self.killer.resume(self.ledger().clone());
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.state.ledger
+    }
+
+    pub(super) fn ended(&self) -> Option<EndReason> {
+        EndReason::parse(&self.ledger().ended.as_ref()?.reason)
+    }
+
+    pub(super) fn outcomes(&self) -> Vec<Outcome> {
+        self.ledger().history.iter().map(|kill| kill.outcome).collect()
+    }
+
+    pub(super) fn reasons(&self) -> BTreeSet<&str> {
+        self.ledger().skipped.iter().map(|skip| skip.reason.as_str()).collect()
+    }
+
+    pub(super) fn answer(&mut self, action: Action) -> Response {
+        match action {
+            Action::Observe { .. } if self.is_blind => Response::Observed(Err("out of reach".into())),
+            Action::Observe { scope, budgets, guards } => {
+                let readings = if guards.is_empty() { Vec::new() } else { self.asked_guards() };
+                let budgets = budgets.into_iter().map(|key| (key, Ok(self.versioned()))).collect();
+                let population = Arc::new(self.facts(&scope));
+                self.looks.push((self.now, scope));
+                self.now += self.looks_take;
+                Response::Observed(Ok(Observation { budgets, readings, population }))
+            }
+            Action::ReadBudget(_) => Response::Budget(Ok(self.versioned())),
+            Action::WriteBudget { at, budget, .. } => {
+                self.actions.push("write budget");
+                assert_eq!(at, self.versioned().version, "a budget is written under the version that was read");
+                self.budget = (self.budget.0 + 1, budget);
+                self.now += self.write_takes;
+                Response::Stored(Stored::Done(self.versioned().version))
+            }
+            Action::Kill(order) => {
+                self.actions.push("kill");
+                self.orders.push((self.now, order.clone()));
+                assert!(
+                    self.ledger().intents.iter().any(|intent| intent.nonce == order.nonce),
+                    "the intent is written first"
+                );
+                assert!(!self.budget.1.reservations.is_empty(), "the kill is reserved first");
+                if matches!(self.answer, KillAnswerKind::Accepted | KillAnswerKind::Unknown) {
+                    self.pods.retain(|uid| *uid != order.victim.uid);
+                    self.coming.extend(self.replaced_after.map(|after| (self.now + after, order.victim.namespace)));
+                }
+                Response::Kill(KillAnswer { at: self.now, kind: self.answer, message: None })
+            }
+            Action::LookUp(victim) => {
+                let is_there = self.pods.contains(&victim.uid);
+                Response::Found(if is_there { Sighting::Alive } else { Sighting::Gone })
+            }
+        }
+    }
+
+    pub(super) fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {
+        self.asked.push(self.now);
+        self.now += self.answers_take;
+        self.readings.clone()
+    }
+
+    pub(super) fn versioned(&self) -> VersionedBudget {
+        let version = match self.budget.0 {
+            0 => BudgetVersion::Absent,
+            version => BudgetVersion::At { version: version.to_string(), uid: "lease".into() },
+        };
+        VersionedBudget { version, budget: self.budget.1.clone() }
+    }
+
+    pub(super) fn facts(&mut self, scope: &Scope) -> Population {
+        let now = self.now;
+        for (_, namespace) in self.coming.extract_if(.., |(at, _)| *at <= now) {
+            let prefix = if namespace == NS { String::new() } else { format!("{namespace}/") };
+            self.pods.push(format!("{prefix}pod-{}", self.born));
+            self.born += 1;
+        }
+        let labels = [("chaos.dispatch.dev/enabled", "true"), ("chaos.dispatch.dev/allow-from", NS)];
+        let labels: BTreeMap<_, _> = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let pods: Vec<_> = self.pods.iter().filter(|uid| scope.includes(namespace(uid))).collect();
+        let names: BTreeSet<_> = pods.iter().map(|uid| namespace(uid)).chain([NS]).collect();
+        Population {
+            taken_at: self.now,
+            environment: None,
+            switch: SwitchState::Running,
+            namespaces: names.iter().map(|name| namespace_facts(name, &labels)).collect(),
+            workloads: names.iter().map(|name| workload(name)).collect(),
+            pods: pods.iter().map(|uid| pod(uid, &labels)).collect(),
+            nodes: None,
+            budgets: Vec::new(),
+        }
+    }
+}
+
+fn namespace(uid: &str) -> &str {
+    uid.split_once('/').map_or(NS, |(namespace, _)| namespace)
+}
+
+fn namespace_facts(name: &str, labels: &BTreeMap<String, String>) -> NamespaceFacts {
+    NamespaceFacts { name: name.to_owned(), labels: labels.clone(), stopped: false, terminating: false }
+}
+
+fn workload(namespace: &str) -> WorkloadFacts {
+    WorkloadFacts { key: key(namespace), desired: 3, rollout: None, terminating: false }
+}
+
+fn key(namespace: &str) -> WorkloadKey {
+    let uid = if namespace == NS { "w".to_owned() } else { format!("w of {namespace}") };
+    WorkloadKey { namespace: namespace.to_owned(), kind: "Deployment".into(), name: "trips".into(), uid }
+}
+
+fn pod(uid: &str, labels: &BTreeMap<String, String>) -> PodFacts {
+    let shard = ("shard".to_owned(), uid.to_owned());
+    PodFacts {
+        namespace: namespace(uid).to_owned(),
+        name: uid.to_owned(),
+        uid: uid.to_owned(),
+        labels: labels.clone().into_iter().chain([shard]).collect(),
+        owner: Some(OwnerFacts { kind: "ReplicaSet".into(), name: "trips-1".into(), uid: "rs".into() }),
+        workload: Some(key(namespace(uid))),
+        node: None,
+        created_at: start(),
+        ready: true,
+        ready_since: None,
+        phase: "Running".into(),
+        terminating: false,
+        mirror: false,
+        priority_class: None,
+        template: None,
+    }
+}
