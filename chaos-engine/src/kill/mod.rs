@@ -161,7 +161,8 @@ impl<K: Keeper> KillWorld<K> {
         readings
     }
 
-    /// What is seen of the cluster now, and of these budgets. A strike waits for nobody, and reads for itself.
+    /// What is seen of the cluster now, and of these budgets. A strike waits for nobody, and reads for itself. (A keeper need not
+    /// be one that tasks can share, so nobody else may hold this meanwhile.)
     async fn see(
         &mut self,
         budgets: Vec<WorkloadKey>,

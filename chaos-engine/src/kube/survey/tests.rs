@@ -112,10 +112,6 @@ fn population(number: usize) -> Population {
     }
 }
 
-async fn panics() -> Surveyed {
-    panic!("a mistake")
-}
-
 /// The number of the survey by which this killer was answered.
 async fn answered(asked: JoinHandle<Surveyed>) -> String {
     tokio::time::timeout(LONG, asked).await.unwrap().unwrap().unwrap().environment.clone().unwrap()
@@ -188,6 +184,7 @@ async fn an_error_reaches_all_who_asked_together_and_each_may_try_again() {
     }
     let again = surveys.survey(&namespace, false, || async { Ok(Arc::new(population(7))) }).await;
     assert_eq!(again.unwrap().environment.as_deref(), Some("7"));
+    let panics = || async { Vec::<Surveyed>::new().remove(0) };
     assert!(surveys.survey(&namespace, false, panics).await.unwrap_err().contains("without an answer"));
     let again = surveys.survey(&namespace, false, || async { Ok(Arc::new(population(8))) }).await;
     assert_eq!(again.unwrap().environment.as_deref(), Some("8"));
