@@ -12,6 +12,7 @@
 //! board ── how all monkeys stand, for the caps on them together
 //! watched ── the watches of our objects
 //! signals ── the stop switch, the served schema and the heartbeats, each read at least once a second or so
+//! turns ── how many objects are taken up at a time, and write what no kill depends on
 //! permitted ── what this process may do, asked of the API server
 //! serve ── /livez /readyz /metrics, the only listener
 //! ```
@@ -37,6 +38,7 @@ mod shared;
 mod signals;
 mod supervisor;
 mod teller;
+mod turns;
 mod watched;
 
 use std::future::Future;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
-use chaos_core::killer::{Killer, KillerSpec, Ledger};
+use chaos_core::killer::{Killer, KillerSpec, Ledger, calendar};
 use chaos_core::model::{Heartbeat, Monkey, Tenure};
 use chaos_core::validate::{self, Meta};
 use chaos_engine::asker::Asker;
@@ -76,10 +76,12 @@ async fn stint(
     rest: &CancellationToken,
     retells: bool,
 ) -> Result<Stint, StoreError> {
+    shared.orient().await;
     let began = Instant::now();
     let (namespace, name) = names(seen);
     // What was heard for guards of an older spec says nothing of this one's.
     shared.metrics.guards_held(namespace, name, None);
+    let turn = shared.turns.take().await;
     let mut store: StatusStore<ChaosMonkey> =
         StatusStore::open(shared.reads(), shared.writes(), namespace, name).await?;
     let fresh = store.object().clone();
@@ -98,6 +100,7 @@ async fn stint(
         }
     };
     let status = claim(shared, &mut store, &monkey).await?;
+    drop(turn);
     if status.ended.is_some() && status.intents.is_empty() && status.recovering.is_empty() {
         return Ok(Stint::Idle);
     }
@@ -125,6 +128,7 @@ async fn stint(
 }
 
 /// Writes our name into the status: whoever drove this monkey before cannot write it any more, and without that kills nothing.
+/// With it what is known already, for which it would be written once more otherwise.
 async fn claim(
     shared: &Shared,
     store: &mut StatusStore<ChaosMonkey>,
@@ -137,6 +141,24 @@ async fn claim(
         status.ended = None;
     }
     status.driver = Some(shared.instance.clone());
+    let object = store.object().clone();
+    status.observed_generation = object.metadata.generation;
+    let (schema, permissions) = (shared.schema.borrow().clone(), shared.permissions.borrow().clone());
+    let capped = shared.board.objection(&object);
+    let now = Timestamp::now();
+    let facts = Facts {
+        spec: &object.spec,
+        generation: object.metadata.generation,
+        invalid: None,
+        schema: &schema,
+        switch: *shared.switch.borrow(),
+        permissions: &permissions,
+        capped: capped.as_deref(),
+        blind: None,
+        is_in_schedule: calendar::stretch(&monkey.schedule, now).active,
+        now,
+    };
+    conditions::update(&mut status, &facts);
     store.put(&status).await?;
     Ok(store.status())
 }

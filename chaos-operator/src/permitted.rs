@@ -7,6 +7,7 @@ use std::time::Duration;
 use chaos_core::api::{ChaosMonkeySpec, GroupBy, KillMode};
 use chaos_core::model::Experiment;
 use chaos_engine::kube::{CallError, Caller};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use tokio::time::{sleep, timeout};
 
@@ -17,6 +18,8 @@ use crate::shared::Shared;
 const EVERY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(2));
 /// However often calls are refused, permissions are asked for this far apart.
 const LEAST: Duration = Duration::from_secs(1);
+/// Verbs that are asked for at once: the first answer holds all kills until it is there.
+const AT_ONCE: usize = 8;
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 
 /// A verb that this process has not.
@@ -190,18 +193,20 @@ fn take(shared: &Shared, known: Permissions) {
 }
 
 async fn missing(caller: &Caller, shared: &Shared) -> Result<Vec<Missing>, CallError> {
-    let mut missing = Vec::new();
-    for grant in GRANTS {
-        for &verb in grant.verbs {
-            if !is_allowed(caller, shared, grant, verb).await? {
-                missing.push(Missing { verb, grant });
-            }
-        }
-    }
-    Ok(missing)
+    let verbs = GRANTS.iter().flat_map(|grant| grant.verbs.iter().map(move |&verb| Missing { verb, grant }));
+    let asked: Vec<_> = verbs.map(|verb| if_missing(caller, shared, verb)).collect();
+    let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+    Ok(answers.into_iter().flatten().collect())
 }
 
-async fn is_allowed(caller: &Caller, shared: &Shared, grant: &Grant, verb: &str) -> Result<bool, CallError> {
+/// The verb, if this process has it not.
+async fn if_missing(caller: &Caller, shared: &Shared, verb: Missing) -> Result<Option<Missing>, CallError> {
+    let is_allowed = is_allowed(caller, shared, verb).await?;
+    Ok((!is_allowed).then_some(verb))
+}
+
+async fn is_allowed(caller: &Caller, shared: &Shared, asked: Missing) -> Result<bool, CallError> {
+    let Missing { verb, grant } = asked;
     let (resource, subresource) = match grant.resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
         None => (grant.resource, None),

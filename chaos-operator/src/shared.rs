@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::OperatorArgs;
@@ -22,6 +23,7 @@ use crate::board::Board;
 use crate::metrics::Metrics;
 use crate::permitted::Permissions;
 use crate::teller::Teller;
+use crate::turns::Turns;
 
 /// Events that may wait to be told.
 const EVENTS: usize = 4096;
@@ -32,6 +34,9 @@ const SAYS: u32 = 4;
 const SAY_AGAIN: Duration = Duration::from_millis(250);
 /// What happened this long ago is told again after a restart; telling twice changes nothing.
 const RETELL: SignedDuration = SignedDuration::from_mins(10);
+/// For so long after the start nothing is said of a monkey before what holds all kills was read: else all statuses would be
+/// written again for each of it.
+const ORIENTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What all tasks share.
 pub(crate) struct Shared {
@@ -47,6 +52,8 @@ pub(crate) struct Shared {
     pub metrics: Metrics,
     /// How all monkeys stand.
     pub board: Board,
+    /// Who may ask the API server next, of all that were taken up together.
+    pub turns: Turns,
     /// Who may be asked by guards and checks, and by whose.
     pub sources: Arc<Sources>,
     /// Everything in the background ends with it.
@@ -93,6 +100,7 @@ impl Shared {
             instance: format!("{}/{}", args.identity(), uuid::Uuid::new_v4().simple()),
             metrics: Metrics::new(),
             board: Board::new(args.caps()),
+            turns: Turns::new(),
             sources: Arc::new(sources),
             stop,
             switch: watch::channel(SwitchState::Unreadable).0,
@@ -115,6 +123,19 @@ impl Shared {
 
     pub(crate) fn writes(&self) -> Caller {
         Caller::new(self.clients.write.clone())
+    }
+
+    /// Waits until the switch, the schema and the permissions were read, while this process is young.
+    pub(crate) async fn orient(&self) {
+        let (mut switch, mut schema) = (self.switch.subscribe(), self.schema.subscribe());
+        let mut permissions = self.permissions.subscribe();
+        let all = async {
+            // The senders live as long as this.
+            _ = switch.wait_for(|state| *state != SwitchState::Unreadable).await;
+            _ = schema.wait_for(|state| !matches!(state, SchemaState::Unknown(_))).await;
+            _ = permissions.wait_for(|known| matches!(known, Permissions::Known(_))).await;
+        };
+        let _ = timeout(ORIENTED_WITHIN.saturating_sub(self.started.elapsed()), all).await;
     }
 
     /// Work on an object failed: counts and tells it, and waits before the work starts over.
@@ -295,5 +316,20 @@ pub(crate) mod tests {
         assert_eq!(shared.events.capacity(), LEFT_BY_SKIPS);
         (0..LEFT_BY_SKIPS).for_each(|_| tell("Kill"));
         assert_eq!(shared.events.capacity(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_begins_with_the_process_waits_for_what_holds_all_kills_and_not_for_long() {
+        let (shared, _teller) = shared(admin());
+        let second = Duration::from_secs(1);
+        let began = tokio::time::Instant::now();
+        shared.orient().await;
+        assert!(began.elapsed() >= second && began.elapsed() < ORIENTED_WITHIN + second, "{:?}", began.elapsed());
+        shared.switch.send_replace(SwitchState::Missing);
+        shared.schema.send_replace(SchemaState::Same);
+        shared.permissions.send_replace(Permissions::Known(Vec::new()));
+        let began = tokio::time::Instant::now();
+        shared.orient().await;
+        assert!(began.elapsed() < second, "all of it is known: {:?}", began.elapsed());
     }
 }

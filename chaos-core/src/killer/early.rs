@@ -47,12 +47,17 @@ impl Cursor<'_> {
     /// When this strike has to be turned to.
     pub(super) fn begins_at(&self, strike: &PlannedStrike) -> Timestamp {
         let due = self.due_at(strike);
-        let is_looked_at = self.state.ready.as_ref().is_some_and(|ready| ready.attempt.strike.strike == strike.strike);
+        let is_looked_at = self.looked_at() == Some(strike.strike);
         // One that was put off, or could not be decided on ahead of time, is looked at when it is due.
         if is_looked_at || self.state.retry.contains_key(&strike.strike) {
             return due;
         }
         due.saturating_sub(self.lead()).unwrap_or(due)
+    }
+
+    /// The strike that was looked at and is not due yet.
+    pub(super) fn looked_at(&self) -> Option<u64> {
+        self.state.ready.as_ref().map(|ready| ready.attempt.strike.strike)
     }
 
     /// Whether a look for no strike, wanted since then, waits for one that is about to be looked at or killed for: it would make

@@ -116,8 +116,11 @@ impl Cursor<'_> {
         self.next().map(|strike| self.begins_at(strike))
     }
 
-    /// The strike that has to be turned to next.
+    /// The strike that has to be turned to next: one that was looked at before any other.
     pub(super) fn next(&self) -> Option<&PlannedStrike> {
+        if let Some(ready) = self.looked_at() {
+            return self.pending().find(|strike| strike.strike == ready);
+        }
         self.pending().min_by_key(|strike| (self.begins_at(strike), strike.strike))
     }
 

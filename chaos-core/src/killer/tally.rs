@@ -48,7 +48,8 @@ impl Tally {
 
     /// A monkey tells how it stands. One that only pretends kills nobody.
     pub fn tell(&mut self, monkey: &str, spec: &ChaosMonkeySpec, status: &ChaosMonkeyStatus, now: Timestamp) {
-        self.monkeys.retain(|_, standing| standing.counts(now));
+        let today = day_of(now);
+        self.monkeys.retain(|_, standing| standing.counts(today, now));
         if spec.mode == Mode::Live {
             self.monkeys.insert(monkey.to_owned(), Standing::of(spec, status));
         }
@@ -90,8 +91,8 @@ impl Standing {
     }
 
     /// Whether anything of it still counts.
-    fn counts(&self, now: Timestamp) -> bool {
-        self.kills_on(day_of(now)) + running(&self.in_hand, now) + running(&self.out, now) > 0
+    fn counts(&self, today: Date, now: Timestamp) -> bool {
+        self.kills_on(today) + running(&self.in_hand, now) + running(&self.out, now) > 0
     }
 }
 

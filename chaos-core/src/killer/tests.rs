@@ -8,15 +8,17 @@ mod guards;
 mod play;
 mod scope;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::api::{Outcome, PlannedStrike};
 use crate::instant::micro_time;
+use crate::limits::WorkloadBudget;
+use crate::machine::Next;
 use crate::validate::{self, Meta};
 use play::{NS, Play, by_pod, of_run, spec, start};
 

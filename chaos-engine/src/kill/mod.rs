@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chaos_core::killer::{
     Action, GuardReading, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response,
@@ -13,24 +13,26 @@ use chaos_core::model::{MonkeyGuard, Target};
 use chaos_core::population::{Population, WorkloadKey};
 use futures::future::join_all;
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::asker::Asker;
-use crate::clock::steady;
+use crate::clock::{RunClock, steady};
 use crate::drive::World;
-use crate::kube::{BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, look_up};
-
-/// A killer that sees the cluster waits so long for its turn to survey it: less than it looks ahead of a strike.
-const TURN_WITHIN: Duration = Duration::from_secs(1);
+use crate::kube::{BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, SurveyOf, Surveys, look_up};
 
 /// Whose killer it is: where its ledger is kept, and what holds it back.
 pub trait Keeper: Send {
     /// Why the ledger could not be saved.
     type Error;
 
-    /// The time. It must be the clock that the instants of the ledger are meant in.
+    /// The clock that the instants of the ledger are meant in, if it is one of its own and not this machine's. Whoever has one
+    /// shares no survey: what others read was stamped by the machine's.
+    fn clock(&self) -> Option<&RunClock> {
+        None
+    }
+
+    /// The time, by the clock that the instants of the ledger are meant in.
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        self.clock().map_or_else(Timestamp::now, |clock| clock.timestamp(clock.now()))
     }
 
     /// What is known without asking anybody.
@@ -70,7 +72,9 @@ pub struct ClusterAccess {
     budgets: BudgetStore,
     hand: Hand,
     read: Caller,
-    surveys: Arc<Semaphore>,
+    /// What a survey of the whole target is of.
+    survey: SurveyOf,
+    surveys: Surveys,
 }
 
 impl ClusterAccess {
@@ -79,6 +83,7 @@ impl ClusterAccess {
         let read = Caller::new(clients.read.clone());
         let write = Caller::new(clients.write.clone());
         Self {
+            survey: SurveyOf::target(target, &environment),
             reader: PopulationReader::new(read.clone(), target, environment),
             budgets: BudgetStore::new(read.clone(), write.clone(), holder),
             hand: Hand::new(write),
@@ -87,12 +92,11 @@ impl ClusterAccess {
         }
     }
 
-    /// A turn to survey the cluster: of killers that begin together, or see the cluster again together, few read it at a time. One
-    /// that `sees` it has surveyed it before at a time of its own: it goes on soon, whoever is slow.
-    async fn turn(&self, sees: bool) -> Option<OwnedSemaphorePermit> {
-        // Nobody closes it.
-        let turn = self.surveys.clone().acquire_owned();
-        if sees { tokio::time::timeout(TURN_WITHIN, turn).await.ok()?.ok() } else { turn.await.ok() }
+    /// What a survey sees that all killers may share who ask for it before it begins.
+    async fn survey(&self, scope: &Scope, sees: bool) -> Result<Arc<Population>, String> {
+        let (reader, within) = (self.reader.clone(), scope.clone());
+        let read = move || async move { reader.read(&within).await.map(Arc::new).map_err(|error| error.to_string()) };
+        self.surveys.survey(&self.survey.within(scope), sees, read).await
     }
 
     /// Budgets first, the population afterwards: a kill that is no longer in a budget is then already in the facts.
@@ -158,6 +162,26 @@ impl<K: Keeper> KillWorld<K> {
         readings
     }
 
+    /// What is seen of the cluster now, and of these budgets. A strike waits for nobody, and reads for itself. (A keeper need not
+    /// be one that tasks can share, so nobody else may hold this meanwhile.)
+    async fn see(
+        &mut self,
+        scope: &Scope,
+        budgets: Vec<WorkloadKey>,
+        asks_nobody: bool,
+    ) -> Result<(Budgets, Arc<Population>), String> {
+        let is_survey = budgets.is_empty() && asks_nobody;
+        if is_survey && self.keeper.clock().is_none() {
+            return Ok((Vec::new(), self.access.survey(scope, self.sees).await?));
+        }
+        let turn = if is_survey { self.access.surveys.turn(self.sees).await } else { None };
+        // Stamped by the clock that its age is going to be told by, and as of the beginning of the reads.
+        let taken_at = self.keeper.now();
+        let read = self.access.observe(scope, budgets).await;
+        drop(turn);
+        read.map(|(budgets, population)| (budgets, Arc::new(Population { taken_at, ..population })))
+    }
+
     /// Sends a kill, unless it is known by now that it must not be.
     async fn kill(&mut self, order: &KillOrder) -> KillAnswer {
         let (since, instant) = self.stepped;
@@ -191,18 +215,9 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
             Action::Observe { scope, budgets, guards } => {
                 // First: what waits for them would be old by then.
                 let readings = self.hear(&guards).await;
-                // A strike waits for nobody.
-                let is_survey = budgets.is_empty() && guards.is_empty();
-                let turn = if is_survey { self.access.turn(self.sees).await } else { None };
-                // Stamped by the clock that its age is going to be told by, and as of the beginning of the reads.
-                let taken_at = self.keeper.now();
-                let read = self.access.observe(&scope, budgets).await;
-                drop(turn);
-                self.sees = read.is_ok();
-                let observed = read.map(|(budgets, population)| {
-                    let population = Arc::new(Population { taken_at, ..population });
-                    Observation { budgets, readings, population }
-                });
+                let seen = self.see(&scope, budgets, guards.is_empty()).await;
+                self.sees = seen.is_ok();
+                let observed = seen.map(|(budgets, population)| Observation { budgets, readings, population });
                 self.keeper.looked(observed.as_ref().map(|seen| &seen.population).map_err(String::as_str));
                 Response::Observed(observed)
             }

@@ -9,8 +9,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use chaos_core::api::{PlannedStrike, VictimRef};
 use chaos_core::instant::{after, micro_time};
-use chaos_core::model::KillMode;
+use chaos_core::model::{KillMode, NamespaceScope};
 use chaos_core::validate::{self, Meta, experiment_file};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::*;
@@ -61,8 +62,14 @@ fn accepting(requests: &Arc<AtomicUsize>) -> ClusterAccess {
 }
 
 fn access(clients: &Clients) -> ClusterAccess {
+    access_to(clients, "dispatch")
+}
+
+/// Access for a killer whose targets are in that namespace.
+fn access_to(clients: &Clients, namespace: &str) -> ClusterAccess {
     let manifest = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
-    let target = experiment_file("x.yaml", manifest).unwrap().remove(0).target;
+    let mut target = experiment_file("x.yaml", manifest).unwrap().remove(0).target;
+    target.namespaces = NamespaceScope::Named(BTreeSet::from([namespace.to_owned()]));
     ClusterAccess::new(clients, &target, Environment::Known(None), "test")
 }
 
@@ -140,12 +147,15 @@ async fn look(access: ClusterAccess, budgets: Vec<WorkloadKey>) {
     world.perform(Action::Observe { scope: Scope::Target, budgets, guards: Vec::new() }).await;
 }
 
-/// How many of so many killers that look at once read the cluster at the same time. Each reads the nodes once.
-async fn side_by_side(killers: usize, budgets: &[WorkloadKey]) -> usize {
-    let (reading, most): (Arc<AtomicUsize>, Arc<AtomicUsize>) = (Arc::default(), Arc::default());
-    let seen = most.clone();
+/// Reads of the cluster by so many killers that look at once: how many there were at the same time, and how many in all. Each
+/// reads the nodes once.
+async fn side_by_side(killers: usize, namespaces: usize, budgets: &[WorkloadKey]) -> (usize, usize) {
+    let (reading, most, all): (Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>) =
+        (Arc::default(), Arc::default(), Arc::default());
+    let (seen, counted) = (most.clone(), all.clone());
     let nodes = move || {
         let (reading, seen) = (reading.clone(), seen.clone());
+        counted.fetch_add(1, Ordering::Relaxed);
         async move {
             seen.fetch_max(reading.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
             for _ in 0..100 {
@@ -156,17 +166,68 @@ async fn side_by_side(killers: usize, budgets: &[WorkloadKey]) -> usize {
         }
     };
     let router: Router = Router::new().route("/api/v1/nodes", get(nodes)).fallback(|| async { Json(json!({})) });
-    let access = access(&Clients::same(kube::Client::new(router, "default")));
-    join_all((0..killers).map(|_| look(access.clone(), budgets.to_vec()))).await;
-    most.load(Ordering::Relaxed)
+    let clients = Clients::same(kube::Client::new(router, "default"));
+    let access = |killer: usize| access_to(&clients, &format!("dispatch-{}", killer % namespaces));
+    join_all((0..killers).map(|killer| look(access(killer), budgets.to_vec()))).await;
+    (most.load(Ordering::Relaxed), all.load(Ordering::Relaxed))
 }
 
 #[tokio::test]
 async fn of_killers_that_survey_together_few_read_at_a_time_and_a_strike_waits_for_nobody() {
-    assert_eq!(side_by_side(20, &[]).await, SURVEYS);
+    assert_eq!(side_by_side(20, 20, &[]).await, (SURVEYS, 20));
+    assert_eq!(side_by_side(20, 1, &[]).await, (1, 1), "one read serves all that ask before it begins");
     let (namespace, kind) = ("dispatch".into(), "Deployment".into());
     let workload = WorkloadKey { namespace, kind, name: "trips".into(), uid: "w".into() };
-    assert_eq!(side_by_side(20, &[workload]).await, 20);
+    assert_eq!(side_by_side(20, 1, &[workload]).await, (20, 20), "a kill is decided on what was read for it alone");
+}
+
+/// A keeper with a clock of its own.
+struct OfRun(RunClock);
+
+impl Keeper for OfRun {
+    type Error = Infallible;
+
+    fn clock(&self) -> Option<&RunClock> {
+        Some(&self.0)
+    }
+
+    async fn view(&mut self) -> KillerView {
+        KillerView::default()
+    }
+
+    async fn save(&mut self, _: &Ledger) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn wait(&mut self, _: Option<Timestamp>) {}
+}
+
+/// When a survey of an empty namespace began, as this keeper tells it.
+async fn surveyed_at(keeper: impl Keeper) -> Timestamp {
+    let namespace = || async { Json(json!({"metadata": {"name": "dispatch"}})) };
+    let router: Router =
+        Router::new().route("/api/v1/namespaces/dispatch", get(namespace)).fallback(|| async { Json(json!({})) });
+    let mut world = KillWorld::new(access(&Clients::same(kube::Client::new(router, "default"))), keeper);
+    match world.perform(Action::Observe { scope: Scope::Target, budgets: Vec::new(), guards: Vec::new() }).await {
+        Response::Observed(Ok(seen)) => seen.population.taken_at,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_seen_is_as_old_as_the_clock_says_that_its_killer_goes_by() {
+    let hour = std::time::Duration::from_secs(3_600);
+    let is_about = |at: Timestamp, expected: Timestamp| {
+        let late = at.duration_since(expected);
+        assert!((0..60).contains(&late.as_secs()), "{late:?}");
+    };
+    let now = Timestamp::now();
+    is_about(surveyed_at(Knowing(KillerView::default())).await, now);
+    // The wall clock was set ahead by an hour since the run began.
+    let stepped = RunClock::stepped(hour, SignedDuration::from_hours(1));
+    let before = stepped.timestamp(stepped.now());
+    assert!(now.duration_since(before).as_secs() > 3_000, "{before}");
+    is_about(surveyed_at(OfRun(stepped)).await, before);
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,7 +241,7 @@ async fn whoever_sees_the_cluster_waits_for_its_turn_and_not_for_long() {
     let (mut sees, mut new) = (world(), world());
     assert!(matches!(sees.perform(look()).await, Response::Observed(Ok(_))));
     let all = u32::try_from(SURVEYS).unwrap();
-    let turns = clients.surveys.clone().acquire_many_owned(all).await.unwrap();
+    let turns = clients.surveys.turns.clone().acquire_many_owned(all).await.unwrap();
     assert!(matches!(sees.perform(look()).await, Response::Observed(Ok(_))));
     let minute = std::time::Duration::from_secs(60);
     assert!(tokio::time::timeout(minute, new.perform(look())).await.is_err(), "it begins with all the others");

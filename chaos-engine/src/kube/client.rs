@@ -1,7 +1,6 @@
 //! Clients. Reads may be repeated by the client; whatever changes the cluster is sent exactly once, because a repeated
 //! eviction is silent pressure on a disruption budget and a repeated delete can be a second kill.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -10,13 +9,12 @@ use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt as _};
 use kube::{Client, Config};
-use tokio::sync::Semaphore;
 use tower::{BoxError, ServiceBuilder};
+
+use super::survey::Surveys;
 
 /// A server that takes longer to accept a connection is out of reach.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Surveys of the cluster that are read at once: each is all pods of a target, and a process may have a thousand killers.
-pub(crate) const SURVEYS: usize = 4;
 
 /// One client for reads, one for writes.
 #[derive(Clone)]
@@ -25,8 +23,8 @@ pub struct Clients {
     pub read: Client,
     /// Sends every request exactly once.
     pub write: Client,
-    /// Whose turn it is to survey the cluster. What a strike has to know is read without waiting for it.
-    pub(crate) surveys: Arc<Semaphore>,
+    /// Who surveys the cluster, and for whom. What a strike has to know is read without waiting for it.
+    pub(crate) surveys: Surveys,
 }
 
 /// A client could not be made.
@@ -64,7 +62,7 @@ impl Clients {
     }
 
     fn of(read: Client, write: Client) -> Self {
-        Self { read, write, surveys: Arc::new(Semaphore::new(SURVEYS)) }
+        Self { read, write, surveys: Surveys::new() }
     }
 }
 

@@ -11,18 +11,20 @@ mod lookup;
 mod owners;
 mod population;
 mod status;
+mod survey;
 mod switch;
 mod wire;
 
 pub(crate) use budget::budget_of;
 pub use budget::{BudgetStore, budget_answer, lease_name};
 pub use call::{CallError, Caller, is_passing, is_unserved, said, told};
-#[cfg(test)]
-pub(crate) use client::SURVEYS;
 pub use client::{Clients, ConnectError};
 pub use event::{EventSink, Happening};
 pub use kill::{Hand, kill_answer};
 pub(crate) use lookup::look_up;
 pub use population::{Environment, PopulationReader};
 pub use status::{StatusDesk, StatusStore, StoreError, Tended, is_newer, say_unreadable};
+#[cfg(test)]
+pub(crate) use survey::SURVEYS;
+pub(crate) use survey::{SurveyOf, Surveys};
 pub use switch::read_switch;

@@ -105,8 +105,8 @@ struct JournalKeeper {
 impl Keeper for JournalKeeper {
     type Error = JournalError;
 
-    fn now(&self) -> Timestamp {
-        self.clock.timestamp(self.clock.now())
+    fn clock(&self) -> Option<&RunClock> {
+        Some(&self.clock)
     }
 
     async fn view(&mut self) -> KillerView {

@@ -5,7 +5,7 @@ use super::*;
 /// A killer of three namespaces with a workload each.
 fn spread(change: impl FnOnce(&mut Value)) -> Play {
     let mut play = Play::new(|spec| {
-        spec["target"]["namespaces"] = json!([NS, "edge", "far"]);
+        spec["target"]["namespaces"] = json!({"names": [NS, "edge", "far"]});
         change(spec);
     });
     let pods = ["", "edge/", "far/"].into_iter().flat_map(|prefix| (0..3).map(move |i| format!("{prefix}pod-0{i}")));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chaos_core::model::{Operator, Requirement, Selector};
 use chaos_core::population::SwitchState;
 use http::{Request, Response};
 use kube::Client;
@@ -88,7 +89,7 @@ async fn a_switch_that_could_not_be_read_is_not_one_that_may_not_be_read() {
         (500, None),
         (503, None),
     ] {
-        let read = Server::new(code).reader(1).read().await;
+        let read = Server::new(code).reader(1).read(&Scope::Target).await;
         assert_eq!(read.ok().map(|population| population.switch), state, "{code}");
     }
 }
@@ -96,9 +97,24 @@ async fn a_switch_that_could_not_be_read_is_not_one_that_may_not_be_read() {
 #[tokio::test]
 async fn hundreds_of_namespaces_are_read_a_few_at_a_time() {
     let server = Server::new(200);
-    let population = server.reader(100).read().await.unwrap();
+    let population = server.reader(100).read(&Scope::Target).await.unwrap();
     let names: Vec<_> = population.namespaces.into_iter().map(|namespace| namespace.name).collect();
     assert_eq!((names.len(), names[0].as_str(), names[99].as_str()), (100, "ns-0", "ns-99"), "none is left out");
     let most = server.reading[1].load(Ordering::Relaxed);
     assert!((2..=AT_ONCE).contains(&most), "{most} at once");
+}
+
+#[tokio::test]
+async fn a_look_at_a_few_namespaces_reads_no_other_and_none_that_the_target_does_not_mean() {
+    let server = Server::new(200);
+    let few = Scope::Namespaces(["ns-7", "ns-3", "elsewhere"].map(str::to_owned).into());
+    let read = async |reader: PopulationReader| {
+        let population = reader.read(&few).await.unwrap();
+        population.namespaces.into_iter().map(|namespace| namespace.name).collect::<Vec<_>>()
+    };
+    assert_eq!(read(server.reader(100)).await, ["ns-3", "ns-7"]);
+    // The namespaces of this server have no labels.
+    let selector = Selector::new(vec![Requirement { key: "team".to_owned(), operator: Operator::Exists }]);
+    let labelled = PopulationReader { scope: NamespaceScope::Labelled(selector), ..server.reader(1) };
+    assert_eq!(read(labelled).await, [""; 0]);
 }

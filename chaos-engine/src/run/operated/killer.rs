@@ -222,8 +222,8 @@ impl RunKeeper {
 impl Keeper for RunKeeper {
     type Error = StoreError;
 
-    fn now(&self) -> Timestamp {
-        self.clock.timestamp(self.clock.now())
+    fn clock(&self) -> Option<&RunClock> {
+        Some(&self.clock)
     }
 
     async fn view(&mut self) -> KillerView {
