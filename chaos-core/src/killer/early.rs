@@ -70,7 +70,7 @@ impl Cursor<'_> {
 
     /// Whether the strike is not due yet. A victim after the first of a strike never is early.
     pub(super) fn is_early(&self, attempt: &Attempt) -> bool {
-        attempt.companions.is_none() && self.now < attempt.strike.at.0
+        attempt.companions.is_none() && self.now < self.due_at(&attempt.strike)
     }
 
     /// Keeps what lets a strike happen until it is due.
@@ -80,7 +80,8 @@ impl Cursor<'_> {
 
     /// A strike that would not happen now is looked at again when it is due.
     pub(super) fn wait_for(&mut self, strike: &PlannedStrike) {
-        self.state.retry.insert(strike.strike, strike.at.0);
+        let due = self.due_at(strike);
+        self.state.retry.insert(strike.strike, due);
     }
 
     /// Forgets what was seen for a strike that is gone, or was moved, or that took place too long ago.

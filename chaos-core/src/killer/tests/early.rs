@@ -155,3 +155,17 @@ fn a_strike_that_was_looked_at_is_not_made_late_by_one_that_comes_soon_after() {
     assert_eq!(order.strike.strike, next.strike);
     assert!(late < LOOK * 2, "{late:?}");
 }
+
+#[test]
+fn a_strike_that_is_put_off_when_the_clock_was_set_back_goes_on() {
+    let mut play = slow(of_run);
+    play.view.beat = Some(start());
+    // It is put off by the clock that was set back: its own instant is to come once more after that.
+    (play.answer, play.kill_takes) = (KillAnswerKind::Blocked, SignedDuration::from_secs(-2));
+    while play.orders.is_empty() {
+        play.run(SignedDuration::from_millis(10));
+    }
+    play.answer = KillAnswerKind::Accepted;
+    play.run(SignedDuration::from_secs(60));
+    assert_eq!((play.ledger().kills, play.ended()), (3, Some(EndReason::StrikesDone)));
+}

@@ -40,6 +40,8 @@ pub(super) struct Play {
     pub(super) looks: Vec<(Timestamp, Scope)>,
     /// How long a budget takes to be written.
     pub(super) write_takes: SignedDuration,
+    /// How long the next kill takes to be answered: less than nothing where the clock is set back meanwhile.
+    pub(super) kill_takes: SignedDuration,
     /// When each kill was asked for.
     pub(super) orders: Vec<(Timestamp, KillOrder)>,
     pub(super) actions: Vec<&'static str>,
@@ -101,6 +103,7 @@ impl Play {
             looks_take: SignedDuration::ZERO,
             looks: Vec::new(),
             write_takes: SignedDuration::ZERO,
+            kill_takes: SignedDuration::ZERO,
             orders: Vec::new(),
             actions: Vec::new(),
             born: 3,
@@ -188,7 +191,9 @@ impl Play {
                     self.pods.retain(|uid| *uid != order.victim.uid);
                     self.coming.extend(self.replaced_after.map(|after| (self.now + after, order.victim.namespace)));
                 }
-                Response::Kill(KillAnswer { at: self.now, kind: self.answer, message: None })
+                let at = self.now;
+                self.now += std::mem::take(&mut self.kill_takes);
+                Response::Kill(KillAnswer { at, kind: self.answer, message: None })
             }
             Action::LookUp(victim) => {
                 let is_there = self.pods.contains(&victim.uid);
