@@ -119,7 +119,8 @@ impl Exchange {
                 Sent::Unwritten(unwritten) => request = unwritten,
             }
         }
-        match self.connections.open().await?.send(request).await {
+        // Boxed: what a handshake needs would else be part of the task of every request.
+        match Box::pin(self.connections.open()).await?.send(request).await {
             Sent::Answered(response, connection) => Ok((response, connection)),
             Sent::Failed(failure) => Err(failure),
             Sent::Unwritten(_) => {
