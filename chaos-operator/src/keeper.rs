@@ -20,6 +20,7 @@ use crate::conditions;
 use crate::permitted::Permissions;
 use crate::shared::{SchemaState, Shared};
 use crate::signals::Pulse;
+use crate::turns::TO_WRITE;
 
 /// No wait is longer: conditions that depend on the time of day stay right.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -144,7 +145,7 @@ impl StatusKeeper {
         let stored = self.store.object().status.as_ref();
         // After the same survey a thousand monkeys have a plan to write. Whatever belongs to a kill waits for nobody.
         let has_time = status.intents.is_empty() && stored.is_none_or(|stored| stored.intents.is_empty());
-        let turn = if has_time && stored != Some(&status) { self.shared.turns.take().await } else { None };
+        let turn = if has_time && stored != Some(&status) { self.shared.turns.take(TO_WRITE).await } else { None };
         let written = self.store.put(&status).await;
         drop(turn);
         written

@@ -21,6 +21,7 @@ use crate::conditions::{self, Facts};
 use crate::keeper::{Parts, StatusKeeper, basis, names, reference};
 use crate::shared::Shared;
 use crate::signals::Pulse;
+use crate::turns::TO_TAKE_UP;
 
 /// How a stint with a monkey ended.
 enum Stint {
@@ -81,7 +82,7 @@ async fn stint(
     let (namespace, name) = names(seen);
     // What was heard for guards of an older spec says nothing of this one's.
     shared.metrics.guards_held(namespace, name, None);
-    let turn = shared.turns.take().await;
+    let turn = shared.turns.take(TO_TAKE_UP).await;
     let mut store: StatusStore<ChaosMonkey> =
         StatusStore::open(shared.reads(), shared.writes(), namespace, name).await?;
     let fresh = store.object().clone();

@@ -9,8 +9,10 @@ use tokio::time::timeout;
 
 /// Turns that there are at once.
 const AT_ONCE: usize = 32;
-/// Nobody waits longer for one: a few that the server does not answer must not hold up all others.
-const WITHIN: Duration = Duration::from_secs(1);
+/// Nobody waits longer to write a status: a few that the server does not answer must not hold up all others.
+pub(crate) const TO_WRITE: Duration = Duration::from_secs(1);
+/// Nobody waits longer to be taken up. A server of two processors takes up a thousand in that time.
+pub(crate) const TO_TAKE_UP: Duration = Duration::from_secs(10);
 
 /// The turns of a process.
 pub(crate) struct Turns(Semaphore);
@@ -20,10 +22,10 @@ impl Turns {
         Self(Semaphore::new(AT_ONCE))
     }
 
-    /// A turn, until it is dropped. `None`: there was none for too long, and it is time to go on without.
-    pub(crate) async fn take(&self) -> Option<SemaphorePermit<'_>> {
+    /// A turn, until it is dropped. `None`: there was none within that time, and it is time to go on without.
+    pub(crate) async fn take(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
         // Nobody closes it.
-        timeout(WITHIN, self.0.acquire()).await.ok()?.ok()
+        timeout(within, self.0.acquire()).await.ok()?.ok()
     }
 }
 
@@ -37,10 +39,10 @@ mod tests {
     async fn few_have_a_turn_at_once_and_nobody_waits_for_one_for_long() {
         let turns = Turns::new();
         let began = tokio::time::Instant::now();
-        let taken = join_all((0..2 * AT_ONCE).map(|_| turns.take())).await;
+        let taken = join_all((0..2 * AT_ONCE).map(|_| turns.take(TO_WRITE))).await;
         assert_eq!(taken.iter().flatten().count(), AT_ONCE);
-        assert!(began.elapsed() >= WITHIN && began.elapsed() < 2 * WITHIN, "{:?}", began.elapsed());
+        assert!(began.elapsed() >= TO_WRITE && began.elapsed() < 2 * TO_WRITE, "{:?}", began.elapsed());
         drop(taken);
-        assert!(turns.take().await.is_some());
+        assert!(turns.take(TO_WRITE).await.is_some());
     }
 }
