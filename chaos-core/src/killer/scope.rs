@@ -56,6 +56,12 @@ impl Cursor<'_> {
         Scope::Namespaces(recovering.chain(next).map(str::to_owned).collect())
     }
 
+    /// Whether a look of that scope, whatever it is for, stands for one that is made for no strike: the next of these then has time.
+    pub(super) fn is_enough(&self, scope: &Scope) -> bool {
+        let mut recovering = self.state.ledger.recovering.iter().map(|record| record.victim.namespace.as_str());
+        *scope == Scope::Target || (self.state.blind.is_none() && recovering.all(|namespace| scope.includes(namespace)))
+    }
+
     /// Whether what is known of the cluster is enough to say whose budget the next strike needs.
     pub(super) fn is_prepared(&self) -> bool {
         let Some((scope, _)) = &self.state.facts else { return false };

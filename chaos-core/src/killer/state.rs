@@ -36,11 +36,11 @@ pub struct KillerState {
     pub(super) groups: BTreeSet<String>,
     /// When this process took over.
     pub(super) began_at: Option<Timestamp>,
-    /// When the cluster was last looked at, with or without success.
+    /// When all was last looked at that has to be seen strikes aside, with or without success.
     pub(super) looked_at: Option<Timestamp>,
     /// When the whole target was last seen.
     pub(super) surveyed_at: Option<Timestamp>,
-    /// Since when it cannot be seen, and why.
+    /// Since when some of it cannot be seen, and why.
     pub(super) blind: Option<(Timestamp, String)>,
     /// Due strikes that were put off, by number: when to try again.
     pub(super) retry: BTreeMap<u64, Timestamp>,

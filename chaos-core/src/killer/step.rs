@@ -45,6 +45,10 @@ pub(super) fn step(
 ) -> Step<KillerState, Action> {
     let mut cursor = Cursor { spec: &killer.spec, digest: &killer.digest, view, now, state: state.clone() };
     cursor.state.began_at.get_or_insert(now);
+    // A clock that was set back must not keep the next looks waiting until it has caught up.
+    for at in [&mut cursor.state.looked_at, &mut cursor.state.surveyed_at].into_iter().flatten() {
+        *at = now.min(*at);
+    }
     let action = cursor.take(response);
     let next = action.map_or_else(|| cursor.idle(), Next::Act);
     Step { state: cursor.state, next }

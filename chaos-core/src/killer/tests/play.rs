@@ -30,6 +30,8 @@ pub(super) struct Play {
     pub(super) budget: (u64, WorkloadBudget),
     pub(super) answer: KillAnswerKind,
     pub(super) is_blind: bool,
+    /// A namespace that cannot be seen: no look succeeds that is to see it.
+    pub(super) hidden: Option<&'static str>,
     /// What is heard of each guard, and when they were asked.
     pub(super) readings: Vec<Result<GuardReading, String>>,
     pub(super) asked: Vec<Timestamp>,
@@ -97,6 +99,7 @@ impl Play {
             budget: (0, WorkloadBudget::default()),
             answer: KillAnswerKind::Accepted,
             is_blind: false,
+            hidden: None,
             readings: Vec::new(),
             asked: Vec::new(),
             answers_take: SignedDuration::ZERO,
@@ -162,7 +165,7 @@ impl Play {
 
     pub(super) fn answer(&mut self, action: Action) -> Response {
         match action {
-            Action::Observe { .. } if self.is_blind => Response::Observed(Err("out of reach".into())),
+            Action::Observe { scope, .. } if self.is_hidden(&scope) => Response::Observed(Err("out of reach".into())),
             Action::Observe { scope, budgets, guards } => {
                 let readings = if guards.is_empty() { Vec::new() } else { self.asked_guards() };
                 let budgets = budgets.into_iter().map(|key| (key, Ok(self.versioned()))).collect();
@@ -200,6 +203,10 @@ impl Play {
                 Response::Found(if is_there { Sighting::Alive } else { Sighting::Gone })
             }
         }
+    }
+
+    fn is_hidden(&self, scope: &Scope) -> bool {
+        self.is_blind || self.hidden.is_some_and(|namespace| scope.includes(namespace))
     }
 
     pub(super) fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {
