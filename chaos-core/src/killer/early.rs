@@ -1,5 +1,5 @@
 //! Looks that are over when their strike is due: a strike is looked at as long before its instant as looks take here, by the last
-//! ones. All rules are asked when it is due, on what was seen then; nothing is refused, written or killed before.
+//! ones. All rules are asked when it is due, on what was seen then; before, no strike is refused, and nothing reserved or killed.
 
 use std::time::Duration;
 
@@ -47,16 +47,16 @@ impl Cursor<'_> {
     /// When this strike has to be turned to.
     pub(super) fn begins_at(&self, strike: &PlannedStrike) -> Timestamp {
         let due = self.due_at(strike);
-        let is_looked_at = self.looked_at() == Some(strike.strike);
+        let is_ready = self.ready_strike() == Some(strike.strike);
         // One that was put off, or could not be decided on ahead of time, is looked at when it is due.
-        if is_looked_at || self.state.retry.contains_key(&strike.strike) {
+        if is_ready || self.state.retry.contains_key(&strike.strike) {
             return due;
         }
         due.saturating_sub(self.lead()).unwrap_or(due)
     }
 
     /// The strike that was looked at and is not due yet.
-    pub(super) fn looked_at(&self) -> Option<u64> {
+    pub(super) fn ready_strike(&self) -> Option<u64> {
         self.state.ready.as_ref().map(|ready| ready.attempt.strike.strike)
     }
 

@@ -56,7 +56,8 @@ impl Cursor<'_> {
         Scope::Namespaces(recovering.chain(next).map(str::to_owned).collect())
     }
 
-    /// Whether a look of that scope, whatever it is for, stands for one that is made for no strike: the next of these then has time.
+    /// Whether a look of that scope, whatever it is for, stands for one that is made for no strike: the next of these has time
+    /// then.
     pub(super) fn is_enough(&self, scope: &Scope) -> bool {
         let mut recovering = self.state.ledger.recovering.iter().map(|record| record.victim.namespace.as_str());
         *scope == Scope::Target || (self.state.blind.is_none() && recovering.all(|namespace| scope.includes(namespace)))

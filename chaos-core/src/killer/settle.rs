@@ -18,7 +18,7 @@ use crate::limits::WorkloadBudget;
 use crate::population::{Population, WorkloadKey};
 
 /// A lost answer is looked for this often.
-const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
 /// A reservation that cannot be given back after so many tries is left: the next decision on that workload drops it.
 const RELEASE_TRIES: u8 = 5;
 

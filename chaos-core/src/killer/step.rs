@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::messages::{Action, KillerView, Response};
 use super::reason::{EndReason, SkipReason};
+use super::settle::LOOK_UP_EVERY;
 use super::state::{Attempt, Phase};
 use super::{Killer, KillerSpec, KillerState, Life, calendar, elapsed};
 use crate::instant::after;
@@ -45,9 +46,12 @@ pub(super) fn step(
 ) -> Step<KillerState, Action> {
     let mut cursor = Cursor { spec: &killer.spec, digest: &killer.digest, view, now, state: state.clone() };
     cursor.state.began_at.get_or_insert(now);
-    // A clock that was set back must not keep the next looks waiting until it has caught up.
+    // A clock that was set back must not keep the next looks and look-ups waiting until it has caught up.
     for at in [&mut cursor.state.looked_at, &mut cursor.state.surveyed_at].into_iter().flatten() {
         *at = now.min(*at);
+    }
+    for at in cursor.state.look_up.values_mut() {
+        *at = after(now, LOOK_UP_EVERY).min(*at);
     }
     let action = cursor.take(response);
     let next = action.map_or_else(|| cursor.idle(), Next::Act);
