@@ -144,7 +144,8 @@ impl StatusKeeper {
         self.store.decide_on(&object.metadata);
         let stored = self.store.object().status.as_ref();
         // After the same survey a thousand monkeys have a plan to write. Whatever belongs to a kill waits for nobody.
-        let has_time = status.intents.is_empty() && stored.is_none_or(|stored| stored.intents.is_empty());
+        let is_of_kill = |stored: &ChaosMonkeyStatus| !stored.intents.is_empty() || stored.fences != status.fences;
+        let has_time = status.intents.is_empty() && !stored.is_some_and(is_of_kill);
         let turn = if has_time && stored != Some(&status) { self.shared.turns.take(TO_WRITE).await } else { None };
         let written = self.store.put(&status).await;
         drop(turn);

@@ -1,5 +1,5 @@
 //! Looks that are over when their strike is due: a strike is looked at as long before its instant as looks take here, by the last
-//! ones. All rules are asked when it is due, on what was seen then; nothing is refused, written or killed before.
+//! ones. All rules are asked when it is due, on what was seen then; before, no strike is refused, and nothing reserved or killed.
 
 use std::time::Duration;
 
@@ -7,13 +7,16 @@ use jiff::Timestamp;
 
 use super::elapsed;
 use super::messages::{Action, Observation};
+use super::scope::Scope;
 use super::state::Attempt;
-use super::step::Cursor;
+use super::step::{Cursor, SURVEY_EVERY};
 use crate::api::PlannedStrike;
 use crate::instant::after;
 
 /// No strike is looked at earlier: what is seen of it is to be fresh.
 const LEAD: Duration = Duration::from_secs(1);
+/// A survey of all waits no longer for a gap between strikes.
+const SURVEY_GIVES_WAY: Duration = Duration::from_secs(20);
 /// What was seen for a strike is not used any longer; a process that stood still looks again.
 const KEPT: Duration = Duration::from_millis(1_500);
 
@@ -32,11 +35,15 @@ impl Cursor<'_> {
     }
 
     /// It was answered, or failed.
-    pub(super) fn is_answered(&mut self) {
+    pub(super) fn is_answered(&mut self, scope: &Scope) {
         let Some(asked_at) = self.state.asked_at.take() else { return };
-        let took = elapsed(asked_at, self.now).min(LEAD);
-        // The longest counts, and is forgotten slowly.
-        self.state.look_takes = took.max(self.state.look_takes * 7 / 8);
+        let took = elapsed(asked_at, self.now);
+        if *scope == Scope::Target && self.has_groups_by_namespace() {
+            self.state.survey_takes = took.min(SURVEY_GIVES_WAY);
+        } else {
+            // The longest counts, and is forgotten slowly.
+            self.state.look_takes = took.min(LEAD).max(self.state.look_takes * 7 / 8);
+        }
     }
 
     /// How long before a strike it is looked at.
@@ -47,16 +54,16 @@ impl Cursor<'_> {
     /// When this strike has to be turned to.
     pub(super) fn begins_at(&self, strike: &PlannedStrike) -> Timestamp {
         let due = self.due_at(strike);
-        let is_looked_at = self.looked_at() == Some(strike.strike);
+        let is_ready = self.ready_strike() == Some(strike.strike);
         // One that was put off, or could not be decided on ahead of time, is looked at when it is due.
-        if is_looked_at || self.state.retry.contains_key(&strike.strike) {
+        if is_ready || self.state.retry.contains_key(&strike.strike) {
             return due;
         }
         due.saturating_sub(self.lead()).unwrap_or(due)
     }
 
     /// The strike that was looked at and is not due yet.
-    pub(super) fn looked_at(&self) -> Option<u64> {
+    pub(super) fn ready_strike(&self) -> Option<u64> {
         self.state.ready.as_ref().map(|ready| ready.attempt.strike.strike)
     }
 
@@ -66,6 +73,15 @@ impl Cursor<'_> {
         let takes = self.state.look_takes;
         let is_in_the_way = self.next_due().is_some_and(|turn| turn <= after(self.now, takes));
         !takes.is_zero() && is_in_the_way && self.is_prepared() && self.now < after(wanted, LEAD)
+    }
+
+    /// When all of the target has to be surveyed. While strikes come sooner than that takes it waits for a longer gap between two,
+    /// and for that not for ever.
+    pub(super) fn survey_of_all_at(&self) -> Option<Timestamp> {
+        let due = after(self.state.surveyed_at?, SURVEY_EVERY);
+        let fits = self.next_due().is_none_or(|turn| turn > after(self.now, self.state.survey_takes));
+        let waits = self.has_groups_by_namespace() && self.now < after(due, SURVEY_GIVES_WAY);
+        (fits || due > self.now || !waits).then_some(due)
     }
 
     /// Whether the strike is not due yet. A victim after the first of a strike never is early.

@@ -118,7 +118,7 @@ impl Cursor<'_> {
 
     /// The strike that has to be turned to next: one that was looked at before any other.
     pub(super) fn next(&self) -> Option<&PlannedStrike> {
-        if let Some(ready) = self.looked_at() {
+        if let Some(ready) = self.ready_strike() {
             return self.pending().find(|strike| strike.strike == ready);
         }
         self.pending().min_by_key(|strike| (self.begins_at(strike), strike.strike))

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::Streams;
-use super::step::{Cursor, LOOK_AHEAD, SURVEY_EVERY};
+use super::step::{Cursor, LOOK_AHEAD};
 use crate::instant::after;
 use crate::model::{GroupBy, NamespaceScope};
 use crate::population::Population;
@@ -46,14 +46,22 @@ impl Cursor<'_> {
     /// What a look has to see that is made for no strike: all of the target from time to time and when it was out of sight; else
     /// the namespaces in which pods recover, and that of a strike that is near.
     pub(super) fn scope_of_survey(&self) -> Scope {
-        let is_old = self.state.surveyed_at.is_none_or(|at| after(at, SURVEY_EVERY) <= self.now);
-        if is_old || self.state.blind.is_some() || !self.has_groups_by_namespace() {
+        let is_old = self.survey_of_all_at().is_some_and(|at| at <= self.now);
+        if is_old || self.state.surveyed_at.is_none() || self.state.blind.is_some() || !self.has_groups_by_namespace() {
             return Scope::Target;
         }
         let next = self.next().filter(|_| self.is_strike_near());
         let next = next.and_then(|strike| self.namespace_of(&strike.group));
         let recovering = self.state.ledger.recovering.iter().map(|record| record.victim.namespace.as_str());
-        Scope::Namespaces(recovering.chain(next).map(str::to_owned).collect())
+        let namespaces: BTreeSet<_> = recovering.chain(next).map(str::to_owned).collect();
+        if namespaces.is_empty() { Scope::Target } else { Scope::Namespaces(namespaces) }
+    }
+
+    /// Whether a look of that scope, whatever it is for, stands for one that is made for no strike: the next of these has time
+    /// then.
+    pub(super) fn is_enough(&self, scope: &Scope) -> bool {
+        let mut recovering = self.state.ledger.recovering.iter().map(|record| record.victim.namespace.as_str());
+        *scope == Scope::Target || (self.state.blind.is_none() && recovering.all(|namespace| scope.includes(namespace)))
     }
 
     /// Whether what is known of the cluster is enough to say whose budget the next strike needs.
@@ -72,7 +80,7 @@ impl Cursor<'_> {
     }
 
     /// Whether each strike goes to a group in one namespace, of which the target has several.
-    fn has_groups_by_namespace(&self) -> bool {
+    pub(super) fn has_groups_by_namespace(&self) -> bool {
         let is_one = matches!(&self.spec.target.namespaces, NamespaceScope::Named(names) if names.len() < 2);
         let of_one = matches!(self.spec.kill.group, GroupBy::Workload | GroupBy::Namespace);
         self.spec.streams == Streams::PerGroup && of_one && !is_one

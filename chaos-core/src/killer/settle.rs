@@ -18,7 +18,7 @@ use crate::limits::WorkloadBudget;
 use crate::population::{Population, WorkloadKey};
 
 /// A lost answer is looked for this often.
-const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
 /// A reservation that cannot be given back after so many tries is left: the next decision on that workload drops it.
 const RELEASE_TRIES: u8 = 5;
 
@@ -29,10 +29,12 @@ impl Cursor<'_> {
         observed: Result<Observation, String>,
         scope: &Scope,
     ) -> Result<Observation, String> {
-        self.is_answered();
+        self.is_answered(scope);
         // What is decided rests on the newest look.
         self.state.ready = None;
-        self.state.looked_at = Some(self.now);
+        if self.is_enough(scope) {
+            self.state.looked_at = Some(self.now);
+        }
         let observation = match observed {
             Ok(observation) => observation,
             Err(why) => {
@@ -40,17 +42,19 @@ impl Cursor<'_> {
                 return Err(why);
             }
         };
-        self.state.blind = None;
         let facts = observation.population.clone();
         self.regroup(&facts, scope);
-        if self.spec.streams == Streams::PerGroup {
-            self.state.ledger.forget(&self.state.groups, self.spec.every.min.std(), self.now);
-        }
-        self.recover(&facts, scope);
         if *scope == Scope::Target {
             self.state.surveyed_at = Some(self.now);
             self.state.seen = true;
+            // One namespace may be in sight while another is not.
+            self.state.blind = None;
         }
+        // Groups that nobody has looked for yet are not gone.
+        if self.spec.streams == Streams::PerGroup && self.state.seen {
+            self.state.ledger.forget(&self.state.groups, self.spec.every.min.std(), self.now);
+        }
+        self.recover(&facts, scope);
         let before = self.state.facts.replace((scope.clone(), facts));
         // A look at what recovers does not make a strike forget whose budget it needs.
         if before.is_some() && !self.is_prepared() {

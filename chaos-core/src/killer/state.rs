@@ -28,19 +28,20 @@ pub struct KillerState {
     pub(super) ready: Option<Ready>,
     /// When the look was asked for that is under way.
     pub(super) asked_at: Option<Timestamp>,
-    /// How long looks take.
+    /// How long looks take, and surveys of all namespaces where strikes look at one.
     pub(super) look_takes: Duration,
+    pub(super) survey_takes: Duration,
     /// The whole target was seen since this process took over.
     pub(super) seen: bool,
     /// Groups that have pods of the target, when it was last seen.
     pub(super) groups: BTreeSet<String>,
     /// When this process took over.
     pub(super) began_at: Option<Timestamp>,
-    /// When the cluster was last looked at, with or without success.
+    /// When all was last looked at that has to be seen strikes aside, with or without success.
     pub(super) looked_at: Option<Timestamp>,
     /// When the whole target was last seen.
     pub(super) surveyed_at: Option<Timestamp>,
-    /// Since when it cannot be seen, and why.
+    /// Since when some of it cannot be seen, and why.
     pub(super) blind: Option<(Timestamp, String)>,
     /// Due strikes that were put off, by number: when to try again.
     pub(super) retry: BTreeMap<u64, Timestamp>,
@@ -128,6 +129,7 @@ impl KillerState {
             ready: None,
             asked_at: None,
             look_takes: Duration::ZERO,
+            survey_takes: Duration::ZERO,
             seen: false,
             groups: BTreeSet::new(),
             began_at: None,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::messages::{Action, KillerView, Response};
 use super::reason::{EndReason, SkipReason};
+use super::settle::LOOK_UP_EVERY;
 use super::state::{Attempt, Phase};
 use super::{Killer, KillerSpec, KillerState, Life, calendar, elapsed};
 use crate::instant::after;
@@ -45,6 +46,13 @@ pub(super) fn step(
 ) -> Step<KillerState, Action> {
     let mut cursor = Cursor { spec: &killer.spec, digest: &killer.digest, view, now, state: state.clone() };
     cursor.state.began_at.get_or_insert(now);
+    // A clock that was set back must not keep the next looks and look-ups waiting until it has caught up.
+    for at in [&mut cursor.state.looked_at, &mut cursor.state.surveyed_at].into_iter().flatten() {
+        *at = now.min(*at);
+    }
+    for at in cursor.state.look_up.values_mut() {
+        *at = after(now, LOOK_UP_EVERY).min(*at);
+    }
     let action = cursor.take(response);
     let next = action.map_or_else(|| cursor.idle(), Next::Act);
     Step { state: cursor.state, next }
@@ -208,7 +216,7 @@ impl Cursor<'_> {
             let look = |since: Duration| (since / 10).clamp(RECOVERY_LOOK.0, RECOVERY_LOOK.1);
             self.shortest_recovery().map_or(SURVEY_EVERY, look)
         };
-        let whole = self.state.surveyed_at.map(|at| after(at, SURVEY_EVERY)).filter(|_| self.state.blind.is_none());
+        let whole = self.survey_of_all_at().filter(|_| self.state.blind.is_none());
         let routine = whole.into_iter().fold(after(looked_at, pause), Ord::min);
         let is_unprepared = !self.is_prepared() && self.state.blind.is_none();
         let next_due = self.next_due().filter(|_| is_unprepared);

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 pub use budget::{LastKill, Reservation, ReserveError, WorkloadBudget};
 pub use refusal::{Refusal, RefusalReason};
+pub use rules::lets_kill;
 
 use crate::check::{Check, Finding};
 use crate::model::{KillMode, Limits, Policy};

@@ -18,18 +18,28 @@ pub(super) fn fresh(view: &View<'_>) -> Finding<RefusalReason> {
 }
 
 pub(super) fn switch(view: &View<'_>) -> Finding<RefusalReason> {
-    match (view.population.switch, view.request.policy.actor) {
-        (SwitchState::Running, _) => Finding::pass("Running"),
-        (SwitchState::Stopped, _) => Finding::fail(RefusalReason::Stopped, "the stop switch of the cluster is on"),
-        (SwitchState::Missing, Actor::Cli) => Finding::pass("this cluster has none"),
-        (SwitchState::Unreadable, Actor::Cli) => Finding::pass("not readable with these credentials"),
+    match lets_kill(view.population.switch, view.request.policy.actor) {
+        Ok(why) => Finding::pass(why),
+        Err(why) => Finding::fail(RefusalReason::Stopped, why),
+    }
+}
+
+/// Whether the stop switch lets whoever acts kill, and why.
+///
+/// # Errors
+/// It does not.
+pub const fn lets_kill(switch: SwitchState, actor: Actor) -> Result<&'static str, &'static str> {
+    match (switch, actor) {
+        (SwitchState::Running, _) => Ok("Running"),
+        (SwitchState::Stopped, _) => Err("the stop switch of the cluster is on"),
+        (SwitchState::Missing, Actor::Cli) => Ok("this cluster has none"),
+        (SwitchState::Unreadable, Actor::Cli) => Ok("not readable with these credentials"),
         (SwitchState::Missing, Actor::Operator) => {
-            Finding::fail(RefusalReason::Stopped, "the stop switch of the cluster is missing, which counts as stopped")
+            Err("the stop switch of the cluster is missing, which counts as stopped")
         }
-        (SwitchState::Unreadable, Actor::Operator) => Finding::fail(
-            RefusalReason::Stopped,
-            "the stop switch of the cluster cannot be read, which counts as stopped",
-        ),
+        (SwitchState::Unreadable, Actor::Operator) => {
+            Err("the stop switch of the cluster cannot be read, which counts as stopped")
+        }
     }
 }
 

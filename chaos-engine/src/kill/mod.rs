@@ -9,7 +9,8 @@ use chaos_core::killer::{
     Action, GuardReading, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response,
     Scope, VersionedBudget, held,
 };
-use chaos_core::model::{MonkeyGuard, Target};
+use chaos_core::limits::lets_kill;
+use chaos_core::model::{Actor, MonkeyGuard, Target};
 use chaos_core::population::{Population, WorkloadKey};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -17,7 +18,9 @@ use jiff::Timestamp;
 use crate::asker::Asker;
 use crate::clock::{RunClock, steady};
 use crate::drive::World;
-use crate::kube::{BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, SurveyOf, Surveys, look_up};
+use crate::kube::{
+    BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, SurveyOf, Surveys, look_up, read_switch,
+};
 
 /// Whose killer it is: where its ledger is kept, and what holds it back.
 pub trait Keeper: Send {
@@ -72,14 +75,16 @@ pub struct ClusterAccess {
     budgets: BudgetStore,
     hand: Hand,
     read: Caller,
+    /// By whose rights it kills.
+    actor: Actor,
     /// What a survey of the whole target is of.
     survey: SurveyOf,
     surveys: Surveys,
 }
 
 impl ClusterAccess {
-    /// Access for a killer with this target. `holder` signs the budgets it writes, for people.
-    pub fn new(clients: &Clients, target: &Target, environment: Environment, holder: &str) -> Self {
+    /// Access for a killer with this target, by the rights of `actor`. `holder` signs the budgets it writes, for people.
+    pub fn new(clients: &Clients, target: &Target, actor: Actor, environment: Environment, holder: &str) -> Self {
         let read = Caller::new(clients.read.clone());
         let write = Caller::new(clients.write.clone());
         Self {
@@ -88,6 +93,7 @@ impl ClusterAccess {
             budgets: BudgetStore::new(read.clone(), write.clone(), holder),
             hand: Hand::new(write),
             read,
+            actor,
             surveys: clients.surveys.clone(),
         }
     }
@@ -97,6 +103,22 @@ impl ClusterAccess {
         let (reader, within) = (self.reader.clone(), scope.clone());
         let read = move || async move { reader.read(&within).await.map(Arc::new).map_err(|error| error.to_string()) };
         self.surveys.survey(&self.survey.within(scope), sees, read).await
+    }
+
+    /// Why nothing may be killed in that namespace now: what a kill was decided on may have been read a second or two before.
+    async fn stopped(&self, namespace: &str) -> Option<String> {
+        let (switch, facts) = futures::join!(read_switch(&self.read), self.reader.facts(namespace));
+        let by_switch = match switch.map(|switch| lets_kill(switch, self.actor)) {
+            Ok(Ok(_)) => None,
+            Ok(Err(why)) => Some(why.to_owned()),
+            Err(error) => Some(format!("the stop switch could not be read: {error}")),
+        };
+        by_switch.or_else(|| match facts {
+            Ok(Some(facts)) if facts.stopped => Some(format!("namespace {namespace} is stopped")),
+            Ok(Some(_)) => None,
+            Ok(None) => Some(format!("there is no namespace {namespace} any more")),
+            Err(error) => Some(format!("namespace {namespace} could not be read: {error}")),
+        })
     }
 
     /// Budgets first, the population afterwards: a kill that is no longer in a budget is then already in the facts.
@@ -184,10 +206,11 @@ impl<K: Keeper> KillWorld<K> {
 
     /// Sends a kill, unless it is known by now that it must not be.
     async fn kill(&mut self, order: &KillOrder) -> KillAnswer {
+        let stopped = self.access.stopped(&order.victim.namespace).await;
         let (since, instant) = self.stepped;
         let view = self.keeper.last_look().await;
         let at = steady(self.keeper.now(), since, instant.elapsed());
-        match view.objection(order, at) {
+        match stopped.or_else(|| view.objection(order, at)) {
             Some(why) => KillAnswer { at, kind: KillAnswerKind::NotSent, message: Some(why) },
             None => self.access.hand.kill(order, at).await,
         }

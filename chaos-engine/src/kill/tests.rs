@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use chaos_core::api::{PlannedStrike, VictimRef};
+use chaos_core::api::{PlannedStrike, VictimRef, labels};
 use chaos_core::instant::{after, micro_time};
 use chaos_core::model::{KillMode, NamespaceScope};
 use chaos_core::validate::{self, Meta, experiment_file};
@@ -50,14 +50,24 @@ fn order(now: Timestamp) -> KillOrder {
     KillOrder { strike, nonce: "n".into(), victim, mode: KillMode::Evict, grace: None, deadline }
 }
 
-/// A cluster that accepts everything, and counts the requests.
+/// A cluster that accepts everything, and counts the kills.
 fn accepting(requests: &Arc<AtomicUsize>) -> ClusterAccess {
-    let counted = requests.clone();
-    let answer = move || {
+    cluster(requests, "Running", &json!({}))
+}
+
+/// The same, with that state of the stop switch and those annotations of the namespace. It counts the kills.
+fn cluster(kills: &Arc<AtomicUsize>, switch: &str, annotations: &serde_json::Value) -> ClusterAccess {
+    let counted = kills.clone();
+    let kill = move || {
         counted.fetch_add(1, Ordering::Relaxed);
         async { (StatusCode::CREATED, Json(json!({}))) }
     };
-    let router: Router = Router::new().fallback(answer);
+    let switch = json!({"data": {"state": switch}});
+    let namespace = json!({"metadata": {"name": "dispatch", "annotations": annotations}});
+    let router: Router = Router::new()
+        .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(async move || Json(switch.clone())))
+        .route("/api/v1/namespaces/{name}", get(async move || Json(namespace.clone())))
+        .fallback(kill);
     access(&Clients::same(kube::Client::new(router, "default")))
 }
 
@@ -70,7 +80,7 @@ fn access_to(clients: &Clients, namespace: &str) -> ClusterAccess {
     let manifest = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
     let mut target = experiment_file("x.yaml", manifest).unwrap().remove(0).target;
     target.namespaces = NamespaceScope::Named(BTreeSet::from([namespace.to_owned()]));
-    ClusterAccess::new(clients, &target, Environment::Known(None), "test")
+    ClusterAccess::new(clients, &target, Actor::Operator, Environment::Known(None), "test")
 }
 
 /// What becomes of a kill, and how many requests leave for it.
@@ -96,6 +106,26 @@ async fn a_kill_that_is_not_wanted_any_more_is_not_sent() {
         KillerView { leave: true, ..free() },
     ] {
         assert_eq!(asked_to_kill(known.clone()).await, (KillAnswerKind::NotSent, 0), "{known:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_stopped_since_a_kill_was_decided_is_not_killed() {
+    let stop = json!({labels::STOP: "true"});
+    let free = json!({});
+    for (switch, annotations, kind) in [
+        ("Running", &free, KillAnswerKind::Accepted),
+        ("Stopped", &free, KillAnswerKind::NotSent),
+        ("Perhaps", &free, KillAnswerKind::NotSent),
+        ("Running", &stop, KillAnswerKind::NotSent),
+    ] {
+        let kills: Arc<AtomicUsize> = Arc::default();
+        let mut world = KillWorld::new(cluster(&kills, switch, annotations), Knowing(KillerView::default()));
+        let Response::Kill(answer) = world.perform(Action::Kill(order(Timestamp::now()))).await else {
+            panic!("a kill is answered as one");
+        };
+        let sent = usize::from(kind == KillAnswerKind::Accepted);
+        assert_eq!((answer.kind, kills.load(Ordering::Relaxed)), (kind, sent), "{switch} {annotations}");
     }
 }
 

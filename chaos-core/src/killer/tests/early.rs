@@ -114,6 +114,21 @@ fn a_clock_that_is_set_back_keeps_nothing_that_was_seen() {
     assert_eq!(play.orders[0].0, strike.at.0);
 }
 
+#[test]
+fn a_clock_that_is_set_back_keeps_no_lost_answer_from_being_looked_up() {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    play.answer = KillAnswerKind::Unknown;
+    while play.orders.is_empty() {
+        play.run(SignedDuration::from_millis(10));
+    }
+    assert_eq!(play.ledger().intents.len(), 1, "it is not looked up yet");
+    play.now -= hours(1);
+    play.run(SignedDuration::from_secs(5));
+    assert!(play.ledger().intents.is_empty());
+    assert_eq!(play.outcomes(), [Outcome::Killed]);
+}
+
 /// A killer of one workload that strikes while its last victim is not replaced yet.
 fn busy(spec: &mut Value) {
     spec["meanTimeBetweenKills"] = json!("10s");

@@ -30,6 +30,8 @@ pub(super) struct Play {
     pub(super) budget: (u64, WorkloadBudget),
     pub(super) answer: KillAnswerKind,
     pub(super) is_blind: bool,
+    /// A namespace that cannot be seen: no look succeeds that is to see it.
+    pub(super) hidden: Option<&'static str>,
     /// What is heard of each guard, and when they were asked.
     pub(super) readings: Vec<Result<GuardReading, String>>,
     pub(super) asked: Vec<Timestamp>,
@@ -37,6 +39,8 @@ pub(super) struct Play {
     pub(super) answers_take: SignedDuration,
     /// How long a look takes; when each began, and what it was to see.
     pub(super) looks_take: SignedDuration,
+    /// How much longer one of the whole target takes.
+    pub(super) surveys_take: SignedDuration,
     pub(super) looks: Vec<(Timestamp, Scope)>,
     /// How long a budget takes to be written.
     pub(super) write_takes: SignedDuration,
@@ -97,10 +101,12 @@ impl Play {
             budget: (0, WorkloadBudget::default()),
             answer: KillAnswerKind::Accepted,
             is_blind: false,
+            hidden: None,
             readings: Vec::new(),
             asked: Vec::new(),
             answers_take: SignedDuration::ZERO,
             looks_take: SignedDuration::ZERO,
+            surveys_take: SignedDuration::ZERO,
             looks: Vec::new(),
             write_takes: SignedDuration::ZERO,
             kill_takes: SignedDuration::ZERO,
@@ -162,13 +168,14 @@ impl Play {
 
     pub(super) fn answer(&mut self, action: Action) -> Response {
         match action {
-            Action::Observe { .. } if self.is_blind => Response::Observed(Err("out of reach".into())),
+            Action::Observe { scope, .. } if self.is_hidden(&scope) => Response::Observed(Err("out of reach".into())),
             Action::Observe { scope, budgets, guards } => {
                 let readings = if guards.is_empty() { Vec::new() } else { self.asked_guards() };
                 let budgets = budgets.into_iter().map(|key| (key, Ok(self.versioned()))).collect();
                 let population = Arc::new(self.facts(&scope));
+                let is_whole = scope == Scope::Target;
                 self.looks.push((self.now, scope));
-                self.now += self.looks_take;
+                self.now += self.looks_take + if is_whole { self.surveys_take } else { SignedDuration::ZERO };
                 Response::Observed(Ok(Observation { budgets, readings, population }))
             }
             Action::ReadBudget(_) => Response::Budget(Ok(self.versioned())),
@@ -200,6 +207,10 @@ impl Play {
                 Response::Found(if is_there { Sighting::Alive } else { Sighting::Gone })
             }
         }
+    }
+
+    fn is_hidden(&self, scope: &Scope) -> bool {
+        self.is_blind || self.hidden.is_some_and(|namespace| scope.includes(namespace))
     }
 
     pub(super) fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {

@@ -1,5 +1,8 @@
 //! Looks that see one namespace of several: enough for its strikes and its recoveries, and never taken for the whole.
 
+use std::sync::Arc;
+
+use super::super::step::Cursor;
 use super::*;
 
 /// A killer of three namespaces with a workload each.
@@ -75,4 +78,112 @@ fn groups_that_a_look_does_not_see_are_there_as_before() {
     play.pods.retain(|uid| !uid.starts_with("far/"));
     play.run(SignedDuration::from_mins(2));
     assert_eq!(play.state.groups.len(), 2);
+}
+
+/// The state after a look at that namespace alone.
+fn after_a_look_at(play: &mut Play, namespace: &str) -> KillerState {
+    let scope = Scope::Namespaces([namespace.to_owned()].into());
+    let population = Arc::new(play.facts(&scope));
+    let observation = Observation { budgets: Vec::new(), readings: Vec::new(), population };
+    let Killer { spec, digest } = &play.killer;
+    let mut cursor = Cursor { spec, digest, view: &play.view, now: play.now, state: play.state.clone() };
+    cursor.learn(Ok(observation), &scope).unwrap();
+    cursor.state
+}
+
+#[test]
+fn a_look_elsewhere_is_none_at_what_recovers() {
+    let mut play = spread(|_| ());
+    play.replaced_after = None;
+    while play.orders.is_empty() {
+        play.run(SignedDuration::from_secs(1));
+    }
+    let struck = play.orders[0].1.victim.namespace.clone();
+    let elsewhere = [NS, "edge", "far"].into_iter().find(|name| *name != struck).unwrap();
+    let before = play.state.looked_at;
+    play.now += SignedDuration::from_millis(50);
+    assert!(before.is_some_and(|at| at < play.now));
+    assert_eq!(after_a_look_at(&mut play, elsewhere).looked_at, before, "the next look at it is as near as it was");
+    assert_eq!(after_a_look_at(&mut play, &struck).looked_at, Some(play.now));
+}
+
+#[test]
+fn groups_are_not_forgotten_before_they_were_looked_for() {
+    let mut play = spread(|_| ());
+    play.run(hours(12));
+    play.crash();
+    // Nothing else keeps them.
+    play.state.ledger.upcoming.clear();
+    play.state.ledger.groups.iter_mut().for_each(|group| group.last_kill_at = None);
+    let known = play.ledger().groups.clone();
+    assert_eq!(known.len(), 3);
+    assert_eq!(after_a_look_at(&mut play, "edge").ledger.groups, known);
+}
+
+#[test]
+fn a_run_ends_when_a_part_of_its_target_stays_out_of_sight() {
+    let mut play = spread(|spec| {
+        of_run(spec);
+        spec["maxKills"] = json!(1000);
+        spec["limits"]["maxKills"] = json!(1000);
+    });
+    play.view.beat = Some(start());
+    play.run(SignedDuration::from_secs(10));
+    play.hidden = Some("far");
+    let (kills, hidden_at) = (play.ledger().kills, play.now);
+    play.run(SignedDuration::from_mins(3));
+    assert!(play.ledger().kills > kills, "others were in sight");
+    assert_eq!(play.ended(), Some(EndReason::Blind));
+    let ended_at = play.ledger().ended.as_ref().unwrap().at.0;
+    assert!(ended_at.duration_since(hidden_at) < SignedDuration::from_secs(90), "{ended_at}");
+}
+
+#[test]
+fn a_part_that_comes_into_sight_again_ends_no_run() {
+    let mut play = spread(|spec| {
+        of_run(spec);
+        spec["maxKills"] = json!(1000);
+        spec["limits"]["maxKills"] = json!(1000);
+    });
+    play.view.beat = Some(start());
+    play.run(SignedDuration::from_secs(10));
+    play.hidden = Some("far");
+    play.run(SignedDuration::from_secs(30));
+    play.hidden = None;
+    play.run(SignedDuration::from_secs(2));
+    assert!(play.state.blind.is_none(), "all of it is looked at soon");
+    play.run(SignedDuration::from_mins(2));
+    assert_eq!(play.ended(), None);
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_no_new_group_from_being_found() {
+    let mut play = spread(|_| ());
+    play.run(hours(1));
+    play.now -= hours(1);
+    play.looks.clear();
+    play.run(SignedDuration::from_mins(3));
+    let whole = play.looks.iter().filter(|(_, scope)| *scope == Scope::Target).count();
+    assert!((2..=4).contains(&whole), "{whole} in three minutes");
+}
+
+#[test]
+fn a_survey_of_all_makes_no_strike_late_and_is_made_all_the_same() {
+    let mut play = spread(|spec| {
+        spec["meanTimeBetweenKills"] = json!("12s");
+        spec["minTimeBetweenKills"] = json!("5s");
+        spec["limits"]["maxKills"] = json!(1000);
+    });
+    play.looks_take = SignedDuration::from_millis(100);
+    play.surveys_take = SignedDuration::from_secs(3);
+    play.run(SignedDuration::from_hours(1));
+    let late = |(at, order): &(Timestamp, KillOrder)| at.duration_since(order.strike.at.0);
+    let long = SignedDuration::from_secs(1);
+    let behind = play.orders.iter().filter(|kill| late(kill) > long).count();
+    assert!(play.orders.len() > 500 && behind * 50 < play.orders.len(), "{behind} of {}", play.orders.len());
+    let whole: Vec<_> = play.looks.iter().filter(|(_, scope)| *scope == Scope::Target).map(|(at, _)| *at).collect();
+    assert!(whole.len() > 40, "{}", whole.len());
+    for pair in whole.windows(2) {
+        assert!(pair[1].duration_since(pair[0]) < SignedDuration::from_secs(60 + 20 + 5), "{pair:?}");
+    }
 }
