@@ -26,7 +26,9 @@ impl Recovering {
     /// Takes notice of an event.
     pub fn take(&mut self, event: &Event) {
         match event {
-            Event::Kill(kill) if matches!(kill.outcome, Outcome::Killed | Outcome::Unknown) => {
+            // One of which nobody knows was made of a pod that was still there when no request could be carried out any more:
+            // nothing comes in its place.
+            Event::Kill(kill) if kill.outcome == Outcome::Killed => {
                 let owner = self.owners.entry(kill.victim.owner_uid.clone()).or_default();
                 // It may have been sent as early as this: its replacement can be seen before the instant that is told.
                 let earliest = RunTime(kill.at.0.saturating_sub(kill.uncertainty));
@@ -130,5 +132,15 @@ mod tests {
         assert_eq!(open_after(&[Event::Kill(late), good[1].clone(), good[2].clone()]), 0);
         // The kill may be told after its replacement was seen.
         assert_eq!(open_after(&[good[1].clone(), good[2].clone(), good[0].clone()]), 0);
+    }
+
+    #[test]
+    fn a_kill_that_nobody_knows_of_leaves_nothing_to_make_good() {
+        let Event::Kill(unknown) = kill(1, "a") else { panic!("a kill is one") };
+        let mut recovering = Recovering::default();
+        recovering.take(&Event::Kill(Kill { outcome: Outcome::Unknown, ..unknown }));
+        assert_eq!(recovering.oldest(), None);
+        recovering.take(&kill(2, "b"));
+        assert_eq!(recovering.open(), 1);
     }
 }
