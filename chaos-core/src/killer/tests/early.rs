@@ -54,7 +54,8 @@ fn looks_that_take_very_long_make_kills_late_and_never_early() {
 
 #[test]
 fn what_was_decided_ahead_of_time_is_not_done_if_people_stop_it_until_then() {
-    let stops: [(&str, fn(&mut KillerView, &PlannedStrike)); 4] = [
+    type Stop = fn(&mut KillerView, &PlannedStrike);
+    let stops: [(&str, Stop); 4] = [
         ("Cancelled", |view, strike| _ = view.cancel.insert(strike.id.clone())),
         ("Held", |view, _| view.hold = Some("stopped".to_owned())),
         ("", |view, _| view.suspended = true),
