@@ -3,6 +3,8 @@
 use chaos_core::api::{ChaosMonkeySpec, ChaosMonkeyStatus};
 use chaos_core::condition::{Say, set};
 use chaos_core::killer::{EndReason, MAX_GROUPS};
+use chaos_core::limits::lets_kill;
+use chaos_core::model::Actor;
 use chaos_core::population::SwitchState;
 use jiff::Timestamp;
 
@@ -57,13 +59,7 @@ pub(crate) fn hold_all(schema: &SchemaState, switch: SwitchState) -> Option<Stri
         SchemaState::Other(why) => return Some(format!("the served schema is not ours: {why}")),
         SchemaState::Same => {}
     }
-    let why = match switch {
-        SwitchState::Running => return None,
-        SwitchState::Stopped => "the stop switch of the cluster is on",
-        SwitchState::Missing => "the stop switch of the cluster is missing, which counts as stopped",
-        SwitchState::Unreadable => "the stop switch of the cluster cannot be read, which counts as stopped",
-    };
-    Some(why.to_owned())
+    lets_kill(switch, Actor::Operator).err().map(str::to_owned)
 }
 
 fn ready(facts: &Facts<'_>) -> Say {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::api::{ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, MonkeyControl};
-use chaos_core::killer::{KillAnswer, KillAnswerKind, KillOrder, KillerView, Ledger, calendar};
+use chaos_core::killer::{KillAnswer, KillAnswerKind, KillOrder, KillerView, Ledger};
 use chaos_core::model::Schedule;
 use chaos_core::population::{Population, SwitchState};
 use chaos_engine::kill::Keeper;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::conditions;
 use crate::permitted::Permissions;
-use crate::shared::{SchemaState, Shared};
+use crate::shared::{Found, SchemaState, Shared};
 use crate::signals::Pulse;
 use crate::turns::TO_WRITE;
 
@@ -121,26 +121,12 @@ impl StatusKeeper {
 
     /// Writes what a status says besides the ledger, if the object still is what the machine has seen.
     async fn put(&mut self, mut status: ChaosMonkeyStatus) -> Result<(), StoreError> {
-        let now = Timestamp::now();
         let object = self.seen.clone();
-        let capped = self.shared.board.objection(&object);
-        let facts = conditions::Facts {
-            spec: &object.spec,
-            generation: object.metadata.generation,
-            invalid: None,
-            schema: &self.schema.borrow().clone(),
-            switch: *self.switch.borrow(),
-            permissions: &self.permissions.borrow().clone(),
-            capped: capped.as_deref(),
-            blind: self.blind.as_deref(),
-            is_in_schedule: calendar::stretch(&self.schedule, now).active,
-            now,
-        };
-        status.observed_generation = object.metadata.generation;
         if let Some(reading) = self.pulse.as_mut().and_then(Pulse::latest) {
             status.clock = Some(reading);
         }
-        conditions::update(&mut status, &facts);
+        let found = Found::Valid { schedule: &self.schedule, blind: self.blind.as_deref() };
+        self.shared.condition(&mut status, &object, found);
         self.store.decide_on(&object.metadata);
         let stored = self.store.object().status.as_ref();
         // After the same survey a thousand monkeys have a plan to write. Whatever belongs to a kill waits for nobody.

@@ -5,21 +5,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
-use chaos_core::killer::{Killer, KillerSpec, Ledger, calendar};
+use chaos_core::killer::{Killer, KillerSpec, Ledger};
 use chaos_core::model::{Actor, Heartbeat, Monkey, Tenure};
 use chaos_core::validate::{self, Meta};
 use chaos_engine::asker::Asker;
 use chaos_engine::drive::drive;
 use chaos_engine::kill::{ClusterAccess, KillWorld};
 use chaos_engine::kube::{Environment, StatusStore, StoreError};
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::conditions::{self, Facts};
 use crate::keeper::{Parts, StatusKeeper, basis, names, reference};
-use crate::shared::Shared;
+use crate::shared::{Found, Shared};
 use crate::signals::Pulse;
 use crate::turns::TO_TAKE_UP;
 
@@ -142,24 +140,7 @@ async fn claim(
         status.ended = None;
     }
     status.driver = Some(shared.instance.clone());
-    let object = store.object().clone();
-    status.observed_generation = object.metadata.generation;
-    let (schema, permissions) = (shared.schema.borrow().clone(), shared.permissions.borrow().clone());
-    let capped = shared.board.objection(&object);
-    let now = Timestamp::now();
-    let facts = Facts {
-        spec: &object.spec,
-        generation: object.metadata.generation,
-        invalid: None,
-        schema: &schema,
-        switch: *shared.switch.borrow(),
-        permissions: &permissions,
-        capped: capped.as_deref(),
-        blind: None,
-        is_in_schedule: calendar::stretch(&monkey.schedule, now).active,
-        now,
-    };
-    conditions::update(&mut status, &facts);
+    shared.condition(&mut status, store.object(), Found::Valid { schedule: &monkey.schedule, blind: None });
     store.put(&status).await?;
     Ok(store.status())
 }
@@ -170,21 +151,7 @@ async fn refuse(shared: &Shared, store: &mut StatusStore<ChaosMonkey>, why: &str
     let object = store.object().clone();
     status.upcoming.clear();
     status.next_at = None;
-    status.observed_generation = object.metadata.generation;
-    let schema = shared.schema.borrow().clone();
-    let facts = Facts {
-        spec: &object.spec,
-        generation: object.metadata.generation,
-        invalid: Some(why),
-        schema: &schema,
-        switch: *shared.switch.borrow(),
-        permissions: &shared.permissions.borrow().clone(),
-        capped: None,
-        blind: None,
-        is_in_schedule: true,
-        now: Timestamp::now(),
-    };
-    conditions::update(&mut status, &facts);
+    shared.condition(&mut status, &object, Found::Invalid(why));
     let (namespace, monkey) = names(&object);
     tracing::warn!(namespace, monkey, why, "not valid");
     store.put(&status).await

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use chaos_core::api::{ChaosMonkey, ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
+use chaos_core::killer::calendar;
+use chaos_core::model::Schedule;
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError, Tended, say_unreadable};
 use chaos_engine::run::operated::{Announcer, Hold};
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::OperatorArgs;
 use crate::backoff::Backoff;
 use crate::board::Board;
+use crate::conditions::{self, Facts};
 use crate::metrics::Metrics;
 use crate::permitted::Permissions;
 use crate::teller::Teller;
@@ -37,6 +40,19 @@ const RETELL: SignedDuration = SignedDuration::from_mins(10);
 /// For so long after the start nothing is said of a monkey before what holds all kills was read: else all statuses would be
 /// written again for each of it.
 const ORIENTED_WITHIN: Duration = Duration::from_secs(2);
+
+/// What was found of a monkey.
+pub(crate) enum Found<'a> {
+    /// Its spec is not valid, and why.
+    Invalid(&'a str),
+    /// It is.
+    Valid {
+        /// When it may act.
+        schedule: &'a Schedule,
+        /// Why the cluster could not be seen last time, if it could not.
+        blind: Option<&'a str>,
+    },
+}
 
 /// What all tasks share.
 pub(crate) struct Shared {
@@ -136,6 +152,30 @@ impl Shared {
             _ = permissions.wait_for(|known| matches!(known, Permissions::Known(_))).await;
         };
         let _ = timeout(ORIENTED_WITHIN.saturating_sub(self.started.elapsed()), all).await;
+    }
+
+    /// Brings the conditions of a monkey's status up to date with this version of it, and with what this process knows.
+    pub(crate) fn condition(&self, status: &mut ChaosMonkeyStatus, object: &ChaosMonkey, found: Found<'_>) {
+        let now = Timestamp::now();
+        let (invalid, blind, schedule) = match found {
+            Found::Invalid(why) => (Some(why), None, None),
+            Found::Valid { schedule, blind } => (None, blind, Some(schedule)),
+        };
+        let capped = schedule.and_then(|_| self.board.objection(object));
+        let facts = Facts {
+            spec: &object.spec,
+            generation: object.metadata.generation,
+            invalid,
+            schema: &self.schema.borrow().clone(),
+            switch: *self.switch.borrow(),
+            permissions: &self.permissions.borrow().clone(),
+            capped: capped.as_deref(),
+            blind,
+            is_in_schedule: schedule.is_none_or(|schedule| calendar::stretch(schedule, now).active),
+            now,
+        };
+        status.observed_generation = object.metadata.generation;
+        conditions::update(status, &facts);
     }
 
     /// Work on an object failed: counts and tells it, and waits before the work starts over.

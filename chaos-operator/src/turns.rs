@@ -11,7 +11,7 @@ use tokio::time::timeout;
 const AT_ONCE: usize = 32;
 /// Nobody waits longer to write a status: a few that the server does not answer must not hold up all others.
 pub(crate) const TO_WRITE: Duration = Duration::from_secs(1);
-/// Nobody waits longer to be taken up. A server of two processors takes up a thousand in that time.
+/// Nobody waits longer to be taken up: on a server of two processors some 700 are in that time.
 pub(crate) const TO_TAKE_UP: Duration = Duration::from_secs(10);
 
 /// The turns of a process.

@@ -47,7 +47,7 @@ impl Cursor<'_> {
     }
 
     /// How long before a strike it is looked at.
-    pub(super) fn lead(&self) -> Duration {
+    fn lead(&self) -> Duration {
         (self.state.look_takes * 3 / 2).min(LEAD)
     }
 

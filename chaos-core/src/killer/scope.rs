@@ -11,7 +11,7 @@ use crate::model::{GroupBy, NamespaceScope};
 use crate::population::Population;
 
 /// How much of the cluster a look reads.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// All namespaces of the target.
     Target,

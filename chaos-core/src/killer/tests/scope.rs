@@ -120,8 +120,8 @@ fn groups_are_not_forgotten_before_they_were_looked_for() {
     assert_eq!(after_a_look_at(&mut play, "edge").ledger.groups, known);
 }
 
-#[test]
-fn a_run_ends_when_a_part_of_its_target_stays_out_of_sight() {
+/// A run's monkey that has worked for a while when one of its namespaces goes out of sight.
+fn with_a_hidden_part() -> Play {
     let mut play = spread(|spec| {
         of_run(spec);
         spec["maxKills"] = json!(1000);
@@ -130,6 +130,12 @@ fn a_run_ends_when_a_part_of_its_target_stays_out_of_sight() {
     play.view.beat = Some(start());
     play.run(SignedDuration::from_secs(10));
     play.hidden = Some("far");
+    play
+}
+
+#[test]
+fn a_run_ends_when_a_part_of_its_target_stays_out_of_sight() {
+    let mut play = with_a_hidden_part();
     let (kills, hidden_at) = (play.ledger().kills, play.now);
     play.run(SignedDuration::from_mins(3));
     assert!(play.ledger().kills > kills, "others were in sight");
@@ -140,14 +146,7 @@ fn a_run_ends_when_a_part_of_its_target_stays_out_of_sight() {
 
 #[test]
 fn a_part_that_comes_into_sight_again_ends_no_run() {
-    let mut play = spread(|spec| {
-        of_run(spec);
-        spec["maxKills"] = json!(1000);
-        spec["limits"]["maxKills"] = json!(1000);
-    });
-    play.view.beat = Some(start());
-    play.run(SignedDuration::from_secs(10));
-    play.hidden = Some("far");
+    let mut play = with_a_hidden_part();
     play.run(SignedDuration::from_secs(30));
     play.hidden = None;
     play.run(SignedDuration::from_secs(2));
