@@ -2,19 +2,73 @@
 //! fields that its schema does not know, so with another schema a missing field may be one that was meant to keep pods alive, or
 //! one by which a status remembers what was killed.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::OnceLock;
+
 use chaos_core::api::{ChaosMonkey, Experiment, ExperimentRun, GROUP, GameDay, VERSION};
 use chaos_core::schema::structural;
 use chaos_engine::kube::{CallError, Caller};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
-use serde_json::{Map, Value, json};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::shared::SchemaState;
+
+/// What decides which fields a server keeps and demands: the names of fields, and which are required. The rest of a schema is
+/// descriptions, most of it, and is not kept even while it is read.
+#[derive(Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Shape {
+    properties: BTreeMap<String, Shape>,
+    required: BTreeSet<String>,
+    #[serde(deserialize_with = "of_object")]
+    items: Option<Box<Shape>>,
+    #[serde(deserialize_with = "of_object")]
+    additional_properties: Option<Box<Shape>>,
+}
+
+/// The schemas that a cluster serves for our group.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Document {
+    components: Components,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Components {
+    schemas: BTreeMap<String, Schema>,
+}
+
+/// The schema of a kind, or of something else.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Schema {
+    #[serde(rename = "x-kubernetes-group-version-kind")]
+    kinds: Vec<GroupKind>,
+    properties: BTreeMap<String, Shape>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct GroupKind {
+    group: String,
+    kind: String,
+}
+
+/// A kind of ours, as this program knows it.
+struct Kind {
+    name: String,
+    schema: Schema,
+}
 
 /// Reads the served schema and compares it with ours.
 pub(crate) async fn check(caller: &Caller) -> SchemaState {
     let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
-    match caller.get::<Value>(&path).await {
+    match caller.get::<Document>(&path).await {
         Ok(document) => compare(&document),
         Err(error) => unknown(&error),
     }
@@ -26,26 +80,37 @@ fn unknown(error: &CallError) -> SchemaState {
 }
 
 /// The first kind that differs decides.
-fn compare(document: &Value) -> SchemaState {
-    let kinds = [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd(), GameDay::crd()];
-    let states = kinds.iter().map(|crd| compare_kind(document, crd));
+fn compare(document: &Document) -> SchemaState {
+    let states = ours().iter().map(|kind| compare_kind(document, kind));
     states.into_iter().find(|state| *state != SchemaState::Same).unwrap_or(SchemaState::Same)
 }
 
-fn compare_kind(document: &Value, crd: &CustomResourceDefinition) -> SchemaState {
-    let kind = &crd.spec.names.kind;
-    let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
-    let is_ours = |schema: &&Value| {
-        let kinds = schema.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
-        kinds.into_iter().flatten().any(|known| known["group"] == GROUP && known["kind"] == kind.as_str())
+/// Our kinds. They are made one at a time, and once: each is a megabyte while it is made.
+fn ours() -> &'static [Kind] {
+    static OURS: OnceLock<Vec<Kind>> = OnceLock::new();
+    let crds: [fn() -> CustomResourceDefinition; 4] =
+        [ChaosMonkey::crd, Experiment::crd, ExperimentRun::crd, GameDay::crd];
+    OURS.get_or_init(|| crds.into_iter().map(|crd| Kind::of(&crd())).collect())
+}
+
+impl Kind {
+    fn of(crd: &CustomResourceDefinition) -> Self {
+        // One that could not be understood would differ from whatever is served.
+        let schema = serde_json::from_value(structural(crd)).unwrap_or_default();
+        Self { name: crd.spec.names.kind.clone(), schema }
+    }
+}
+
+fn compare_kind(document: &Document, kind: &Kind) -> SchemaState {
+    let Kind { name, schema: own } = kind;
+    let is_it = |known: &GroupKind| known.group == GROUP && known.kind == *name;
+    let mut schemas = document.components.schemas.values();
+    let Some(served) = schemas.find(|schema| schema.kinds.iter().any(is_it)) else {
+        return SchemaState::Unknown(format!("{name} is not served"));
     };
-    let Some(served) = schemas.and_then(|schemas| schemas.values().find(is_ours)) else {
-        return SchemaState::Unknown(format!("{kind} is not served"));
-    };
-    let own = structural(crd);
     let differs_in = |part: &str| {
-        let part_of = |schema: &Value| shape(schema.pointer(&format!("/properties/{part}")).unwrap_or(&Value::Null));
-        first_difference(&format!("{kind}.{part}"), &part_of(&own), &part_of(served))
+        let path = format!("{name}.{part}");
+        difference_of(&path, own.properties.get(part), served.properties.get(part))
     };
     match differs_in("spec").or_else(|| differs_in("status")) {
         None => SchemaState::Same,
@@ -55,51 +120,73 @@ fn compare_kind(document: &Value, crd: &CustomResourceDefinition) -> SchemaState
     }
 }
 
-/// What decides which fields a server keeps and demands: the names of fields, and which are required.
-fn shape(schema: &Value) -> Value {
-    let mut shape = Map::new();
-    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        let fields = properties.iter().map(|(name, field)| (name.clone(), self::shape(field))).collect();
-        shape.insert("fields".to_owned(), Value::Object(fields));
+/// The first place at which two shapes differ of which each may be absent.
+fn difference_of(path: &str, own: Option<&Shape>, served: Option<&Shape>) -> Option<String> {
+    match (own, served) {
+        (Some(own), Some(served)) => first_difference(path, own, served),
+        (Some(_), None) => Some(format!("{path} is ours, but is not served")),
+        (None, Some(_)) => Some(format!("{path} is served, but is not ours")),
+        (None, None) => None,
     }
-    if let Some(required) = schema.get("required").and_then(Value::as_array) {
-        let mut names: Vec<_> = required.iter().filter_map(Value::as_str).collect();
-        names.sort_unstable();
-        shape.insert("required".to_owned(), json!(names));
-    }
-    for key in ["items", "additionalProperties"] {
-        if let Some(inner) = schema.get(key).filter(|inner| inner.is_object()) {
-            shape.insert(key.to_owned(), self::shape(inner));
-        }
-    }
-    Value::Object(shape)
 }
 
 /// The first place at which two shapes differ.
-fn first_difference(path: &str, own: &Value, served: &Value) -> Option<String> {
-    if own == served {
-        return None;
-    }
-    let (Some(own), Some(served)) = (own.as_object(), served.as_object()) else {
-        return Some(format!("{path} is {served}, ours is {own}"));
+fn first_difference(path: &str, own: &Shape, served: &Shape) -> Option<String> {
+    let names: BTreeSet<_> = own.properties.keys().chain(served.properties.keys()).collect();
+    let of_field = |name: &String| {
+        difference_of(&format!("{path}.{name}"), own.properties.get(name), served.properties.get(name))
     };
-    let keys: std::collections::BTreeSet<_> = own.keys().chain(served.keys()).collect();
-    keys.into_iter().find_map(|key| {
-        let inner = if key == "fields" { path.to_owned() } else { format!("{path}.{key}") };
-        match (own.get(key), served.get(key)) {
-            (Some(own), Some(served)) => first_difference(&inner, own, served),
-            (Some(_), None) => Some(format!("{inner} is ours, but is not served")),
-            (None, Some(_)) => Some(format!("{inner} is served, but is not ours")),
-            (None, None) => None,
+    let of_required = || {
+        let [own, served] = [own, served].map(|shape| shape.required.iter().map(String::as_str).collect::<Vec<_>>());
+        (own != served).then(|| format!("{path}.required is [{}], ours is [{}]", served.join(", "), own.join(", ")))
+    };
+    let of_items = || difference_of(&format!("{path}.items"), own.items.as_deref(), served.items.as_deref());
+    let of_others = || {
+        let [own, served] = [own, served].map(|shape| shape.additional_properties.as_deref());
+        difference_of(&format!("{path}.additionalProperties"), own, served)
+    };
+    names.into_iter().find_map(of_field).or_else(of_required).or_else(of_items).or_else(of_others)
+}
+
+/// A schema that is an object. Where `true` stands, or anything else, it says nothing of fields.
+fn of_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Shape>>, D::Error> {
+    struct AnySchema;
+
+    impl<'de> Visitor<'de> for AnySchema {
+        type Value = Option<Box<Shape>>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a schema")
         }
-    })
+
+        fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+            Shape::deserialize(MapAccessDeserializer::new(fields)).map(|shape| Some(Box::new(shape)))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+
+    deserializer.deserialize_any(AnySchema)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value, json};
+
     use super::*;
 
-    fn document(change: impl Fn(&mut Value)) -> Value {
+    fn document(change: impl Fn(&mut Value)) -> Document {
         let schemas = [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd(), GameDay::crd()].map(|crd| {
             let kind = crd.spec.names.kind.clone();
             let mut schema = structural(&crd);
@@ -109,7 +196,7 @@ mod tests {
             }
             (format!("some.reversed.{kind}"), schema)
         });
-        json!({"components": {"schemas": Map::from_iter(schemas)}})
+        serde_json::from_value(json!({"components": {"schemas": Map::from_iter(schemas)}})).unwrap()
     }
 
     #[test]
@@ -149,6 +236,30 @@ mod tests {
 
     #[test]
     fn another_group_is_unknown() {
-        assert!(matches!(compare(&json!({})), SchemaState::Unknown(_)));
+        assert!(matches!(compare(&Document::default()), SchemaState::Unknown(_)));
+    }
+
+    #[test]
+    fn a_list_and_a_map_are_told_by_what_they_hold() {
+        let own = serde_json::from_value(json!({"properties": {
+            "list": {"items": {"properties": {"a": {}}}}, "map": {"additionalProperties": {"required": ["b"]}},
+            "any": {"additionalProperties": true},
+        }}));
+        let own: Shape = own.unwrap();
+        let differs = |served: Value| {
+            let served: Shape = serde_json::from_value(served).unwrap();
+            first_difference("K.spec", &own, &served)
+        };
+        let (map, any) = (json!({"additionalProperties": {"required": ["b"]}}), json!({}));
+        assert_eq!(
+            differs(json!({"properties": {"list": {"items": {"properties": {}}}, "map": map, "any": any}})).unwrap(),
+            "K.spec.list.items.a is ours, but is not served"
+        );
+        let list = json!({"items": {"properties": {"a": {"description": "words"}}}});
+        assert_eq!(
+            differs(json!({"properties": {"list": list, "map": {"additionalProperties": {}}, "any": any}})).unwrap(),
+            "K.spec.map.additionalProperties.required is [], ours is [b]"
+        );
+        assert_eq!(differs(json!({"properties": {"list": list, "map": map, "any": any}})), None);
     }
 }

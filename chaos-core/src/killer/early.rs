@@ -1,5 +1,6 @@
 //! Looks that are over when their strike is due: a strike is looked at as long before its instant as looks take here, by the last
-//! ones. All rules are asked when it is due, on what was seen then; before, no strike is refused, and nothing reserved or killed.
+//! ones, and together with those that come right after it. All rules are asked when it is due, on what was seen then; before, no
+//! strike is refused, and nothing reserved or killed.
 
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use super::messages::{Action, Observation};
 use super::scope::Scope;
 use super::state::Attempt;
 use super::step::{Cursor, SURVEY_EVERY};
-use crate::api::PlannedStrike;
+use crate::api::{PlannedStrike, VictimRef};
 use crate::instant::after;
+use crate::population::{Population, WorkloadKey};
 
 /// No strike is looked at earlier: what is seen of it is to be fresh.
 const LEAD: Duration = Duration::from_secs(1);
@@ -19,6 +21,12 @@ const LEAD: Duration = Duration::from_secs(1);
 const SURVEY_GIVES_WAY: Duration = Duration::from_secs(20);
 /// What was seen for a strike is not used any longer; a process that stood still looks again.
 const KEPT: Duration = Duration::from_millis(1_500);
+/// Strikes that are looked at together come within this time.
+const TOGETHER: Duration = Duration::from_millis(500);
+/// A kill may take so long from its instant to its answer: what is looked at meanwhile would be late.
+const KILL_TAKES: Duration = Duration::from_millis(100);
+/// Strikes that are looked at together with another, at most.
+const ALONG: usize = 8;
 
 /// What was seen for a strike that is not due yet, and lets it happen.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +34,8 @@ pub(super) struct Ready {
     attempt: Attempt,
     observation: Observation,
     since: Timestamp,
+    /// The workload that it hits by what was seen.
+    workload: WorkloadKey,
 }
 
 impl Cursor<'_> {
@@ -38,11 +48,14 @@ impl Cursor<'_> {
     pub(super) fn is_answered(&mut self, scope: &Scope) {
         let Some(asked_at) = self.state.asked_at.take() else { return };
         let took = elapsed(asked_at, self.now);
-        if *scope == Scope::Target && self.has_groups_by_namespace() {
-            self.state.survey_takes = took.min(SURVEY_GIVES_WAY);
-        } else {
+        match (*scope == Scope::Target, self.looks_at_parts()) {
+            (true, true) => self.state.survey_takes = took.min(SURVEY_GIVES_WAY),
             // The longest counts, and is forgotten slowly.
-            self.state.look_takes = took.min(LEAD).max(self.state.look_takes * 7 / 8);
+            (true, false) | (false, true) => {
+                self.state.look_takes = took.min(LEAD).max(self.state.look_takes * 7 / 8);
+            }
+            // A look at less than a strike takes tells nothing of one that it takes.
+            (false, false) => {}
         }
     }
 
@@ -54,17 +67,31 @@ impl Cursor<'_> {
     /// When this strike has to be turned to.
     pub(super) fn begins_at(&self, strike: &PlannedStrike) -> Timestamp {
         let due = self.due_at(strike);
-        let is_ready = self.ready_strike() == Some(strike.strike);
         // One that was put off, or could not be decided on ahead of time, is looked at when it is due.
-        if is_ready || self.state.retry.contains_key(&strike.strike) {
+        if self.is_ready(strike) || self.state.retry.contains_key(&strike.strike) {
             return due;
         }
         due.saturating_sub(self.lead()).unwrap_or(due)
     }
 
-    /// The strike that was looked at and is not due yet.
-    pub(super) fn ready_strike(&self) -> Option<u64> {
-        self.state.ready.as_ref().map(|ready| ready.attempt.strike.strike)
+    /// Whether the strike was looked at, and is not due yet.
+    pub(super) fn is_ready(&self, strike: &PlannedStrike) -> bool {
+        self.state.ready.iter().any(|ready| ready.attempt.strike.strike == strike.strike)
+    }
+
+    /// Strikes that come so soon after this one that a look of their own would make them late: they are looked at together with it.
+    pub(super) fn along(&self, strike: &PlannedStrike) -> Vec<PlannedStrike> {
+        let (mut last, mut along) = (strike.at.0.max(self.now), Vec::new());
+        let (end, gap) = (after(last, TOGETHER), self.lead() + KILL_TAKES);
+        let others = self.pending().filter(|it| it.strike != strike.strike && it.at.0 >= strike.at.0);
+        for other in others.filter(|it| !self.state.retry.contains_key(&it.strike)).take(ALONG) {
+            if other.at.0 > end.min(after(last, gap)) {
+                break;
+            }
+            last = other.at.0;
+            along.push(other.clone());
+        }
+        along
     }
 
     /// Whether a look for no strike, wanted since then, waits for one that is about to be looked at or killed for: it would make
@@ -80,7 +107,7 @@ impl Cursor<'_> {
     pub(super) fn survey_of_all_at(&self) -> Option<Timestamp> {
         let due = after(self.state.surveyed_at?, SURVEY_EVERY);
         let fits = self.next_due().is_none_or(|turn| turn > after(self.now, self.state.survey_takes));
-        let waits = self.has_groups_by_namespace() && self.now < after(due, SURVEY_GIVES_WAY);
+        let waits = self.looks_at_parts() && self.now < after(due, SURVEY_GIVES_WAY);
         (fits || due > self.now || !waits).then_some(due)
     }
 
@@ -90,8 +117,16 @@ impl Cursor<'_> {
     }
 
     /// Keeps what lets a strike happen until it is due.
-    pub(super) fn keep(&mut self, attempt: Attempt, observation: Observation) {
-        self.state.ready = Some(Ready { attempt, observation, since: self.now });
+    pub(super) fn keep(&mut self, attempt: Attempt, workload: WorkloadKey, observation: Observation) {
+        self.state.ready.push(Ready { attempt, observation, since: self.now, workload });
+    }
+
+    /// A kill was sent: what was seen before for other strikes does not stand for those that it could make a difference to, which
+    /// are looked at again. Of another workload only a disruption budget that covers both could.
+    pub(super) fn outdate(&mut self, victim: &VictimRef) {
+        self.state.ready.retain(|ready| {
+            ready.workload.uid != victim.workload_uid && !shares_budget(victim, &ready.observation.population)
+        });
     }
 
     /// A strike that would not happen now is looked at again when it is due.
@@ -102,23 +137,34 @@ impl Cursor<'_> {
 
     /// Forgets what was seen for a strike that is gone, or was moved, or that took place too long ago.
     pub(super) fn drop_outdated(&mut self) {
-        let Some(ready) = &self.state.ready else { return };
-        let strike = &ready.attempt.strike;
-        let is_planned = self.state.ledger.upcoming.iter().any(|it| it.strike == strike.strike && it.at == strike.at);
-        let age = self.now.duration_since(ready.since);
-        let is_recent = !age.is_negative() && age.unsigned_abs() <= KEPT;
-        // A clock that was set back would keep it waiting.
-        let is_soon = strike.at.0 <= after(self.now, LEAD);
-        if !(is_planned && is_recent && is_soon) {
-            self.state.ready = None;
-        }
+        let (now, upcoming) = (self.now, &self.state.ledger.upcoming);
+        self.state.ready.retain(|ready| {
+            let strike = &ready.attempt.strike;
+            let is_planned = upcoming.iter().any(|it| it.strike == strike.strike && it.at == strike.at);
+            let age = now.duration_since(ready.since);
+            let is_recent = !age.is_negative() && age.unsigned_abs() <= KEPT;
+            // A clock that was set back would keep it waiting.
+            let is_soon = strike.at.0 <= after(now, LEAD + TOGETHER);
+            is_planned && is_recent && is_soon
+        });
     }
 
     /// Goes on with a strike that is due, by what was seen for it if that was done already.
     pub(super) fn turn_to(&mut self, attempt: Attempt) -> Option<Action> {
-        match self.state.ready.take_if(|ready| ready.attempt.strike.strike == attempt.strike.strike) {
+        let is_it = |ready: &Ready| ready.attempt.strike.strike == attempt.strike.strike;
+        match self.state.ready.iter().position(is_it).map(|index| self.state.ready.remove(index)) {
             Some(Ready { attempt, observation, .. }) => self.judge(attempt, observation),
             None => Some(self.look_for(attempt)),
         }
     }
+}
+
+/// Whether some disruption budget covers this victim, and pods of other workloads as well.
+fn shares_budget(victim: &VictimRef, facts: &Population) -> bool {
+    let of_others = |uid: &String| {
+        let pod = facts.pods.iter().find(|pod| pod.uid == *uid);
+        pod.and_then(|pod| pod.workload.as_ref()).is_none_or(|workload| workload.uid != victim.workload_uid)
+    };
+    let mut budgets = facts.budgets.iter().filter(|budget| budget.covers.contains(&victim.uid));
+    budgets.any(|budget| budget.covers.iter().any(of_others))
 }

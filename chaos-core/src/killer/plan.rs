@@ -118,14 +118,11 @@ impl Cursor<'_> {
 
     /// The strike that has to be turned to next: one that was looked at before any other.
     pub(super) fn next(&self) -> Option<&PlannedStrike> {
-        if let Some(ready) = self.ready_strike() {
-            return self.pending().find(|strike| strike.strike == ready);
-        }
-        self.pending().min_by_key(|strike| (self.begins_at(strike), strike.strike))
+        self.pending().min_by_key(|strike| (!self.is_ready(strike), self.begins_at(strike), strike.strike))
     }
 
     /// Planned strikes without an open intent. One that has is not drawn again, whatever became of its kill.
-    fn pending(&self) -> impl Iterator<Item = &PlannedStrike> {
+    pub(super) fn pending(&self) -> impl Iterator<Item = &PlannedStrike> {
         self.state.ledger.upcoming.iter().filter(|strike| !self.is_open(strike.strike))
     }
 

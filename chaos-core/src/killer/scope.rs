@@ -1,14 +1,17 @@
-//! How much of the cluster a look reads. A strike on a group that lies in one namespace needs nothing of the others, and nor do
-//! the pods that come back after it; which groups there are is told by the whole target only. A look never reads more than the
-//! target.
+//! How much of the cluster a look reads. A strike on the pods of one workload needs nothing of the others, and nor do the pods that
+//! come back after it; which groups there are is told by the whole target only. A look never reads more than the target.
 
 use std::collections::BTreeSet;
 
 use super::Streams;
 use super::step::{Cursor, LOOK_AHEAD};
+use crate::api::VictimRef;
 use crate::instant::after;
 use crate::model::{GroupBy, NamespaceScope};
 use crate::population::Population;
+
+/// Kinds of which all pods carry the labels of one selector, which never changes.
+const SELECTED: [&str; 3] = ["DaemonSet", "Deployment", "StatefulSet"];
 
 /// How much of the cluster a look reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,22 +20,88 @@ pub enum Scope {
     Target,
     /// These, as far as they belong to the target.
     Namespaces(BTreeSet<String>),
+    /// These workloads with their pods, as far as their namespaces belong to the target.
+    Workloads(BTreeSet<WorkloadName>),
+}
+
+/// The name of a workload whose pods a selector tells.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorkloadName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Deployment, StatefulSet or DaemonSet.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
 }
 
 impl Scope {
-    /// Whether what is in that namespace is read.
-    pub fn includes(&self, namespace: &str) -> bool {
-        match self {
-            Self::Target => true,
-            Self::Namespaces(names) => names.contains(namespace),
+    /// The pods of one workload, or its namespace where no selector tells them.
+    fn workload(namespace: &str, kind: &str, name: &str) -> Self {
+        if !SELECTED.contains(&kind) {
+            return Self::namespace(namespace);
+        }
+        let [namespace, kind, name] = [namespace, kind, name].map(str::to_owned);
+        Self::Workloads([WorkloadName { namespace, kind, name }].into())
+    }
+
+    fn namespace(name: &str) -> Self {
+        Self::Namespaces([name.to_owned()].into())
+    }
+
+    /// What the pods that come back for this victim are among.
+    pub(super) fn of_victim(victim: &VictimRef) -> Self {
+        match victim.workload.split_once('/') {
+            Some((kind, name)) => Self::workload(&victim.namespace, kind, name),
+            None => Self::namespace(&victim.namespace),
         }
     }
 
-    fn covers(&self, other: &Self) -> bool {
+    /// What reads both.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Target, _) | (_, Self::Target) => Self::Target,
+            (Self::Workloads(some), Self::Workloads(others)) => Self::Workloads(some.into_iter().chain(others).collect()),
+            (some, other) => Self::Namespaces(some.into_namespaces().chain(other.into_namespaces()).collect()),
+        }
+    }
+
+    /// Whether all is read of what `other` reads.
+    pub(super) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Target, _) => true,
-            (Self::Namespaces(_), Self::Target) => false,
+            (_, Self::Target) | (Self::Workloads(_), Self::Namespaces(_)) => false,
             (Self::Namespaces(names), Self::Namespaces(others)) => names.is_superset(others),
+            (Self::Namespaces(names), Self::Workloads(others)) => others.iter().all(|it| names.contains(&it.namespace)),
+            (Self::Workloads(names), Self::Workloads(others)) => names.is_superset(others),
+        }
+    }
+
+    /// Whether something of that namespace is read; of the target every one may be.
+    pub fn reaches(&self, namespace: &str) -> bool {
+        match self {
+            Self::Target => true,
+            Self::Namespaces(names) => names.contains(namespace),
+            Self::Workloads(names) => names.iter().any(|it| it.namespace == namespace),
+        }
+    }
+
+    /// Whether that workload and all of its pods are read.
+    pub fn sees(&self, namespace: &str, kind: &str, name: &str) -> bool {
+        match self {
+            Self::Target => true,
+            Self::Namespaces(names) => names.contains(namespace),
+            Self::Workloads(names) => {
+                names.iter().any(|it| (&*it.namespace, &*it.kind, &*it.name) == (namespace, kind, name))
+            }
+        }
+    }
+
+    fn into_namespaces(self) -> Box<dyn Iterator<Item = String>> {
+        match self {
+            Self::Target => Box::new(std::iter::empty()),
+            Self::Namespaces(names) => Box::new(names.into_iter()),
+            Self::Workloads(names) => Box::new(names.into_iter().map(|workload| workload.namespace)),
         }
     }
 }
@@ -40,58 +109,72 @@ impl Scope {
 impl Cursor<'_> {
     /// What a strike of that stream needs to see.
     pub(super) fn scope_of(&self, stream: &str) -> Scope {
-        self.namespace_of(stream).map_or(Scope::Target, |namespace| Scope::Namespaces([namespace.to_owned()].into()))
+        if !self.looks_at_parts() {
+            return Scope::Target;
+        }
+        let mut parts = stream.splitn(3, '/');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(namespace), Some(kind), Some(name)) => Scope::workload(namespace, kind, name),
+            _ => Scope::namespace(stream),
+        }
     }
 
     /// What a look has to see that is made for no strike: all of the target from time to time and when it was out of sight; else
-    /// the namespaces in which pods recover, and that of a strike that is near.
+    /// the workloads whose pods recover, and what the strikes need that are near.
     pub(super) fn scope_of_survey(&self) -> Scope {
         let is_old = self.survey_of_all_at().is_some_and(|at| at <= self.now);
-        if is_old || self.state.surveyed_at.is_none() || self.state.blind.is_some() || !self.has_groups_by_namespace() {
+        if is_old || self.state.surveyed_at.is_none() || self.state.blind.is_some() {
             return Scope::Target;
         }
-        let next = self.next().filter(|_| self.is_strike_near());
-        let next = next.and_then(|strike| self.namespace_of(&strike.group));
-        let recovering = self.state.ledger.recovering.iter().map(|record| record.victim.namespace.as_str());
-        let namespaces: BTreeSet<_> = recovering.chain(next).map(str::to_owned).collect();
-        if namespaces.is_empty() { Scope::Target } else { Scope::Namespaces(namespaces) }
+        let near = self.scope_of_next().filter(|_| self.is_strike_near());
+        self.recovering().chain(near).reduce(Scope::and).unwrap_or(Scope::Target)
     }
 
     /// Whether a look of that scope, whatever it is for, stands for one that is made for no strike: the next of these has time
     /// then.
     pub(super) fn is_enough(&self, scope: &Scope) -> bool {
-        let mut recovering = self.state.ledger.recovering.iter().map(|record| record.victim.namespace.as_str());
-        *scope == Scope::Target || (self.state.blind.is_none() && recovering.all(|namespace| scope.includes(namespace)))
+        *scope == Scope::Target || (self.state.blind.is_none() && self.recovering().all(|it| scope.covers(&it)))
     }
 
-    /// Whether what is known of the cluster is enough to say whose budget the next strike needs.
+    /// Whether what is known of the cluster is enough to say whose budgets the next strikes need.
     pub(super) fn is_prepared(&self) -> bool {
         let Some((scope, _)) = &self.state.facts else { return false };
-        self.next().is_none_or(|next| scope.covers(&self.scope_of(&next.group)))
+        self.scope_of_next().is_none_or(|next| scope.covers(&next))
     }
 
     pub(super) fn is_strike_near(&self) -> bool {
         self.next_due().is_some_and(|due| due <= after(self.now, LOOK_AHEAD))
     }
 
-    /// The namespace in which all pods of a group are, if its name says so.
-    fn namespace_of<'g>(&self, group: &'g str) -> Option<&'g str> {
-        group.split('/').next().filter(|_| self.has_groups_by_namespace())
-    }
-
-    /// Whether each strike goes to a group in one namespace, of which the target has several.
-    pub(super) fn has_groups_by_namespace(&self) -> bool {
+    /// Whether each strike looks at a part of the target: at one workload, or at one namespace of several.
+    pub(super) fn looks_at_parts(&self) -> bool {
         let is_one = matches!(&self.spec.target.namespaces, NamespaceScope::Named(names) if names.len() < 2);
-        let of_one = matches!(self.spec.kill.group, GroupBy::Workload | GroupBy::Namespace);
-        self.spec.streams == Streams::PerGroup && of_one && !is_one
+        let is_part = match self.spec.kill.group {
+            GroupBy::Workload => true,
+            GroupBy::Namespace => !is_one,
+            GroupBy::Zone | GroupBy::Node | GroupBy::Label(_) => false,
+        };
+        self.spec.streams == Streams::PerGroup && is_part
     }
 
     /// Takes notice of the groups that a look found; those that it could not see are there as before.
     pub(super) fn regroup(&mut self, facts: &Population, scope: &Scope) {
         let found = self.group_names(facts);
         let mut groups = std::mem::take(&mut self.state.groups);
-        groups.retain(|group| self.namespace_of(group).is_some_and(|namespace| !scope.includes(namespace)));
+        groups.retain(|group| !scope.covers(&self.scope_of(group)));
         groups.extend(found);
         self.state.groups = groups;
+    }
+
+    /// What the next strike needs to see, and those that are looked at together with it.
+    fn scope_of_next(&self) -> Option<Scope> {
+        let next = self.next()?;
+        let along = self.along(next).into_iter().map(|strike| self.scope_of(&strike.group));
+        Some(along.fold(self.scope_of(&next.group), Scope::and))
+    }
+
+    /// What each pod that is missing comes back among.
+    fn recovering(&self) -> impl Iterator<Item = Scope> {
+        self.state.ledger.recovering.iter().map(|record| Scope::of_victim(&record.victim))
     }
 }

@@ -1,6 +1,7 @@
 //! What comes after a kill call: its outcome, the reservation to give back, the pods to come back, and the intents whose
 //! answer was lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,7 +32,7 @@ impl Cursor<'_> {
     ) -> Result<Observation, String> {
         self.is_answered(scope);
         // What is decided rests on the newest look.
-        self.state.ready = None;
+        self.state.ready.clear();
         if self.is_enough(scope) {
             self.state.looked_at = Some(self.now);
         }
@@ -55,18 +56,27 @@ impl Cursor<'_> {
             self.state.ledger.forget(&self.state.groups, self.spec.every.min.std(), self.now);
         }
         self.recover(&facts, scope);
+        self.remember(facts, scope);
+        Ok(observation)
+    }
+
+    /// Keeps what was seen for the next strikes, if it is of use to them.
+    fn remember(&mut self, facts: Arc<Population>, scope: &Scope) {
+        // All pods of a target may be megabytes, of which a strike on a part of it needs few: it looks at that once more.
+        if *scope == Scope::Target && self.looks_at_parts() {
+            return;
+        }
         let before = self.state.facts.replace((scope.clone(), facts));
         // A look at what recovers does not make a strike forget whose budget it needs.
         if before.is_some() && !self.is_prepared() {
             self.state.facts = before;
         }
-        Ok(observation)
     }
 
     /// Closes the kills that have recovered, and ends the killer if one has not in time.
     fn recover(&mut self, facts: &Population, scope: &Scope) {
         let ledger = &mut self.state.ledger;
-        let is_seen = |record: &RecoveringRecord| scope.includes(&record.victim.namespace);
+        let is_seen = |record: &RecoveringRecord| scope.covers(&Scope::of_victim(&record.victim));
         ledger.recovering.retain(|record| !is_seen(record) || !has_recovered(record, facts));
         let within = self.spec.limits.recover_within.std();
         let in_doubt: Vec<_> = ledger.intents.iter().map(|intent| intent.victim.uid.clone()).collect();

@@ -24,8 +24,8 @@ pub struct KillerState {
     pub(super) phase: Phase,
     /// The newest facts that are of use to the next strike, and how much they cover, while it is near.
     pub(super) facts: Option<(Scope, Arc<Population>)>,
-    /// What lets a strike happen that is not due yet.
-    pub(super) ready: Option<Ready>,
+    /// What lets strikes happen that are not due yet.
+    pub(super) ready: Vec<Ready>,
     /// When the look was asked for that is under way.
     pub(super) asked_at: Option<Timestamp>,
     /// How long looks take, and surveys of all namespaces where strikes look at one.
@@ -61,7 +61,7 @@ pub(super) enum Phase {
     /// A look at the cluster, for the plan and for recoveries.
     Surveying(Scope),
     /// A look at the cluster, for a strike.
-    Examining(Attempt),
+    Examining(Attempt, Scope),
     /// The reservation.
     Reserving(Box<Decision>),
     /// The answer to the kill of this intent.
@@ -120,13 +120,20 @@ pub(super) struct Release {
     pub then: Option<Attempt>,
 }
 
+impl Attempt {
+    /// The first one of a strike.
+    pub(super) const fn first(strike: PlannedStrike) -> Self {
+        Self { strike, round: 0, companions: None, held_at: None }
+    }
+}
+
 impl KillerState {
     pub(super) fn resume(ledger: Ledger) -> Self {
         Self {
             ledger,
             phase: Phase::Idle,
             facts: None,
-            ready: None,
+            ready: Vec::new(),
             asked_at: None,
             look_takes: Duration::ZERO,
             survey_takes: Duration::ZERO,

@@ -68,7 +68,7 @@ impl Cursor<'_> {
                 }
                 None
             }
-            (Phase::Examining(attempt), Response::Observed(observed)) => self.examine(attempt, observed),
+            (Phase::Examining(attempt, scope), Response::Observed(observed)) => self.examine(attempt, observed, &scope),
             (Phase::Reserving(decision), Response::Stored(stored)) => self.reserved(*decision, stored),
             (Phase::Sending { attempt, nonce }, Response::Kill(answer)) => self.sent(attempt, &nonce, answer),
             (Phase::LookingUp { nonce }, Response::Found(sighting)) => self.found(&nonce, sighting),
@@ -108,7 +108,7 @@ impl Cursor<'_> {
             return Next::Act(Action::Observe { scope, budgets: Vec::new(), guards: Vec::new() });
         }
         while let Some(strike) = self.due() {
-            let attempt = Attempt { strike, round: 0, companions: None, held_at: None };
+            let attempt = Attempt::first(strike);
             if let Some((reason, message)) = self.brake().or_else(|| self.unguarded()) {
                 self.refuse(&attempt, reason, message);
                 continue;

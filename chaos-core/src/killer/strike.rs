@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::messages::{Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, Observation, Stored};
 use super::reason::{Refused, SkipReason};
+use super::scope::Scope;
 use super::state::{Attempt, Decision, Phase, Release};
 use super::step::Cursor;
 use super::{SEND_WITHIN, calendar, elapsed};
@@ -29,25 +30,64 @@ pub(super) const LOOK_UP_AFTER: Duration = Duration::from_millis(250);
 impl Cursor<'_> {
     /// Asks for the facts that this strike needs: the budget of the workload it would hit by what is known now.
     pub(super) fn look_for(&mut self, attempt: Attempt) -> Action {
-        let facts = self.state.facts.as_ref().map(|(_, facts)| Arc::clone(facts));
-        let workload = facts.as_deref().and_then(|facts| Some(self.pick(&attempt, facts).ok()?.workload.clone()));
+        let workload = self.would_hit(&attempt);
         self.look(attempt, workload)
+    }
+
+    /// The workload that a strike would hit by what is known now.
+    fn would_hit(&self, attempt: &Attempt) -> Option<WorkloadKey> {
+        let facts = self.state.facts.as_ref().map(|(_, facts)| Arc::clone(facts))?;
+        Some(self.pick(attempt, &facts).ok()?.workload.clone())
     }
 
     fn look(&mut self, attempt: Attempt, workload: Option<WorkloadKey>) -> Action {
         let guards = self.to_ask(&attempt);
         let held_at = attempt.held_at.filter(|_| guards.is_empty());
-        let scope = self.scope_of(&attempt.strike.group);
-        self.state.phase = Phase::Examining(Attempt { round: attempt.round + 1, held_at, ..attempt });
+        let mut scope = self.scope_of(&attempt.strike.group);
+        let mut budgets: Vec<_> = workload.into_iter().collect();
+        for other in self.along(&attempt.strike) {
+            // Without its budget nothing could be decided on it.
+            let Some(workload) = self.would_hit(&Attempt::first(other.clone())) else { continue };
+            scope = scope.and(self.scope_of(&other.group));
+            if !budgets.contains(&workload) {
+                budgets.push(workload);
+            }
+        }
+        let attempt = Attempt { round: attempt.round + 1, held_at, ..attempt };
+        self.state.phase = Phase::Examining(attempt, scope.clone());
         self.asks();
-        Action::Observe { scope, budgets: workload.into_iter().collect(), guards }
+        Action::Observe { scope, budgets, guards }
     }
 
     /// Takes fresh facts in, and goes on with what they let happen.
-    pub(super) fn examine(&mut self, attempt: Attempt, observed: Result<Observation, String>) -> Option<Action> {
-        match self.learn(observed, &self.scope_of(&attempt.strike.group)) {
-            Ok(observation) => self.judge(attempt, observation),
+    pub(super) fn examine(
+        &mut self,
+        attempt: Attempt,
+        observed: Result<Observation, String>,
+        scope: &Scope,
+    ) -> Option<Action> {
+        match self.learn(observed, scope) {
+            Ok(observation) => {
+                self.look_along(&attempt, &observation, scope);
+                self.judge(attempt, observation)
+            }
             Err(why) => self.refuse(&attempt, SkipReason::Blind, why),
+        }
+    }
+
+    /// Keeps what was seen for strikes that come right after this one, if it lets them happen. The others are looked at when it is
+    /// their turn.
+    fn look_along(&mut self, attempt: &Attempt, observation: &Observation, scope: &Scope) {
+        for strike in self.along(&attempt.strike) {
+            let other = Attempt { held_at: attempt.held_at, ..Attempt::first(strike) };
+            if !scope.covers(&self.scope_of(&other.strike.group)) || self.too_close(&other).is_some() {
+                continue;
+            }
+            let Ok(held_at) = self.hear(&other, observation) else { continue };
+            let other = Attempt { held_at, ..other };
+            if let Ok(Examined::Decided(decision, _)) = self.decide(&other, observation) {
+                self.keep(other, decision.workload, observation.clone());
+            }
         }
     }
 
@@ -68,8 +108,8 @@ impl Cursor<'_> {
             }
         };
         match self.decide(&attempt, &observation) {
-            Ok(Examined::Decided(..)) if self.is_early(&attempt) => {
-                self.keep(attempt, observation);
+            Ok(Examined::Decided(decision, _)) if self.is_early(&attempt) => {
+                self.keep(attempt, decision.workload, observation);
                 None
             }
             Ok(Examined::Decided(decision, version)) => self.reserve(decision, version),
@@ -174,6 +214,7 @@ impl Cursor<'_> {
 
     /// Writes the intent and asks for the kill: the driver saves the one before it does the other.
     fn send(&mut self, decision: Decision) -> Action {
+        self.outdate(&decision.victim);
         let nonce = self.nonce(&decision);
         let deadline = self.deadline(decision.at);
         let strike = decision.attempt.strike.clone();

@@ -38,7 +38,7 @@ fn a_standing_killer_keeps_its_stated_mean_and_its_distance() {
     for pair in ledger.history.windows(2) {
         assert!(pair[1].at.0.duration_since(pair[0].at.0) >= SignedDuration::from_mins(10), "{pair:?}");
     }
-    assert!(ledger.intents.is_empty() && ledger.recovering.is_empty() && play.budget.1.reservations.is_empty());
+    assert!(ledger.intents.is_empty() && ledger.recovering.is_empty() && play.budget_of("w").reservations.is_empty());
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_refused_kill_gives_its_reservation_back_and_is_no_kill() {
         play.run(hours(5));
         assert!(!play.outcomes().is_empty() && play.outcomes().iter().all(|found| *found == outcome));
         assert_eq!(play.ledger().kills, 0);
-        assert_eq!(play.budget.1, WorkloadBudget::default(), "nothing is left of it");
+        assert_eq!(play.budget_of("w"), WorkloadBudget::default(), "nothing is left of it");
     }
 }
 
@@ -332,7 +332,7 @@ fn no_kill_may_be_sent_after_the_end_of_its_run() {
     play.write_takes = SignedDuration::from_secs(4);
     assert!(play.run(SignedDuration::from_mins(1)));
     assert_eq!((play.orders.len(), play.ended()), (0, Some(EndReason::Until)));
-    assert_eq!(play.budget.1, WorkloadBudget::default(), "nothing is left of it");
+    assert_eq!(play.budget_of("w"), WorkloadBudget::default(), "nothing is left of it");
     assert_eq!(play.actions.iter().filter(|action| **action == "write budget").count(), 2);
 }
 
@@ -391,7 +391,7 @@ fn a_lost_answer_is_looked_up_and_counts() {
     play.answer = KillAnswerKind::Unknown;
     assert!(play.run(SignedDuration::from_mins(4)));
     assert_eq!(play.outcomes(), [Outcome::Killed; 3]);
-    assert!(play.budget.1.reservations.is_empty() && play.budget.1.kills_today == 3);
+    assert!(play.budget_of("w").reservations.is_empty() && play.budget_of("w").kills_today == 3);
 }
 
 #[test]

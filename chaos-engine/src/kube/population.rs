@@ -1,6 +1,8 @@
 //! Reads a [`Population`] freshly: no cache, every list a quorum read. What may not be read at all (nodes) is told as such;
 //! any other failure means that the cluster cannot be seen.
 
+mod part;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 
@@ -21,10 +23,10 @@ use super::owners::Owners;
 use super::switch::read_switch;
 use super::wire;
 
-/// Objects in one page of a list, as kubectl asks for: a page is in memory as text and as objects for a moment.
-const PAGE: usize = 500;
+/// Objects in one page of a list: a page is in memory as text, twice, and as objects for a moment.
+const PAGE: usize = 250;
 /// Namespaces that are read at once, each with half a dozen requests: a target may be hundreds of them.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 4;
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Reads what decisions about one target are made on.
@@ -56,7 +58,7 @@ impl PopulationReader {
         let (namespaces, environment, switch, nodes) =
             futures::join!(self.namespaces(scope), self.environment(), read_switch(&self.caller), self.nodes());
         let (namespaces, switch) = (namespaces?, switch?);
-        let reads: Vec<_> = namespaces.iter().map(|namespace| self.contents(&namespace.name)).collect();
+        let reads = namespaces.iter().map(|namespace| self.contents(&namespace.name, scope)).collect();
         let contents = few_at_a_time(reads).await?;
         let mut population = Population {
             taken_at,
@@ -82,14 +84,17 @@ impl PopulationReader {
     }
 
     async fn namespaces(&self, scope: &Scope) -> Result<Vec<NamespaceFacts>, CallError> {
-        let names = match (scope, &self.scope) {
-            (Scope::Namespaces(names), _) | (Scope::Target, NamespaceScope::Named(names)) => names,
+        let names: BTreeSet<&str> = match (scope, &self.scope) {
+            (Scope::Workloads(workloads), _) => workloads.iter().map(|workload| workload.namespace.as_str()).collect(),
+            (Scope::Namespaces(names), _) | (Scope::Target, NamespaceScope::Named(names)) => {
+                names.iter().map(String::as_str).collect()
+            }
             (Scope::Target, NamespaceScope::Labelled(selector)) => {
-                let all: Vec<wire::Namespace> = self.list("/api/v1/namespaces").await?;
+                let all: Vec<wire::Namespace> = self.list("/api/v1/namespaces", "").await?;
                 return Ok(all.into_iter().map(namespace_facts).filter(|n| selector.matches(&n.labels)).collect());
             }
         };
-        let reads: Vec<_> = names.iter().map(|name| self.namespace(name)).collect();
+        let reads = names.into_iter().map(|name| self.namespace(name)).collect();
         let found = few_at_a_time(reads).await?.into_iter().flatten();
         // Whatever is asked for, no namespace is read that the target does not mean.
         Ok(found.filter(|namespace| self.scope.contains(&namespace.name, &namespace.labels)).collect())
@@ -112,15 +117,26 @@ impl PopulationReader {
     }
 
     async fn nodes(&self) -> Result<Option<Vec<NodeFacts>>, CallError> {
-        match self.list::<wire::Node>("/api/v1/nodes").await {
+        match self.list::<wire::Node>("/api/v1/nodes", "").await {
             Ok(nodes) => Ok(Some(nodes.into_iter().map(node_facts).collect())),
             Err(error) if error.is_forbidden() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn contents(&self, namespace: &str) -> Result<Contents, CallError> {
-        let path = |group: &str, plural: &str| format!("/{group}/namespaces/{namespace}/{plural}");
+    /// What a namespace holds, as far as that is asked for.
+    async fn contents(&self, namespace: &str, scope: &Scope) -> Result<Contents, CallError> {
+        match scope {
+            Scope::Target | Scope::Namespaces(_) => self.whole(namespace).await,
+            Scope::Workloads(workloads) => {
+                self.part(namespace, workloads.iter().filter(|workload| workload.namespace == namespace)).await
+            }
+        }
+    }
+
+    /// All that a namespace holds.
+    async fn whole(&self, namespace: &str) -> Result<Contents, CallError> {
+        let path = |group: &str, plural: &str| path_in(namespace, group, plural);
         let paths = [
             path("api/v1", "pods"),
             path("apis/policy/v1", "poddisruptionbudgets"),
@@ -129,11 +145,11 @@ impl PopulationReader {
             path("apis/apps/v1", "statefulsets"),
         ];
         let (pods, budgets, sets, deployments, stateful) = futures::try_join!(
-            self.list::<wire::Pod>(&paths[0]),
-            self.list::<wire::Budget>(&paths[1]),
-            self.list::<wire::Workload>(&paths[2]),
-            self.list::<wire::Workload>(&paths[3]),
-            self.list::<wire::Workload>(&paths[4]),
+            self.list::<wire::Pod>(&paths[0], ""),
+            self.list(&paths[1], ""),
+            self.list(&paths[2], ""),
+            self.list(&paths[3], ""),
+            self.list(&paths[4], ""),
         )?;
         let mut owners = Owners::default();
         owners.add("ReplicaSet", sets);
@@ -147,22 +163,19 @@ impl PopulationReader {
             ("CronJob", "apis/batch/v1", "cronjobs"),
         ] {
             if named.contains(kind) || (kind == "CronJob" && named.contains("Job")) {
-                owners.add(kind, self.list(&path(group, plural)).await?);
+                owners.add(kind, self.list(&path(group, plural), "").await?);
             }
         }
-        let workloads = owners.tops();
-        let pods: Vec<_> = pods.into_iter().map(|pod| pod_facts(pod, &owners)).collect();
-        let budgets = budgets.into_iter().map(|budget| budget_facts(budget, &pods)).collect();
-        Ok(Contents { workloads, pods, budgets })
+        Ok(Contents::of(pods.into_iter(), &owners, budgets))
     }
 
-    /// A whole list, page by page.
-    async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CallError> {
+    /// A whole list, page by page, of what that further query selects.
+    async fn list<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<Vec<T>, CallError> {
         let mut items = Vec::new();
         let mut next = None;
         loop {
             let token = next.map(|token: String| format!("&continue={}", encode(&token))).unwrap_or_default();
-            let page: wire::List<T> = self.caller.get(&format!("{path}?limit={PAGE}{token}")).await?;
+            let page: wire::List<T> = self.caller.get(&format!("{path}?limit={PAGE}{query}{token}")).await?;
             items.extend(page.items);
             next = page.metadata.next.filter(|token| !token.is_empty());
             if next.is_none() {
@@ -177,11 +190,24 @@ async fn few_at_a_time<T>(reads: Vec<impl Future<Output = Result<T, CallError>>>
     stream::iter(reads).buffered(AT_ONCE).try_collect().await
 }
 
-/// What one namespace holds.
+/// What was read of one namespace.
 struct Contents {
     workloads: Vec<WorkloadFacts>,
     pods: Vec<PodFacts>,
     budgets: Vec<BudgetFacts>,
+}
+
+impl Contents {
+    fn of(pods: impl Iterator<Item = wire::Pod>, owners: &Owners, budgets: Vec<wire::Budget>) -> Self {
+        let pods: Vec<_> = pods.map(|pod| pod_facts(pod, owners)).collect();
+        let budgets = budgets.into_iter().map(|budget| budget_facts(budget, &pods)).collect();
+        Self { workloads: owners.tops(), pods, budgets }
+    }
+}
+
+/// The path of a kind of objects in a namespace.
+fn path_in(namespace: &str, group: &str, plural: &str) -> String {
+    format!("/{group}/namespaces/{namespace}/{plural}")
 }
 
 fn namespace_facts(namespace: wire::Namespace) -> NamespaceFacts {

@@ -128,6 +128,8 @@ pub(super) struct Workload {
 pub(super) struct WorkloadSpec {
     pub replicas: Option<u32>,
     pub parallelism: Option<u32>,
+    /// Of a ReplicaSet nobody asks.
+    pub selector: Option<LabelSelector>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -18,7 +18,7 @@ fn until_ready(play: &mut Play) -> PlannedStrike {
         play.state = step.state;
         match step.next {
             Next::Act(action) => response = Some(play.answer(action)),
-            Next::Wait(_) if play.state.ready.is_some() => break,
+            Next::Wait(_) if !play.state.ready.is_empty() => break,
             Next::Wait(until) => play.now = until.expect("it has plans"),
             Next::Done => panic!("a standing monkey ended"),
         }
@@ -110,7 +110,7 @@ fn a_clock_that_is_set_back_keeps_nothing_that_was_seen() {
     let strike = until_ready(&mut play);
     play.now -= hours(1);
     play.run(SignedDuration::from_secs(10));
-    assert!(play.state.ready.is_none() && play.orders.is_empty());
+    assert!(play.state.ready.is_empty() && play.orders.is_empty());
     play.run(hours(2));
     assert_eq!(play.orders[0].0, strike.at.0);
 }
@@ -170,6 +170,40 @@ fn a_strike_that_was_looked_at_is_not_made_late_by_one_that_comes_soon_after() {
     let late = at.duration_since(order.strike.at.0);
     assert_eq!(order.strike.strike, next.strike);
     assert!(late < LOOK * 2, "{late:?}");
+}
+
+/// A killer of three workloads whose looks take 300 ms, and its first strikes on two of them, of which the second comes 100 ms
+/// after the other.
+fn two_at_a_time() -> (Play, [PlannedStrike; 2]) {
+    let mut play = Play { looks_take: LOOK, ..super::scope::spread(|_| ()) };
+    play.run(SignedDuration::from_secs(1));
+    let first = play.ledger().upcoming[0].clone();
+    let second = play.ledger().upcoming.iter().find(|strike| strike.group != first.group).unwrap().clone();
+    play.view.postpone.insert(second.id.clone(), first.at.0 + SignedDuration::from_millis(100));
+    // One of the last strikes of a stream: others are not in the way.
+    play.run(first.at.0.duration_since(play.now) - SignedDuration::from_secs(8));
+    let of = |id: &str| play.ledger().upcoming.iter().find(|strike| strike.id == id).unwrap().clone();
+    let both = [of(&first.id), of(&second.id)];
+    (play, both)
+}
+
+#[test]
+fn strikes_that_come_right_after_one_another_are_looked_at_together_and_none_is_late() {
+    let (mut play, strikes) = two_at_a_time();
+    play.run(SignedDuration::from_secs(9));
+    let killed: Vec<_> = play.orders.iter().map(|(at, order)| (order.strike.strike, *at)).collect();
+    assert_eq!(killed, strikes.map(|strike| (strike.strike, strike.at.0)));
+    assert!(play.budgets.values().all(|(_, budget)| budget.reservations.is_empty()) && play.ledger().skips == 0);
+}
+
+#[test]
+fn what_was_seen_before_a_kill_is_looked_at_again_where_a_disruption_budget_covers_both() {
+    let (mut play, strikes) = two_at_a_time();
+    play.has_budget = true;
+    play.run(SignedDuration::from_secs(9));
+    let [(first, _), (second, order)] = play.orders.as_slice() else { panic!("{:?}", play.orders) };
+    assert_eq!((*first, order.strike.strike), (strikes[0].at.0, strikes[1].strike));
+    assert!(play.looks.iter().any(|(began, _)| began >= first && *began + LOOK <= *second), "{:?}", play.looks);
 }
 
 #[test]

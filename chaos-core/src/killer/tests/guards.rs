@@ -148,7 +148,7 @@ fn a_guard_that_does_not_hold_skips_every_strike_and_a_dry_run_says_the_same() {
             assert_eq!((play.ledger().kills, play.reasons()), (0, BTreeSet::from([reason])), "{heard:?}");
             assert!(play.ledger().history.is_empty() && play.actions.is_empty(), "{:?}", play.actions);
             assert!(play.ledger().skips > 5, "{}", play.ledger().skips);
-            assert!(play.budget.1.reservations.is_empty() && play.ledger().ended.is_none());
+            assert!(play.budget_of("w").reservations.is_empty() && play.ledger().ended.is_none());
         }
         assert_eq!(live.ledger().skipped, dry.ledger().skipped);
     }
@@ -186,8 +186,9 @@ fn with_an_orphan() -> Play {
     let mut play = Play::new(guarded);
     play.readings = holding();
     let orphan = Reservation { run: "run".into(), strike: 99, victim_uid: "pod-9".into(), since: start() };
-    play.budget.1.reserve(orphan).unwrap();
-    play.budget.0 = 1;
+    let mut budget = WorkloadBudget::default();
+    budget.reserve(orphan).unwrap();
+    play.budgets.insert("w".to_owned(), (1, budget));
     play
 }
 

@@ -10,7 +10,7 @@ use super::super::*;
 use crate::api::{ChaosMonkeySpec, Outcome};
 use crate::limits::WorkloadBudget;
 use crate::machine::Next;
-use crate::population::{NamespaceFacts, OwnerFacts, PodFacts, Population, SwitchState, WorkloadFacts, WorkloadKey};
+use crate::population::{BudgetFacts, NamespaceFacts, OwnerFacts, PodFacts, Population, SwitchState, WorkloadFacts, WorkloadKey};
 use crate::validate::{self, Meta};
 
 /// The namespace of the killer.
@@ -27,11 +27,14 @@ pub(super) struct Play {
     /// A killed pod is replaced after this; `None`: never.
     pub(super) replaced_after: Option<SignedDuration>,
     pub(super) coming: Vec<(Timestamp, String)>,
-    pub(super) budget: (u64, WorkloadBudget),
+    /// The budget of each workload and its version, by UID.
+    pub(super) budgets: BTreeMap<String, (u64, WorkloadBudget)>,
     pub(super) answer: KillAnswerKind,
     pub(super) is_blind: bool,
     /// A namespace that cannot be seen: no look succeeds that is to see it.
     pub(super) hidden: Option<&'static str>,
+    /// A disruption budget covers all pods, and lets any of them go.
+    pub(super) has_budget: bool,
     /// What is heard of each guard, and when they were asked.
     pub(super) readings: Vec<Result<GuardReading, String>>,
     pub(super) asked: Vec<Timestamp>,
@@ -98,10 +101,11 @@ impl Play {
             pods: (0..3).map(|i| format!("pod-{i}")).collect(),
             replaced_after: Some(SignedDuration::from_millis(300)),
             coming: Vec::new(),
-            budget: (0, WorkloadBudget::default()),
+            budgets: BTreeMap::new(),
             answer: KillAnswerKind::Accepted,
             is_blind: false,
             hidden: None,
+            has_budget: false,
             readings: Vec::new(),
             asked: Vec::new(),
             answers_take: SignedDuration::ZERO,
@@ -171,20 +175,22 @@ impl Play {
             Action::Observe { scope, .. } if self.is_hidden(&scope) => Response::Observed(Err("out of reach".into())),
             Action::Observe { scope, budgets, guards } => {
                 let readings = if guards.is_empty() { Vec::new() } else { self.asked_guards() };
-                let budgets = budgets.into_iter().map(|key| (key, Ok(self.versioned()))).collect();
+                let budgets = budgets.into_iter().map(|key| (key.clone(), Ok(self.versioned(&key.uid)))).collect();
                 let population = Arc::new(self.facts(&scope));
                 let is_whole = scope == Scope::Target;
                 self.looks.push((self.now, scope));
                 self.now += self.looks_take + if is_whole { self.surveys_take } else { SignedDuration::ZERO };
                 Response::Observed(Ok(Observation { budgets, readings, population }))
             }
-            Action::ReadBudget(_) => Response::Budget(Ok(self.versioned())),
-            Action::WriteBudget { at, budget, .. } => {
+            Action::ReadBudget(workload) => Response::Budget(Ok(self.versioned(&workload.uid))),
+            Action::WriteBudget { workload, at, budget } => {
                 self.actions.push("write budget");
-                assert_eq!(at, self.versioned().version, "a budget is written under the version that was read");
-                self.budget = (self.budget.0 + 1, budget);
+                let uid = workload.uid;
+                assert_eq!(at, self.versioned(&uid).version, "a budget is written under the version that was read");
+                let written = self.budgets.get(&uid).map_or(0, |(written, _)| *written);
+                self.budgets.insert(uid.clone(), (written + 1, budget));
                 self.now += self.write_takes;
-                Response::Stored(Stored::Done(self.versioned().version))
+                Response::Stored(Stored::Done(self.versioned(&uid).version))
             }
             Action::Kill(order) => {
                 self.actions.push("kill");
@@ -193,7 +199,8 @@ impl Play {
                     self.ledger().intents.iter().any(|intent| intent.nonce == order.nonce),
                     "the intent is written first"
                 );
-                assert!(!self.budget.1.reservations.is_empty(), "the kill is reserved first");
+                let reserved = &self.budget_of(&order.victim.workload_uid).reservations;
+                assert!(!reserved.is_empty(), "the kill is reserved first");
                 if matches!(self.answer, KillAnswerKind::Accepted | KillAnswerKind::Unknown) {
                     self.pods.retain(|uid| *uid != order.victim.uid);
                     self.coming.extend(self.replaced_after.map(|after| (self.now + after, order.victim.namespace)));
@@ -210,7 +217,7 @@ impl Play {
     }
 
     fn is_hidden(&self, scope: &Scope) -> bool {
-        self.is_blind || self.hidden.is_some_and(|namespace| scope.includes(namespace))
+        self.is_blind || self.hidden.is_some_and(|namespace| scope.reaches(namespace))
     }
 
     pub(super) fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {
@@ -219,12 +226,17 @@ impl Play {
         self.readings.clone()
     }
 
-    pub(super) fn versioned(&self) -> VersionedBudget {
-        let version = match self.budget.0 {
-            0 => BudgetVersion::Absent,
-            version => BudgetVersion::At { version: version.to_string(), uid: "lease".into() },
+    /// The budget of the workload of that UID as it is.
+    pub(super) fn budget_of(&self, uid: &str) -> WorkloadBudget {
+        self.budgets.get(uid).map(|(_, budget)| budget.clone()).unwrap_or_default()
+    }
+
+    fn versioned(&self, uid: &str) -> VersionedBudget {
+        let version = match self.budgets.get(uid) {
+            None => BudgetVersion::Absent,
+            Some((version, _)) => BudgetVersion::At { version: version.to_string(), uid: "lease".into() },
         };
-        VersionedBudget { version, budget: self.budget.1.clone() }
+        VersionedBudget { version, budget: self.budget_of(uid) }
     }
 
     pub(super) fn facts(&mut self, scope: &Scope) -> Population {
@@ -236,7 +248,7 @@ impl Play {
         }
         let labels = [("chaos.dispatch.dev/enabled", "true"), ("chaos.dispatch.dev/allow-from", NS)];
         let labels: BTreeMap<_, _> = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let pods: Vec<_> = self.pods.iter().filter(|uid| scope.includes(namespace(uid))).collect();
+        let pods: Vec<_> = self.pods.iter().filter(|uid| scope.reaches(namespace(uid))).collect();
         let names: BTreeSet<_> = pods.iter().map(|uid| namespace(uid)).chain([NS]).collect();
         Population {
             taken_at: self.now,
@@ -246,8 +258,17 @@ impl Play {
             workloads: names.iter().map(|name| workload(name)).collect(),
             pods: pods.iter().map(|uid| pod(uid, &labels)).collect(),
             nodes: None,
-            budgets: Vec::new(),
+            budgets: if self.has_budget { vec![budget(&pods)] } else { Vec::new() },
         }
+    }
+}
+
+fn budget(pods: &[&String]) -> BudgetFacts {
+    BudgetFacts {
+        namespace: NS.to_owned(),
+        name: "all".to_owned(),
+        covers: pods.iter().map(|uid| (*uid).clone()).collect(),
+        disruptions_allowed: 9,
     }
 }
 

@@ -1,12 +1,13 @@
-//! Looks that see one namespace of several: enough for its strikes and its recoveries, and never taken for the whole.
+//! Looks that see a part of the target: enough for its strikes and its recoveries, and never taken for the whole.
 
 use std::sync::Arc;
 
 use super::super::step::Cursor;
 use super::*;
+use crate::api::VictimRef;
 
 /// A killer of three namespaces with a workload each.
-fn spread(change: impl FnOnce(&mut Value)) -> Play {
+pub(super) fn spread(change: impl FnOnce(&mut Value)) -> Play {
     let mut play = Play::new(|spec| {
         spec["target"]["namespaces"] = json!({"names": [NS, "edge", "far"]});
         change(spec);
@@ -16,42 +17,84 @@ fn spread(change: impl FnOnce(&mut Value)) -> Play {
     play
 }
 
-fn namespaces(scope: &Scope) -> Option<Vec<&str>> {
+/// How many parts of the target a look was to see, if not all of it.
+fn parts(scope: &Scope) -> Option<usize> {
     match scope {
         Scope::Target => None,
-        Scope::Namespaces(names) => Some(names.iter().map(String::as_str).collect()),
+        Scope::Namespaces(names) => Some(names.len()),
+        Scope::Workloads(names) => Some(names.len()),
     }
 }
 
+/// The last look before each kill.
+fn last_looks(play: &Play) -> impl Iterator<Item = (&Scope, &KillOrder)> {
+    play.orders.iter().map(|(at, order)| {
+        let (_, scope) = play.looks.iter().rfind(|(began, _)| began <= at).unwrap();
+        (scope, order)
+    })
+}
+
 #[test]
-fn a_strike_reads_only_the_namespace_of_its_group() {
+fn a_strike_reads_only_the_part_of_the_target_that_it_may_hit() {
     for group in ["Workload", "Namespace"] {
         let mut play = spread(|spec| spec["fault"]["podKill"]["group"] = json!(group));
         play.run(hours(24));
-        let kills = &play.orders;
-        let struck: BTreeSet<_> = kills.iter().map(|(_, order)| order.victim.namespace.as_str()).collect();
+        let struck: BTreeSet<_> = play.orders.iter().map(|(_, order)| order.victim.namespace.as_str()).collect();
         assert_eq!((struck, play.ledger().skips), ([NS, "edge", "far"].into(), 0), "{group}");
-        for (at, order) in kills {
-            let (_, scope) = play.looks.iter().rfind(|(began, _)| began <= at).unwrap();
-            assert!(scope.includes(&order.victim.namespace));
-            assert!(namespaces(scope).is_some_and(|names| names.len() <= 2), "{scope:?}");
+        for (scope, order) in last_looks(&play) {
+            assert!(scope.sees(&order.victim.namespace, "Deployment", "trips"));
+            assert_eq!(matches!(scope, Scope::Workloads(_)), group == "Workload", "{scope:?}");
+            assert!(parts(scope).is_some_and(|parts| parts <= 2), "{scope:?}");
         }
         let whole = play.looks.iter().filter(|(_, scope)| *scope == Scope::Target).count();
         assert!((1400..1500).contains(&whole), "the whole target is surveyed once a minute: {whole}");
-        assert_eq!(play.ledger().kills, kills.len() as u64);
+        assert_eq!(play.ledger().kills, play.orders.len() as u64);
         assert!(play.ledger().recovering.is_empty() && play.ledger().ended.is_none());
     }
 }
 
 #[test]
 fn what_one_look_may_miss_is_read_as_a_whole() {
-    let every_look_is_whole = |mut play: Play| {
+    let every_strike_looks_at_all = |mut play: Play| {
         play.run(hours(6));
-        assert!(!play.orders.is_empty() && play.looks.iter().all(|(_, scope)| *scope == Scope::Target));
+        assert!(!play.orders.is_empty() && last_looks(&play).all(|(scope, _)| *scope == Scope::Target));
     };
-    // One namespace alone; groups that may lie in several.
-    every_look_is_whole(Play::new(|_| ()));
-    every_look_is_whole(spread(by_pod));
+    // One namespace alone; groups that may lie in several; one stream of strikes for all groups.
+    every_strike_looks_at_all(Play::new(|spec| spec["fault"]["podKill"]["group"] = json!("Namespace")));
+    every_strike_looks_at_all(spread(by_pod));
+}
+
+#[test]
+fn what_recovers_is_looked_at_with_its_own_workload_alone() {
+    let mut play = spread(by_pod);
+    play.replaced_after = Some(SignedDuration::from_secs(5));
+    while play.orders.is_empty() {
+        play.run(SignedDuration::from_secs(1));
+    }
+    play.looks.clear();
+    play.run(SignedDuration::from_secs(10));
+    assert!(play.ledger().recovering.is_empty());
+    let victim = &play.orders[0].1.victim;
+    let own = |scope: &Scope| parts(scope) == Some(1) && scope.sees(&victim.namespace, "Deployment", "trips");
+    let looks = play.looks.iter().filter(|(_, scope)| own(scope)).count();
+    assert!(looks > 10 && looks + 1 >= play.looks.len(), "{:?}", play.looks);
+}
+
+#[test]
+fn a_workload_whose_pods_no_selector_tells_is_looked_at_with_its_namespace() {
+    let of = |kind: &str| Scope::of_victim(&VictimRef { workload: format!("{kind}/w"), ..victim() });
+    assert_eq!(parts(&of("Deployment")), Some(1));
+    assert!(matches!(of("StatefulSet"), Scope::Workloads(_)));
+    assert_eq!(of("Job"), Scope::Namespaces([NS.to_owned()].into()));
+    let both = of("Deployment").and(of("Job"));
+    assert!(both.covers(&of("DaemonSet")) && !of("DaemonSet").covers(&both) && !of("DaemonSet").covers(&of("Deployment")));
+    assert_eq!(both.and(Scope::Target), Scope::Target);
+}
+
+fn victim() -> VictimRef {
+    let text = || String::from("v");
+    let (pod, uid, workload, workload_uid, owner_uid) = (text(), text(), text(), text(), text());
+    VictimRef { namespace: NS.to_owned(), pod, uid, workload, workload_uid, owner_uid, node: None }
 }
 
 #[test]

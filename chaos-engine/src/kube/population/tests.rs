@@ -1,10 +1,11 @@
 //! The reader against an API server of a few lines: what it finds, what blinds it, and how much it asks at once.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chaos_core::killer::WorkloadName;
 use chaos_core::model::{Operator, Requirement, Selector};
 use chaos_core::population::SwitchState;
 use http::{Request, Response};
@@ -13,20 +14,32 @@ use kube::client::Body;
 
 use super::*;
 
-/// Empty namespaces, and a stop switch that is answered with this code.
+/// A list of the Deployment web.
+const WEB: &str = r#"{"metadata": {}, "items": [{
+    "metadata": {"name": "web", "namespace": "ns-1", "uid": "w", "generation": 1},
+    "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": "Exists"}]}},
+    "status": {"observedGeneration": 1}
+}]}"#;
+
+/// Empty namespaces with a Deployment each, and a stop switch that is answered with this code.
 #[derive(Clone)]
 struct Server {
     switch: u16,
     /// Lists of pods that are being read, and the most there ever were.
     reading: Arc<[AtomicUsize; 2]>,
+    /// Whatever was asked for with a query, without what every list says.
+    asked: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Server {
     fn new(switch: u16) -> Self {
-        Self { switch, reading: Arc::default() }
+        Self { switch, reading: Arc::default(), asked: Arc::default() }
     }
 
-    async fn answer(&self, path: &str) -> Response<Body> {
+    async fn answer(&self, uri: &http::Uri) -> Response<Body> {
+        let path = uri.path();
+        let selected = uri.query().and_then(|query| query.split_once('&'));
+        self.asked.lock().unwrap().extend(selected.map(|(_, query)| format!("{path} {query}")));
         if path.ends_with("/pods") {
             let [reading, most] = &*self.reading;
             most.fetch_max(reading.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -36,6 +49,7 @@ impl Server {
         let parts: Vec<_> = path.split('/').skip(1).collect();
         let (code, text) = match parts.as_slice() {
             [.., "configmaps", "chaos-switch"] => (self.switch, r#"{"data": {"state": "Running"}}"#.to_owned()),
+            [.., "deployments"] if selected.is_some_and(|(_, query)| query.ends_with("web")) => (200, WEB.to_owned()),
             ["api", "v1", "namespaces", name] => (200, format!(r#"{{"metadata": {{"name": "{name}"}}}}"#)),
             _ => (200, r#"{"metadata": {}, "items": []}"#.to_owned()),
         };
@@ -46,8 +60,8 @@ impl Server {
     fn reader(&self, namespaces: usize) -> PopulationReader {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
-            let (server, path) = (server.clone(), request.uri().path().to_owned());
-            async move { Ok::<_, Infallible>(server.answer(&path).await) }
+            let (server, uri) = (server.clone(), request.uri().clone());
+            async move { Ok::<_, Infallible>(server.answer(&uri).await) }
         });
         PopulationReader {
             caller: Caller::new(Client::new(service, "default")),
@@ -117,4 +131,34 @@ async fn a_look_at_a_few_namespaces_reads_no_other_and_none_that_the_target_does
     let selector = Selector::new(vec![Requirement { key: "team".to_owned(), operator: Operator::Exists }]);
     let labelled = PopulationReader { scope: NamespaceScope::Labelled(selector), ..server.reader(1) };
     assert_eq!(read(labelled).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_look_at_workloads_reads_what_their_selectors_select_and_nothing_else() {
+    let server = Server::new(200);
+    let named = |namespace: &str, kind: &str, name: &str| WorkloadName {
+        namespace: namespace.to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+    };
+    let wanted = [
+        named("ns-1", "Deployment", "web"),
+        named("ns-1", "Deployment", "gone"),
+        named("ns-2", "StatefulSet", "store"),
+        named("elsewhere", "Deployment", "web"),
+    ];
+    let population = server.reader(3).read(&Scope::Workloads(wanted.into())).await.unwrap();
+    let workloads: Vec<_> = population.workloads.iter().map(|workload| (&*workload.key.name, workload.desired)).collect();
+    assert_eq!(workloads, [("web", 2)]);
+    let asked: Vec<_> = server.asked.lock().unwrap().iter().cloned().collect();
+    assert_eq!(
+        asked,
+        [
+            "/api/v1/namespaces/ns-1/pods labelSelector=app%3Dweb%2Ctier",
+            "/apis/apps/v1/namespaces/ns-1/deployments fieldSelector=metadata.name%3Dgone",
+            "/apis/apps/v1/namespaces/ns-1/deployments fieldSelector=metadata.name%3Dweb",
+            "/apis/apps/v1/namespaces/ns-1/replicasets labelSelector=app%3Dweb%2Ctier",
+            "/apis/apps/v1/namespaces/ns-2/statefulsets fieldSelector=metadata.name%3Dstore",
+        ]
+    );
 }

@@ -146,7 +146,7 @@ fn the_same_seed_is_the_same_history() {
 
 #[test]
 fn every_mistake_is_caught() {
-    each_is_caught(&Bug::ALL, 0..4_000, |bug, seed| {
+    each_is_caught("Game days", &Bug::ALL, 0..4_000, |bug, seed| {
         played(Scenario { bug: Some(bug), ..Scenario::of(seed) });
     });
 }

@@ -24,9 +24,10 @@ fn namespace(name: &str, labels: &BTreeMap<String, String>) -> NamespaceFacts {
 
 /// What a look of that scope sees of a cluster.
 pub(super) fn seen(mut population: Population, scope: &Scope) -> Population {
-    population.namespaces.retain(|namespace| scope.includes(&namespace.name));
-    population.workloads.retain(|workload| scope.includes(&workload.key.namespace));
-    population.pods.retain(|pod| scope.includes(&pod.namespace));
+    let sees = |key: &WorkloadKey| scope.sees(&key.namespace, &key.kind, &key.name);
+    population.namespaces.retain(|namespace| scope.reaches(&namespace.name));
+    population.workloads.retain(|workload| sees(&workload.key));
+    population.pods.retain(|pod| pod.workload.as_ref().map_or_else(|| scope.reaches(&pod.namespace), sees));
     population
 }
 

@@ -179,7 +179,7 @@ fn the_same_seed_is_the_same_history() {
 fn every_mistake_is_caught() {
     // What few schedules show is looked for where most can happen.
     let long = (6_000..100_000).filter(|seed: &u64| seed.is_multiple_of(LONG_EVERY));
-    each_is_caught(&Bug::ALL, (0..6_000).chain(long), |bug, seed| {
+    each_is_caught("Strikes", &Bug::ALL, (0..6_000).chain(long), |bug, seed| {
         played(Scenario { bug: Some(bug), ..Scenario::of(seed) });
     });
 }

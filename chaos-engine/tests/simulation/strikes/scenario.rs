@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use chaos_core::api::ChaosMonkeySpec;
 use chaos_core::killer::{Killer, KillerSpec, Life, Streams};
-use chaos_core::model::{NamespaceScope, Policy};
+use chaos_core::model::{GroupBy, NamespaceScope, Policy};
 use chaos_core::units::{CountOrPercent, Duration};
 use chaos_core::validate::{self, Meta};
 use serde_json::json;
@@ -158,6 +158,8 @@ pub(crate) struct Scenario {
     pub(crate) is_guarded: bool,
     /// The second workload lies in another namespace, so that a look for a strike sees one workload only.
     pub(crate) is_spread: bool,
+    /// Each workload is a group, with strikes of its own that see it only.
+    pub(crate) by_workload: bool,
 }
 
 impl Scenario {
@@ -192,6 +194,7 @@ impl Scenario {
             is_watched: false,
             is_guarded: kind % 13 % 4 == 2,
             is_spread: kind % 17 % 3 == 1,
+            by_workload: kind % 19 % 3 == 1,
         }
     }
 
@@ -222,6 +225,7 @@ impl Scenario {
             is_watched: false,
             is_guarded: false,
             is_spread: false,
+            by_workload: false,
         }
     }
 
@@ -295,6 +299,9 @@ pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
     }
     let namespaces = WORKLOADS.map(|workload| scenario.namespace(workload).to_owned());
     spec.target.namespaces = NamespaceScope::Named(namespaces.into());
+    if scenario.by_workload {
+        spec.kill.group = GroupBy::Workload;
+    }
     match scenario.bug {
         Some(Bug::MaxUnavailableIgnored) => {
             spec.limits.max_unavailable = CountOrPercent::Count(scenario.max_unavailable + 1);
