@@ -158,6 +158,8 @@ pub(crate) struct Scenario {
     pub(crate) is_guarded: bool,
     /// The second workload lies in another namespace, so that a look for a strike sees one workload only.
     pub(crate) is_spread: bool,
+    /// An operator may take the monkey up as a watch has brought it, and claim it by its first write only.
+    pub(crate) is_lazy: bool,
 }
 
 impl Scenario {
@@ -192,6 +194,7 @@ impl Scenario {
             is_watched: false,
             is_guarded: kind % 13 % 4 == 2,
             is_spread: kind % 17 % 3 == 1,
+            is_lazy: kind % 19 % 3 == 1,
         }
     }
 
@@ -222,6 +225,7 @@ impl Scenario {
             is_watched: false,
             is_guarded: false,
             is_spread: false,
+            is_lazy: false,
         }
     }
 
