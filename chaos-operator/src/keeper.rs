@@ -1,5 +1,11 @@
 //! Keeps the ledger of one monkey's strike machine in the monkey's status, and tells what is new in it: Events, metrics, one
 //! log line a decision. Nothing is decided here.
+//!
+//! Every write carries our name and names the version that it follows. Of several processes that believe that they drive the
+//! monkey the first to write fences the others off: their next save fails, so that they send no kill and drop no reservation
+//! that rests on it. That holds also for a process that has written nothing yet, as its take-up had nothing to say: a save is
+//! always a write, if only of our name. Such a process leaves once the watch brings another version: somebody else may be at
+//! work on the monkey, and only a claim would fence them off.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -91,6 +97,19 @@ impl StatusKeeper {
         is_other || is_going || self.object.has_changed().is_err() || basis(&object.spec) != self.basis
     }
 
+    /// Whether the status as it is stored was written by this process: whoever drove the monkey before is fenced off.
+    fn is_claimed(&self) -> bool {
+        let status = self.store.object().status.as_ref();
+        status.is_some_and(|status| status.driver.as_ref() == Some(&self.shared.instance))
+    }
+
+    /// Whether the watch has brought another version of what is not claimed. It may be the write of a process that still drives
+    /// this monkey: what it is driven from here is old then, and only a claim would fence that process off.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        let (stored, watched) = (&self.store.object().metadata, self.object.borrow());
+        !self.is_claimed() && watched.metadata.resource_version != stored.resource_version
+    }
+
     /// The newest version of the object that is known: the watch may be behind what was read to write the status.
     fn newest(&mut self) -> Arc<ChaosMonkey> {
         let watched = self.object.borrow_and_update().clone();
@@ -115,19 +134,37 @@ impl StatusKeeper {
             cancel: object.spec.control.iter().flat_map(|control| control.cancel.iter().cloned()).collect(),
             postpone: object.spec.control.iter().flat_map(MonkeyControl::postponed).collect(),
             beat: self.pulse.as_mut().and_then(Pulse::latest).map(|reading| reading.read_at.0),
-            leave: self.rest.is_cancelled() || self.is_superseded(&object),
+            leave: self.rest.is_cancelled() || self.is_superseded(&object) || self.is_overtaken(),
         }
     }
 
-    /// Writes what a status says besides the ledger, if the object still is what the machine has seen.
-    async fn put(&mut self, mut status: ChaosMonkeyStatus) -> Result<(), StoreError> {
-        let object = self.seen.clone();
+    /// The status with all that it says besides the ledger, of the version that the machine has seen.
+    fn completed(&mut self, mut status: ChaosMonkeyStatus) -> ChaosMonkeyStatus {
         if let Some(reading) = self.pulse.as_mut().and_then(Pulse::latest) {
             status.clock = Some(reading);
         }
         let found = Found::Valid { schedule: &self.schedule, blind: self.blind.as_deref() };
-        self.shared.condition(&mut status, &object, found);
-        self.store.decide_on(&object.metadata);
+        self.shared.condition(&mut status, &self.seen, found);
+        status
+    }
+
+    /// Writes what a status says besides the ledger. Where that is nothing new nothing is written, our name neither.
+    async fn refresh(&mut self) -> Result<(), StoreError> {
+        let status = self.completed(self.store.status());
+        if self.store.object().status.as_ref() == Some(&status) { Ok(()) } else { self.write(status).await }
+    }
+
+    /// Makes the ledger in that status last. It is written with our name, also by whoever has claimed nothing so far: a save
+    /// after which nothing is stored would fence nobody off.
+    async fn put(&mut self, status: ChaosMonkeyStatus) -> Result<(), StoreError> {
+        let status = self.completed(status);
+        self.write(status).await
+    }
+
+    /// Writes a status with our name, if the object still is what the machine has seen.
+    async fn write(&mut self, status: ChaosMonkeyStatus) -> Result<(), StoreError> {
+        let status = ChaosMonkeyStatus { driver: Some(self.shared.instance.clone()), ..status };
+        self.store.decide_on(&self.seen.metadata);
         let stored = self.store.object().status.as_ref();
         // After the same survey a thousand monkeys have a plan to write. Whatever belongs to a kill waits for nobody.
         let is_of_kill = |stored: &ChaosMonkeyStatus| !stored.intents.is_empty() || stored.fences != status.fences;
@@ -182,7 +219,7 @@ impl Keeper for StatusKeeper {
     async fn view(&mut self) -> KillerView {
         let known = self.look();
         if !known.leave
-            && let Err(error) = self.put(self.store.status()).await
+            && let Err(error) = self.refresh().await
         {
             self.failed.get_or_insert(error);
         }
@@ -219,6 +256,7 @@ impl Keeper for StatusKeeper {
         let span = until.map_or(LONGEST_WAIT, |until| {
             Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(LONGEST_WAIT)
         });
+        let is_claimed = self.is_claimed();
         let beat = async {
             match &mut self.pulse {
                 Some(pulse) => pulse.changed().await,
@@ -232,7 +270,7 @@ impl Keeper for StatusKeeper {
             _ = self.switch.changed() => {}
             _ = self.schema.changed() => {}
             _ = self.permissions.changed() => {}
-            () = news(&mut self.object, self.store.object()) => {}
+            () = news(&mut self.object, self.store.object(), is_claimed) => {}
         }
     }
 
@@ -259,8 +297,9 @@ impl Keeper for StatusKeeper {
     }
 }
 
-/// Waits until the watch brings something that is not our own write of the status.
-async fn news(object: &mut watch::Receiver<Arc<ChaosMonkey>>, ours: &ChaosMonkey) {
+/// Waits until the watch brings something that is not our own write of the status. Of what is not claimed every other version is
+/// somebody else's.
+async fn news(object: &mut watch::Receiver<Arc<ChaosMonkey>>, ours: &ChaosMonkey, is_claimed: bool) {
     loop {
         // An error means that the object is gone, which is news.
         if object.changed().await.is_err() {
@@ -269,7 +308,8 @@ async fn news(object: &mut watch::Receiver<Arc<ChaosMonkey>>, ours: &ChaosMonkey
         let brought = object.borrow_and_update().clone();
         let is_same = brought.metadata.generation == ours.metadata.generation
             && brought.metadata.deletion_timestamp == ours.metadata.deletion_timestamp
-            && brought.metadata.uid == ours.metadata.uid;
+            && brought.metadata.uid == ours.metadata.uid
+            && (is_claimed || brought.metadata.resource_version == ours.metadata.resource_version);
         if !is_same {
             return;
         }

@@ -7,7 +7,8 @@
 //!   ├ gameday ── a GameDay: claims it, validates it, drives it over its calendar
 //!   ├ run ── an ExperimentRun: claims it, validates it, drives it to its verdict
 //!   │   └ latest ── the newest version of it, from the watch or from a write that came upon it
-//!   └ monkey ── reads the object afresh, claims it, validates it, runs drive() on it, and starts over when the spec changes
+//!   └ monkey ── takes a ChaosMonkey up, validates it, claims it where there is something to say, runs drive() on it, and starts
+//!       │       over when the spec changes
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
 //! board ── how all monkeys stand, for the caps on them together
 //! watched ── the watches of our objects

@@ -1,10 +1,16 @@
-//! One `ChaosMonkey` from its first sight to its deletion: read it afresh, claim it, validate it, run its machine; start over
-//! when its spec changes or when something failed.
+//! One `ChaosMonkey` from its first sight to its deletion: take it up, validate it, claim it, run its machine; start over when its
+//! spec changes or when something failed.
+//!
+//! It is read afresh and claimed by a write of our name, except where it is first seen as an earlier process left it: then the
+//! version that the watch brought is gone on from, and if there is nothing to say in its status nothing is written. So an
+//! operator that starts asks the API server nothing for a monkey that waits. The claim comes with the first write. Nothing is
+//! lost by that, as a claim is no lock: each write names the version that it follows, and whatever is acted upon is saved
+//! before (see `keeper`).
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, ClockReading};
 use chaos_core::killer::{Killer, KillerSpec, Ledger};
 use chaos_core::model::{Actor, Heartbeat, Monkey, Tenure};
 use chaos_core::validate::{self, Meta};
@@ -27,21 +33,28 @@ enum Stint {
     Idle,
     /// Its spec has changed: go on with a new machine.
     Changed,
+    /// It was written by somebody else before it was by us: what was gone on from is old.
+    Overtaken,
 }
 
-/// Looks after one monkey until it is gone or `rest` is cancelled.
-pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<ChaosMonkey>>, rest: CancellationToken) {
+/// Looks after one monkey until it is gone or `rest` is cancelled. `first` is the version with its status that it was first seen in.
+pub(crate) async fn tend(
+    shared: Arc<Shared>,
+    mut object: watch::Receiver<Arc<ChaosMonkey>>,
+    mut first: Option<Box<ChaosMonkey>>,
+    rest: CancellationToken,
+) {
     let mut backoff = Backoff::new();
-    // An earlier process, or a write that failed, may have left something untold; a change of the spec leaves nothing.
+    // Another process, or a write that failed, may have left something untold; a change of the spec leaves nothing.
     let mut retells = true;
     while !rest.is_cancelled() && object.has_changed().is_ok() {
         let seen = object.borrow_and_update().clone();
         let began = Instant::now();
-        let ended = stint(&shared, &object, &seen, &rest, retells).await;
+        let ended = stint(&shared, &object, &seen, first.take(), &rest, retells).await;
         retells = !matches!(ended, Ok(Stint::Changed));
         match ended {
             // Somebody who edits all the time, or a watch that lags behind, must not keep us busy.
-            Ok(Stint::Changed) | Err(StoreError::Changed) => {
+            Ok(Stint::Changed | Stint::Overtaken) | Err(StoreError::Changed) => {
                 backoff.reset();
                 backoff.wait(began, &rest).await;
             }
@@ -72,6 +85,7 @@ async fn stint(
     shared: &Arc<Shared>,
     object: &watch::Receiver<Arc<ChaosMonkey>>,
     seen: &ChaosMonkey,
+    first: Option<Box<ChaosMonkey>>,
     rest: &CancellationToken,
     retells: bool,
 ) -> Result<Stint, StoreError> {
@@ -80,30 +94,17 @@ async fn stint(
     let (namespace, name) = names(seen);
     // What was heard for guards of an older spec says nothing of this one's.
     shared.metrics.guards_held(namespace, name, None);
-    let turn = shared.turns.take(TO_TAKE_UP).await;
-    let mut store: StatusStore<ChaosMonkey> =
-        StatusStore::open(shared.reads(), shared.writes(), namespace, name).await?;
-    let fresh = store.object().clone();
-    if fresh.metadata.deletion_timestamp.is_some() || fresh.metadata.uid != seen.metadata.uid {
-        return Ok(Stint::Idle);
-    }
-    if retells {
-        shared.retell_monkey(&fresh);
-    }
-    let monkey = match validate::monkey(&fresh.spec, &Meta::from(&fresh.metadata)) {
-        Ok(monkey) => monkey,
-        Err(problems) => {
-            let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            refuse(shared, &mut store, &list.join("; ")).await?;
-            return Ok(Stint::Idle);
-        }
+    let Some((store, monkey)) = take_up(shared, object, seen, first, retells).await? else { return Ok(Stint::Idle) };
+    // The store has the status from here on: it is most of a monkey, and is kept once.
+    let (ledger, clock) = {
+        let status = store.status();
+        (Ledger::from_status(&status), status.clock)
     };
-    let status = claim(shared, &mut store, &monkey).await?;
-    drop(turn);
-    if status.ended.is_some() && status.intents.is_empty() && status.recovering.is_empty() {
+    if ledger.ended.is_some() && ledger.intents.is_empty() && ledger.recovering.is_empty() {
         return Ok(Stint::Idle);
     }
-    let pulse = pulse(shared, &monkey, &status).await;
+    let made_from = basis(&store.object().spec);
+    let pulse = pulse(shared, &monkey, clock).await;
     let keeper = StatusKeeper::new(Parts {
         shared: shared.clone(),
         store,
@@ -117,48 +118,129 @@ async fn stint(
     let killer = Killer::new(KillerSpec::of_monkey(&monkey, &shared.namespace));
     let mut world = KillWorld::new(access, keeper).asking(Asker::new(shared.sources.clone(), namespace));
     shared.metrics.taken_up(began.elapsed().as_secs_f64());
-    let ended = drive(&killer, &mut world, Ledger::from_status(&status)).await?;
-    if let Some(error) = world.into_keeper().failure() {
+    let ended = drive(&killer, &mut world, ledger).await?;
+    let keeper = world.into_keeper();
+    let is_overtaken = keeper.is_overtaken();
+    if let Some(error) = keeper.failure() {
         return Err(error);
     }
-    let latest = object.borrow().clone();
-    let is_same = basis(&latest.spec) == basis(&fresh.spec);
+    if is_overtaken {
+        return Ok(Stint::Overtaken);
+    }
+    let is_same = basis(&object.borrow().spec) == made_from;
     Ok(if ended.ledger.ended.is_some() && is_same { Stint::Idle } else { Stint::Changed })
+}
+
+/// Finds out what is to be done, and claims it where that is needed. `None`: there is nothing to do until the spec changes.
+async fn take_up(
+    shared: &Shared,
+    object: &watch::Receiver<Arc<ChaosMonkey>>,
+    seen: &ChaosMonkey,
+    first: Option<Box<ChaosMonkey>>,
+    retells: bool,
+) -> Result<Option<(StatusStore<ChaosMonkey>, Monkey)>, StoreError> {
+    let (namespace, name) = names(seen);
+    let known = first.and_then(|first| as_brought(shared, object, *first));
+    let is_brought = known.is_some();
+    // Those that have to be read, and are written after that, have one turn for both.
+    let turn = if is_brought { None } else { shared.turns.take(TO_TAKE_UP).await };
+    let mut store = match known {
+        Some(store) => store,
+        None => StatusStore::open(shared.reads(), shared.writes(), namespace, name).await?,
+    };
+    let meta = &store.object().metadata;
+    if meta.deletion_timestamp.is_some() || meta.uid != seen.metadata.uid {
+        return Ok(None);
+    }
+    let valid = validate::monkey(&store.object().spec, &Meta::from(meta));
+    if retells {
+        shared.retell_monkey(store.object());
+    }
+    let monkey = match valid {
+        Ok(monkey) => monkey,
+        Err(problems) => {
+            let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            let status = refused(shared, &store, &list.join("; "));
+            write(shared, &mut store, &status, is_brought).await?;
+            return Ok(None);
+        }
+    };
+    claim(shared, &mut store, &monkey, is_brought).await?;
+    drop(turn);
+    Ok(Some((store, monkey)))
+}
+
+/// The store of a monkey as it was first seen, if that is the newest version. One without a status is new, and is read as ever: it
+/// has to be written in any case, and whether it may be read is known before it kills.
+fn as_brought(
+    shared: &Shared,
+    object: &watch::Receiver<Arc<ChaosMonkey>>,
+    first: ChaosMonkey,
+) -> Option<StatusStore<ChaosMonkey>> {
+    let is_newest = object.borrow().metadata.resource_version == first.metadata.resource_version;
+    if !is_newest || first.status.is_none() {
+        return None;
+    }
+    StatusStore::brought(shared.reads(), shared.writes(), first)
 }
 
 /// Writes our name into the status: whoever drove this monkey before cannot write it any more, and without that kills nothing.
 /// With it what is known already, for which it would be written once more otherwise.
+///
+/// Where the watch has just brought a status in which nothing is open and nothing new is to be said, that is left to the first
+/// write: see the top.
 async fn claim(
     shared: &Shared,
     store: &mut StatusStore<ChaosMonkey>,
     monkey: &Monkey,
-) -> Result<ChaosMonkeyStatus, StoreError> {
+    is_brought: bool,
+) -> Result<(), StoreError> {
     let mut status = store.status();
     let is_edited = status.observed_generation != store.object().metadata.generation;
     // A standing monkey that gave up starts again when somebody has looked at it, and changed it.
     if monkey.tenure == Tenure::Standing && is_edited {
         status.ended = None;
     }
-    status.driver = Some(shared.instance.clone());
     shared.condition(&mut status, store.object(), Found::Valid { schedule: &monkey.schedule, blind: None });
-    store.put(&status).await?;
-    Ok(store.status())
+    let is_settled = status.intents.is_empty() && status.recovering.is_empty();
+    if is_brought && is_settled && store.object().status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    status.driver = Some(shared.instance.clone());
+    write(shared, store, &status, is_brought).await?;
+    // Another process may have killed since the watch brought it first, and does not any more.
+    shared.board.tell(store.object(), &status);
+    Ok(())
 }
 
-/// Says in the status that the spec is not valid. A plan made from an older one is void.
-async fn refuse(shared: &Shared, store: &mut StatusStore<ChaosMonkey>, why: &str) -> Result<(), StoreError> {
+/// Writes a status, in turn if its monkey has none yet.
+async fn write(
+    shared: &Shared,
+    store: &mut StatusStore<ChaosMonkey>,
+    status: &ChaosMonkeyStatus,
+    takes_turn: bool,
+) -> Result<(), StoreError> {
+    let is_new = store.object().status.as_ref() != Some(status);
+    let turn = if takes_turn && is_new { shared.turns.take(TO_TAKE_UP).await } else { None };
+    let written = store.put(status).await;
+    drop(turn);
+    written
+}
+
+/// A status that says that the spec is not valid. A plan made from an older one is void.
+fn refused(shared: &Shared, store: &StatusStore<ChaosMonkey>, why: &str) -> ChaosMonkeyStatus {
     let mut status = store.status();
-    let object = store.object().clone();
+    let object = store.object();
     status.upcoming.clear();
     status.next_at = None;
-    shared.condition(&mut status, &object, Found::Invalid(why));
-    let (namespace, monkey) = names(&object);
+    shared.condition(&mut status, object, Found::Invalid(why));
+    let (namespace, monkey) = names(object);
     tracing::warn!(namespace, monkey, why, "not valid");
-    store.put(&status).await
+    status
 }
 
-async fn pulse(shared: &Shared, monkey: &Monkey, status: &ChaosMonkeyStatus) -> Option<Pulse> {
+async fn pulse(shared: &Shared, monkey: &Monkey, known: Option<ClockReading>) -> Option<Pulse> {
     let Tenure::RunOwned { heartbeat: Heartbeat { lease, interval }, .. } = &monkey.tenure else { return None };
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{lease}", monkey.namespace);
-    Some(Pulse::follow(shared.reads(), path, interval.std(), status.clock.clone()).await)
+    Some(Pulse::follow(shared.reads(), path, interval.std(), known).await)
 }

@@ -80,11 +80,13 @@ struct AllWork {
 impl AllWork {
     fn begin(shared: &Arc<Shared>, namespace: Option<&str>) -> Self {
         shared.board.begin();
-        let monkey: Tend<ChaosMonkey> = |shared, object, rest| Box::pin(monkey::tend(shared, object, rest));
-        let run: Tend<ExperimentRun> = |shared, object, rest| Box::pin(run::tend(shared, object, rest));
-        let day: Tend<GameDay> = |shared, object, rest| Box::pin(gameday::tend(shared, object, rest));
+        let monkey: Tend<ChaosMonkey> =
+            |shared, object, first, rest| Box::pin(monkey::tend(shared, object, first, rest));
+        let run: Tend<ExperimentRun> = |shared, object, _, rest| Box::pin(run::tend(shared, object, rest));
+        let day: Tend<GameDay> = |shared, object, _, rest| Box::pin(gameday::tend(shared, object, rest));
+        let monkeys = Work::begin(shared, namespace, monkey, |_| false, |_, _| ());
         Self {
-            monkeys: Work::begin(shared, namespace, monkey, |_| false, |_, _| ()),
+            monkeys: Work { hands_over: true, ..monkeys },
             runs: Work::begin(shared, namespace, run, is_over, Shared::retell_run),
             days: Work::begin(shared, namespace, day, |_| false, |_, _| ()),
         }
@@ -93,12 +95,8 @@ impl AllWork {
     /// Takes in what a watch brought next.
     async fn next(&mut self) {
         tokio::select! {
-            mut event = self.monkeys.watch.next() => {
+            event = self.monkeys.watch.next() => {
                 self.monkeys.shared.board.notice(event.as_ref());
-                // Whoever looks after a monkey reads its status anew. It is most of the monkey, and need not be kept twice.
-                if let Some(Ok(Event::InitApply(monkey) | Event::Apply(monkey))) = &mut event {
-                    monkey.status = None;
-                }
                 self.monkeys.take(event);
             }
             event = self.runs.watch.next() => self.runs.take(event),
@@ -113,8 +111,14 @@ impl AllWork {
     }
 }
 
-/// Looks after one object until it is gone or the token is cancelled.
-type Tend<K> = fn(Arc<Shared>, watch::Receiver<Arc<K>>, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Looks after one object until it is gone or the token is cancelled. Where statuses are handed over, it is given the first
+/// version with its status; nobody keeps that besides.
+type Tend<K> = fn(
+    Arc<Shared>,
+    watch::Receiver<Arc<K>>,
+    Option<Box<K>>,
+    CancellationToken,
+) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The objects of one kind that are worked on.
 struct Work<K> {
@@ -125,6 +129,9 @@ struct Work<K> {
     /// Tells again what an earlier process may not have got round to telling of an object that is over. Of any other one,
     /// whoever tends it tells that.
     retell: fn(&Shared, &K),
+    /// Whoever tends an object has its status, by the first version and by what it reads and writes itself. It is most of the
+    /// object, and need not be kept twice.
+    hands_over: bool,
     watch: Watched<K>,
     tended: BTreeMap<String, TendedObject<K>>,
     /// Objects of the list that is just being read: what is not among them is gone.
@@ -153,6 +160,7 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             tend,
             is_over,
             retell,
+            hands_over: false,
             watch: watched::watch(shared.clients.read.clone(), namespace),
             tended: BTreeMap::new(),
             listed: BTreeSet::new(),
@@ -214,18 +222,23 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
         tokio::spawn(async move { shared.say_unreadable::<K>(&metadata).await });
     }
 
-    fn apply(&mut self, object: K) {
+    fn apply(&mut self, mut object: K) {
         let uid = object.uid().unwrap_or_default();
         self.unreadable.remove(&uid);
         let is_over = (self.is_over)(&object);
-        let object = Arc::new(object);
+        let status = if self.hands_over { object.status_mut().take() } else { None };
         match self.tended.get(&uid).filter(|tended| !tended.task.is_finished()) {
             // Though it is over, who tends it may not be through: without its sender it would take it for gone.
-            Some(tended) => _ = tended.object.send_replace(object),
+            Some(tended) => _ = tended.object.send_replace(Arc::new(object)),
             None if is_over => _ = self.tended.remove(&uid),
             None => {
-                let (sender, receiver) = watch::channel(object);
-                let task = tokio::spawn(tend_on(self.tend, self.shared.clone(), receiver, self.rest.clone()));
+                let first = status.map(|status| {
+                    let mut first = Box::new(object.clone());
+                    *first.status_mut() = Some(status);
+                    first
+                });
+                let (sender, receiver) = watch::channel(Arc::new(object));
+                let task = tokio::spawn(tend_on(self.tend, self.shared.clone(), receiver, first, self.rest.clone()));
                 self.tended.insert(uid, TendedObject { object: sender, task });
             }
         }
@@ -250,17 +263,18 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
 }
 
 /// Looks after one object, and begins again after a pause whenever that panics: else nobody would look after it any more, and
-/// nobody would be told.
+/// nobody would be told. Who begins again has no first version: it is old by then.
 async fn tend_on<K: Tended>(
     tend: Tend<K>,
     shared: Arc<Shared>,
     object: watch::Receiver<Arc<K>>,
+    mut first: Option<Box<K>>,
     rest: CancellationToken,
 ) {
     let mut backoff = Backoff::new();
     while !rest.is_cancelled() && object.has_changed().is_ok() {
         let began = Instant::now();
-        let tended = AssertUnwindSafe(tend(shared.clone(), object.clone(), rest.clone()));
+        let tended = AssertUnwindSafe(tend(shared.clone(), object.clone(), first.take(), rest.clone()));
         let Err(panic) = tended.catch_unwind().await else { return };
         let seen = object.borrow().clone();
         let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());

@@ -1,6 +1,6 @@
-//! Turns at the API server, for work that all objects begin at the same time: an operator that starts takes up a thousand of them,
-//! each with requests and connections of its own, and a server turns away what comes all at once. Nobody is held up for long,
-//! and what a kill in hand has to write must not wait here at all.
+//! Turns at the API server, for work that all objects begin at the same time: an operator that starts may have to write a thousand
+//! of them, each with requests and connections of its own, and a server turns away what comes all at once. Who asks for nothing
+//! takes no turn. Nobody is held up for long, and what a kill in hand has to write must not wait here at all.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 const AT_ONCE: usize = 32;
 /// Nobody waits longer to write a status: a few that the server does not answer must not hold up all others.
 pub(crate) const TO_WRITE: Duration = Duration::from_secs(1);
-/// Nobody waits longer to be taken up: on a server of two processors some 700 are in that time.
+/// Nobody waits longer to be read and written when it is taken up: on a server of two processors some 700 are in that time.
 pub(crate) const TO_TAKE_UP: Duration = Duration::from_secs(10);
 
 /// The turns of a process.

@@ -210,8 +210,8 @@ pub struct ChaosMonkeyStatus {
     /// Saves made for nothing but to be sure that no other process drives this monkey.
     #[serde(default)]
     pub fences: u64,
-    /// The process that drives this monkey. Whoever writes its name here has fenced off all before it: their next write of
-    /// this status, without which they kill nothing, is a conflict.
+    /// The process that drives this monkey, since it first wrote this status. Whoever writes its name here has fenced off
+    /// all before it: their next write of this status, without which they kill nothing, is a conflict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
     /// When the operator saw which heartbeat: lets the driver of the run measure the offset of the two clocks.

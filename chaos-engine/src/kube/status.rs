@@ -133,10 +133,23 @@ impl StoreError {
 impl<K: Tended> StatusStore<K> {
     /// Reads the object afresh. What is written is decided on this version until another is named.
     pub async fn open(read: Caller, write: Caller, namespace: &str, name: &str) -> Result<Self, StoreError> {
-        let path = format!("{}/{name}", K::url_path(&(), Some(namespace)));
+        let path = path_of::<K>(namespace, name);
         let object: K = get(&read, &path).await?;
         let basis = Basis::of(object.meta());
         Ok(Self { read, write, path, object, basis, unsettled: Vec::new() })
+    }
+
+    /// Goes on from a version that a watch has brought, with its status, and asks nobody. It may be an old one: the first write
+    /// finds that out, as it names the version that it follows. `None`: it does not say which version it is, or of what.
+    pub fn brought(read: Caller, write: Caller, object: K) -> Option<Self> {
+        let meta = object.meta();
+        let (namespace, name) = (meta.namespace.as_deref()?, meta.name.as_deref()?);
+        let is_said = |part: Option<&str>| part.is_some_and(|part| !part.is_empty());
+        if !is_said(meta.uid.as_deref()) || !is_said(meta.resource_version.as_deref()) {
+            return None;
+        }
+        let (path, basis) = (path_of::<K>(namespace, name), Basis::of(meta));
+        Some(Self { read, write, path, object, basis, unsettled: Vec::new() })
     }
 
     /// Names the version that what is written from now on was decided on: a watch may have brought one that is newer than the
@@ -230,6 +243,10 @@ impl<K: Tended> StatusStore<K> {
         }
         if self.basis.is_behind(self.object.meta()) { Err(StoreError::Changed) } else { Ok(is_stored) }
     }
+}
+
+fn path_of<K: Tended>(namespace: &str, name: &str) -> String {
+    format!("{}/{name}", K::url_path(&(), Some(namespace)))
 }
 
 async fn get<K: Tended>(caller: &Caller, path: &str) -> Result<K, StoreError> {

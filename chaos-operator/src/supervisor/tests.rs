@@ -41,7 +41,7 @@ fn bring(work: &mut Work<ExperimentRun>, name: &str, phase: RunPhase) {
 
 #[tokio::test]
 async fn of_a_run_that_is_over_nothing_is_kept() {
-    let until_over: Tend<ExperimentRun> = |_, mut object, _| {
+    let until_over: Tend<ExperimentRun> = |_, mut object, _, _| {
         Box::pin(async move {
             let _ = object.wait_for(|run| is_over(run)).await;
         })
@@ -62,7 +62,7 @@ async fn of_a_run_that_is_over_nothing_is_kept() {
 #[tokio::test]
 async fn of_what_a_new_process_finds_it_tells_again_what_is_over() {
     static TOLD: AtomicUsize = AtomicUsize::new(0);
-    let idle: Tend<ExperimentRun> = |_, _, _| Box::pin(async {});
+    let idle: Tend<ExperimentRun> = |_, _, _, _| Box::pin(async {});
     let retell: fn(&Shared, &ExperimentRun) = |_, _| {
         TOLD.fetch_add(1, Ordering::Relaxed);
     };
@@ -81,7 +81,7 @@ async fn of_what_a_new_process_finds_it_tells_again_what_is_over() {
 #[tokio::test]
 async fn an_object_whose_task_panics_is_counted_and_looked_after_again() {
     static STARTS: AtomicUsize = AtomicUsize::new(0);
-    let panics_once: Tend<ExperimentRun> = |_, _, rest| {
+    let panics_once: Tend<ExperimentRun> = |_, _, _, rest| {
         Box::pin(async move {
             assert!(STARTS.fetch_add(1, Ordering::Relaxed) > 0, "the first one panics");
             rest.cancelled().await;
@@ -103,10 +103,55 @@ async fn an_object_whose_task_panics_is_counted_and_looked_after_again() {
 }
 
 #[tokio::test]
+async fn the_status_of_a_monkey_is_handed_over_once_and_not_kept() {
+    static HANDED: std::sync::Mutex<Vec<Option<u64>>> = std::sync::Mutex::new(Vec::new());
+    let panics_once: Tend<ChaosMonkey> = |_, _, first, rest| {
+        Box::pin(async move {
+            let is_first = {
+                let mut handed = HANDED.lock().unwrap();
+                handed.push(first.and_then(|first| first.status).map(|status| status.kills));
+                handed.len() == 1
+            };
+            assert!(!is_first, "the first one panics");
+            rest.cancelled().await;
+        })
+    };
+    let monkey = |kills: u64| -> ChaosMonkey {
+        let monkey = serde_json::json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ChaosMonkey",
+            "metadata": {"name": "m", "namespace": "default", "uid": "m", "resourceVersion": "1"},
+            "spec": {
+                "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
+                "fault": {"podKill": {"mode": "Evict"}}, "mode": "Live",
+                "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
+                "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "1m",
+                    "maxBlind": "30s", "allowForce": false},
+            },
+            "status": {"kills": kills},
+        });
+        serde_json::from_value(monkey).unwrap()
+    };
+    let monkeys = Work::begin(&shared(), None, panics_once, |_| false, |_, _| ());
+    let mut work = Work { hands_over: true, ..monkeys };
+    work.take(Some(Ok(Event::InitApply(monkey(3)))));
+    assert!(work.tended["m"].object.borrow().status.is_none(), "it is kept");
+    let again = async {
+        while HANDED.lock().unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), again).await.expect("nobody looks after it");
+    work.take(Some(Ok(Event::Apply(monkey(4)))));
+    assert!(work.tended["m"].object.borrow().status.is_none(), "it is kept");
+    work.end().await;
+    assert_eq!(*HANDED.lock().unwrap(), [Some(3), None]);
+}
+
+#[tokio::test]
 async fn an_object_that_cannot_be_read_any_more_is_left_and_told_once_and_taken_up_when_it_can() {
     static STARTS: AtomicUsize = AtomicUsize::new(0);
     static LEFT: AtomicUsize = AtomicUsize::new(0);
-    let until_gone: Tend<ExperimentRun> = |_, mut object, _| {
+    let until_gone: Tend<ExperimentRun> = |_, mut object, _, _| {
         Box::pin(async move {
             STARTS.fetch_add(1, Ordering::Relaxed);
             while object.changed().await.is_ok() {}

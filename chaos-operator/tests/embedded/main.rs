@@ -17,6 +17,7 @@ mod one_namespace;
 mod permissions;
 mod rules;
 mod runs;
+mod take_up;
 mod unseen;
 
 use std::collections::BTreeSet;

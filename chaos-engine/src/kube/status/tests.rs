@@ -32,6 +32,7 @@ struct State {
     /// What becomes of the next calls. Later ones are answered.
     fates: VecDeque<Fate>,
     writes: usize,
+    reads: usize,
     /// The schema does not know the counts of a status.
     prunes: bool,
 }
@@ -49,23 +50,40 @@ impl Server {
                     "recoverWithin": "1m", "maxBlind": "1m", "allowForce": false},
             },
         });
-        Self(Arc::new(std::sync::Mutex::new(State { monkey, fates: VecDeque::new(), writes: 0, prunes: false })))
+        Self(Arc::new(std::sync::Mutex::new(State {
+            monkey,
+            fates: VecDeque::new(),
+            writes: 0,
+            reads: 0,
+            prunes: false,
+        })))
     }
 
     async fn open(&self) -> StatusStore<ChaosMonkey> {
+        let caller = self.caller();
+        StatusStore::open(caller.clone(), caller, "dispatch", "m").await.unwrap()
+    }
+
+    /// A store on the monkey as a watch brings it now.
+    fn watched(&self) -> Option<StatusStore<ChaosMonkey>> {
+        let monkey = serde_json::from_value(self.0.lock().unwrap().monkey.clone()).unwrap();
+        StatusStore::brought(self.caller(), self.caller(), monkey)
+    }
+
+    fn caller(&self) -> Caller {
         let server = self.clone();
         let answer = move |method: Method, body: String| {
             let answer = server.answer(&method, &body);
             async move { answer }
         };
         let router: Router = Router::new().fallback(answer);
-        let caller = Caller::new(kube::Client::new(router, "default"));
-        StatusStore::open(caller.clone(), caller, "dispatch", "m").await.unwrap()
+        Caller::new(kube::Client::new(router, "default"))
     }
 
     fn answer(&self, method: &Method, body: &str) -> (StatusCode, Json<Value>) {
         let mut state = self.0.lock().unwrap();
         let fate = state.fates.pop_front().unwrap_or(Fate::Answered);
+        state.reads += usize::from(*method == Method::GET);
         let is_write = *method == Method::PUT && matches!(fate, Fate::Answered | Fate::Unanswered);
         let code = if is_write { state.write(body) } else { StatusCode::OK };
         match fate {
@@ -180,6 +198,43 @@ async fn an_edit_is_told_even_where_the_write_came_before_it_and_its_answer_was_
     let status = kills(2);
     let (written, ()) = tokio::join!(store.put(&status), edited);
     assert!(matches!(written, Err(StoreError::Changed)), "{written:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_watch_brought_is_written_on_without_a_read_while_nobody_else_has_written() {
+    let server = Server::new();
+    server.edit(|monkey| monkey["metadata"]["namespace"] = json!("dispatch"));
+    let mut store = server.watched().unwrap();
+    store.put(&kills(1)).await.unwrap();
+    let requests = |server: &Server| {
+        let state = server.0.lock().unwrap();
+        (state.reads, state.writes)
+    };
+    assert_eq!(requests(&server), (0, 1));
+    // Another label is no other status.
+    let mut store = server.watched().unwrap();
+    server.edit(|monkey| monkey["metadata"]["labels"] = json!({"team": "riders"}));
+    store.put(&kills(2)).await.unwrap();
+    let (mut behind, mut beside) = (server.watched().unwrap(), server.watched().unwrap());
+    store.put(&kills(3)).await.unwrap();
+    for store in [&mut behind, &mut beside] {
+        assert!(matches!(store.put(&kills(9)).await, Err(StoreError::Fenced)));
+    }
+    let mut store = server.watched().unwrap();
+    server.edit(|monkey| monkey["spec"]["suspend"] = json!(true));
+    assert!(matches!(store.put(&kills(4)).await, Err(StoreError::Changed)));
+    assert_eq!(server.writes(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_does_not_say_which_it_is_is_no_basis() {
+    for part in ["namespace", "name", "uid", "resourceVersion"] {
+        let server = Server::new();
+        server.edit(|monkey| monkey["metadata"]["namespace"] = json!("dispatch"));
+        assert!(server.watched().is_some());
+        _ = server.0.lock().unwrap().monkey["metadata"].as_object_mut().unwrap().remove(part);
+        assert!(server.watched().is_none(), "{part}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

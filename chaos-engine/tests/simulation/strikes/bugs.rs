@@ -26,6 +26,8 @@ pub(crate) enum Bug {
     ActBeforeSave,
     /// The status is written without its version.
     StatusWithoutVersion,
+    /// The first write of a status that was taken up without one names no version.
+    FirstWriteWithoutVersion,
     /// Open intents are forgotten in a crash.
     IntentsForgotten,
     /// A kill that was not answered is sent again.
@@ -91,7 +93,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 42] = [
+    pub(crate) const ALL: [Self; 43] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -103,6 +105,7 @@ impl Bug {
         Self::SwitchFromCache,
         Self::ActBeforeSave,
         Self::StatusWithoutVersion,
+        Self::FirstWriteWithoutVersion,
         Self::IntentsForgotten,
         Self::KillRetried,
         Self::UnknownIsRefused,

@@ -58,8 +58,16 @@ pub(crate) struct State {
 pub(crate) struct Status {
     pub(crate) version: u64,
     pub(crate) ledger: Ledger,
-    /// The ledger some writes ago, the oldest first, for bugs that read it.
-    pub(crate) before: VecDeque<Ledger>,
+    /// The ledgers of some writes ago, the oldest first, for whoever is behind.
+    pub(crate) before: VecDeque<Replaced>,
+}
+
+/// A ledger of a status, until a write replaced it.
+#[derive(Debug)]
+pub(crate) struct Replaced {
+    pub(crate) version: u64,
+    pub(crate) ledger: Ledger,
+    pub(crate) by: Change,
 }
 
 /// A pod, and what is to become of it.

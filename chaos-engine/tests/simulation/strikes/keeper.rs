@@ -7,22 +7,24 @@ use chaos_core::killer::{KillerView, Ledger};
 use jiff::SignedDuration;
 
 use super::bugs::Bug;
-use super::cluster::{Cluster, State};
+use super::cluster::{Cluster, Replaced, State, Status};
 use super::records::{Telling, Told};
 use super::scenario::MONKEY;
 use crate::desk::Left;
 use crate::history::note;
 use crate::seats::{Chair, Stage as _, turn};
-use crate::watch::{MOST_BEHIND, Watch};
+use crate::watch::{Change, MOST_BEHIND, Watch};
 
 /// News of a stop takes so many milliseconds at most, where no watch is behind for long.
 pub(crate) const NEWS: i64 = 1_000;
-/// How many of the latest ledgers are kept for whoever reads from a cache.
+/// How many of the latest ledgers are kept for whoever is behind.
 const KEPT: usize = MOST_BEHIND;
+/// Chance in a thousand that a process takes the monkey up without a write, where that may be.
+const UNCLAIMED: u32 = 500;
 
 /// Keeps a ledger for one process.
 pub(crate) trait Keeper: Send + Sync {
-    /// Makes this process the one that drives it, and gives what was last saved.
+    /// Makes this process the one that drives it, now or by its first save, and gives what was last saved as far as is known.
     fn claim(&mut self, chair: &Chair) -> impl Future<Output = Ledger> + Send;
 
     /// Saves it, if this process still is the one that drives it.
@@ -33,6 +35,11 @@ pub(crate) trait Keeper: Send + Sync {
 
     /// How often the run that it kills for has to give a sign of life, if it has to.
     fn heartbeat(&self) -> Option<Duration>;
+
+    /// Whether it was left as somebody else has written what this process has not claimed.
+    fn was_overtaken(&self) -> bool {
+        false
+    }
 }
 
 /// The status of a monkey, or the memory of a run that kills by itself.
@@ -41,7 +48,11 @@ pub(crate) struct StatusKeeper {
     run: String,
     /// Version of the status that the next write follows.
     version: u64,
-    /// How it hears of the stop switch.
+    /// This process has written it, or made sure that nobody else does.
+    is_claimed: bool,
+    /// It was last seen that somebody else has written what is not claimed.
+    is_overtaken: bool,
+    /// How it hears of the stop switch, and of the writes of others.
     watch: Watch,
     heartbeat: Option<Duration>,
 }
@@ -53,7 +64,15 @@ impl StatusKeeper {
             let longest = if state.scenario.is_behind { state.scenario.size.behind_for } else { NEWS };
             Watch::new(state.dice(), longest)
         };
-        Self { cluster: cluster.clone(), run: run.to_owned(), version: 0, watch, heartbeat }
+        Self {
+            cluster: cluster.clone(),
+            run: run.to_owned(),
+            version: 0,
+            is_claimed: false,
+            is_overtaken: false,
+            watch,
+            heartbeat,
+        }
     }
 
     /// Waits until the API server answers: what a process must have read or written before it goes on.
@@ -73,18 +92,19 @@ impl StatusKeeper {
     fn written(&mut self, ledger: &Ledger) -> Result<Vec<Told>, Left> {
         let mut state = self.cluster.lock();
         let bug = state.scenario.bug;
-        let is_blind = bug == Some(Bug::StatusWithoutVersion);
+        let is_blind = match bug {
+            Some(Bug::StatusWithoutVersion) => true,
+            Some(Bug::FirstWriteWithoutVersion) => !self.is_claimed,
+            _ => false,
+        };
+        let keeps = bug == Some(Bug::LedgerFromCache) || state.scenario.is_lazy;
+        let by = Change { number: state.written + 1, at: state.now };
         let status = state.statuses.entry(self.run.clone()).or_default();
         if status.version != self.version && !is_blind {
             return Err(Left::Fenced);
         }
-        status.version += 1;
-        self.version = status.version;
-        let before = std::mem::replace(&mut status.ledger, ledger.clone());
-        if bug == Some(Bug::LedgerFromCache) {
-            status.before.push_back(before);
-            status.before.drain(..status.before.len().saturating_sub(KEPT));
-        }
+        status.replace(ledger.clone(), by, keeps);
+        (self.version, self.is_claimed) = (status.version, true);
         state.written += 1;
         note(state.now, || {
             let open: Vec<_> = ledger.intents.iter().map(|intent| &intent.victim.uid).collect();
@@ -103,6 +123,65 @@ impl StatusKeeper {
     fn bug(&self) -> Option<Bug> {
         self.cluster.lock().scenario.bug
     }
+
+    /// The ledger as the watch has brought it, if it is taken up without a write: where nothing is open in it, the first save
+    /// claims it soon enough. What the watch has not brought yet is not known.
+    fn brought(&mut self, state: &mut State) -> Option<Ledger> {
+        if !state.scenario.is_lazy || self.run != MONKEY || !state.dice().chance(UNCLAIMED) {
+            return None;
+        }
+        let (now, newest) = (state.now, state.written);
+        let status = state.statuses.entry(self.run.clone()).or_default();
+        let known = status.before.iter().rposition(|old| self.watch.brings(old.by, newest, now));
+        let seen = status.before.get(known.map_or(0, |index| index + 1));
+        let (version, ledger) = seen.map_or((status.version, &status.ledger), |old| (old.version, &old.ledger));
+        if !ledger.intents.is_empty() || !ledger.recovering.is_empty() {
+            return None;
+        }
+        (self.version, self.is_claimed) = (version, false);
+        note(now, || format!("{} is taken up at {version} of {}, unclaimed", self.run, status.version));
+        Some(ledger.clone())
+    }
+
+    /// Makes this process the one that drives it by a write, and gives what was last saved.
+    fn claimed(&mut self, state: &mut State) -> Ledger {
+        let is_cached = state.scenario.bug == Some(Bug::LedgerFromCache);
+        let behind = if is_cached { 1 + state.dice().below(MOST_BEHIND) } else { 0 };
+        let is_lazy = state.scenario.is_lazy;
+        let by = Change { number: state.written + 1, at: state.now };
+        let status = state.statuses.entry(self.run.clone()).or_default();
+        let oldest = status.before.front().map_or(&status.ledger, |old| &old.ledger);
+        let seen = match status.before.len().checked_sub(behind) {
+            Some(index) => status.before.get(index).map_or(&status.ledger, |old| &old.ledger),
+            None => oldest,
+        };
+        let seen = seen.clone();
+        let same = status.ledger.clone();
+        status.replace(same, by, is_lazy);
+        (self.version, self.is_claimed) = (status.version, true);
+        // Whoever has claimed nothing hears of it.
+        state.written += u64::from(is_lazy);
+        seen
+    }
+
+    /// Whether the watch has brought a write of somebody else to what is not claimed.
+    fn overtaken(&self, cluster: &State) -> bool {
+        let before = cluster.statuses.get(&self.run).into_iter().flat_map(|status| &status.before);
+        let mut since = before.filter(|old| old.version >= self.version);
+        !self.is_claimed && since.any(|old| self.watch.brings(old.by, cluster.written, cluster.now))
+    }
+}
+
+impl Status {
+    /// Replaces the ledger, and keeps the one before for whoever is behind, if anybody can be.
+    fn replace(&mut self, ledger: Ledger, by: Change, keeps: bool) {
+        let before = std::mem::replace(&mut self.ledger, ledger);
+        if keeps {
+            self.before.push_back(Replaced { version: self.version, ledger: before, by });
+            self.before.drain(..self.before.len().saturating_sub(KEPT));
+        }
+        self.version += 1;
+    }
 }
 
 impl Keeper for StatusKeeper {
@@ -110,18 +189,10 @@ impl Keeper for StatusKeeper {
         turn().await;
         self.reach(chair).await;
         let ledger = {
-            let mut state = self.cluster.lock();
-            let bug = state.scenario.bug;
-            let behind = if bug == Some(Bug::LedgerFromCache) { 1 + state.dice().below(MOST_BEHIND) } else { 0 };
-            let status = state.statuses.entry(self.run.clone()).or_default();
-            status.version += 1;
-            self.version = status.version;
-            let oldest = status.before.front().unwrap_or(&status.ledger);
-            let seen = match status.before.len().checked_sub(behind) {
-                Some(index) => status.before.get(index).unwrap_or(&status.ledger),
-                None => oldest,
-            };
-            seen.clone()
+            let cluster = self.cluster.clone();
+            let mut state = cluster.lock();
+            let brought = self.brought(&mut state);
+            brought.unwrap_or_else(|| self.claimed(&mut state))
         };
         turn().await;
         ledger
@@ -147,10 +218,15 @@ impl Keeper for StatusKeeper {
         let is_deaf = cluster.scenario.bug == Some(Bug::HeartbeatIgnored);
         let beat = cluster.silent_at().filter(|_| !is_deaf).unwrap_or(cluster.now) + ahead;
         let hold = is_stopped.then(|| "stopped".to_owned());
-        KillerView { hold, beat: Some(beat), ..KillerView::default() }
+        self.is_overtaken = self.overtaken(cluster);
+        KillerView { hold, beat: Some(beat), leave: self.is_overtaken, ..KillerView::default() }
     }
 
     fn heartbeat(&self) -> Option<Duration> {
         self.heartbeat
+    }
+
+    fn was_overtaken(&self) -> bool {
+        self.is_overtaken
     }
 }

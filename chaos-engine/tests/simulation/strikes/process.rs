@@ -71,12 +71,13 @@ impl<K: Keeper> Process<K> {
         self.cluster.lock().now + self.chair.ahead()
     }
 
-    /// Runs until it is done or fenced off. A drop is a crash.
+    /// Runs until it is done, fenced off or overtaken. A drop is a crash.
     pub(crate) async fn run(mut self) -> Result<(), Left> {
         let ledger = self.keeper.claim(&self.chair).await;
         self.saved = ledger.clone();
         let machine = Faulty { killer: self.killer.clone(), bug: self.bug };
-        drive(&machine, &mut self, ledger).await.map(|_| ())
+        drive(&machine, &mut self, ledger).await?;
+        if self.keeper.was_overtaken() { Err(Left::Changed) } else { Ok(()) }
     }
 
     pub(crate) fn has(&self, bug: Bug) -> bool {

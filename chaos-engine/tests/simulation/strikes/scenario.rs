@@ -160,6 +160,8 @@ pub(crate) struct Scenario {
     pub(crate) is_spread: bool,
     /// Each workload is a group, with strikes of its own that see it only.
     pub(crate) by_workload: bool,
+    /// An operator may take the monkey up as a watch has brought it, and claim it by its first write only.
+    pub(crate) is_lazy: bool,
 }
 
 impl Scenario {
@@ -194,7 +196,8 @@ impl Scenario {
             is_watched: false,
             is_guarded: kind % 13 % 4 == 2,
             is_spread: kind % 17 % 3 == 1,
-            by_workload: kind % 19 % 3 == 1,
+            by_workload: kind % 23 % 3 == 1,
+            is_lazy: kind % 19 % 3 == 1,
         }
     }
 
@@ -226,6 +229,7 @@ impl Scenario {
             is_guarded: false,
             is_spread: false,
             by_workload: false,
+            is_lazy: false,
         }
     }
 
