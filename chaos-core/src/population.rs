@@ -16,11 +16,11 @@ pub struct Population {
     pub environment: Option<String>,
     /// The cluster-wide stop switch.
     pub switch: SwitchState,
-    /// The namespaces that the target may reach.
+    /// The namespaces that the target may reach, as far as they were read.
     pub namespaces: Vec<NamespaceFacts>,
     /// Top controllers of the pods below.
     pub workloads: Vec<WorkloadFacts>,
-    /// All pods of these namespaces.
+    /// All pods of these namespaces, or of some workloads there: all or none of those of a workload.
     pub pods: Vec<PodFacts>,
     /// Nodes; `None` where they may not be read: node and zone features are refused then, by name.
     pub nodes: Option<Vec<NodeFacts>>,

@@ -1,6 +1,7 @@
 //! How all monkeys stand, as this process knows it while it leads: what the watch brought of those that nobody here has kept yet, and
 //! what their keepers saved. What follows from it is decided in `chaos-core`.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus};
@@ -20,6 +21,9 @@ pub(crate) struct Board {
 #[derive(Default)]
 struct Known {
     tally: Tally,
+    /// Monkeys (by UID) of which a keeper of this process has told something. Of others the watch tells also what another process
+    /// writes that still drives them: a monkey is claimed by the first write only.
+    told: BTreeSet<String>,
     /// All monkeys were listed: none is overlooked.
     is_complete: bool,
 }
@@ -40,21 +44,24 @@ impl Board {
             Some(Ok(Event::InitApply(monkey) | Event::Apply(monkey))) => {
                 let mut known = self.known();
                 if let (Some(uid), Some(status)) = (monkey.uid(), &monkey.status)
-                    && !known.tally.knows(&uid)
+                    && !known.told.contains(&uid)
                 {
                     known.tally.tell(&uid, &monkey.spec, status, Timestamp::now());
                 }
             }
             Some(Ok(Event::InitDone)) => self.known().is_complete = true,
             // The kills of one that is gone, or cannot be read any more, count until their time is over.
-            Some(Ok(Event::Init | Event::Delete(_)) | Err(_)) | None => {}
+            Some(Ok(Event::Delete(monkey))) => _ = monkey.uid().is_some_and(|uid| self.known().told.remove(&uid)),
+            Some(Ok(Event::Init) | Err(_)) | None => {}
         }
     }
 
     /// A keeper has saved this.
     pub(crate) fn tell(&self, monkey: &ChaosMonkey, status: &ChaosMonkeyStatus) {
         let uid = monkey.uid().unwrap_or_default();
-        self.known().tally.tell(&uid, &monkey.spec, status, Timestamp::now());
+        let mut known = self.known();
+        known.tally.tell(&uid, &monkey.spec, status, Timestamp::now());
+        known.told.insert(uid);
     }
 
     /// Why this monkey may kill nobody more at present, because of what was killed already.
@@ -114,6 +121,17 @@ mod tests {
             assert!(capped.objection(&one).is_some(), "whoever makes a monkey anew resets nothing");
         }
         assert_eq!(Board::new(Caps::default()).objection(&one), None);
+    }
+
+    #[test]
+    fn what_another_process_kills_counts_while_no_keeper_here_has_told_anything_of_that_monkey() {
+        let capped = Board::new(Caps { kills_per_day: Some(3), at_once: None });
+        capped.notice(Some(&Ok(Event::InitApply(monkey("one", 1)))));
+        capped.notice(Some(&Ok(Event::InitDone)));
+        let (one, other) = (monkey("one", 3), monkey("other", 0));
+        assert_eq!(capped.objection(&other), None);
+        capped.notice(Some(&Ok(Event::Apply(one))));
+        assert!(capped.objection(&other).unwrap().contains("3 pods a day"));
     }
 
     #[test]

@@ -175,7 +175,7 @@ fn why_nobody(judged: &[Judged<'_>]) -> String {
     counts.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
     counts.truncate(5);
     let list: Vec<_> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    format!("no pod of this group may be killed; pods of the namespaces by first reason: {}", list.join(", "))
+    format!("no pod of this group may be killed; pods that were looked at, by first reason: {}", list.join(", "))
 }
 
 fn victim_ref(pod: &PodFacts, workload: &WorkloadKey) -> VictimRef {

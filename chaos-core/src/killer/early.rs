@@ -13,6 +13,7 @@ use super::state::Attempt;
 use super::step::{Cursor, SURVEY_EVERY};
 use crate::api::{PlannedStrike, VictimRef};
 use crate::instant::after;
+use crate::limits::FRESH;
 use crate::population::{Population, WorkloadKey};
 
 /// No strike is looked at earlier: what is seen of it is to be fresh.
@@ -26,7 +27,7 @@ const TOGETHER: Duration = Duration::from_millis(500);
 /// A kill may take so long from its instant to its answer: what is looked at meanwhile would be late.
 const KILL_TAKES: Duration = Duration::from_millis(100);
 /// Strikes that are looked at together with another, at most.
-const ALONG: usize = 8;
+pub(super) const ALONG: usize = 8;
 
 /// What was seen for a strike that is not due yet, and lets it happen.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,9 +60,14 @@ impl Cursor<'_> {
         }
     }
 
-    /// How long before a strike it is looked at.
-    fn lead(&self) -> Duration {
-        (self.state.look_takes * 3 / 2).min(LEAD)
+    /// How long before a strike it is looked at: what is seen then has to count when it is due, and a little longer.
+    pub(super) fn lead(&self) -> Duration {
+        (self.state.look_takes * 3 / 2).min(LEAD).min(self.counts_for() * 3 / 4)
+    }
+
+    /// How old facts may be that a kill is decided on.
+    fn counts_for(&self) -> Duration {
+        self.spec.limits.max_blind.min(FRESH).std()
     }
 
     /// When this strike has to be turned to.
@@ -80,7 +86,11 @@ impl Cursor<'_> {
     }
 
     /// Strikes that come so soon after this one that a look of their own would make them late: they are looked at together with it.
+    /// While some of the target is out of sight each is looked at alone: a look that cannot see all that it is to see fails.
     pub(super) fn along(&self, strike: &PlannedStrike) -> Vec<PlannedStrike> {
+        if self.state.blind.is_some() {
+            return Vec::new();
+        }
         let (mut last, mut along) = (strike.at.0.max(self.now), Vec::new());
         let (end, gap) = (after(last, TOGETHER), self.lead() + KILL_TAKES);
         let others = self.pending().filter(|it| it.strike != strike.strike && it.at.0 >= strike.at.0);
@@ -94,11 +104,19 @@ impl Cursor<'_> {
         along
     }
 
+    /// When the next strike has to be looked at, also if it was: any other look forgets what was seen for it.
+    fn next_look(&self) -> Option<Timestamp> {
+        let next = self.next()?;
+        let begins = self.begins_at(next);
+        let again = if self.is_ready(next) { self.lead() } else { Duration::ZERO };
+        Some(begins.saturating_sub(again).unwrap_or(begins))
+    }
+
     /// Whether a look for no strike, wanted since then, waits for one that is about to be looked at or killed for: it would make
     /// that one late. It does not wait for long.
     pub(super) fn gives_way(&self, wanted: Timestamp) -> bool {
         let takes = self.state.look_takes;
-        let is_in_the_way = self.next_due().is_some_and(|turn| turn <= after(self.now, takes));
+        let is_in_the_way = self.next_look().is_some_and(|turn| turn <= after(self.now, takes));
         !takes.is_zero() && is_in_the_way && self.is_prepared() && self.now < after(wanted, LEAD)
     }
 
@@ -106,7 +124,7 @@ impl Cursor<'_> {
     /// and for that not for ever.
     pub(super) fn survey_of_all_at(&self) -> Option<Timestamp> {
         let due = after(self.state.surveyed_at?, SURVEY_EVERY);
-        let fits = self.next_due().is_none_or(|turn| turn > after(self.now, self.state.survey_takes));
+        let fits = self.next_look().is_none_or(|turn| turn > after(self.now, self.state.survey_takes));
         let waits = self.looks_at_parts() && self.now < after(due, SURVEY_GIVES_WAY);
         (fits || due > self.now || !waits).then_some(due)
     }
@@ -135,8 +153,10 @@ impl Cursor<'_> {
         self.state.retry.insert(strike.strike, due);
     }
 
-    /// Forgets what was seen for a strike that is gone, or was moved, or that took place too long ago.
+    /// Forgets what was seen for a strike that is gone, or was moved, and what was seen too long ago, or will have been when its
+    /// strike is due.
     pub(super) fn drop_outdated(&mut self) {
+        let counts_for = self.counts_for();
         let (now, upcoming) = (self.now, &self.state.ledger.upcoming);
         self.state.ready.retain(|ready| {
             let strike = &ready.attempt.strike;
@@ -145,7 +165,8 @@ impl Cursor<'_> {
             let is_recent = !age.is_negative() && age.unsigned_abs() <= KEPT;
             // A clock that was set back would keep it waiting.
             let is_soon = strike.at.0 <= after(now, LEAD + TOGETHER);
-            is_planned && is_recent && is_soon
+            let counts = elapsed(ready.observation.population.taken_at, now.max(strike.at.0)) <= counts_for;
+            is_planned && is_recent && is_soon && counts
         });
     }
 

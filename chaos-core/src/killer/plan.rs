@@ -116,9 +116,14 @@ impl Cursor<'_> {
         self.next().map(|strike| self.begins_at(strike))
     }
 
-    /// The strike that has to be turned to next: one that was looked at before any other.
+    /// The strike that has to be turned to next. One that was looked at goes before another whose look would make it late: each
+    /// look takes time, and forgets what was seen for others.
     pub(super) fn next(&self) -> Option<&PlannedStrike> {
-        self.pending().min_by_key(|strike| (!self.is_ready(strike), self.begins_at(strike), strike.strike))
+        let turn = |strike: &&PlannedStrike| (self.begins_at(strike), strike.strike);
+        let first = self.pending().min_by_key(turn)?;
+        let has_time_until = after(self.begins_at(first).max(self.now), self.lead());
+        let ready = self.pending().filter(|strike| self.is_ready(strike)).min_by_key(turn);
+        Some(ready.filter(|ready| self.begins_at(ready) <= has_time_until).unwrap_or(first))
     }
 
     /// Planned strikes without an open intent. One that has is not drawn again, whatever became of its kill.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Streams;
+use super::early::ALONG;
 use super::step::{Cursor, LOOK_AHEAD};
 use crate::api::VictimRef;
 use crate::instant::after;
@@ -20,7 +21,7 @@ pub enum Scope {
     Target,
     /// These, as far as they belong to the target.
     Namespaces(BTreeSet<String>),
-    /// These workloads with their pods, as far as their namespaces belong to the target.
+    /// These workloads with their pods, as far as their namespaces belong to the target, and all disruption budgets there.
     Workloads(BTreeSet<WorkloadName>),
 }
 
@@ -126,8 +127,7 @@ impl Cursor<'_> {
         if is_old || self.state.surveyed_at.is_none() || self.state.blind.is_some() {
             return Scope::Target;
         }
-        let near = self.scope_of_next().filter(|_| self.is_strike_near());
-        self.recovering().chain(near).reduce(Scope::and).unwrap_or(Scope::Target)
+        self.recovering().chain(self.scope_of_near()).reduce(Scope::and).unwrap_or(Scope::Target)
     }
 
     /// Whether a look of that scope, whatever it is for, stands for one that is made for no strike: the next of these has time
@@ -136,9 +136,17 @@ impl Cursor<'_> {
         *scope == Scope::Target || (self.state.blind.is_none() && self.recovering().all(|it| scope.covers(&it)))
     }
 
-    /// Whether what is known of the cluster is enough to say whose budgets the next strikes need.
+    /// Whether what is known of the cluster is enough to say whose budgets the next strikes need. One that was looked at needs
+    /// nothing more.
     pub(super) fn is_prepared(&self) -> bool {
-        let Some((scope, _)) = &self.state.facts else { return false };
+        if self.next().is_some_and(|next| self.is_ready(next)) {
+            return true;
+        }
+        self.state.facts.as_ref().is_some_and(|(scope, _)| self.is_enough_for_next(scope))
+    }
+
+    /// Whether a look of that scope shows whose budgets the next strikes need.
+    pub(super) fn is_enough_for_next(&self, scope: &Scope) -> bool {
         self.scope_of_next().is_none_or(|next| scope.covers(&next))
     }
 
@@ -171,6 +179,15 @@ impl Cursor<'_> {
         let next = self.next()?;
         let along = self.along(next).into_iter().map(|strike| self.scope_of(&strike.group));
         Some(along.fold(self.scope_of(&next.group), Scope::and))
+    }
+
+    /// What the strikes need to see that are near, with some that come after them: where strikes follow closely upon one another,
+    /// a look for each would make it late.
+    fn scope_of_near(&self) -> Option<Scope> {
+        let next = self.scope_of_next().filter(|_| self.is_strike_near())?;
+        let soon = after(self.now, LOOK_AHEAD * 2);
+        let near = self.pending().filter(|strike| self.begins_at(strike) <= soon).take(ALONG);
+        Some(near.map(|strike| self.scope_of(&strike.group)).fold(next, Scope::and))
     }
 
     /// What each pod that is missing comes back among.

@@ -11,7 +11,7 @@ use super::plan::SINGLE;
 use super::reason::EndReason;
 use super::scope::Scope;
 use super::state::{Phase, Release};
-use super::step::Cursor;
+use super::step::{Cursor, LOOK_AHEAD};
 use super::{IN_DOUBT, Streams, elapsed};
 use crate::api::{KillRecord, Outcome, RecoveringRecord, VictimRef};
 use crate::instant::{after, micro_time};
@@ -66,10 +66,11 @@ impl Cursor<'_> {
         if *scope == Scope::Target && self.looks_at_parts() {
             return;
         }
-        let before = self.state.facts.replace((scope.clone(), facts));
-        // A look at what recovers does not make a strike forget whose budget it needs.
-        if before.is_some() && !self.is_prepared() {
-            self.state.facts = before;
+        let Some((known, before)) = self.state.facts.replace((scope.clone(), facts)) else { return };
+        // A look at less, such as at what recovers, does not make the next strikes forget whose budgets they need.
+        let is_recent = elapsed(before.taken_at, self.now) < LOOK_AHEAD * 2;
+        if is_recent && !scope.covers(&known) && self.is_enough_for_next(&known) {
+            self.state.facts = Some((known, before));
         }
     }
 

@@ -22,13 +22,13 @@ pub struct KillerState {
     pub ledger: Ledger,
     /// The action whose response is awaited, with all that is needed to go on from it.
     pub(super) phase: Phase,
-    /// The newest facts that are of use to the next strike, and how much they cover, while it is near.
+    /// Facts by which the next strikes know whose budgets they need, and how much they cover, while one is near.
     pub(super) facts: Option<(Scope, Arc<Population>)>,
     /// What lets strikes happen that are not due yet.
     pub(super) ready: Vec<Ready>,
     /// When the look was asked for that is under way.
     pub(super) asked_at: Option<Timestamp>,
-    /// How long looks take, and surveys of all namespaces where strikes look at one.
+    /// How long looks for strikes take, and surveys of all of the target where strikes look at a part of it.
     pub(super) look_takes: Duration,
     pub(super) survey_takes: Duration,
     /// The whole target was seen since this process took over.

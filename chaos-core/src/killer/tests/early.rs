@@ -172,33 +172,92 @@ fn a_strike_that_was_looked_at_is_not_made_late_by_one_that_comes_soon_after() {
     assert!(late < LOOK * 2, "{late:?}");
 }
 
-/// A killer of three workloads whose looks take 300 ms, and its first strikes on two of them, of which the second comes 100 ms
-/// after the other.
-fn two_at_a_time() -> (Play, [PlannedStrike; 2]) {
-    let mut play = Play { looks_take: LOOK, ..super::scope::spread(|_| ()) };
+/// A killer of three workloads, eight seconds before an instant, and a strike on each of as many of them as there are offsets:
+/// that long after the instant it is due, in milliseconds.
+fn side_by_side<const N: usize>(
+    looks_take: SignedDuration,
+    after: [i64; N],
+    change: impl FnOnce(&mut Value),
+) -> (Play, [PlannedStrike; N]) {
+    let mut play = Play { looks_take, ..super::scope::spread(change) };
     play.run(SignedDuration::from_secs(1));
-    let first = play.ledger().upcoming[0].clone();
-    let second = play.ledger().upcoming.iter().find(|strike| strike.group != first.group).unwrap().clone();
-    play.view.postpone.insert(second.id.clone(), first.at.0 + SignedDuration::from_millis(100));
-    // One of the last strikes of a stream: others are not in the way.
-    play.run(first.at.0.duration_since(play.now) - SignedDuration::from_secs(8));
-    let of = |id: &str| play.ledger().upcoming.iter().find(|strike| strike.id == id).unwrap().clone();
-    let both = [of(&first.id), of(&second.id)];
-    (play, both)
+    let firsts = [NS, "edge", "far"].map(|namespace| {
+        let group = format!("{namespace}/Deployment/trips");
+        play.ledger().upcoming.iter().find(|strike| strike.group == group).unwrap().clone()
+    });
+    // What is postponed never comes earlier.
+    let instant = firsts.iter().map(|strike| strike.at.0).max().unwrap() + SignedDuration::from_mins(1);
+    for (strike, millis) in firsts.iter().zip(after) {
+        play.view.postpone.insert(strike.id.clone(), instant + SignedDuration::from_millis(millis));
+    }
+    play.run(instant.duration_since(play.now) - SignedDuration::from_secs(8));
+    // Others of these workloads were killed for by then.
+    play.orders.clear();
+    play.looks.clear();
+    let of = |index: usize| play.ledger().upcoming.iter().find(|strike| strike.id == firsts[index].id).unwrap().clone();
+    let strikes = std::array::from_fn(of);
+    (play, strikes)
+}
+
+/// Which strikes killed, and how late.
+fn killed(play: &Play) -> Vec<(u64, SignedDuration)> {
+    let late = |(at, order): &(Timestamp, KillOrder)| (order.strike.strike, at.duration_since(order.strike.at.0));
+    play.orders.iter().map(late).collect()
 }
 
 #[test]
 fn strikes_that_come_right_after_one_another_are_looked_at_together_and_none_is_late() {
-    let (mut play, strikes) = two_at_a_time();
+    let (mut play, strikes) = side_by_side(LOOK, [0, 100], |_| ());
     play.run(SignedDuration::from_secs(9));
-    let killed: Vec<_> = play.orders.iter().map(|(at, order)| (order.strike.strike, *at)).collect();
-    assert_eq!(killed, strikes.map(|strike| (strike.strike, strike.at.0)));
+    assert_eq!(killed(&play), strikes.map(|strike| (strike.strike, SignedDuration::ZERO)));
     assert!(play.budgets.values().all(|(_, budget)| budget.reservations.is_empty()) && play.ledger().skips == 0);
 }
 
 #[test]
+fn a_kill_makes_no_strike_late_that_was_looked_at_before_it_and_nor_does_one_that_comes_later() {
+    // The third is not looked at together with the first, but with the second.
+    let (mut play, strikes) = side_by_side(LOOK, [0, 300, 600], |_| ());
+    play.run(SignedDuration::from_secs(9));
+    assert_eq!(killed(&play), strikes.map(|strike| (strike.strike, SignedDuration::ZERO)), "{:?}", play.looks);
+    assert_eq!(play.ledger().skips, 0);
+}
+
+#[test]
+fn a_strike_that_would_not_happen_ahead_of_time_does_not_wait_for_others_that_were_looked_at_with_it() {
+    let look = SignedDuration::from_millis(50);
+    let (mut play, strikes) = side_by_side(look, [0, 150, 300], |_| ());
+    play.run(SignedDuration::from_secs(7));
+    // Of the first nobody serves while it is looked at ahead of time.
+    let all = std::mem::take(&mut play.pods);
+    play.pods = all.iter().filter(|uid| uid.contains('/')).cloned().collect();
+    play.run(SignedDuration::from_millis(990));
+    play.pods = all;
+    play.run(SignedDuration::from_secs(2));
+    let [first, second, third] = strikes.map(|strike| strike.strike);
+    let on_time = SignedDuration::ZERO;
+    assert_eq!(killed(&play), [(first, look * 2), (second, on_time), (third, on_time)], "{:?}", play.looks);
+}
+
+#[test]
+fn what_is_too_old_for_a_kill_once_it_is_due_is_looked_at_again_in_time() {
+    let (mut play, strikes) = side_by_side(LOOK, [0, 400], |spec| spec["limits"]["maxBlind"] = json!("500ms"));
+    play.run(SignedDuration::from_secs(9));
+    assert_eq!(killed(&play), strikes.map(|strike| (strike.strike, SignedDuration::ZERO)), "{:?}", play.looks);
+    assert_eq!(play.ledger().skips, 0, "{:?}", play.ledger().skipped);
+}
+
+#[test]
+fn a_strike_does_not_fail_with_another_one_whose_part_of_the_target_is_out_of_sight() {
+    let (mut play, [first, _]) = side_by_side(LOOK, [0, 500], |_| ());
+    play.run(SignedDuration::from_secs(7));
+    play.hidden = Some("edge");
+    play.run(SignedDuration::from_secs(2));
+    assert_eq!(killed(&play), [(first.strike, LOOK)], "{:?}", play.ledger().skipped);
+}
+
+#[test]
 fn what_was_seen_before_a_kill_is_looked_at_again_where_a_disruption_budget_covers_both() {
-    let (mut play, strikes) = two_at_a_time();
+    let (mut play, strikes) = side_by_side(LOOK, [0, 100], |_| ());
     play.has_budget = true;
     play.run(SignedDuration::from_secs(9));
     let [(first, _), (second, order)] = play.orders.as_slice() else { panic!("{:?}", play.orders) };

@@ -52,7 +52,9 @@ impl PopulationReader {
         let path = path_in(&name.namespace, "apis/apps/v1", plural);
         // A list of one: who may list may not have to be allowed to get as well.
         let named = format!("&fieldSelector={}", encode(&format!("metadata.name={}", name.name)));
-        let Some(workload) = self.list::<wire::Workload>(&path, &named).await?.pop() else { return Ok(None) };
+        let found = self.list::<wire::Workload>(&path, &named).await?;
+        // A server or a proxy that does not know that query gives all of them.
+        let Some(workload) = found.into_iter().find(|it| it.metadata.name == name.name) else { return Ok(None) };
         let selected = selected(&workload);
         let (pods, sets) = (
             path_in(&name.namespace, "api/v1", "pods"),
