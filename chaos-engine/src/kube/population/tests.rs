@@ -163,5 +163,5 @@ async fn a_look_at_workloads_reads_what_their_selectors_select_and_nothing_else(
     );
     // A list that is not what was asked for: the name asked for is another one.
     let other = Scope::Workloads([named("ns-1", "Deployment", "my-web")].into());
-    assert_eq!(server.reader(1).read(&other).await.unwrap().workloads, []);
+    assert_eq!(server.reader(3).read(&other).await.unwrap().workloads, []);
 }
