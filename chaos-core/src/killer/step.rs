@@ -210,18 +210,18 @@ impl Cursor<'_> {
         let Some(looked_at) = self.state.looked_at else {
             return Some(self.now);
         };
-        let pause = if self.state.blind.is_some() {
-            BLIND_RETRY
-        } else {
-            let look = |since: Duration| (since / 10).clamp(RECOVERY_LOOK.0, RECOVERY_LOOK.1);
-            self.shortest_recovery().map_or(SURVEY_EVERY, look)
+        let look = |since: Duration| (since / 10).clamp(RECOVERY_LOOK.0, RECOVERY_LOOK.1);
+        let pause = match &self.state.blind {
+            Some(_) => Some(BLIND_RETRY),
+            // Nothing else is looked for before all of the target was seen once.
+            None => self.shortest_recovery().map(look).or(self.state.surveyed_at.is_none().then_some(SURVEY_EVERY)),
         };
+        let routine = pause.map(|pause| after(looked_at, pause));
         let whole = self.survey_of_all_at().filter(|_| self.state.blind.is_none());
-        let routine = whole.into_iter().fold(after(looked_at, pause), Ord::min);
         let is_unprepared = !self.is_prepared() && self.state.blind.is_none();
         let next_due = self.next_due().filter(|_| is_unprepared);
         let prepared = next_due.and_then(|due| due.saturating_sub(LOOK_AHEAD).ok());
-        Some(prepared.map_or(routine, |at| at.min(routine)))
+        [routine, whole, prepared].into_iter().flatten().min()
     }
 
     fn shortest_recovery(&self) -> Option<Duration> {

@@ -48,7 +48,9 @@ fn looks_that_take_very_long_make_kills_late_and_never_early() {
     play.run(hours(24));
     assert!(play.orders.len() > 10 && play.ledger().skips == 0, "{} kills", play.orders.len());
     for (at, order) in &play.orders {
-        assert_eq!(at.duration_since(order.strike.at.0), SignedDuration::from_secs(2), "looked at a second before");
+        // Looked at a second before, unless a survey was just being made.
+        let late = at.duration_since(order.strike.at.0);
+        assert!(late >= SignedDuration::from_secs(2) && late <= SignedDuration::from_secs(3), "{late:?}");
     }
 }
 
