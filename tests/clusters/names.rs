@@ -1,4 +1,4 @@
-//! Names of Services: a pod finds them by DNS, whose image holds nothing but our static program. On a cluster of
+//! Names of Services: a pod finds them by DNS, with nothing in its image but our static program. On a cluster of
 //! `tests/real-kubernetes/up` alone, as an embedded one has no DNS.
 
 use chaos_operator::manifests::IMAGE;
