@@ -24,6 +24,7 @@ mod gamedays;
 mod install;
 mod leader;
 mod machines;
+mod names;
 mod operate;
 mod outside;
 mod rights;

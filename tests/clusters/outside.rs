@@ -4,8 +4,6 @@
 use std::process::Command;
 
 use chaos_tests::Ended;
-use k8s_openapi::api::core::v1::Service;
-use kube::Api;
 
 use crate::cluster::Cluster;
 use crate::workload::Workload;
@@ -60,12 +58,7 @@ fn a_service_is_probed_by_its_address_by_a_node_port_or_refused_with_a_hint() {
         ));
     };
     service("ClusterIP");
-    let services: Api<Service> = Api::namespaced(cluster.client.clone(), &workload.namespace);
-    let address = cluster.block(services.get("eta")).unwrap().spec.unwrap().cluster_ip.unwrap();
-    cluster.eventually("the node knows the new Service", || async {
-        let connected = tokio::net::TcpStream::connect((address.as_str(), 8084)).await;
-        connected.map(drop).map_err(|error| error.to_string())
-    });
+    workload.until_reached();
     let by_address = experiment(&cluster, &workload);
     assert_eq!(by_address.code, Some(0), "{}", by_address.stderr);
 

@@ -15,7 +15,7 @@ pub(crate) fn manifests(namespace: &str, name: &str, mode: &str) -> String {
 }
 
 /// A Service of the pods.
-fn service(namespace: &str) -> Value {
+pub(crate) fn service(namespace: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "eta", "namespace": namespace},
         "spec": {"selector": {"app": "eta"}, "ports": [{"name": "http", "port": 8084, "targetPort": "http"}]},

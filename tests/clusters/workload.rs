@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chaos_core::api::ChaosMonkey;
 use chaos_tests::kills::{Kills, disagreements};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
@@ -65,6 +65,16 @@ impl<'a> Workload<'a> {
             let monkey = monkeys.get(name).await.map_err(|error| error.to_string())?;
             if holds(&monkey) { Ok(monkey) } else { Err(format!("{:#?}", monkey.status)) }
         })
+    }
+
+    /// Waits until its Service `eta` is reached from this machine by the address that it has in the cluster: the node knows it then.
+    pub(crate) fn until_reached(&self) {
+        let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        let address = self.cluster.block(services.get("eta")).unwrap().spec.unwrap().cluster_ip.unwrap();
+        self.cluster.eventually("the node knows the new Service", || async {
+            let connected = tokio::net::TcpStream::connect((address.as_str(), 8084)).await;
+            connected.map(drop).map_err(|error| error.to_string())
+        });
     }
 
     /// Suspends the monkey and waits until no kill is open; then its status, Events and the audit log must tell the same kills.

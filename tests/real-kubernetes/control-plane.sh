@@ -86,6 +86,7 @@ create_credentials() (
   add_user "$dir/kubeconfigs/controller-manager" system:kube-controller-manager ""
   add_user "$dir/kubeconfigs/scheduler" system:kube-scheduler ""
   add_user "$dir/kubeconfigs/proxy" system:kube-proxy ""
+  add_user "$dir/kubeconfigs/dns" system:coredns ""
   for ((index = 1; index <= nodes; index++)); do add_user "$dir/kubeconfigs/node$index" "system:node:node$index" system:nodes; done
   add_user "$dir/kubeconfig" admin system:masters
 )

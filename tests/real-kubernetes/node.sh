@@ -161,6 +161,8 @@ authentication:
   x509: {clientCAFile: /var/lib/kubelet/ca.crt}
 authorization: {mode: Webhook}
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+clusterDNS: [$(control_plane_address)]
+clusterDomain: $CLUSTER_DOMAIN
 cgroupDriver: cgroupfs
 cgroupRoot: $(cgroup_of "$1")
 enforceNodeAllocatable: [pods]
