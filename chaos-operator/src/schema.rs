@@ -133,9 +133,8 @@ fn difference_of(path: &str, own: Option<&Shape>, served: Option<&Shape>) -> Opt
 /// The first place at which two shapes differ.
 fn first_difference(path: &str, own: &Shape, served: &Shape) -> Option<String> {
     let names: BTreeSet<_> = own.properties.keys().chain(served.properties.keys()).collect();
-    let of_field = |name: &String| {
-        difference_of(&format!("{path}.{name}"), own.properties.get(name), served.properties.get(name))
-    };
+    let of_field =
+        |name: &String| difference_of(&format!("{path}.{name}"), own.properties.get(name), served.properties.get(name));
     let of_required = || {
         let [own, served] = [own, served].map(|shape| shape.required.iter().map(String::as_str).collect::<Vec<_>>());
         (own != served).then(|| format!("{path}.required is [{}], ours is [{}]", served.join(", "), own.join(", ")))

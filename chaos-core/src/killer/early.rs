@@ -14,7 +14,9 @@ use super::step::{Cursor, SURVEY_EVERY};
 use crate::api::{PlannedStrike, VictimRef};
 use crate::instant::after;
 use crate::limits::FRESH;
+use crate::model::NamespaceScope;
 use crate::population::{Population, WorkloadKey};
+use crate::victims;
 
 /// No strike is looked at earlier: what is seen of it is to be fresh.
 const LEAD: Duration = Duration::from_secs(1);
@@ -123,10 +125,22 @@ impl Cursor<'_> {
     /// When all of the target has to be surveyed. While strikes come sooner than that takes it waits for a longer gap between two,
     /// and for that not for ever.
     pub(super) fn survey_of_all_at(&self) -> Option<Timestamp> {
-        let due = after(self.state.surveyed_at?, SURVEY_EVERY);
+        let due = after(self.state.surveyed_at?, self.surveyed_every());
         let fits = self.next_look().is_none_or(|turn| turn > after(self.now, self.state.survey_takes));
         let waits = self.looks_at_parts() && self.now < after(due, SURVEY_GIVES_WAY);
         (fits || due > self.now || !waits).then_some(due)
+    }
+
+    /// How often all of the target is surveyed: killers of one target keep time, and share their surveys, and those of others drift
+    /// apart, for surveys that are made at the same time make whatever else is done then late.
+    fn surveyed_every(&self) -> Duration {
+        let name = match &self.spec.target.namespaces {
+            NamespaceScope::Named(names) => names.first().map(String::as_str).unwrap_or_default(),
+            NamespaceScope::Labelled(_) => "",
+        };
+        // Up to a fifth sooner or later.
+        let tenths_of_percent = 800 + u32::try_from(victims::rank(0, 0, name) % 401).unwrap_or_default();
+        SURVEY_EVERY * tenths_of_percent / 1000
     }
 
     /// Whether the strike is not due yet. A victim after the first of a strike never is early.

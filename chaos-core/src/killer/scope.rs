@@ -62,7 +62,9 @@ impl Scope {
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Target, _) | (_, Self::Target) => Self::Target,
-            (Self::Workloads(some), Self::Workloads(others)) => Self::Workloads(some.into_iter().chain(others).collect()),
+            (Self::Workloads(some), Self::Workloads(others)) => {
+                Self::Workloads(some.into_iter().chain(others).collect())
+            }
             (some, other) => Self::Namespaces(some.into_namespaces().chain(other.into_namespaces()).collect()),
         }
     }

@@ -153,7 +153,7 @@ impl Caller {
         parse(&bytes, &what)
     }
 
-    async fn call(&self, method: Method, path: &str, body: Vec<u8>, what: &str) -> Result<bytes::Bytes, CallError> {
+    async fn call(&self, method: Method, path: &str, body: Vec<u8>, what: &str) -> Result<Vec<u8>, CallError> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -165,8 +165,14 @@ impl Caller {
         let answer = async {
             let response = self.client.send(request).await.map_err(|error| not_answered(&error, what))?;
             let status = response.status();
-            let body = response.into_body().collect().await.map_err(|error| lost(error.to_string()))?.to_bytes();
-            Ok((status, body))
+            let mut body = response.into_body();
+            // Piece by piece: what is collected first is in memory twice.
+            let mut bytes = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let data = frame.map_err(|error| lost(error.to_string()))?.into_data();
+                data.into_iter().for_each(|data| bytes.extend_from_slice(&data));
+            }
+            Ok((status, bytes))
         };
         let (status, body) = tokio::time::timeout(TIMEOUT, answer)
             .await

@@ -2,6 +2,7 @@
 //! any other failure means that the cluster cannot be seen.
 
 mod part;
+mod whole;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -23,10 +24,10 @@ use super::owners::Owners;
 use super::switch::read_switch;
 use super::wire;
 
-/// Objects in one page of a list: a page is in memory as text, twice, and as objects for a moment.
+/// Objects in one page of a list: a page is in memory as text and as objects for a moment.
 const PAGE: usize = 250;
 /// Namespaces that are read at once, each with half a dozen requests: a target may be hundreds of them.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 3;
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Reads what decisions about one target are made on.
@@ -134,54 +135,29 @@ impl PopulationReader {
         }
     }
 
-    /// All that a namespace holds.
-    async fn whole(&self, namespace: &str) -> Result<Contents, CallError> {
-        let path = |group: &str, plural: &str| path_in(namespace, group, plural);
-        let paths = [
-            path("api/v1", "pods"),
-            path("apis/policy/v1", "poddisruptionbudgets"),
-            path("apis/apps/v1", "replicasets"),
-            path("apis/apps/v1", "deployments"),
-            path("apis/apps/v1", "statefulsets"),
-        ];
-        let (pods, budgets, sets, deployments, stateful) = futures::try_join!(
-            self.list::<wire::Pod>(&paths[0], ""),
-            self.list(&paths[1], ""),
-            self.list(&paths[2], ""),
-            self.list(&paths[3], ""),
-            self.list(&paths[4], ""),
-        )?;
-        let mut owners = Owners::default();
-        owners.add("ReplicaSet", sets);
-        owners.add("Deployment", deployments);
-        owners.add("StatefulSet", stateful);
-        // Kinds that most namespaces do not have are read only where a pod names one.
-        let named: BTreeSet<_> = pods.iter().filter_map(|pod| Some(pod.metadata.controller()?.kind.clone())).collect();
-        for (kind, group, plural) in [
-            ("DaemonSet", "apis/apps/v1", "daemonsets"),
-            ("Job", "apis/batch/v1", "jobs"),
-            ("CronJob", "apis/batch/v1", "cronjobs"),
-        ] {
-            if named.contains(kind) || (kind == "CronJob" && named.contains("Job")) {
-                owners.add(kind, self.list(&path(group, plural), "").await?);
-            }
-        }
-        Ok(Contents::of(pods.into_iter(), &owners, budgets))
-    }
-
-    /// A whole list, page by page, of what that further query selects.
+    /// A whole list of what that further query selects.
     async fn list<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<Vec<T>, CallError> {
         let mut items = Vec::new();
         let mut next = None;
         loop {
-            let token = next.map(|token: String| format!("&continue={}", encode(&token))).unwrap_or_default();
-            let page: wire::List<T> = self.caller.get(&format!("{path}?limit={PAGE}{query}{token}")).await?;
+            let page: wire::List<T> = self.page(path, query, next.as_deref()).await?;
             items.extend(page.items);
             next = page.metadata.next.filter(|token| !token.is_empty());
             if next.is_none() {
                 return Ok(items);
             }
         }
+    }
+
+    /// A page of it: the first one, or the one that a page before it names.
+    async fn page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &str,
+        token: Option<&str>,
+    ) -> Result<wire::List<T>, CallError> {
+        let token = token.map(|token| format!("&continue={}", encode(token))).unwrap_or_default();
+        self.caller.get(&format!("{path}?limit={PAGE}{query}{token}")).await
     }
 }
 
@@ -198,8 +174,7 @@ struct Contents {
 }
 
 impl Contents {
-    fn of(pods: impl Iterator<Item = wire::Pod>, owners: &Owners, budgets: Vec<wire::Budget>) -> Self {
-        let pods: Vec<_> = pods.map(|pod| pod_facts(pod, owners)).collect();
+    fn of(pods: Vec<PodFacts>, owners: &Owners, budgets: Vec<wire::Budget>) -> Self {
         let budgets = budgets.into_iter().map(|budget| budget_facts(budget, &pods)).collect();
         Self { workloads: owners.tops(), pods, budgets }
     }

@@ -10,7 +10,9 @@ use super::super::*;
 use crate::api::{ChaosMonkeySpec, Outcome};
 use crate::limits::WorkloadBudget;
 use crate::machine::Next;
-use crate::population::{BudgetFacts, NamespaceFacts, OwnerFacts, PodFacts, Population, SwitchState, WorkloadFacts, WorkloadKey};
+use crate::population::{
+    BudgetFacts, NamespaceFacts, OwnerFacts, PodFacts, Population, SwitchState, WorkloadFacts, WorkloadKey,
+};
 use crate::validate::{self, Meta};
 
 /// The namespace of the killer.
@@ -124,7 +126,7 @@ impl Play {
     pub(super) fn run(&mut self, span: SignedDuration) -> bool {
         let end = self.now + span;
         let mut response = None;
-        for _ in 0..200_000 {
+        for _ in 0..400_000 {
             let beat = self.view.beat;
             let view = KillerView { beat: beat.map(|_| self.now), ..self.view.clone() };
             let step = self.killer.step(&self.state, &view, response.take(), self.now);

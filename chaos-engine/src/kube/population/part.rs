@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chaos_core::killer::WorkloadName;
 use kube::core::Selector;
 
-use super::{Contents, PopulationReader, encode, few_at_a_time, path_in};
+use super::{Contents, PopulationReader, encode, few_at_a_time, path_in, pod_facts};
 use crate::kube::call::CallError;
 use crate::kube::owners::Owners;
 use crate::kube::wire;
@@ -38,7 +38,8 @@ impl PopulationReader {
             owners.add("ReplicaSet", family.sets);
             pods.extend(family.pods.into_iter().map(|pod: wire::Pod| (pod.metadata.uid.clone(), pod)));
         }
-        Ok(Contents::of(pods.into_values(), &owners, budgets))
+        let pods = pods.into_values().map(|pod| pod_facts(pod, &owners)).collect();
+        Ok(Contents::of(pods, &owners, budgets))
     }
 
     /// The workload of that name with its pods; `None`: there is none.
@@ -56,13 +57,9 @@ impl PopulationReader {
         // A server or a proxy that does not know that query gives all of them.
         let Some(workload) = found.into_iter().find(|it| it.metadata.name == name.name) else { return Ok(None) };
         let selected = selected(&workload);
-        let (pods, sets) = (
-            path_in(&name.namespace, "api/v1", "pods"),
-            path_in(&name.namespace, "apis/apps/v1", "replicasets"),
-        );
-        let sets = async {
-            if kind == "Deployment" { self.list(&sets, &selected).await } else { Ok(Vec::new()) }
-        };
+        let (pods, sets) =
+            (path_in(&name.namespace, "api/v1", "pods"), path_in(&name.namespace, "apis/apps/v1", "replicasets"));
+        let sets = async { if kind == "Deployment" { self.list(&sets, &selected).await } else { Ok(Vec::new()) } };
         let (pods, sets) = futures::try_join!(self.list(&pods, &selected), sets)?;
         Ok(Some(Family { kind, workload, sets, pods }))
     }

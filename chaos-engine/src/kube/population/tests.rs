@@ -1,8 +1,8 @@
 //! The reader against an API server of a few lines: what it finds, what blinds it, and how much it asks at once.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chaos_core::killer::WorkloadName;
@@ -148,7 +148,8 @@ async fn a_look_at_workloads_reads_what_their_selectors_select_and_nothing_else(
         named("elsewhere", "Deployment", "web"),
     ];
     let population = server.reader(3).read(&Scope::Workloads(wanted.into())).await.unwrap();
-    let workloads: Vec<_> = population.workloads.iter().map(|workload| (&*workload.key.name, workload.desired)).collect();
+    let workloads: Vec<_> =
+        population.workloads.iter().map(|workload| (&*workload.key.name, workload.desired)).collect();
     assert_eq!(workloads, [("web", 2)]);
     let asked: Vec<_> = server.asked.lock().unwrap().iter().cloned().collect();
     assert_eq!(
