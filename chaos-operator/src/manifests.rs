@@ -227,6 +227,11 @@ fn apart(key: &str) -> Value {
     })
 }
 
+/// What the allocator of the program is told, which is glibc's: to give back what a look at a large target took as soon as that
+/// is over. By itself it keeps what was used once, for each thread apart: some 20 MiB at 10,000 pods.
+const ALLOCATOR: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "262144"), ("MALLOC_TRIM_THRESHOLD_", "1048576")];
+
 fn deployment(installation: &Installation<'_>) -> Value {
     let process = Process {
         name: NAME,
@@ -239,6 +244,7 @@ fn deployment(installation: &Installation<'_>) -> Value {
             ("POD_NAME", "metadata.name"),
             ("POD_NAMESPACE", "metadata.namespace"),
         ],
+        settings: &ALLOCATOR,
         resources: json!({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}),
         grace_seconds: 30,
         configuration: CONFIG,

@@ -27,7 +27,7 @@ use super::wire;
 /// Objects in one page of a list: a page is in memory as text and as objects for a moment.
 const PAGE: usize = 250;
 /// Namespaces that are read at once, each with half a dozen requests: a target may be hundreds of them.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Reads what decisions about one target are made on.

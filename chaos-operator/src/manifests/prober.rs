@@ -47,6 +47,8 @@ pub(super) fn deployment(image: &str, namespace: Option<&str>) -> Value {
         namespace,
         replicas: 1,
         environment: &[("POD_IP", "status.podIP"), ("POD_NAME", "metadata.name")],
+        // It works for every request of a load test: whatever costs time there is not worth the memory.
+        settings: &[],
         resources: json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}),
         grace_seconds: 15,
         configuration: CONFIG,

@@ -17,6 +17,8 @@ pub(super) struct Process<'a> {
     pub(super) replicas: u32,
     /// Environment variables, each with the field of the pod that it holds.
     pub(super) environment: &'a [(&'a str, &'a str)],
+    /// Environment variables with their values.
+    pub(super) settings: &'a [(&'a str, &'a str)],
     pub(super) resources: Value,
     /// How long it may take to end, in seconds.
     pub(super) grace_seconds: u32,
@@ -53,7 +55,8 @@ impl Process<'_> {
 
     fn container(&self) -> Value {
         let field = |(name, path): &(&str, &str)| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
-        let environment: Vec<Value> = self.environment.iter().map(field).collect();
+        let set = |(name, value): &(&str, &str)| json!({"name": name, "value": value});
+        let environment: Vec<Value> = self.environment.iter().map(field).chain(self.settings.iter().map(set)).collect();
         let mut args = vec![self.command.to_owned(), "--config".to_owned(), "/etc/chaos/config.yaml".to_owned()];
         args.extend(self.namespace.map(|namespace| format!("--watch-namespace={namespace}")));
         json!({
