@@ -105,7 +105,7 @@ impl Cursor<'_> {
             let scope = self.scope_of_survey();
             self.state.phase = Phase::Surveying(scope.clone());
             self.asks();
-            return Next::Act(Action::Observe { scope, budgets: Vec::new(), guards: Vec::new() });
+            return Next::Act(Action::Survey(scope));
         }
         while let Some(strike) = self.due() {
             let attempt = Attempt::first(strike);

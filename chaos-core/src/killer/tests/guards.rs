@@ -213,7 +213,7 @@ fn a_kill_rests_on_nothing_that_was_heard_too_long_ago() {
         match step.next {
             Next::Act(action) => {
                 // The second look of the attempt takes long, and the facts that it brings are fresh.
-                let is_second = matches!(&action, Action::Observe { budgets, guards, .. } if !budgets.is_empty() && guards.is_empty());
+                let is_second = matches!(&action, Action::Observe { guards, .. } if guards.is_empty());
                 if is_second {
                     play.now += SignedDuration::from_secs(6);
                     is_late = true;

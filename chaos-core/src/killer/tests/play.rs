@@ -174,15 +174,9 @@ impl Play {
 
     pub(super) fn answer(&mut self, action: Action) -> Response {
         match action {
-            Action::Observe { scope, .. } if self.is_hidden(&scope) => Response::Observed(Err("out of reach".into())),
+            Action::Survey(scope) => Response::Observed(self.look(scope, Vec::new(), false)),
             Action::Observe { scope, budgets, guards } => {
-                let readings = if guards.is_empty() { Vec::new() } else { self.asked_guards() };
-                let budgets = budgets.into_iter().map(|key| (key.clone(), Ok(self.versioned(&key.uid)))).collect();
-                let population = Arc::new(self.facts(&scope));
-                let is_whole = scope == Scope::Target;
-                self.looks.push((self.now, scope));
-                self.now += self.looks_take + if is_whole { self.surveys_take } else { SignedDuration::ZERO };
-                Response::Observed(Ok(Observation { budgets, readings, population }))
+                Response::Observed(self.look(scope, budgets, !guards.is_empty()))
             }
             Action::ReadBudget(workload) => Response::Budget(Ok(self.versioned(&workload.uid))),
             Action::WriteBudget { workload, at, budget } => {
@@ -218,11 +212,25 @@ impl Play {
         }
     }
 
+    /// What a look sees, and when it is over; before it guards are asked, if any are.
+    fn look(&mut self, scope: Scope, budgets: Vec<WorkloadKey>, asks_guards: bool) -> Result<Observation, String> {
+        if self.is_hidden(&scope) {
+            return Err("out of reach".into());
+        }
+        let readings = if asks_guards { self.asked_guards() } else { Vec::new() };
+        let budgets = budgets.into_iter().map(|key| (key.clone(), Ok(self.versioned(&key.uid)))).collect();
+        let population = Arc::new(self.facts(&scope));
+        let is_whole = scope == Scope::Target;
+        self.looks.push((self.now, scope));
+        self.now += self.looks_take + if is_whole { self.surveys_take } else { SignedDuration::ZERO };
+        Ok(Observation { budgets, readings, population })
+    }
+
     fn is_hidden(&self, scope: &Scope) -> bool {
         self.is_blind || self.hidden.is_some_and(|namespace| scope.reaches(namespace))
     }
 
-    pub(super) fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {
+    fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {
         self.asked.push(self.now);
         self.now += self.answers_take;
         self.readings.clone()
