@@ -227,7 +227,7 @@ impl Play {
     }
 
     fn is_hidden(&self, scope: &Scope) -> bool {
-        self.is_blind || self.hidden.is_some_and(|namespace| scope.reaches(namespace))
+        self.is_blind || self.hidden.is_some_and(|namespace| sees(scope, namespace))
     }
 
     fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {
@@ -258,7 +258,7 @@ impl Play {
         }
         let labels = [("chaos.dispatch.dev/enabled", "true"), ("chaos.dispatch.dev/allow-from", NS)];
         let labels: BTreeMap<_, _> = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let pods: Vec<_> = self.pods.iter().filter(|uid| scope.reaches(namespace(uid))).collect();
+        let pods: Vec<_> = self.pods.iter().filter(|uid| sees(scope, namespace(uid))).collect();
         let names: BTreeSet<_> = pods.iter().map(|uid| namespace(uid)).chain([NS]).collect();
         Population {
             taken_at: self.now,
@@ -271,6 +271,12 @@ impl Play {
             budgets: if self.has_budget { vec![budget(&pods)] } else { Vec::new() },
         }
     }
+}
+
+/// Whether a look of that scope reads the workload of a namespace.
+fn sees(scope: &Scope, namespace: &str) -> bool {
+    let WorkloadKey { namespace, kind, name, .. } = key(namespace);
+    scope.covers(&Scope::Workloads([WorkloadName { namespace, kind, name }].into()))
 }
 
 fn budget(pods: &[&String]) -> BudgetFacts {
