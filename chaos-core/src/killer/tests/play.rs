@@ -127,11 +127,7 @@ impl Play {
         let end = self.now + span;
         let mut response = None;
         for _ in 0..400_000 {
-            let beat = self.view.beat;
-            let view = KillerView { beat: beat.map(|_| self.now), ..self.view.clone() };
-            let step = self.killer.step(&self.state, &view, response.take(), self.now);
-            self.state = step.state;
-            match step.next {
+            match self.step(response.take()) {
                 Next::Act(action) => response = Some(self.answer(action)),
                 Next::Wait(None) => {
                     self.now = end;
@@ -149,6 +145,14 @@ impl Play {
             }
         }
         panic!("it never waits");
+    }
+
+    /// One step of the machine. A run that ever gave a sign of life gives one now.
+    pub(super) fn step(&mut self, response: Option<Response>) -> Next<Action> {
+        let view = KillerView { beat: self.view.beat.map(|_| self.now), ..self.view.clone() };
+        let step = self.killer.step(&self.state, &view, response, self.now);
+        self.state = step.state;
+        step.next
     }
 
     /// Kills the process and starts it again on what was saved.
