@@ -28,7 +28,7 @@ const KEPT: Duration = Duration::from_millis(1_500);
 const TOGETHER: Duration = Duration::from_millis(500);
 /// A kill may take so long from its instant to its answer: what is looked at meanwhile would be late.
 const KILL_TAKES: Duration = Duration::from_millis(100);
-/// Strikes that are looked at together with another, at most.
+/// Other strikes that a look is made for as well, at most.
 pub(super) const ALONG: usize = 8;
 
 /// What was seen for a strike that is not due yet, and lets it happen.
