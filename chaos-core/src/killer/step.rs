@@ -105,7 +105,7 @@ impl Cursor<'_> {
         if self.survey_at().is_some_and(|at| at <= self.now && !self.gives_way(at)) {
             let scope = self.scope_of_survey();
             self.state.phase = Phase::Surveying(scope.clone());
-            self.asks();
+            self.look_begins();
             return Next::Act(Action::Survey(scope));
         }
         while let Some(strike) = self.due() {
