@@ -216,7 +216,7 @@ impl Play {
         }
     }
 
-    /// What a look sees, and when it is over; before it guards are asked, if any are.
+    /// A look, which takes its time. Before it guards are asked, if there are any.
     fn look(&mut self, scope: Scope, budgets: Vec<WorkloadKey>, asks_guards: bool) -> Result<Observation, String> {
         if self.is_hidden(&scope) {
             return Err("out of reach".into());

@@ -29,7 +29,7 @@ const PAGES: [&str; 2] = [
 ];
 const JOBS: &str = r#"{"metadata": {}, "items": [{"metadata": {"name": "night", "namespace": "ns-9", "uid": "j"}}]}"#;
 
-/// Namespaces of which the tenth alone has pods, each with a Deployment `web` for whoever asks for that name; and a stop switch that is
+/// Namespaces of which `ns-9` alone has pods, each with a Deployment `web` for whoever asks for that name, and a stop switch that is
 /// answered with this code.
 #[derive(Clone)]
 struct Server {
