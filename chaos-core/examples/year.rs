@@ -280,12 +280,8 @@ impl World {
 
     fn answer(&mut self, action: Action) -> Response {
         match action {
-            Action::Observe { budgets, .. } => {
-                let budgets = budgets.into_iter().map(|key| (key.clone(), Ok(self.budget(&key)))).collect();
-                Arc::make_mut(&mut self.population).taken_at = self.now;
-                let (readings, population) = (Vec::new(), Arc::clone(&self.population));
-                Response::Observed(Ok(Observation { budgets, readings, population }))
-            }
+            Action::Survey(_) => self.look(Vec::new()),
+            Action::Observe { budgets, .. } => self.look(budgets),
             Action::ReadBudget(key) => Response::Budget(Ok(self.budget(&key))),
             Action::WriteBudget { workload, budget, .. } => {
                 let stored = self.budgets.entry(workload.uid.clone()).or_default();
@@ -304,6 +300,13 @@ impl World {
             }
             Action::LookUp(victim) => panic!("every kill is answered, and {} is looked for", victim.pod),
         }
+    }
+
+    fn look(&mut self, budgets: Vec<WorkloadKey>) -> Response {
+        let budgets = budgets.into_iter().map(|key| (key.clone(), Ok(self.budget(&key)))).collect();
+        Arc::make_mut(&mut self.population).taken_at = self.now;
+        let (readings, population) = (Vec::new(), Arc::clone(&self.population));
+        Response::Observed(Ok(Observation { budgets, readings, population }))
     }
 
     fn budget(&self, workload: &WorkloadKey) -> VersionedBudget {

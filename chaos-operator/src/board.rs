@@ -84,24 +84,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::watched::tests;
 
     fn monkey(uid: &str, kills: u64) -> ChaosMonkey {
         // Of a clock that is ahead: it counts as this day's, whatever time it is here.
         let at = Timestamp::now() + jiff::SignedDuration::from_hours(1);
         let group = json!({"group": "g", "drawn": 1, "lastKillAt": format!("{at:.6}")});
-        let monkey = json!({
-            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ChaosMonkey",
-            "metadata": {"name": uid, "namespace": "default", "uid": uid},
-            "spec": {
-                "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
-                "fault": {"podKill": {"mode": "Evict"}}, "mode": "Live",
-                "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
-                "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "1m",
-                    "maxBlind": "30s", "allowForce": false},
-            },
-            "status": {"killsToday": kills, "groups": [group]},
-        });
-        serde_json::from_value(monkey).unwrap()
+        tests::monkey(uid, &json!({"killsToday": kills, "groups": [group]}))
     }
 
     #[test]

@@ -129,18 +129,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::watched::tests::monkey;
 
     #[test]
     fn groups_that_nothing_is_planned_for_are_told() {
-        let spec = json!({
-            "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
-            "fault": {"podKill": {"mode": "Evict"}}, "mode": "Live",
-            "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
-            "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "30s",
-                "maxBlind": "30s", "allowForce": false},
-        });
+        let monkey = monkey("m", &json!({}));
         let facts = Facts {
-            spec: &serde_json::from_value(spec).unwrap(),
+            spec: &monkey.spec,
             generation: Some(1),
             invalid: None,
             schema: &SchemaState::Same,

@@ -12,7 +12,10 @@
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
 //! board ── how all monkeys stand, for the caps on them together
 //! watched ── the watches of our objects
-//! signals ── the stop switch, the served schema and the heartbeats, each read at least once a second or so
+//! signals ── the stop switch, the served schema and the heartbeats, read again and again
+//!   └ schema ── whether what is served is what this program was built with
+//! conditions ── the conditions of a ChaosMonkey, and what holds its kills
+//! shared, teller ── what all of them share, and the one who tells Events
 //! turns ── how many objects are taken up at a time, and write what no kill depends on
 //! permitted ── what this process may do, asked of the API server
 //! serve ── /livez /readyz /metrics, the only listener

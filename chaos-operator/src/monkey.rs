@@ -213,7 +213,7 @@ async fn claim(
     Ok(())
 }
 
-/// Writes a status, in turn if its monkey has none yet.
+/// Writes a status, in a turn of its own if the caller holds none.
 async fn write(
     shared: &Shared,
     store: &mut StatusStore<ChaosMonkey>,

@@ -147,7 +147,7 @@ fn first_difference(path: &str, own: &Shape, served: &Shape) -> Option<String> {
     names.into_iter().find_map(of_field).or_else(of_required).or_else(of_items).or_else(of_others)
 }
 
-/// A schema that is an object. Where `true` stands, or anything else, it says nothing of fields.
+/// A schema that is an object. Where `true`, a list or nothing stands, that says nothing of fields.
 fn of_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Shape>>, D::Error> {
     struct AnySchema;
 

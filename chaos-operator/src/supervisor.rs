@@ -84,9 +84,8 @@ impl AllWork {
             |shared, object, first, rest| Box::pin(monkey::tend(shared, object, first, rest));
         let run: Tend<ExperimentRun> = |shared, object, _, rest| Box::pin(run::tend(shared, object, rest));
         let day: Tend<GameDay> = |shared, object, _, rest| Box::pin(gameday::tend(shared, object, rest));
-        let monkeys = Work::begin(shared, namespace, monkey, |_| false, |_, _| ());
         Self {
-            monkeys: Work { hands_over: true, ..monkeys },
+            monkeys: Work::begin(shared, namespace, monkey, |_| false, |_, _| ()).handing_over(),
             runs: Work::begin(shared, namespace, run, is_over, Shared::retell_run),
             days: Work::begin(shared, namespace, day, |_| false, |_, _| ()),
         }
@@ -167,6 +166,11 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             unreadable: BTreeMap::new(),
             rest: CancellationToken::new(),
         }
+    }
+
+    /// The same, whose tasks are given the status.
+    fn handing_over(self) -> Self {
+        Self { hands_over: true, ..self }
     }
 
     /// Takes in what the watch brought.

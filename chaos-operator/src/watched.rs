@@ -130,6 +130,7 @@ pub(crate) fn is_over(run: &ExperimentRun) -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use chaos_core::api::ChaosMonkey;
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     use kube::ResourceExt as _;
     use kube::api::{Patch, PatchParams, PostParams};
@@ -151,6 +152,23 @@ pub(crate) mod tests {
             "spec": {"mode": "Live", "experimentRef": {"name": "none"}}, "status": {"phase": phase},
         });
         serde_json::from_value(run).unwrap()
+    }
+
+    /// A monkey of that name, which is its UID too, with that status.
+    pub(crate) fn monkey(name: &str, status: &Value) -> ChaosMonkey {
+        let monkey = json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ChaosMonkey",
+            "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": "1"},
+            "spec": {
+                "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
+                "fault": {"podKill": {"mode": "Evict"}}, "mode": "Live",
+                "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
+                "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "1m",
+                    "maxBlind": "30s", "allowForce": false},
+            },
+            "status": status,
+        });
+        serde_json::from_value(monkey).unwrap()
     }
 
     /// What a watch brings of a run of that name whose mode is none.

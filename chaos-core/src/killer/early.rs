@@ -28,7 +28,7 @@ const KEPT: Duration = Duration::from_millis(1_500);
 const TOGETHER: Duration = Duration::from_millis(500);
 /// A kill may take so long from its instant to its answer: what is looked at meanwhile would be late.
 const KILL_TAKES: Duration = Duration::from_millis(100);
-/// Strikes that are looked at together with another, at most.
+/// Other strikes that a look is made for as well, at most.
 pub(super) const ALONG: usize = 8;
 
 /// What was seen for a strike that is not due yet, and lets it happen.
@@ -42,13 +42,13 @@ pub(super) struct Ready {
 }
 
 impl Cursor<'_> {
-    /// A look is asked for.
-    pub(super) fn asks(&mut self) {
+    /// A look begins.
+    pub(super) fn look_begins(&mut self) {
         self.state.asked_at = Some(self.now);
     }
 
-    /// It was answered, or failed.
-    pub(super) fn is_answered(&mut self, scope: &Scope) {
+    /// It is over, with or without success: how long looks take is known better.
+    pub(super) fn look_ends(&mut self, scope: &Scope) {
         let Some(asked_at) = self.state.asked_at.take() else { return };
         let took = elapsed(asked_at, self.now);
         match (*scope == Scope::Target, self.looks_at_parts()) {
@@ -162,7 +162,7 @@ impl Cursor<'_> {
     }
 
     /// A strike that would not happen now is looked at again when it is due.
-    pub(super) fn wait_for(&mut self, strike: &PlannedStrike) {
+    pub(super) fn look_when_due(&mut self, strike: &PlannedStrike) {
         let due = self.due_at(strike);
         self.state.retry.insert(strike.strike, due);
     }

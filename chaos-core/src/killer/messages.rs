@@ -53,7 +53,11 @@ impl KillerView {
 /// What the machine asks for, one thing at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Ask these guards, read these budgets, and *afterwards* the population. Answered by [`Response::Observed`].
+    /// Read the population for the plan and for recoveries. No kill rests on it: killers may share it, and it may wait for its turn.
+    /// Answered by [`Response::Observed`].
+    Survey(Scope),
+    /// Look for a strike, which waits for nobody: ask these guards, read these budgets, and *afterwards* the population. Answered by
+    /// [`Response::Observed`].
     Observe {
         /// How much of the population is wanted.
         scope: Scope,
@@ -137,7 +141,7 @@ pub enum Response {
 /// The cluster, read freshly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
-    /// The budgets asked for, read before the population; an error where one cannot be read.
+    /// The budgets asked for, read before the population; an error where one cannot be read. A survey asks for none.
     pub budgets: Vec<(WorkloadKey, Result<VersionedBudget, String>)>,
     /// What was heard of each guard that was asked, in their order, or why nothing was; asked before anything was read, so that
     /// it is no older than the rest when that is there.

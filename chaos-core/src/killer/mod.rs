@@ -3,8 +3,8 @@
 //! ([`Machine`](crate::machine::Machine)): it asks for reads, writes and kills, and is told what came of them.
 //!
 //! The order of one kill, whatever happens in between:
-//! 1. as long before the strike is due as that takes (`early`): ask the guards, read the workload's budget, then the cluster (so
-//!    that a kill that is no longer in the budget is already in the facts);
+//! 1. as long before the strike is due as that takes, and together with those that come right after it: ask the guards, read the
+//!    budgets of their workloads, then the cluster (so that a kill that is no longer in a budget is already in the facts);
 //! 2. when it is due: the guards, `eligible`, `victims` and `limits` decide on what was found;
 //! 3. reserve: write the budget under the version that was read;
 //! 4. save the intent (the driver saves a changed ledger before it acts);
@@ -17,6 +17,23 @@
 //! the same ledger: it is dropped only after the ledger was saved once more, for of two such processes only one can save. That
 //! rests on the saves alone, each of which names the version of the ledger that it follows: whoever has saved nothing yet has
 //! fenced nobody off, and has killed nobody.
+//!
+//! ```text
+//! step ── takes an answer in, and decides what comes next
+//!   ├ plan ── which strikes come when
+//!   │   ├ gaps, calendar ── the random gaps between them, and when chaos is allowed
+//!   │   └ drawn ── what a plan depends on, as a digest
+//!   ├ scope ── how much of the cluster a look reads
+//!   ├ early ── looks that are over when their strike is due, and what they found until then
+//!   ├ strike ── one strike from its look to the answer of its kill
+//!   │   ├ guard ── whether what was heard lets it kill
+//!   │   └ decide ── whom it hits, and whether it may
+//!   └ settle ── what comes afterwards: outcome, release, recovery, answers that were lost
+//! messages ── the contract with whoever drives it
+//! spec, state, ledger ── what it is held to, what it remembers, and what of that survives a crash
+//! reason ── names of why something did not happen
+//! tally ── monkeys beside each other
+//! ```
 
 pub mod calendar;
 mod decide;

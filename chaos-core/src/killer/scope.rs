@@ -80,26 +80,6 @@ impl Scope {
         }
     }
 
-    /// Whether something of that namespace is read; of the target every one may be.
-    pub fn reaches(&self, namespace: &str) -> bool {
-        match self {
-            Self::Target => true,
-            Self::Namespaces(names) => names.contains(namespace),
-            Self::Workloads(names) => names.iter().any(|it| it.namespace == namespace),
-        }
-    }
-
-    /// Whether that workload and all of its pods are read.
-    pub fn sees(&self, namespace: &str, kind: &str, name: &str) -> bool {
-        match self {
-            Self::Target => true,
-            Self::Namespaces(names) => names.contains(namespace),
-            Self::Workloads(names) => {
-                names.iter().any(|it| (&*it.namespace, &*it.kind, &*it.name) == (namespace, kind, name))
-            }
-        }
-    }
-
     fn into_namespaces(self) -> Box<dyn Iterator<Item = String>> {
         match self {
             Self::Target => Box::new(std::iter::empty()),

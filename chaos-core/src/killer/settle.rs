@@ -30,7 +30,7 @@ impl Cursor<'_> {
         observed: Result<Observation, String>,
         scope: &Scope,
     ) -> Result<Observation, String> {
-        self.is_answered(scope);
+        self.look_ends(scope);
         // What is decided rests on the newest look.
         self.state.ready.clear();
         if self.is_enough(scope) {

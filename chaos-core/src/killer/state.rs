@@ -28,8 +28,9 @@ pub struct KillerState {
     pub(super) ready: Vec<Ready>,
     /// When the look was asked for that is under way.
     pub(super) asked_at: Option<Timestamp>,
-    /// How long looks for strikes take, and surveys of all of the target where strikes look at a part of it.
+    /// How long looks for strikes take.
     pub(super) look_takes: Duration,
+    /// How long surveys of all of the target take where strikes look at a part of it.
     pub(super) survey_takes: Duration,
     /// The whole target was seen since this process took over.
     pub(super) seen: bool,

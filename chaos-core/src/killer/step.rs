@@ -15,8 +15,9 @@ use crate::machine::{Next, Step};
 
 /// How often groups are looked for while nothing else asks for a look at the cluster.
 pub(super) const SURVEY_EVERY: Duration = Duration::from_secs(60);
-/// The cluster is looked at this long before a strike, which then takes one look more: by then it is known whose budget it
-/// needs. Nothing of what was seen is kept until then: it is megabytes for each killer of a large namespace.
+/// So long before a strike is turned to, the cluster is surveyed: the look for the strike reads a budget first, and whose that is
+/// has to be known by then. What was seen is kept only while a strike is that near: it is megabytes for each killer of a large
+/// namespace.
 pub(super) const LOOK_AHEAD: Duration = Duration::from_secs(5);
 /// How often the cluster is looked for while it is out of sight.
 const BLIND_RETRY: Duration = Duration::from_secs(1);
@@ -104,8 +105,8 @@ impl Cursor<'_> {
         if self.survey_at().is_some_and(|at| at <= self.now && !self.gives_way(at)) {
             let scope = self.scope_of_survey();
             self.state.phase = Phase::Surveying(scope.clone());
-            self.asks();
-            return Next::Act(Action::Observe { scope, budgets: Vec::new(), guards: Vec::new() });
+            self.look_begins();
+            return Next::Act(Action::Survey(scope));
         }
         while let Some(strike) = self.due() {
             let attempt = Attempt::first(strike);
@@ -211,17 +212,15 @@ impl Cursor<'_> {
             return Some(self.now);
         };
         let look = |since: Duration| (since / 10).clamp(RECOVERY_LOOK.0, RECOVERY_LOOK.1);
-        let pause = match &self.state.blind {
-            Some(_) => Some(BLIND_RETRY),
-            // Nothing else is looked for before all of the target was seen once.
-            None => self.shortest_recovery().map(look).or(self.state.surveyed_at.is_none().then_some(SURVEY_EVERY)),
-        };
+        if self.state.blind.is_some() {
+            return Some(after(looked_at, BLIND_RETRY));
+        }
+        // Nothing else is looked for before all of the target was seen once.
+        let pause = self.shortest_recovery().map(look).or(self.state.surveyed_at.is_none().then_some(SURVEY_EVERY));
         let routine = pause.map(|pause| after(looked_at, pause));
-        let whole = self.survey_of_all_at().filter(|_| self.state.blind.is_none());
-        let is_unprepared = !self.is_prepared() && self.state.blind.is_none();
-        let next_due = self.next_due().filter(|_| is_unprepared);
-        let prepared = next_due.and_then(|due| due.saturating_sub(LOOK_AHEAD).ok());
-        [routine, whole, prepared].into_iter().flatten().min()
+        let unprepared = self.next_due().filter(|_| !self.is_prepared());
+        let prepares = unprepared.and_then(|due| due.saturating_sub(LOOK_AHEAD).ok());
+        [routine, self.survey_of_all_at(), prepares].into_iter().flatten().min()
     }
 
     fn shortest_recovery(&self) -> Option<Duration> {

@@ -55,7 +55,7 @@ impl Cursor<'_> {
         }
         let attempt = Attempt { round: attempt.round + 1, held_at, ..attempt };
         self.state.phase = Phase::Examining(attempt, scope.clone());
-        self.asks();
+        self.look_begins();
         Action::Observe { scope, budgets, guards }
     }
 
@@ -290,7 +290,7 @@ impl Cursor<'_> {
         let strike = &attempt.strike;
         let has_struck = !self.state.ledger.upcoming.iter().any(|planned| planned.strike == strike.strike);
         if !has_struck && self.is_early(attempt) {
-            self.wait_for(strike);
+            self.look_when_due(strike);
             return None;
         }
         if has_struck || !self.spec.puts_off() {

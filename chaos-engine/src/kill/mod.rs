@@ -98,8 +98,8 @@ impl ClusterAccess {
         }
     }
 
-    /// What a survey sees that all killers may share who ask for it before it begins.
-    async fn survey(&self, scope: &Scope, sees: bool) -> Result<Arc<Population>, String> {
+    /// What a survey sees that all killers share who ask for it before it begins.
+    async fn shared_survey(&self, scope: &Scope, sees: bool) -> Result<Arc<Population>, String> {
         let (reader, within) = (self.reader.clone(), scope.clone());
         let read = move || async move { reader.read(&within).await.map(Arc::new).map_err(|error| error.to_string()) };
         self.surveys.survey(&self.survey.within(scope), sees, read).await
@@ -184,24 +184,31 @@ impl<K: Keeper> KillWorld<K> {
         readings
     }
 
-    /// What is seen of the cluster now, and of these budgets. A strike waits for nobody, and reads for itself. (A keeper need not
-    /// be one that tasks can share, so nobody else may hold this meanwhile.)
-    async fn see(
-        &mut self,
-        scope: &Scope,
-        budgets: Vec<WorkloadKey>,
-        asks_nobody: bool,
-    ) -> Result<(Budgets, Arc<Population>), String> {
-        let is_survey = budgets.is_empty() && asks_nobody;
-        if is_survey && self.keeper.clock().is_none() {
-            return Ok((Vec::new(), self.access.survey(scope, self.sees).await?));
+    /// What a survey sees, in its turn: shared with others, unless it is stamped by a clock that they do not go by.
+    async fn survey(&mut self, scope: &Scope) -> Result<Arc<Population>, String> {
+        if self.keeper.clock().is_none() {
+            return self.access.shared_survey(scope, self.sees).await;
         }
-        let turn = if is_survey { self.access.surveys.turn(self.sees).await } else { None };
+        let turn = self.access.surveys.turn(self.sees).await;
+        let seen = self.see(scope, Vec::new()).await;
+        drop(turn);
+        seen.map(|(_, population)| population)
+    }
+
+    /// What is seen of the cluster now, and of these budgets. It waits for nobody, and is read for this killer alone. (A keeper need
+    /// not be one that tasks can share, so nobody else may hold this meanwhile.)
+    async fn see(&mut self, scope: &Scope, budgets: Vec<WorkloadKey>) -> Result<(Budgets, Arc<Population>), String> {
         // Stamped by the clock that its age is going to be told by, and as of the beginning of the reads.
         let taken_at = self.keeper.now();
-        let read = self.access.observe(scope, budgets).await;
-        drop(turn);
-        read.map(|(budgets, population)| (budgets, Arc::new(Population { taken_at, ..population })))
+        let (budgets, population) = self.access.observe(scope, budgets).await?;
+        Ok((budgets, Arc::new(Population { taken_at, ..population })))
+    }
+
+    /// Takes notice of whether the cluster was seen, and answers with what was.
+    fn looked(&mut self, observed: Result<Observation, String>) -> Response {
+        self.sees = observed.is_ok();
+        self.keeper.looked(observed.as_ref().map(|seen| &seen.population).map_err(String::as_str));
+        Response::Observed(observed)
     }
 
     /// Sends a kill, unless it is known by now that it must not be.
@@ -235,14 +242,16 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
 
     async fn perform(&mut self, action: Action) -> Response {
         match action {
+            Action::Survey(scope) => {
+                let seen = self.survey(&scope).await;
+                let (budgets, readings) = (Vec::new(), Vec::new());
+                self.looked(seen.map(|population| Observation { budgets, readings, population }))
+            }
             Action::Observe { scope, budgets, guards } => {
                 // First: what waits for them would be old by then.
                 let readings = self.hear(&guards).await;
-                let seen = self.see(&scope, budgets, guards.is_empty()).await;
-                self.sees = seen.is_ok();
-                let observed = seen.map(|(budgets, population)| Observation { budgets, readings, population });
-                self.keeper.looked(observed.as_ref().map(|seen| &seen.population).map_err(String::as_str));
-                Response::Observed(observed)
+                let seen = self.see(&scope, budgets).await;
+                self.looked(seen.map(|(budgets, population)| Observation { budgets, readings, population }))
             }
             Action::ReadBudget(workload) => Response::Budget(self.access.budgets.read(&workload).await),
             Action::WriteBudget { workload, at, budget } => {

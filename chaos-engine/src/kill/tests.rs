@@ -165,21 +165,25 @@ async fn guards_that_nobody_asks_for_or_that_cannot_be_asked_do_not_hold() {
     let unnamed = Asker::new(Arc::default(), "dispatch");
     for mut world in [world(), world().asking(unnamed)] {
         // The plan and recoveries are looked at without them.
-        world.perform(Action::Observe { scope: Scope::Target, budgets: Vec::new(), guards: Vec::new() }).await;
+        world.perform(Action::Survey(Scope::Target)).await;
         world.perform(Action::Observe { scope: Scope::Target, budgets: Vec::new(), guards: guards.clone() }).await;
         assert_eq!(world.into_keeper().0, [false]);
     }
 }
 
-/// A killer that looks at the cluster once.
-async fn look(access: ClusterAccess, budgets: Vec<WorkloadKey>) {
+/// A look for a strike that may need one budget.
+fn look_for_a_strike(budget: Option<WorkloadKey>) -> Action {
+    Action::Observe { scope: Scope::Target, budgets: budget.into_iter().collect(), guards: Vec::new() }
+}
+
+async fn look_once(access: ClusterAccess, look: Action) {
     let mut world = KillWorld::new(access, Knowing(KillerView::default()));
-    world.perform(Action::Observe { scope: Scope::Target, budgets, guards: Vec::new() }).await;
+    world.perform(look).await;
 }
 
 /// Reads of the cluster by so many killers that look at once: how many there were at the same time, and how many in all. Each
 /// reads the nodes once.
-async fn side_by_side(killers: usize, namespaces: usize, budgets: &[WorkloadKey]) -> (usize, usize) {
+async fn side_by_side(killers: usize, namespaces: usize, look: &Action) -> (usize, usize) {
     let (reading, most, all): (Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>) =
         (Arc::default(), Arc::default(), Arc::default());
     let (seen, counted) = (most.clone(), all.clone());
@@ -198,17 +202,20 @@ async fn side_by_side(killers: usize, namespaces: usize, budgets: &[WorkloadKey]
     let router: Router = Router::new().route("/api/v1/nodes", get(nodes)).fallback(|| async { Json(json!({})) });
     let clients = Clients::same(kube::Client::new(router, "default"));
     let access = |killer: usize| access_to(&clients, &format!("dispatch-{}", killer % namespaces));
-    join_all((0..killers).map(|killer| look(access(killer), budgets.to_vec()))).await;
+    join_all((0..killers).map(|killer| look_once(access(killer), look.clone()))).await;
     (most.load(Ordering::Relaxed), all.load(Ordering::Relaxed))
 }
 
 #[tokio::test]
 async fn of_killers_that_survey_together_few_read_at_a_time_and_a_strike_waits_for_nobody() {
-    assert_eq!(side_by_side(20, 20, &[]).await, (SURVEYS, 20));
-    assert_eq!(side_by_side(20, 1, &[]).await, (1, 1), "one read serves all that ask before it begins");
+    let survey = Action::Survey(Scope::Target);
+    assert_eq!(side_by_side(20, 20, &survey).await, (SURVEYS, 20));
+    assert_eq!(side_by_side(20, 1, &survey).await, (1, 1), "one read serves all that ask before it begins");
     let (namespace, kind) = ("dispatch".into(), "Deployment".into());
     let workload = WorkloadKey { namespace, kind, name: "trips".into(), uid: "w".into() };
-    assert_eq!(side_by_side(20, 1, &[workload]).await, (20, 20), "a kill is decided on what was read for it alone");
+    for strike in [Some(workload), None].map(look_for_a_strike) {
+        assert_eq!(side_by_side(20, 1, &strike).await, (20, 20), "a kill is decided on what was read for it alone");
+    }
 }
 
 /// A keeper with a clock of its own.
@@ -238,7 +245,7 @@ async fn surveyed_at(keeper: impl Keeper) -> Timestamp {
     let router: Router =
         Router::new().route("/api/v1/namespaces/dispatch", get(namespace)).fallback(|| async { Json(json!({})) });
     let mut world = KillWorld::new(access(&Clients::same(kube::Client::new(router, "default"))), keeper);
-    match world.perform(Action::Observe { scope: Scope::Target, budgets: Vec::new(), guards: Vec::new() }).await {
+    match world.perform(Action::Survey(Scope::Target)).await {
         Response::Observed(Ok(seen)) => seen.population.taken_at,
         other => panic!("{other:?}"),
     }
@@ -267,14 +274,16 @@ async fn whoever_sees_the_cluster_waits_for_its_turn_and_not_for_long() {
         Router::new().route("/api/v1/namespaces/dispatch", get(namespace)).fallback(|| async { Json(json!({})) });
     let clients = Clients::same(kube::Client::new(router, "default"));
     let world = || KillWorld::new(access(&clients), Knowing(KillerView::default()));
-    let look = || Action::Observe { scope: Scope::Target, budgets: Vec::new(), guards: Vec::new() };
+    let survey = || Action::Survey(Scope::Target);
     let (mut sees, mut new) = (world(), world());
-    assert!(matches!(sees.perform(look()).await, Response::Observed(Ok(_))));
+    assert!(matches!(sees.perform(survey()).await, Response::Observed(Ok(_))));
     let all = u32::try_from(SURVEYS).unwrap();
     let turns = clients.surveys.turns.clone().acquire_many_owned(all).await.unwrap();
-    assert!(matches!(sees.perform(look()).await, Response::Observed(Ok(_))));
+    assert!(matches!(sees.perform(survey()).await, Response::Observed(Ok(_))));
     let minute = std::time::Duration::from_secs(60);
-    assert!(tokio::time::timeout(minute, new.perform(look())).await.is_err(), "it begins with all the others");
+    assert!(tokio::time::timeout(minute, new.perform(survey())).await.is_err(), "it begins with all the others");
+    let strike = tokio::time::timeout(minute, world().perform(look_for_a_strike(None))).await;
+    assert!(matches!(strike, Ok(Response::Observed(Ok(_)))), "a strike has no turn to wait for");
     drop(turns);
-    assert!(matches!(new.perform(look()).await, Response::Observed(Ok(_))));
+    assert!(matches!(new.perform(survey()).await, Response::Observed(Ok(_))));
 }

@@ -137,27 +137,37 @@ impl PopulationReader {
 
     /// A whole list of what that further query selects.
     async fn list<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<Vec<T>, CallError> {
-        let mut items = Vec::new();
-        let mut next = None;
-        loop {
-            let page: wire::List<T> = self.page(path, query, next.as_deref()).await?;
-            items.extend(page.items);
-            next = page.metadata.next.filter(|token| !token.is_empty());
-            if next.is_none() {
-                return Ok(items);
-            }
+        let (mut items, mut pages) = (Vec::new(), self.pages(path, query));
+        while let Some(page) = pages.next::<T>().await? {
+            items.extend(page);
         }
+        Ok(items)
     }
 
-    /// A page of it: the first one, or the one that a page before it names.
-    async fn page<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        query: &str,
-        token: Option<&str>,
-    ) -> Result<wire::List<T>, CallError> {
-        let token = token.map(|token| format!("&continue={}", encode(token))).unwrap_or_default();
-        self.caller.get(&format!("{path}?limit={PAGE}{query}{token}")).await
+    /// The same page by page, for whoever keeps less than what is read.
+    fn pages(&self, path: &str, query: &str) -> Pages<'_> {
+        Pages { caller: &self.caller, list: format!("{path}?limit={PAGE}{query}"), next: Some(String::new()) }
+    }
+}
+
+/// A list that is read page by page.
+struct Pages<'a> {
+    caller: &'a Caller,
+    /// Path and query of the first page.
+    list: String,
+    /// The token of the next page: an empty one of the first; none after the last.
+    next: Option<String>,
+}
+
+impl Pages<'_> {
+    /// The objects of the next page; `None`: that was all.
+    async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<T>>, CallError> {
+        let Some(token) = self.next.take() else { return Ok(None) };
+        let list = &self.list;
+        let path = if token.is_empty() { list.clone() } else { format!("{list}&continue={}", encode(&token)) };
+        let page: wire::List<T> = self.caller.get(&path).await?;
+        self.next = page.metadata.next.filter(|token| !token.is_empty());
+        Ok(Some(page.items))
     }
 }
 

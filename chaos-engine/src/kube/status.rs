@@ -135,8 +135,7 @@ impl<K: Tended> StatusStore<K> {
     pub async fn open(read: Caller, write: Caller, namespace: &str, name: &str) -> Result<Self, StoreError> {
         let path = path_of::<K>(namespace, name);
         let object: K = get(&read, &path).await?;
-        let basis = Basis::of(object.meta());
-        Ok(Self { read, write, path, object, basis, unsettled: Vec::new() })
+        Ok(Self::at(read, write, path, object))
     }
 
     /// Goes on from a version that a watch has brought, with its status, and asks nobody. It may be an old one: the first write
@@ -148,8 +147,13 @@ impl<K: Tended> StatusStore<K> {
         if !is_said(meta.uid.as_deref()) || !is_said(meta.resource_version.as_deref()) {
             return None;
         }
-        let (path, basis) = (path_of::<K>(namespace, name), Basis::of(meta));
-        Some(Self { read, write, path, object, basis, unsettled: Vec::new() })
+        let path = path_of::<K>(namespace, name);
+        Some(Self::at(read, write, path, object))
+    }
+
+    fn at(read: Caller, write: Caller, path: String, object: K) -> Self {
+        let basis = Basis::of(object.meta());
+        Self { read, write, path, object, basis, unsettled: Vec::new() }
     }
 
     /// Names the version that what is written from now on was decided on: a watch may have brought one that is newer than the

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::population::Environment;
 
-/// Surveys that are read at once: each is all pods of a target, and a process may have a thousand killers.
+/// Surveys that are read at once: each may be all pods of a target, and a process may have a thousand killers.
 pub(crate) const SURVEYS: usize = 4;
 /// A killer that sees the cluster waits so long for the survey to begin that it asked for: less than it looks ahead of a strike.
 const TURN_WITHIN: Duration = Duration::from_secs(1);

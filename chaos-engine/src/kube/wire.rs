@@ -128,7 +128,7 @@ pub(super) struct Workload {
 pub(super) struct WorkloadSpec {
     pub replicas: Option<u32>,
     pub parallelism: Option<u32>,
-    /// Of a ReplicaSet nobody asks.
+    /// Which labels its pods carry. Whoever reads all of a namespace does not ask.
     pub selector: Option<LabelSelector>,
 }
 

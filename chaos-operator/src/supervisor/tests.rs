@@ -6,7 +6,7 @@ use chaos_core::api::{ExperimentRunStatus, ResolvedRun, RunPhase, RunProgress, S
 use chaos_engine::run::operated::Announcer as _;
 
 use super::*;
-use crate::watched::tests::{admin, run, unreadable};
+use crate::watched::tests::{admin, monkey, run, unreadable};
 
 fn shared() -> Arc<Shared> {
     crate::shared::tests::shared(admin()).0
@@ -116,23 +116,8 @@ async fn the_status_of_a_monkey_is_handed_over_once_and_not_kept() {
             rest.cancelled().await;
         })
     };
-    let monkey = |kills: u64| -> ChaosMonkey {
-        let monkey = serde_json::json!({
-            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ChaosMonkey",
-            "metadata": {"name": "m", "namespace": "default", "uid": "m", "resourceVersion": "1"},
-            "spec": {
-                "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
-                "fault": {"podKill": {"mode": "Evict"}}, "mode": "Live",
-                "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
-                "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "1m",
-                    "maxBlind": "30s", "allowForce": false},
-            },
-            "status": {"kills": kills},
-        });
-        serde_json::from_value(monkey).unwrap()
-    };
-    let monkeys = Work::begin(&shared(), None, panics_once, |_| false, |_, _| ());
-    let mut work = Work { hands_over: true, ..monkeys };
+    let monkey = |kills: u64| monkey("m", &serde_json::json!({"kills": kills}));
+    let mut work = Work::begin(&shared(), None, panics_once, |_| false, |_, _| ()).handing_over();
     work.take(Some(Ok(Event::InitApply(monkey(3)))));
     assert!(work.tended["m"].object.borrow().status.is_none(), "it is kept");
     let again = async {

@@ -208,12 +208,10 @@ fn a_kill_rests_on_nothing_that_was_heard_too_long_ago() {
     let mut response = None;
     let mut is_late = false;
     while play.ledger().skips == 0 && play.ledger().kills == 0 {
-        let step = play.killer.step(&play.state, &play.view, response.take(), play.now);
-        play.state = step.state;
-        match step.next {
+        match play.step(response.take()) {
             Next::Act(action) => {
                 // The second look of the attempt takes long, and the facts that it brings are fresh.
-                let is_second = matches!(&action, Action::Observe { budgets, guards, .. } if !budgets.is_empty() && guards.is_empty());
+                let is_second = matches!(&action, Action::Observe { guards, .. } if guards.is_empty());
                 if is_second {
                     play.now += SignedDuration::from_secs(6);
                     is_late = true;

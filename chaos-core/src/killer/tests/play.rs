@@ -127,11 +127,7 @@ impl Play {
         let end = self.now + span;
         let mut response = None;
         for _ in 0..400_000 {
-            let beat = self.view.beat;
-            let view = KillerView { beat: beat.map(|_| self.now), ..self.view.clone() };
-            let step = self.killer.step(&self.state, &view, response.take(), self.now);
-            self.state = step.state;
-            match step.next {
+            match self.step(response.take()) {
                 Next::Act(action) => response = Some(self.answer(action)),
                 Next::Wait(None) => {
                     self.now = end;
@@ -149,6 +145,14 @@ impl Play {
             }
         }
         panic!("it never waits");
+    }
+
+    /// One step of the machine. A run that ever gave a sign of life gives one now.
+    pub(super) fn step(&mut self, response: Option<Response>) -> Next<Action> {
+        let view = KillerView { beat: self.view.beat.map(|_| self.now), ..self.view.clone() };
+        let step = self.killer.step(&self.state, &view, response, self.now);
+        self.state = step.state;
+        step.next
     }
 
     /// Kills the process and starts it again on what was saved.
@@ -174,15 +178,9 @@ impl Play {
 
     pub(super) fn answer(&mut self, action: Action) -> Response {
         match action {
-            Action::Observe { scope, .. } if self.is_hidden(&scope) => Response::Observed(Err("out of reach".into())),
+            Action::Survey(scope) => Response::Observed(self.look(scope, Vec::new(), false)),
             Action::Observe { scope, budgets, guards } => {
-                let readings = if guards.is_empty() { Vec::new() } else { self.asked_guards() };
-                let budgets = budgets.into_iter().map(|key| (key.clone(), Ok(self.versioned(&key.uid)))).collect();
-                let population = Arc::new(self.facts(&scope));
-                let is_whole = scope == Scope::Target;
-                self.looks.push((self.now, scope));
-                self.now += self.looks_take + if is_whole { self.surveys_take } else { SignedDuration::ZERO };
-                Response::Observed(Ok(Observation { budgets, readings, population }))
+                Response::Observed(self.look(scope, budgets, !guards.is_empty()))
             }
             Action::ReadBudget(workload) => Response::Budget(Ok(self.versioned(&workload.uid))),
             Action::WriteBudget { workload, at, budget } => {
@@ -218,11 +216,25 @@ impl Play {
         }
     }
 
-    fn is_hidden(&self, scope: &Scope) -> bool {
-        self.is_blind || self.hidden.is_some_and(|namespace| scope.reaches(namespace))
+    /// A look, which takes its time. Before it guards are asked, if there are any.
+    fn look(&mut self, scope: Scope, budgets: Vec<WorkloadKey>, asks_guards: bool) -> Result<Observation, String> {
+        if self.is_hidden(&scope) {
+            return Err("out of reach".into());
+        }
+        let readings = if asks_guards { self.asked_guards() } else { Vec::new() };
+        let budgets = budgets.into_iter().map(|key| (key.clone(), Ok(self.versioned(&key.uid)))).collect();
+        let population = Arc::new(self.facts(&scope));
+        let is_whole = scope == Scope::Target;
+        self.looks.push((self.now, scope));
+        self.now += self.looks_take + if is_whole { self.surveys_take } else { SignedDuration::ZERO };
+        Ok(Observation { budgets, readings, population })
     }
 
-    pub(super) fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {
+    fn is_hidden(&self, scope: &Scope) -> bool {
+        self.is_blind || self.hidden.is_some_and(|namespace| sees(scope, namespace))
+    }
+
+    fn asked_guards(&mut self) -> Vec<Result<GuardReading, String>> {
         self.asked.push(self.now);
         self.now += self.answers_take;
         self.readings.clone()
@@ -250,7 +262,7 @@ impl Play {
         }
         let labels = [("chaos.dispatch.dev/enabled", "true"), ("chaos.dispatch.dev/allow-from", NS)];
         let labels: BTreeMap<_, _> = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let pods: Vec<_> = self.pods.iter().filter(|uid| scope.reaches(namespace(uid))).collect();
+        let pods: Vec<_> = self.pods.iter().filter(|uid| sees(scope, namespace(uid))).collect();
         let names: BTreeSet<_> = pods.iter().map(|uid| namespace(uid)).chain([NS]).collect();
         Population {
             taken_at: self.now,
@@ -263,6 +275,12 @@ impl Play {
             budgets: if self.has_budget { vec![budget(&pods)] } else { Vec::new() },
         }
     }
+}
+
+/// Whether a look of that scope reads the workload of a namespace.
+fn sees(scope: &Scope, namespace: &str) -> bool {
+    let WorkloadKey { namespace, kind, name, .. } = key(namespace);
+    scope.covers(&Scope::Workloads([WorkloadName { namespace, kind, name }].into()))
 }
 
 fn budget(pods: &[&String]) -> BudgetFacts {

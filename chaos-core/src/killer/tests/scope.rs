@@ -42,7 +42,7 @@ fn a_strike_reads_only_the_part_of_the_target_that_it_may_hit() {
         let struck: BTreeSet<_> = play.orders.iter().map(|(_, order)| order.victim.namespace.as_str()).collect();
         assert_eq!((struck, play.ledger().skips), ([NS, "edge", "far"].into(), 0), "{group}");
         for (scope, order) in last_looks(&play) {
-            assert!(scope.sees(&order.victim.namespace, "Deployment", "trips"));
+            assert!(scope.covers(&Scope::of_victim(&order.victim)));
             assert_eq!(matches!(scope, Scope::Workloads(_)), group == "Workload", "{scope:?}");
             assert!(parts(scope).is_some_and(|parts| parts <= 2), "{scope:?}");
         }
@@ -74,9 +74,9 @@ fn what_recovers_is_looked_at_with_its_own_workload_alone() {
     play.looks.clear();
     play.run(SignedDuration::from_secs(10));
     assert!(play.ledger().recovering.is_empty());
-    let victim = &play.orders[0].1.victim;
-    let own = |scope: &Scope| parts(scope) == Some(1) && scope.sees(&victim.namespace, "Deployment", "trips");
-    let looks = play.looks.iter().filter(|(_, scope)| own(scope)).count();
+    let own = Scope::of_victim(&play.orders[0].1.victim);
+    assert_eq!(parts(&own), Some(1));
+    let looks = play.looks.iter().filter(|(_, scope)| *scope == own).count();
     assert!(looks > 10 && looks + 1 >= play.looks.len(), "{:?}", play.looks);
 }
 

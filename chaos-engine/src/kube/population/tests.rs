@@ -21,7 +21,16 @@ const WEB: &str = r#"{"metadata": {}, "items": [{
     "status": {"observedGeneration": 1}
 }]}"#;
 
-/// Empty namespaces with a Deployment each, and a stop switch that is answered with this code.
+/// Two pages of pods, and the Job that owns the one on the second.
+const PAGES: [&str; 2] = [
+    r#"{"metadata": {"continue": "a/b"}, "items": [{"metadata": {"name": "first", "namespace": "ns-9", "uid": "1"}}]}"#,
+    r#"{"metadata": {"continue": ""}, "items": [{"metadata": {"name": "second", "namespace": "ns-9", "uid": "2",
+        "ownerReferences": [{"kind": "Job", "name": "night", "uid": "j", "controller": true}]}}]}"#,
+];
+const JOBS: &str = r#"{"metadata": {}, "items": [{"metadata": {"name": "night", "namespace": "ns-9", "uid": "j"}}]}"#;
+
+/// Namespaces of which `ns-9` alone has pods, each with a Deployment `web` for whoever asks for that name, and a stop switch that is
+/// answered with this code.
 #[derive(Clone)]
 struct Server {
     switch: u16,
@@ -50,6 +59,8 @@ impl Server {
         let (code, text) = match parts.as_slice() {
             [.., "configmaps", "chaos-switch"] => (self.switch, r#"{"data": {"state": "Running"}}"#.to_owned()),
             [.., "deployments"] if selected.is_some_and(|(_, query)| query.ends_with("web")) => (200, WEB.to_owned()),
+            [.., "ns-9", "pods"] => (200, PAGES[usize::from(selected.is_some())].to_owned()),
+            [.., "ns-9", "jobs"] => (200, JOBS.to_owned()),
             ["api", "v1", "namespaces", name] => (200, format!(r#"{{"metadata": {{"name": "{name}"}}}}"#)),
             _ => (200, r#"{"metadata": {}, "items": []}"#.to_owned()),
         };
@@ -116,6 +127,17 @@ async fn hundreds_of_namespaces_are_read_a_few_at_a_time() {
     assert_eq!((names.len(), names[0].as_str(), names[99].as_str()), (100, "ns-0", "ns-99"), "none is left out");
     let most = server.reading[1].load(Ordering::Relaxed);
     assert!((2..=AT_ONCE).contains(&most), "{most} at once");
+}
+
+#[tokio::test]
+async fn a_list_of_several_pages_is_read_to_its_end_and_the_owners_of_each_page_are_found() {
+    let server = Server::new(200);
+    let population = server.reader(10).read(&Scope::Namespaces(["ns-9".to_owned()].into())).await.unwrap();
+    let kind = |pod: &PodFacts| pod.workload.as_ref().map(|workload| workload.kind.clone());
+    let pods: Vec<_> = population.pods.iter().map(|pod| (pod.name.as_str(), kind(pod))).collect();
+    assert_eq!(pods, [("first", None), ("second", Some("Job".to_owned()))]);
+    let asked: Vec<_> = server.asked.lock().unwrap().iter().cloned().collect();
+    assert_eq!(asked, ["/api/v1/namespaces/ns-9/pods continue=a%2Fb"]);
 }
 
 #[tokio::test]

@@ -38,20 +38,16 @@ impl PopulationReader {
         owners.add("Deployment", deployments);
         owners.add("StatefulSet", stateful);
         let mut known = BTreeSet::new();
-        let (mut facts, mut next) = (Vec::new(), None);
-        loop {
-            let page: wire::List<wire::Pod> = self.page(&pods, "", next.as_deref()).await?;
-            self.complete(&mut owners, &mut known, namespace, &page.items).await?;
-            facts.extend(page.items.into_iter().map(|pod| pod_facts(pod, &owners)));
-            next = page.metadata.next.filter(|token| !token.is_empty());
-            if next.is_none() {
-                return Ok(Contents::of(facts, &owners, budgets));
-            }
+        let (mut facts, mut pages) = (Vec::new(), self.pages(&pods, ""));
+        while let Some(page) = pages.next::<wire::Pod>().await? {
+            self.add_rare(&mut owners, &mut known, namespace, &page).await?;
+            facts.extend(page.into_iter().map(|pod| pod_facts(pod, &owners)));
         }
+        Ok(Contents::of(facts, &owners, budgets))
     }
 
     /// Reads the rare kinds that these pods name and that are not `known` yet.
-    async fn complete(
+    async fn add_rare(
         &self,
         owners: &mut Owners,
         known: &mut BTreeSet<&'static str>,

@@ -203,7 +203,6 @@ async fn an_edit_is_told_even_where_the_write_came_before_it_and_its_answer_was_
 #[tokio::test(start_paused = true)]
 async fn what_a_watch_brought_is_written_on_without_a_read_while_nobody_else_has_written() {
     let server = Server::new();
-    server.edit(|monkey| monkey["metadata"]["namespace"] = json!("dispatch"));
     let mut store = server.watched().unwrap();
     store.put(&kills(1)).await.unwrap();
     let requests = |server: &Server| {
@@ -230,7 +229,6 @@ async fn what_a_watch_brought_is_written_on_without_a_read_while_nobody_else_has
 async fn a_version_that_does_not_say_which_it_is_is_no_basis() {
     for part in ["namespace", "name", "uid", "resourceVersion"] {
         let server = Server::new();
-        server.edit(|monkey| monkey["metadata"]["namespace"] = json!("dispatch"));
         assert!(server.watched().is_some());
         _ = server.0.lock().unwrap().monkey["metadata"].as_object_mut().unwrap().remove(part);
         assert!(server.watched().is_none(), "{part}");

@@ -202,6 +202,7 @@ async fn two_scopes_are_two_reads_and_few_are_read_at_a_time() {
     assert_eq!(cluster.reading[1].load(Ordering::Relaxed), SURVEYS);
     let other = Environment::LabelOf("chaos-system".to_owned());
     assert_ne!(pods_of("n"), SurveyOf { environment: other, ..pods_of("n") });
+    assert_ne!(pods_of("n"), pods_of("n").within(&Scope::Namespaces(["n".to_owned()].into())));
 }
 
 #[tokio::test(start_paused = true)]

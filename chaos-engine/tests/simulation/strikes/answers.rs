@@ -24,10 +24,20 @@ fn namespace(name: &str, labels: &BTreeMap<String, String>) -> NamespaceFacts {
 
 /// What a look of that scope sees of a cluster.
 pub(super) fn seen(mut population: Population, scope: &Scope) -> Population {
-    let sees = |key: &WorkloadKey| scope.sees(&key.namespace, &key.kind, &key.name);
-    population.namespaces.retain(|namespace| scope.reaches(&namespace.name));
+    let reaches = |namespace: &str| match scope {
+        Scope::Target => true,
+        Scope::Namespaces(names) => names.contains(namespace),
+        Scope::Workloads(names) => names.iter().any(|it| it.namespace == namespace),
+    };
+    let sees = |key: &WorkloadKey| match scope {
+        Scope::Target | Scope::Namespaces(_) => reaches(&key.namespace),
+        Scope::Workloads(names) => {
+            names.iter().any(|it| (&it.namespace, &it.kind, &it.name) == (&key.namespace, &key.kind, &key.name))
+        }
+    };
+    population.namespaces.retain(|namespace| reaches(&namespace.name));
     population.workloads.retain(|workload| sees(&workload.key));
-    population.pods.retain(|pod| pod.workload.as_ref().map_or_else(|| scope.reaches(&pod.namespace), sees));
+    population.pods.retain(|pod| pod.workload.as_ref().map_or_else(|| reaches(&pod.namespace), sees));
     population
 }
 

@@ -150,14 +150,9 @@ impl StatusKeeper {
         let is_lazy = state.scenario.is_lazy;
         let by = Change { number: state.written + 1, at: state.now };
         let status = state.statuses.entry(self.run.clone()).or_default();
-        let oldest = status.before.front().map_or(&status.ledger, |old| &old.ledger);
-        let seen = match status.before.len().checked_sub(behind) {
-            Some(index) => status.before.get(index).map_or(&status.ledger, |old| &old.ledger),
-            None => oldest,
-        };
-        let seen = seen.clone();
-        let same = status.ledger.clone();
-        status.replace(same, by, is_lazy);
+        let index = status.before.len().saturating_sub(behind);
+        let seen = status.before.get(index).map_or(&status.ledger, |old| &old.ledger).clone();
+        status.replace(status.ledger.clone(), by, is_lazy);
         (self.version, self.is_claimed) = (status.version, true);
         // Whoever has claimed nothing hears of it.
         state.written += u64::from(is_lazy);

@@ -218,6 +218,7 @@ where
 
     async fn perform(&mut self, action: Action) -> Response {
         let response = match action {
+            Action::Survey(scope) => self.observe(&scope, Vec::new(), &[]).await,
             Action::Observe { scope, budgets, guards } => self.observe(&scope, budgets, &guards).await,
             Action::ReadBudget(key) => {
                 turn().await;
