@@ -87,6 +87,12 @@ impl Cursor<'_> {
         self.state.ready.iter().any(|ready| ready.attempt.strike.strike == strike.strike)
     }
 
+    /// Whether a strike that was looked at is due so soon that whatever is done before it would make it late.
+    pub(super) fn is_pressed(&self) -> bool {
+        let soon = after(self.now, KILL_TAKES);
+        self.state.ready.iter().any(|ready| ready.attempt.strike.at.0 <= soon)
+    }
+
     /// Strikes that come so soon after this one that a look of their own would make them late: they are looked at together with it.
     /// While some of the target is out of sight each is looked at alone: a look that cannot see all that it is to see fails.
     pub(super) fn along(&self, strike: &PlannedStrike) -> Vec<PlannedStrike> {

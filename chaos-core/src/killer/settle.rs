@@ -166,6 +166,28 @@ impl Cursor<'_> {
         self.release(release)
     }
 
+    /// Gives the reservation of a kill back: at once, or after the strikes that come right after it. Until then, and after a crash,
+    /// the workload has one pod less to lose.
+    pub(super) fn release_in_time(&mut self, release: Release) -> Option<Action> {
+        if release.then.is_none() && self.is_pressed() {
+            self.state.to_release.push(release);
+            return None;
+        }
+        self.release(release)
+    }
+
+    /// Gives the next reservation back of those that had to wait, if no strike would be late for it.
+    pub(super) fn give_back(&mut self) -> Option<Action> {
+        let has_time = !self.is_pressed() || self.view.leave || self.state.ledger.ended.is_some();
+        while has_time && let Some(release) = self.state.to_release.pop() {
+            let action = self.release(release);
+            if action.is_some() {
+                return action;
+            }
+        }
+        None
+    }
+
     /// Gives a reservation back.
     pub(super) fn release(&mut self, mut release: Release) -> Option<Action> {
         let Some((version, budget)) = release.known.take() else {

@@ -26,6 +26,8 @@ pub struct KillerState {
     pub(super) facts: Option<(Scope, Arc<Population>)>,
     /// What lets strikes happen that are not due yet.
     pub(super) ready: Vec<Ready>,
+    /// Reservations to give back once no strike would be late for it.
+    pub(super) to_release: Vec<Release>,
     /// When the look was asked for that is under way.
     pub(super) asked_at: Option<Timestamp>,
     /// How long looks for strikes take.
@@ -135,6 +137,7 @@ impl KillerState {
             phase: Phase::Idle,
             facts: None,
             ready: Vec::new(),
+            to_release: Vec::new(),
             asked_at: None,
             look_takes: Duration::ZERO,
             survey_takes: Duration::ZERO,

@@ -82,6 +82,9 @@ impl Cursor<'_> {
 
     /// Decides what to do when nothing is in hand.
     fn idle(&mut self) -> Next<Action> {
+        if let Some(action) = self.give_back() {
+            return Next::Act(action);
+        }
         if self.view.leave {
             return Next::Done;
         }
@@ -121,6 +124,10 @@ impl Cursor<'_> {
         self.plan_if_allowed();
         if !self.is_strike_near() {
             self.state.facts = None;
+        }
+        // What it waited for may be over by now, or was skipped.
+        if let Some(action) = self.give_back() {
+            return Next::Act(action);
         }
         Next::Wait(self.wake_at())
     }

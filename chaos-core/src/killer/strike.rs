@@ -271,6 +271,7 @@ impl Cursor<'_> {
                 self.struck(&attempt, answer.at);
                 let left = attempt.companions.unwrap_or_default();
                 release.then = left.checked_sub(1).map(|left| Attempt { companions: Some(left), round: 0, ..attempt });
+                return self.release_in_time(release);
             }
             Some((reason, pause)) => {
                 let _ = self.refuse(&attempt, reason, answer.message.unwrap_or_default());

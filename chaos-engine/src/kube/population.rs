@@ -56,11 +56,16 @@ impl PopulationReader {
     /// Reads everything of this scope now.
     pub async fn read(&self, scope: &Scope) -> Result<Population, CallError> {
         let taken_at = Timestamp::now();
-        let (namespaces, environment, switch, nodes) =
-            futures::join!(self.namespaces(scope), self.environment(), read_switch(&self.caller), self.nodes());
-        let (namespaces, switch) = (namespaces?, switch?);
-        let reads = namespaces.iter().map(|namespace| self.contents(&namespace.name, scope)).collect();
-        let contents = few_at_a_time(reads).await?;
+        // Beside each other: a list of what seldom changes, such as nodes, may take a server longer than all the others.
+        let found = async {
+            let namespaces = self.namespaces(scope).await?;
+            let reads = namespaces.iter().map(|namespace| self.contents(&namespace.name, scope)).collect();
+            let contents = few_at_a_time(reads).await?;
+            Ok::<_, CallError>((namespaces, contents))
+        };
+        let (found, environment, switch, nodes) =
+            futures::join!(found, self.environment(), read_switch(&self.caller), self.nodes());
+        let ((namespaces, contents), switch) = (found?, switch?);
         let mut population = Population {
             taken_at,
             environment: environment?,

@@ -192,6 +192,32 @@ fn strikes_that_come_right_after_one_another_are_looked_at_together_and_none_is_
 }
 
 #[test]
+fn a_reservation_is_given_back_after_the_strikes_that_come_right_after_its_kill_and_always() {
+    let (mut play, strikes) = side_by_side(LOOK, [0, 50], |_| ());
+    play.write_takes = SignedDuration::from_millis(20);
+    play.run(SignedDuration::from_secs(9));
+    // Each is written before its kill; the first one's reservation is given back after the second kill.
+    let late = SignedDuration::from_millis(20);
+    assert_eq!(killed(&play), strikes.map(|strike| (strike.strike, late)));
+    let ends: Vec<_> = play.actions.iter().rev().take(6).rev().copied().collect();
+    assert_eq!(ends, ["write budget", "kill", "write budget", "kill", "write budget", "write budget"]);
+    assert!(play.budgets.values().all(|(_, budget)| budget.reservations.is_empty()));
+}
+
+#[test]
+fn a_reservation_that_waits_is_given_back_when_the_strike_it_waits_for_is_called_off() {
+    for leaves in [false, true] {
+        let (mut play, _) = side_by_side(LOOK, [0, 90], |_| ());
+        play.run(SignedDuration::from_secs(8) + SignedDuration::from_millis(10));
+        assert_eq!((play.orders.len(), play.state.to_release.len()), (1, 1));
+        (play.view.suspended, play.view.leave) = (!leaves, leaves);
+        assert_eq!(play.run(SignedDuration::from_secs(1)), leaves);
+        assert!(play.orders.len() == 1 && play.state.to_release.is_empty());
+        assert!(play.budgets.values().all(|(_, budget)| budget.reservations.is_empty()));
+    }
+}
+
+#[test]
 fn a_kill_makes_no_strike_late_that_was_looked_at_before_it_and_nor_does_one_that_comes_later() {
     // The third is not looked at together with the first. Its own look would begin before the second is due, and end after that.
     let (mut play, strikes) = side_by_side(LOOK, [0, 300, 600], |_| ());
