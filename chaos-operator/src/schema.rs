@@ -22,12 +22,12 @@ use crate::shared::SchemaState;
 #[derive(Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Shape {
-    properties: BTreeMap<String, Shape>,
+    properties: BTreeMap<String, Self>,
     required: BTreeSet<String>,
     #[serde(deserialize_with = "of_object")]
-    items: Option<Box<Shape>>,
+    items: Option<Box<Self>>,
     #[serde(deserialize_with = "of_object")]
-    additional_properties: Option<Box<Shape>>,
+    additional_properties: Option<Box<Self>>,
 }
 
 /// The schemas that a cluster serves for our group.

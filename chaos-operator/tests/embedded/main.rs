@@ -203,7 +203,7 @@ async fn create(client: &Client, object: Value) -> DynamicObject {
     api.create(&PostParams::default(), &object).await.unwrap_or_else(|error| panic!("{types:?}: {error}"))
 }
 
-/// A Deployment with its `ReplicaSet` and pods, all of them ready. Returns the `ReplicaSet`.
+/// A Deployment with its `ReplicaSet` and pods, all of them ready and with the labels that its controller gives them. Returns the `ReplicaSet`.
 async fn deploy(admin: &Client, name: &str, replicas: u32) -> DynamicObject {
     let labels = json!({"app": name, "chaos.dispatch.dev/enabled": "true"});
     let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
@@ -218,7 +218,7 @@ async fn deploy(admin: &Client, name: &str, replicas: u32) -> DynamicObject {
     let set = create(
         admin,
         json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
-        "metadata": {"name": format!("{name}-1"), "namespace": NS, "ownerReferences": owner}, "spec": spec}),
+        "metadata": {"name": format!("{name}-1"), "namespace": NS, "labels": labels, "ownerReferences": owner}, "spec": spec}),
     )
     .await;
     let observed = json!({"status": {"observedGeneration": 1, "replicas": replicas}});
@@ -239,7 +239,7 @@ async fn start_pod(admin: &Client, set: &DynamicObject) {
         admin,
         json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"generateName": format!("{}-", set.name_any()), "namespace": NS, "ownerReferences": owner,
-            "labels": {"app": "trips", "chaos.dispatch.dev/enabled": "true"}},
+            "labels": set.labels()},
         "spec": {"nodeName": "node-1", "containers": [{"name": "c", "image": "i"}]}}),
     )
     .await;
