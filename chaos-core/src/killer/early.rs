@@ -90,7 +90,8 @@ impl Cursor<'_> {
     /// Whether a strike that was looked at is due so soon that whatever is done before it would make it late.
     pub(super) fn is_pressed(&self) -> bool {
         let soon = after(self.now, KILL_TAKES);
-        self.state.ready.iter().any(|ready| ready.attempt.strike.at.0 <= soon)
+        // What was seen is kept for a moment where its strike was skipped or put off.
+        self.pending().any(|strike| self.is_ready(strike) && self.due_at(strike) <= soon)
     }
 
     /// Strikes that come so soon after this one that a look of their own would make them late: they are looked at together with it.

@@ -94,7 +94,8 @@ impl Cursor<'_> {
         }
         if self.state.ledger.ended.is_some() {
             if self.state.ledger.intents.is_empty() && self.state.ledger.recovering.is_empty() {
-                return Next::Done;
+                // It may have ended just now, and have had to wait until then.
+                return self.give_back().map_or(Next::Done, Next::Act);
             }
         } else if self.view.suspended {
             self.state.ledger.upcoming.clear();
@@ -105,11 +106,8 @@ impl Cursor<'_> {
             self.plan_if_allowed();
         }
         self.drop_outdated();
-        if self.survey_at().is_some_and(|at| at <= self.now && !self.gives_way(at)) {
-            let scope = self.scope_of_survey();
-            self.state.phase = Phase::Surveying(scope.clone());
-            self.look_begins();
-            return Next::Act(Action::Survey(scope));
+        if let Some(action) = self.survey_due() {
+            return Next::Act(action);
         }
         while let Some(strike) = self.due() {
             let attempt = Attempt::first(strike);
@@ -125,11 +123,22 @@ impl Cursor<'_> {
         if !self.is_strike_near() {
             self.state.facts = None;
         }
-        // What it waited for may be over by now, or was skipped.
-        if let Some(action) = self.give_back() {
+        // What gave way to a strike waits no longer for one that did not happen: nothing else would wake it.
+        if let Some(action) = self.give_back().or_else(|| self.survey_due()) {
             return Next::Act(action);
         }
         Next::Wait(self.wake_at())
+    }
+
+    /// The look that is due for no strike, unless it gives way to one.
+    fn survey_due(&mut self) -> Option<Action> {
+        let is_due = self.survey_at().is_some_and(|at| at <= self.now && !self.gives_way(at));
+        is_due.then(|| {
+            let scope = self.scope_of_survey();
+            self.state.phase = Phase::Surveying(scope.clone());
+            self.look_begins();
+            Action::Survey(scope)
+        })
     }
 
     /// Why no kill may be made now, before any look at the cluster.

@@ -218,6 +218,33 @@ fn a_reservation_that_waits_is_given_back_when_the_strike_it_waits_for_is_called
 }
 
 #[test]
+fn what_gave_way_to_a_strike_is_done_once_that_strike_is_skipped() {
+    let (mut play, [_, second]) = side_by_side(LOOK, [0, 90], |_| ());
+    play.run(SignedDuration::from_secs(8) + SignedDuration::from_millis(10));
+    assert_eq!((play.orders.len(), play.state.to_release.len()), (1, 1));
+    play.view.hold = Some("stopped".to_owned());
+    // No other strike comes within this time, and the hold stays.
+    play.run(SignedDuration::from_secs(5));
+    assert!(play.ledger().skipped.iter().any(|skip| skip.strike == second.strike), "{:?}", play.ledger().skipped);
+    assert!(play.orders.len() == 1 && play.state.to_release.is_empty());
+    assert!(play.budgets.values().all(|(_, budget)| budget.reservations.is_empty()));
+    assert!(play.ledger().recovering.is_empty(), "what recovers is looked at too");
+}
+
+#[test]
+fn a_killer_that_ends_while_a_reservation_waits_gives_it_back_before_it_is_done() {
+    let (mut play, _) = side_by_side(LOOK, [0, 90], |_| ());
+    play.run(SignedDuration::from_secs(8) + SignedDuration::from_millis(10));
+    assert_eq!((play.orders.len(), play.state.to_release.len()), (1, 1));
+    // Its victim is replaced already, and its time is over.
+    play.state.ledger.recovering.clear();
+    play.killer.spec.life = Life::OfRun { until: play.now, strikes: 1000, heartbeat: None };
+    assert!(play.run(SignedDuration::from_secs(1)), "it is done");
+    assert!(play.orders.len() == 1 && play.state.to_release.is_empty());
+    assert!(play.budgets.values().all(|(_, budget)| budget.reservations.is_empty()));
+}
+
+#[test]
 fn a_kill_makes_no_strike_late_that_was_looked_at_before_it_and_nor_does_one_that_comes_later() {
     // The third is not looked at together with the first. Its own look would begin before the second is due, and end after that.
     let (mut play, strikes) = side_by_side(LOOK, [0, 300, 600], |_| ());
