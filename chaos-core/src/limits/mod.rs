@@ -52,8 +52,8 @@ pub struct KillRequest<'a> {
 pub enum KillsDone {
     /// Kills of this run so far.
     OfRun(u32),
-    /// Kills of this standing monkey so far today (UTC). The workload's own count of the day, kept in its budget, counts too:
-    /// recreating a monkey resets nothing.
+    /// Kills of this standing monkey so far today (UTC). The workload's own count of the day, kept in its budget, counts too, with
+    /// what is reserved there: recreating a monkey resets nothing.
     OfDay(u32),
 }
 

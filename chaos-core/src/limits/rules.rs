@@ -1,6 +1,6 @@
 //! The rules of `admit`, one function each.
 
-use super::{FRESH, Finding, KillsDone, RefusalReason, View};
+use super::{FRESH, Finding, KillsDone, RefusalReason, Reservation, View};
 use crate::model::{Actor, KillMode};
 use crate::population::SwitchState;
 
@@ -56,13 +56,21 @@ pub(super) fn max_kills(view: &View<'_>) -> Finding<RefusalReason> {
     let max = view.request.limits.max_kills;
     let (done, of) = match view.request.done {
         KillsDone::OfRun(done) => (done, "of this run"),
-        KillsDone::OfDay(done) => (done.max(view.budget.kills_on(view.now)), "of this day (UTC)"),
+        KillsDone::OfDay(done) => (done.max(kills_of_day(view)), "of this day (UTC)"),
     };
     let wanted = done.saturating_add(1).saturating_add(view.request.companions);
     if wanted > max {
         return Finding::fail(RefusalReason::MaxKills, format!("{done} of {max} kills {of} are done"));
     }
     Finding::pass(format!("{done} of {max} kills {of} are done"))
+}
+
+/// Kills of the workload on this day by any chaos. What is reserved may be one already that is not counted yet.
+fn kills_of_day(view: &View<'_>) -> u32 {
+    let (run, strike, uid) = (view.request.run, view.request.strike, &view.request.victim.uid);
+    let other = |held: &&Reservation| held.run != run || held.strike != strike || held.victim_uid != *uid;
+    let reserved = u32::try_from(view.budget.reservations.iter().filter(other).count()).unwrap_or(u32::MAX);
+    view.budget.kills_on(view.now).saturating_add(reserved)
 }
 
 pub(super) fn min_interval(view: &View<'_>) -> Finding<RefusalReason> {

@@ -155,6 +155,14 @@ fn counts_of_the_day_survive_a_new_monkey() {
     };
     assert_eq!(with(3), Err(RefusalReason::MaxKills));
     assert_eq!(with(4), Ok(()));
+    // A kill of somebody else may have happened that is not counted before its reservation is given back.
+    budget.reservations.push(held("other", 1, 1, 60));
+    let with = |max| {
+        let budget = budget.clone();
+        ask(move |c| (c.budget, c.done, c.limits.max_kills) = (budget, KillsDone::OfDay(0), max))
+    };
+    assert_eq!(with(4), Err(RefusalReason::MaxKills));
+    assert_eq!(with(5), Ok(()));
     assert_eq!(ask(|c| c.done = KillsDone::OfRun(10)), Err(RefusalReason::MaxKills));
     assert_eq!(ask(|c| c.done = KillsDone::OfRun(9)), Ok(()));
 }
