@@ -1,6 +1,5 @@
 //! One kill from the look at the cluster to its outcome. Every exit records why, and gives back what was reserved.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -36,8 +35,8 @@ impl Cursor<'_> {
 
     /// The workload that a strike would hit by what is known now.
     fn would_hit(&self, attempt: &Attempt) -> Option<WorkloadKey> {
-        let facts = self.state.facts.as_ref().map(|(_, facts)| Arc::clone(facts))?;
-        Some(self.pick(attempt, &facts).ok()?.workload.clone())
+        let (_, facts) = self.state.facts.as_ref()?;
+        Some(self.pick(attempt, facts).ok()?.workload.clone())
     }
 
     fn look(&mut self, attempt: Attempt, workload: Option<WorkloadKey>) -> Action {

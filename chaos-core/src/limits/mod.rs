@@ -47,6 +47,13 @@ pub struct KillRequest<'a> {
     pub companions: u32,
 }
 
+impl KillRequest<'_> {
+    /// Whether that is the victim's own reservation: it stands for this very kill.
+    fn is_held_by(&self, held: &Reservation) -> bool {
+        held.run == self.run && held.strike == self.strike && held.victim_uid == self.victim.uid
+    }
+}
+
 /// What `limits.maxKills` counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillsDone {
@@ -118,11 +125,8 @@ impl<'a> View<'a> {
         now: Timestamp,
     ) -> Self {
         let workload = request.victim.workload.as_ref().and_then(|key| population.workload(&key.uid));
-        // The victim's own reservation is this very kill.
-        let own = |held: &Reservation| held.run == request.run && held.strike == request.strike;
-        let reserved = |uid: &str| {
-            budget.reservations.iter().any(|held| held.victim_uid == uid && !(own(held) && uid == request.victim.uid))
-        };
+        let reserved =
+            |uid: &str| budget.reservations.iter().any(|held| held.victim_uid == uid && !request.is_held_by(held));
         let of_workload = |pod: &&PodFacts| pod.workload.as_ref().map(|key| &key.uid) == workload.map(|w| &w.key.uid);
         let serving = population.pods.iter().filter(of_workload).filter(|pod| population.serves(pod));
         let free = serving.filter(|pod| !reserved(&pod.uid)).count();

@@ -1,6 +1,6 @@
 //! The rules of `admit`, one function each.
 
-use super::{FRESH, Finding, KillsDone, RefusalReason, Reservation, View};
+use super::{FRESH, Finding, KillsDone, RefusalReason, View};
 use crate::model::{Actor, KillMode};
 use crate::population::SwitchState;
 
@@ -67,10 +67,8 @@ pub(super) fn max_kills(view: &View<'_>) -> Finding<RefusalReason> {
 
 /// Kills of the workload on this day by any chaos. What is reserved may be one already that is not counted yet.
 fn kills_of_day(view: &View<'_>) -> u32 {
-    let (run, strike, uid) = (view.request.run, view.request.strike, &view.request.victim.uid);
-    let other = |held: &&Reservation| held.run != run || held.strike != strike || held.victim_uid != *uid;
-    let reserved = u32::try_from(view.budget.reservations.iter().filter(other).count()).unwrap_or(u32::MAX);
-    view.budget.kills_on(view.now).saturating_add(reserved)
+    let others = view.budget.reservations.iter().filter(|held| !view.request.is_held_by(held));
+    view.budget.kills_on(view.now).saturating_add(u32::try_from(others.count()).unwrap_or(u32::MAX))
 }
 
 pub(super) fn min_interval(view: &View<'_>) -> Finding<RefusalReason> {
