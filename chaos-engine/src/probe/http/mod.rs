@@ -1,14 +1,16 @@
 //! Built-in open-loop load: requests leave on a fixed schedule whatever the answers do, so that a system that stalls cannot
 //! slow its own measurement down (coordinated omission).
 //!
-//! One thread keeps the time ([`pacer`]), one thread with a runtime of its own does the network ([`worker`]), so neither a
-//! disk nor the rest of the tool can delay a request. Latency counts from the due time, the lag between due and sent is
-//! kept for every slot, a timeout is a sample at its bound, and at the end everything in flight is waited for.
+//! One thread with a runtime of its own keeps the time ([`pacer`]) and does the network ([`worker`]), so neither a disk nor the
+//! rest of the tool can delay a request. It is one thread and not two, as each slot would else wake both, which takes longer
+//! than to send it. Latency counts from the due time, the lag between due and sent is kept for every slot, a timeout is a
+//! sample at its bound, and at the end everything in flight is waited for.
 //!
 //! It must not heal anything: no retry, no redirect, no second try on another connection once a byte may have been written.
 //! And it must not blame the system for its own weakness: a slot that the generator sent late, never, or could not watch is
 //! recorded as such ([`BadClass::is_unknown`](chaos_core::record::BadClass::is_unknown)).
 
+mod alarm;
 mod connection;
 mod exchange;
 mod judge;
@@ -21,7 +23,7 @@ mod worker;
 use std::time::Duration;
 
 use chaos_core::record::{Event, ProbeSchedule, RunTime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 pub use ledger::StepTimes;
 pub use plan::{HttpPlan, Origin, PlanError, StepPlan};
@@ -35,9 +37,7 @@ use self::worker::{Lane, Worker};
 use crate::clock::{RunClock, nanos};
 use crate::recorder::Recorder;
 
-/// Slots that may wait between the pacing thread and the network thread. More are not sent, and recorded so.
-const QUEUE: usize = 1 << 16;
-/// From the call of [`Load::start`] to the first request: time to start the threads.
+/// From the call of [`Load::start`] to the first request: time to start the thread.
 const LEAD: Duration = Duration::from_millis(20);
 
 /// What load needs besides its plans.
@@ -56,7 +56,8 @@ pub struct LoadContext {
 /// Running load of all http probes of a run. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct Load {
-    pacer: Pacer,
+    stop: oneshot::Sender<RunTime>,
+    clock: RunClock,
     first_due: RunTime,
     done: oneshot::Receiver<Vec<StepTimes>>,
 }
@@ -75,16 +76,11 @@ pub enum LoadError {
         /// Why.
         message: String,
     },
-    /// A thread or its runtime could not be started.
-    #[error("failed to start the {name} thread of http probes: {source}")]
-    Thread {
-        /// Which.
-        name: &'static str,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A thread died: slots may be missing from the record.
-    #[error("failed to finish http probes: a thread of the load generator died")]
+    /// The thread, its runtime or its timer could not be started.
+    #[error("failed to start the thread of http probes: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The thread died: slots may be missing from the record.
+    #[error("failed to finish http probes: the thread of the load generator died")]
     Died,
 }
 
@@ -103,7 +99,6 @@ impl Load {
         raise_file_limit();
         let first_due = RunTime(context.clock.now().0.saturating_add(nanos(LEAD)));
         let end = span.map(|span| RunTime(first_due.0.saturating_add(nanos(span))));
-        let (send, receive) = mpsc::channel(QUEUE);
         let mut due = Vec::with_capacity(plans.len());
         let mut lanes = Vec::with_capacity(plans.len());
         for plan in plans {
@@ -111,22 +106,23 @@ impl Load {
             context.recorder.record(Event::Schedule(schedule.clone()));
             due.push(schedule.due_times());
             let ledger = Ledger::new(&schedule, context.recorder.clone());
-            lanes.push(Lane::new(schedule.due_times(), ledger, Exchange::new(plan, context)?));
+            lanes.push(Lane::new(ledger, Exchange::new(plan, context)?));
         }
-        let worker = Worker::new(context.clock, lanes);
+        let (stop, stopped) = oneshot::channel();
         let (finished, done) = oneshot::channel();
-        let network = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let network = network.map_err(|source| LoadError::Thread { name: "network", source })?;
+        let network = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let pacer = {
+            let _entered = network.enter();
+            Pacer::new(due, end, stopped, context.clock)?
+        };
+        let worker = Worker::new(context.clock, lanes);
         let run = move || {
-            let times = network.block_on(worker.run(receive));
+            let times = network.block_on(worker.run(pacer));
             // Nobody listens after a drop of `Load`.
             let _ = finished.send(times);
         };
-        let thread = std::thread::Builder::new().name("probe-network".into()).spawn(run);
-        thread.map_err(|source| LoadError::Thread { name: "network", source })?;
-        let pacer = Pacer::start(due, end, context.clock, send);
-        let pacer = pacer.map_err(|source| LoadError::Thread { name: "pacing", source })?;
-        Ok(Self { pacer, first_due, done })
+        std::thread::Builder::new().name("probe-load".into()).spawn(run)?;
+        Ok(Self { stop, clock: context.clock, first_due, done })
     }
 
     /// When the first slot is due.
@@ -142,7 +138,8 @@ impl Load {
     /// Sends no slot that is due later than now, waits for everything in flight (each at most its timeout) and tells the
     /// rest of the record. Gives how long the requests of each flow took, in the order of the plans.
     pub async fn stop(self) -> Result<Vec<StepTimes>, LoadError> {
-        self.pacer.stop();
+        // Where the schedule has ended by itself nobody is told.
+        let _ = self.stop.send(self.clock.now());
         self.done.await.map_err(|_| LoadError::Died)
     }
 }

@@ -1,4 +1,4 @@
-//! The network side of the load: takes slots from the pacing thread in order, sends each at once in a task of its own, and
+//! The network side of the load: takes slots from the pacer as they become due, sends each at once in a task of its own, and
 //! settles it in its ledger. Runs on a thread of its own; notices when that thread was held up, because what it saw then is
 //! not evidence against the system.
 
@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaos_core::record::BadClass;
-use chaos_core::slots::DueTimes;
-use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::TaskTracker;
 
 use super::exchange::{Answer, Exchange, Failure};
 use super::ledger::{Ledger, Settled, StepTimes};
+use super::pacer::{Pacer, Slot};
 use crate::clock::{RunClock, nanos};
 
 /// A slot that is overdue by more is not sent: a burst of old slots would load the system as nobody scheduled.
@@ -27,25 +26,9 @@ const MOST_STALLS: usize = 256;
 /// Beyond the longest timeout, how long the end waits for tasks to settle.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What the pacing thread says.
-#[derive(Debug)]
-pub(super) enum Order {
-    /// A slot is due.
-    Send { lane: usize, slot: u64 },
-    /// The schedule has ended after so many slots of each probe.
-    End { slots: Vec<u64> },
-}
-
-/// One probe.
+/// One probe: what its tasks share.
 #[derive(Debug)]
 pub(super) struct Lane {
-    due: DueTimes,
-    shared: Arc<Shared>,
-}
-
-/// What the tasks of a probe share.
-#[derive(Debug)]
-struct Shared {
     ledger: Mutex<Ledger>,
     exchange: Exchange,
 }
@@ -57,77 +40,54 @@ struct Stalls(Mutex<VecDeque<(Instant, Instant)>>);
 #[derive(Debug)]
 pub(super) struct Worker {
     clock: RunClock,
-    lanes: Vec<Lane>,
+    lanes: Vec<Arc<Lane>>,
     stalls: Arc<Stalls>,
     tasks: TaskTracker,
 }
 
-impl Lane {
-    pub(super) fn new(due: DueTimes, ledger: Ledger, exchange: Exchange) -> Self {
-        Self { due, shared: Arc::new(Shared { ledger: Mutex::new(ledger), exchange }) }
-    }
-}
-
 impl Worker {
     pub(super) fn new(clock: RunClock, lanes: Vec<Lane>) -> Self {
-        Self { clock, lanes, stalls: Arc::default(), tasks: TaskTracker::new() }
+        Self {
+            clock,
+            lanes: lanes.into_iter().map(Arc::new).collect(),
+            stalls: Arc::default(),
+            tasks: TaskTracker::new(),
+        }
     }
 
     /// Sends slots until the schedule ends, then waits for what is in flight and closes the ledgers. Gives how long the
     /// requests of each flow took.
-    pub(super) async fn run(mut self, mut orders: Receiver<Order>) -> Vec<StepTimes> {
-        let tolerated = self.lanes.iter().map(|lane| lane.shared.exchange.plan.max_lag).min().unwrap_or_default();
+    pub(super) async fn run(self, mut pacer: Pacer) -> Vec<StepTimes> {
+        let tolerated = self.lanes.iter().map(|lane| lane.exchange.plan.max_lag).min().unwrap_or_default();
         let watch = tokio::spawn(Arc::clone(&self.stalls).watch(tolerated));
-        let mut totals = Vec::new();
-        while let Some(order) = orders.recv().await {
-            match order {
-                Order::Send { lane, slot } => self.send(lane, slot),
-                Order::End { slots } => {
-                    totals = slots;
-                    break;
-                }
-            }
-        }
-        for (lane, total) in self.lanes.iter_mut().zip(totals) {
-            lane.give_up_before(total);
+        while let Some(slot) = pacer.next().await {
+            self.send(slot);
         }
         self.tasks.close();
-        let longest = self.lanes.iter().map(|lane| lane.shared.exchange.plan.timeout).max().unwrap_or_default();
+        let longest = self.lanes.iter().map(|lane| lane.exchange.plan.timeout).max().unwrap_or_default();
         // What has not settled by then is closed with an unknown outcome.
         let _ = tokio::time::timeout(longest + GRACE, self.tasks.wait()).await;
         watch.abort();
-        self.lanes.iter().map(|lane| lane.shared.ledger().close()).collect()
+        self.lanes.iter().map(|lane| lane.ledger().close()).collect()
     }
 
-    fn send(&mut self, lane: usize, slot: u64) {
-        let Some(lane) = self.lanes.get_mut(lane) else { return };
-        lane.give_up_before(slot);
-        let Some(due) = lane.due.next() else { return };
+    fn send(&self, slot: Slot) {
+        let Slot { lane, number, due } = slot;
+        let lane = &self.lanes[lane];
         let sent = Instant::now();
         let lag = sent.saturating_duration_since(self.clock.instant(due));
-        let mut ledger = lane.shared.ledger();
+        let mut ledger = lane.ledger();
         if lag > OLDEST {
-            return ledger.unsent(slot, due, format!("the load generator was {} ms behind", lag.as_millis()));
+            return ledger.unsent(number, due, format!("the load generator was {} ms behind", lag.as_millis()));
         }
         if ledger.in_flight() >= MOST_IN_FLIGHT {
-            return ledger.unsent(slot, due, format!("{MOST_IN_FLIGHT} requests are waiting for their answers"));
+            return ledger.unsent(number, due, format!("{MOST_IN_FLIGHT} requests are waiting for their answers"));
         }
-        ledger.sent(slot, due, nanos(lag));
+        ledger.sent(number, due, nanos(lag));
         drop(ledger);
-        let (shared, stalls) = (Arc::clone(&lane.shared), Arc::clone(&self.stalls));
-        let flight = Flight { slot, sent, lag };
-        self.tasks.spawn(async move { shared.fly(flight, &stalls).await });
-    }
-}
-
-impl Lane {
-    /// Slots before this number that never arrived here.
-    fn give_up_before(&mut self, slot: u64) {
-        while self.due.next_slot() < slot {
-            let missing = self.due.next_slot();
-            let Some(due) = self.due.next() else { return };
-            self.shared.ledger().unsent(missing, due, "the load generator's queue was full".into());
-        }
+        let (lane, stalls) = (Arc::clone(lane), Arc::clone(&self.stalls));
+        let flight = Flight { slot: number, sent, lag };
+        self.tasks.spawn(async move { lane.fly(flight, &stalls).await });
     }
 }
 
@@ -139,7 +99,11 @@ struct Flight {
     lag: Duration,
 }
 
-impl Shared {
+impl Lane {
+    pub(super) fn new(ledger: Ledger, exchange: Exchange) -> Self {
+        Self { ledger: Mutex::new(ledger), exchange }
+    }
+
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

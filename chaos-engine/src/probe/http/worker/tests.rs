@@ -1,9 +1,11 @@
 //! The generator's own weakness: whatever holds it up, it must not be the system's failure.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chaos_core::record::{BadSlot, Event, ProbeSchedule, RunTime};
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
 use chaos_core::model::HttpVersion;
 
@@ -13,6 +15,7 @@ use crate::journal::Redactor;
 use crate::probe::Trust;
 use crate::recorder::Recorder;
 
+/// A probe that sends a hundred requests a second from now on.
 fn lane(context: &LoadContext, url: &str, timeout: Duration) -> (ProbeSchedule, Lane) {
     let plan = HttpPlan {
         name: "p".into(),
@@ -42,7 +45,14 @@ fn lane(context: &LoadContext, url: &str, timeout: Duration) -> (ProbeSchedule, 
         exposure_known: false,
     };
     let ledger = Ledger::new(&schedule, context.recorder.clone());
-    (schedule.clone(), Lane::new(schedule.due_times(), ledger, Exchange::new(plan, context).unwrap()))
+    (schedule, Lane::new(ledger, Exchange::new(plan, context).unwrap()))
+}
+
+/// Gives the slots of the first so many milliseconds.
+fn pacer(context: &LoadContext, schedule: &ProbeSchedule, millis: u64) -> (oneshot::Sender<RunTime>, Pacer) {
+    let (stop, stopped) = oneshot::channel();
+    let end = RunTime(schedule.first_due.0 + millis * 1_000_000);
+    (stop, Pacer::new(vec![schedule.due_times()], Some(end), stopped, context.clock).unwrap())
 }
 
 fn context() -> LoadContext {
@@ -57,62 +67,95 @@ fn bad(recorder: &Recorder) -> Vec<BadSlot> {
         .collect()
 }
 
-/// Answers one request on each connection, each after `delay`, from a thread of its own that nobody holds up.
-fn server(delay: Duration) -> String {
+fn slots(recorder: &Recorder) -> u64 {
+    recorder
+        .events()
+        .into_iter()
+        .filter_map(|event| if let Event::Bin(bin) = event { Some(bin.slots) } else { None })
+        .sum()
+}
+
+/// Answers each request after `delay`, from threads of its own that nobody holds up. Counts them.
+fn server(delay: Duration) -> (String, Arc<AtomicUsize>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&seen);
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
+            let counter = Arc::clone(&counter);
             std::thread::spawn(move || {
                 use std::io::{Read as _, Write as _};
                 let (mut stream, mut request) = (stream, [0; 4096]);
                 while stream.read(&mut request).is_ok_and(|read| read > 0) {
+                    counter.fetch_add(1, Ordering::SeqCst);
                     std::thread::sleep(delay);
                     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
                 }
             });
         }
     });
-    url
+    (url, seen)
 }
 
 #[tokio::test]
 async fn a_generator_that_is_held_up_blames_nobody() {
     let context = context();
-    let (_, lane) = lane(&context, &server(Duration::from_millis(20)), Duration::from_millis(200));
-    let (send, receive) = mpsc::channel(1_000);
-    let worker = tokio::spawn(Worker::new(context.clock, vec![lane]).run(receive));
-    // A request is under way when the thread is taken away for longer than its timeout, with slots that wait meanwhile.
-    send.send(Order::Send { lane: 0, slot: 0 }).await.unwrap();
-    tokio::task::yield_now().await;
-    tokio::task::yield_now().await;
-    std::thread::sleep(Duration::from_millis(500));
-    for slot in 1..40 {
-        send.send(Order::Send { lane: 0, slot }).await.unwrap();
+    let (url, seen) = server(Duration::from_millis(20));
+    let (schedule, lane) = lane(&context, &url, Duration::from_millis(200));
+    let (_running, pacer) = pacer(&context, &schedule, 400);
+    let worker = tokio::spawn(Worker::new(context.clock, vec![lane]).run(pacer));
+    // A request is under way when the thread is taken away for longer than its timeout; all others become due meanwhile.
+    while seen.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
     }
-    send.send(Order::End { slots: vec![40] }).await.unwrap();
+    std::thread::sleep(Duration::from_millis(500));
     worker.await.unwrap();
     let bad = bad(&context.recorder);
-    let classes: std::collections::BTreeSet<_> = bad.iter().map(|bad| bad.class).collect();
+    let classes: BTreeSet<_> = bad.iter().map(|bad| bad.class).collect();
     assert!(bad.iter().all(|bad| bad.class.is_unknown()), "{bad:?}");
-    assert!(classes.contains(&BadClass::Late) && bad.len() >= 39, "{classes:?}");
+    assert_eq!(slots(&context.recorder), 40);
+    assert!(classes.contains(&BadClass::Late) && bad.len() >= 38, "{classes:?}");
 }
 
 #[tokio::test]
-async fn slots_that_never_arrived_or_are_too_old_are_unsent() {
+async fn slots_that_are_too_old_are_unsent() {
     let context = context();
-    let (schedule, lane) = lane(&context, &server(Duration::ZERO), Duration::from_secs(5));
-    let (send, receive) = mpsc::channel(1_000);
-    let old = RunTime(schedule.first_due.0.saturating_sub(2_000_000_000));
-    let lane = Lane { due: ProbeSchedule { first_due: old, ..schedule }.due_times(), ..lane };
-    // The clock started just now: a due time before it is as old as the start.
-    send.send(Order::Send { lane: 0, slot: 3 }).await.unwrap();
-    send.send(Order::End { slots: vec![6] }).await.unwrap();
-    Worker::new(context.clock, vec![lane]).run(receive).await;
-    let unsent: Vec<_> =
-        bad(&context.recorder).into_iter().filter(|bad| bad.class == BadClass::Unsent).map(|bad| bad.slot).collect();
-    assert!([[0, 1, 2].as_slice(), &[4, 5]].concat().iter().all(|slot| unsent.contains(slot)), "{unsent:?}");
-    let bins = context.recorder.events().into_iter();
-    let slots: u64 = bins.filter_map(|event| if let Event::Bin(bin) = event { Some(bin.slots) } else { None }).sum();
-    assert_eq!(slots, 6);
+    let (url, seen) = server(Duration::ZERO);
+    let (schedule, lane) = lane(&context, &url, Duration::from_secs(5));
+    let (_running, pacer) = pacer(&context, &schedule, 600);
+    std::thread::sleep(OLDEST + Duration::from_millis(200));
+    Worker::new(context.clock, vec![lane]).run(pacer).await;
+    let bad = bad(&context.recorder);
+    let of = |class: BadClass| bad.iter().filter(|bad| bad.class == class).map(|bad| bad.slot).collect::<BTreeSet<_>>();
+    let (unsent, late) = (of(BadClass::Unsent), of(BadClass::Late));
+    assert!(unsent.contains(&0) && unsent.len() >= 20, "{unsent:?}");
+    assert!(unsent.iter().all(|slot| late.first().is_none_or(|first| slot < first)), "{unsent:?} {late:?}");
+    assert_eq!((unsent.len() + late.len(), slots(&context.recorder)), (60, 60));
+    assert_eq!(seen.load(Ordering::SeqCst), late.len(), "one that is told as unsent was sent");
+}
+
+#[tokio::test]
+async fn what_was_due_before_the_stop_is_sent_and_nothing_after_it() {
+    let context = context();
+    let (url, seen) = server(Duration::ZERO);
+    let (schedule, lane) = lane(&context, &url, Duration::from_secs(5));
+    let (stop, pacer) = pacer(&context, &schedule, 60_000);
+    // Slots 0 to 4 are due before, slot 5 is not.
+    stop.send(RunTime(schedule.first_due.0 + 50_000_000)).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    Worker::new(context.clock, vec![lane]).run(pacer).await;
+    assert_eq!((slots(&context.recorder), seen.load(Ordering::SeqCst)), (5, 5));
+}
+
+#[tokio::test]
+async fn load_that_nobody_holds_any_more_ends() {
+    let context = context();
+    let (url, _) = server(Duration::ZERO);
+    let (schedule, lane) = lane(&context, &url, Duration::from_secs(5));
+    let (stop, pacer) = pacer(&context, &ProbeSchedule { rate: 0.001, ..schedule }, 3_600_000);
+    let worker = tokio::spawn(Worker::new(context.clock, vec![lane]).run(pacer));
+    drop(stop);
+    tokio::time::timeout(Duration::from_secs(30), worker).await.unwrap().unwrap();
+    assert!(slots(&context.recorder) <= 1);
 }
