@@ -6,6 +6,7 @@
 
 mod classes;
 mod cluster;
+mod counts;
 mod names;
 
 use schemars::JsonSchema;
@@ -230,8 +231,10 @@ pub struct Bin {
     /// Slots answered well in time to be evidence (slow ones included): `slots` less the bad slots that are not `Slow`.
     pub good: u64,
     /// Latencies of all answered slots from their due time, timeouts at their bound: (upper edge in microseconds, count), ascending, sparse.
+    #[serde(deserialize_with = "counts::read")]
     pub latency: Vec<(u64, u64)>,
     /// Lag from due to sent of all sent slots, likewise.
+    #[serde(deserialize_with = "counts::read")]
     pub lag: Vec<(u64, u64)>,
 }
 

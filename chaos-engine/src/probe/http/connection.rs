@@ -63,7 +63,7 @@ pub(in crate::probe) struct Connections {
     version: HttpVersion,
     keep_alive: bool,
     tls: Option<Tls>,
-    /// Idle ones; the one used last is on top, so that the others can grow old.
+    /// Idle ones, the one used last on top, so that the others grow old: what a moment of many requests opened is closed after it.
     idle: Mutex<Vec<(Connection, Instant)>>,
     /// Those that carry many requests, the oldest first, so that the others can grow old.
     multiplexed: Mutex<Vec<Arc<Multiplexed>>>,
@@ -100,11 +100,9 @@ impl Connections {
             return self.place();
         }
         let mut idle = lock(&self.idle);
-        while let Some((connection, since)) = idle.pop() {
-            if since.elapsed() > LONGEST_IDLE {
-                // Those below were used even longer ago.
-                idle.clear();
-            } else if connection.is_ready() {
+        retire(&mut idle);
+        while let Some((connection, _)) = idle.pop() {
+            if connection.is_ready() {
                 return Some(connection);
             }
         }
@@ -183,6 +181,12 @@ impl Connections {
         }
         Ok(Connection::Http2(Place(connection)))
     }
+}
+
+/// Closes connections that were idle for too long: those at the bottom.
+fn retire(idle: &mut Vec<(Connection, Instant)>) {
+    let old = idle.partition_point(|(_, since)| since.elapsed() > LONGEST_IDLE);
+    idle.drain(..old);
 }
 
 const H2: &[u8] = b"h2";

@@ -188,6 +188,21 @@ async fn a_connection_that_the_server_closed_while_it_was_idle_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_hang_opened_is_closed_after_it() {
+    let server = Server::start(|_| Reply::ok()).await;
+    let context = context();
+    let load = Load::start(vec![plan("p", &server.url())], &context).unwrap();
+    server.until_asked(3).await;
+    server.freeze_for(Duration::from_millis(400)).await;
+    server.until_asked(45).await;
+    assert!(server.connections() > 20, "{} connections", server.connections());
+    // Requests still come, faster than a connection grows old.
+    tokio::time::timeout(Duration::from_secs(60), server.until_open_at_most(10)).await.unwrap();
+    load.stop().await.unwrap();
+    assert_eq!(told(&context.recorder).1, BTreeMap::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_flight_at_the_end_is_waited_for() {
     let server = Server::start(|_| Reply::ok().after(Duration::from_millis(400))).await;
     let context = context();

@@ -21,8 +21,10 @@ const OLDEST: Duration = Duration::from_secs(1);
 const MOST_IN_FLIGHT: usize = 20_000;
 /// How often the thread looks whether it was held up.
 const TICK: Duration = Duration::from_millis(10);
+/// A hold-up that is longer, beyond the tick, is remembered.
+const HOLD_UP: Duration = Duration::from_millis(10);
 /// Hold-ups that are remembered: those of the last timeout matter.
-const MOST_STALLS: usize = 256;
+const MOST_STALLS: usize = 4_096;
 /// Beyond the longest timeout, how long the end waits for tasks to settle.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -58,8 +60,7 @@ impl Worker {
     /// Sends slots until the schedule ends, then waits for what is in flight and closes the ledgers. Gives how long the
     /// requests of each flow took.
     pub(super) async fn run(self, mut pacer: Pacer) -> Vec<StepTimes> {
-        let tolerated = self.lanes.iter().map(|lane| lane.exchange.plan.max_lag).min().unwrap_or_default();
-        let watch = tokio::spawn(Arc::clone(&self.stalls).watch(tolerated));
+        let watch = tokio::spawn(Arc::clone(&self.stalls).watch());
         while let Some(slot) = pacer.next().await {
             self.send(slot);
         }
@@ -120,10 +121,7 @@ impl Lane {
         if wrong.as_ref().is_some_and(|wrong| is_of_time(wrong.class)) {
             // Lets the watch of stalls, which was held up as well, have its say first.
             tokio::task::yield_now().await;
-            if let Some(stall) = stalls.within(flight.sent, done) {
-                let detail = format!("the load generator was held up for {} ms", stall.as_millis());
-                wrong = Some(Failure::new(BadClass::UnknownOutcome, detail));
-            }
+            wrong = wrong.map(|wrong| self.blamed(wrong, &flight, took, stalls.within(flight.sent, done)));
         }
         let has_latency = wrong.as_ref().is_none_or(|wrong| wrong.class.has_latency());
         if flight.lag > plan.max_lag {
@@ -151,6 +149,25 @@ impl Lane {
         };
         Answer { wrong: Some(Failure::new(class, format!("{} ms", took.as_millis()))), ..answer }
     }
+
+    /// What is wrong with an answer that is wrong by time alone, where this generator was held up for so long meanwhile: of unknown
+    /// outcome where that, or that it was sent late, may be what made it so.
+    fn blamed(&self, wrong: Failure, flight: &Flight, took: Duration, held_up: Duration) -> Failure {
+        let plan = &self.exchange.plan;
+        let own = flight.lag + held_up;
+        let is_own = |bound: Option<Duration>| bound.is_some_and(|bound| took.saturating_sub(own) <= bound);
+        let is_own = match wrong.class {
+            BadClass::TooSlow => is_own(plan.within),
+            BadClass::Slow => is_own(plan.latency_bound),
+            // No answer in a second is not the fault of a moment.
+            _ => held_up > plan.max_lag.min(plan.timeout / 10),
+        };
+        if !is_own {
+            return wrong;
+        }
+        let detail = format!("{}, of which the load generator was held up for {} ms", wrong.detail, own.as_millis());
+        Failure::new(BadClass::UnknownOutcome, detail)
+    }
 }
 
 /// Whether it is time alone that makes an answer of this class bad.
@@ -166,15 +183,15 @@ fn late(lag: Duration, wrong: Option<Failure>) -> Failure {
 }
 
 impl Stalls {
-    /// Notices when this thread could not run for longer than is `tolerated`.
-    async fn watch(self: Arc<Self>, tolerated: Duration) {
+    /// Notices when this thread could not run.
+    async fn watch(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = Instant::now();
         loop {
             ticks.tick().await;
             let now = Instant::now();
-            if now - last > TICK + tolerated {
+            if now - last > TICK + HOLD_UP {
                 let mut stalls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 stalls.push_back((last, now));
                 if stalls.len() > MOST_STALLS {
@@ -185,10 +202,11 @@ impl Stalls {
         }
     }
 
-    /// How long this thread was held up at most, in any of the hold-ups that touch this span.
-    fn within(&self, from: Instant, to: Instant) -> Option<Duration> {
+    /// How long this thread was held up within this span.
+    fn within(&self, from: Instant, to: Instant) -> Duration {
         let stalls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stalls.iter().filter(|(start, end)| *start < to && *end > from).map(|(start, end)| *end - *start).max()
+        let touching = stalls.iter().rev().take_while(|(_, end)| *end > from);
+        touching.map(|(start, end)| (*end).min(to).saturating_duration_since((*start).max(from))).sum()
     }
 }
 

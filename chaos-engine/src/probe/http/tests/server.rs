@@ -39,6 +39,7 @@ impl Reply {
 struct Seen {
     paths: Vec<String>,
     connections: u64,
+    closed: u64,
 }
 
 struct Shared {
@@ -70,7 +71,11 @@ impl Server {
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 serving.seen.send_modify(|seen| seen.connections += 1);
-                tokio::spawn(serve(stream, Arc::clone(&serving)));
+                let serving = Arc::clone(&serving);
+                tokio::spawn(async move {
+                    serve(stream, Arc::clone(&serving)).await;
+                    serving.seen.send_modify(|seen| seen.closed += 1);
+                });
             }
         });
         Self { address, shared, _accepting: tokio_util::task::AbortOnDropHandle::new(accepting) }
@@ -86,6 +91,11 @@ impl Server {
 
     pub(super) fn connections(&self) -> u64 {
         self.shared.seen.borrow().connections
+    }
+
+    /// Waits until no more than so many connections are open.
+    pub(super) async fn until_open_at_most(&self, most: u64) {
+        self.shared.seen.subscribe().wait_for(|seen| seen.connections - seen.closed <= most).await.unwrap();
     }
 
     pub(super) async fn until_asked(&self, times: usize) {

@@ -9,15 +9,15 @@ use tokio::sync::oneshot;
 
 use chaos_core::model::HttpVersion;
 
-use super::super::{HttpPlan, LoadContext, StepPlan};
+use super::super::{HttpPlan, LoadContext, StepPlan, schedule};
 use super::*;
 use crate::journal::Redactor;
 use crate::probe::Trust;
 use crate::recorder::Recorder;
 
-/// A probe that sends a hundred requests a second from now on.
-fn lane(context: &LoadContext, url: &str, timeout: Duration) -> (ProbeSchedule, Lane) {
-    let plan = HttpPlan {
+/// A hundred requests a second.
+fn plan(url: &str, timeout: Duration) -> HttpPlan {
+    HttpPlan {
         name: "p".into(),
         origin: url.parse().unwrap(),
         steps: vec![StepPlan::get("/".parse().unwrap())],
@@ -33,17 +33,12 @@ fn lane(context: &LoadContext, url: &str, timeout: Duration) -> (ProbeSchedule, 
         trust: Trust::default(),
         server_name: None,
         exposure: None,
-    };
-    let schedule = ProbeSchedule {
-        probe: "p".into(),
-        first_due: context.clock.now(),
-        rate: plan.rate,
-        stages: Vec::new(),
-        poisson_seed: None,
-        max_lag: 50_000_000,
-        latency_bound: Some(100_000_000),
-        exposure_known: false,
-    };
+    }
+}
+
+/// The probe of a plan, from now on.
+fn lane(context: &LoadContext, plan: HttpPlan) -> (ProbeSchedule, Lane) {
+    let schedule = schedule(&plan, context.clock.now(), 0);
     let ledger = Ledger::new(&schedule, context.recorder.clone());
     (schedule, Lane::new(ledger, Exchange::new(plan, context).unwrap()))
 }
@@ -102,7 +97,7 @@ fn server(delay: Duration) -> (String, Arc<AtomicUsize>) {
 async fn a_generator_that_is_held_up_blames_nobody() {
     let context = context();
     let (url, seen) = server(Duration::from_millis(20));
-    let (schedule, lane) = lane(&context, &url, Duration::from_millis(200));
+    let (schedule, lane) = lane(&context, plan(&url, Duration::from_millis(200)));
     let (_running, pacer) = pacer(&context, &schedule, 400);
     let worker = tokio::spawn(Worker::new(context.clock, vec![lane]).run(pacer));
     // A request is under way when the thread is taken away for longer than its timeout; all others become due meanwhile.
@@ -119,10 +114,31 @@ async fn a_generator_that_is_held_up_blames_nobody() {
 }
 
 #[tokio::test]
+async fn an_answer_that_only_its_lag_makes_slow_blames_nobody() {
+    for (delay, within, class) in [
+        (20, None, BadClass::UnknownOutcome),
+        (20, Some(Duration::from_millis(100)), BadClass::UnknownOutcome),
+        (600, None, BadClass::Slow),
+        (600, Some(Duration::from_millis(100)), BadClass::TooSlow),
+    ] {
+        let context = context();
+        let (url, _) = server(Duration::from_millis(delay));
+        // More lag is tolerated than the promise has milliseconds.
+        let plan = HttpPlan { max_lag: Duration::from_secs(1), within, ..plan(&url, Duration::from_secs(5)) };
+        let (schedule, lane) = lane(&context, plan);
+        let (_running, pacer) = pacer(&context, &schedule, 50);
+        std::thread::sleep(Duration::from_millis(200));
+        Worker::new(context.clock, vec![lane]).run(pacer).await;
+        let classes: Vec<_> = bad(&context.recorder).iter().map(|bad| bad.class).collect();
+        assert_eq!(classes, [class; 5], "an answer after {delay} ms");
+    }
+}
+
+#[tokio::test]
 async fn slots_that_are_too_old_are_unsent() {
     let context = context();
     let (url, seen) = server(Duration::ZERO);
-    let (schedule, lane) = lane(&context, &url, Duration::from_secs(5));
+    let (schedule, lane) = lane(&context, plan(&url, Duration::from_secs(5)));
     let (_running, pacer) = pacer(&context, &schedule, 600);
     std::thread::sleep(OLDEST + Duration::from_millis(200));
     Worker::new(context.clock, vec![lane]).run(pacer).await;
@@ -139,7 +155,7 @@ async fn slots_that_are_too_old_are_unsent() {
 async fn what_was_due_before_the_stop_is_sent_and_nothing_after_it() {
     let context = context();
     let (url, seen) = server(Duration::ZERO);
-    let (schedule, lane) = lane(&context, &url, Duration::from_secs(5));
+    let (schedule, lane) = lane(&context, plan(&url, Duration::from_secs(5)));
     let (stop, pacer) = pacer(&context, &schedule, 60_000);
     // Slots 0 to 4 are due before, slot 5 is not.
     stop.send(RunTime(schedule.first_due.0 + 50_000_000)).unwrap();
@@ -152,7 +168,7 @@ async fn what_was_due_before_the_stop_is_sent_and_nothing_after_it() {
 async fn load_that_nobody_holds_any_more_ends() {
     let context = context();
     let (url, _) = server(Duration::ZERO);
-    let (schedule, lane) = lane(&context, &url, Duration::from_secs(5));
+    let (schedule, lane) = lane(&context, plan(&url, Duration::from_secs(5)));
     let (stop, pacer) = pacer(&context, &ProbeSchedule { rate: 0.001, ..schedule }, 3_600_000);
     let worker = tokio::spawn(Worker::new(context.clock, vec![lane]).run(pacer));
     drop(stop);
