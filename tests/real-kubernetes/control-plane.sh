@@ -12,11 +12,11 @@ server_url() { echo "https://$(control_plane_address):6443"; }
 
 kubectl_admin() { "$bin/kubectl" --kubeconfig "$dir/kubeconfig" --request-timeout=5s "$@"; }
 
-# start_machine NAME: a process in namespaces of its own, loopback up.
+# start_machine NAME: a process in namespaces of its own, loopback up. It outlives who starts it, whose lock (see lib.sh) is not its own.
 start_machine() {
   [[ -z $(pid_of "$dir" "$1") ]] || return 0
   setsid --fork unshare --net --pid --mount --uts --fork --kill-child --mount-proc --propagation private \
-    "$bin/pause" "$dir" "$1" </dev/null >/dev/null 2>&1
+    "$bin/pause" "$dir" "$1" </dev/null >/dev/null 2>&1 8>&-
   await 5 "machine $1" test_machine "$1"
   in_machine "$dir" "$1" sh -c "hostname $1 && ip link set lo up && sysctl -qw net.ipv4.ip_forward=1"
 }
@@ -28,7 +28,7 @@ start() {
   ! is_running "$dir" "$1" "$2" || return 0
   machine=$(pid_of "$dir" "$1")
   mkdir -p "$dir/pids/$1"
-  setsid nsenter --target "$machine" --mount --uts --net --pid -- "${@:3}" </dev/null >>"$log" 2>&1 &
+  setsid nsenter --target "$machine" --mount --uts --net --pid -- "${@:3}" </dev/null >>"$log" 2>&1 8>&- &
   parent=$!
   await 5 "$2 on $1 to start" pgrep --parent "$parent"
   pgrep --parent "$parent" >"$file" || die "$2 on $1 ended at once (see $log)"

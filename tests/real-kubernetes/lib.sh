@@ -1,4 +1,4 @@
-# Shared by the scripts of this folder: names, paths and small helpers. Sourced, never run.
+# Shared by the scripts of this folder and those that call them: names, paths and small helpers. Sourced, never run.
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the constants are used by the scripts that source this file
 
@@ -26,6 +26,15 @@ need() {
     command -v "$program" >/dev/null || missing+=("$program")
   done
   ((${#missing[@]} == 0)) || die "missing: ${missing[*]} (hint: $REAL_KUBERNETES_DIR/install-packages)"
+}
+
+# lock DIR: a script that makes a cluster and takes it away again has the folder alone, until it has ended and what it waits for has; the
+# cluster itself does not hold the lock. It lies beside the folder, which comes and goes, and stays there: who removed it would let in a
+# second one beside a first that still has it open.
+lock() {
+  need flock
+  exec 8>"${1%/}.lock" || die "failed to lock $1"
+  flock --nonblock 8 || die "another script uses $1, or what is left of one (hint: wait until it has ended; fuser ${1%/}.lock finds it)"
 }
 
 # await SECONDS WHAT COMMAND...: repeats the command until it succeeds; dies, saying what was awaited, when the time is over.
@@ -94,12 +103,20 @@ is_running() {
   [[ -e $file && -n $machine && $(readlink "/proc/$(<"$file")/ns/pid") == "$(readlink "/proc/$machine/ns/pid")" ]]
 }
 
-# save_sysctls DIR: notes what a kubelet changes of the whole machine. A cluster beside others takes over what the first of them has
+# kernel_parameters: what a kubelet changes of the whole machine, as it is set.
+kernel_parameters() {
+  sysctl kernel.panic kernel.panic_on_oops kernel.keys.root_maxbytes kernel.keys.root_maxkeys vm.overcommit_memory vm.panic_on_oom
+}
+
+# any_nodes: whether there is a node of any cluster.
+any_nodes() { [[ -n $(compgen -G '/sys/fs/cgroup/*/chaos-toolkit-k8s') ]]; }
+
+# save_sysctls DIR: notes the kernel parameters. A cluster beside others takes over what the first of them has
 # noted: what is set by now is not the machine's own any more.
 save_sysctls() {
   [[ ! -e $1/sysctl.conf ]] || return 0
   if [[ ! -e $SYSCTLS ]]; then
-    sysctl kernel.panic kernel.panic_on_oops kernel.keys.root_maxbytes kernel.keys.root_maxkeys vm.overcommit_memory vm.panic_on_oom >"$SYSCTLS.$$"
+    kernel_parameters >"$SYSCTLS.$$"
     mv "$SYSCTLS.$$" "$SYSCTLS"
   fi
   cp "$SYSCTLS" "$1/sysctl.conf"
@@ -107,7 +124,8 @@ save_sysctls() {
 
 # restore_sysctls DIR: sets it back when no node of any cluster is left, in whatever order they go.
 restore_sysctls() {
-  [[ -e $1/sysctl.conf && -z $(compgen -G '/sys/fs/cgroup/*/chaos-toolkit-k8s') ]] || return 0
+  [[ -e $1/sysctl.conf ]] || return 0
+  ! any_nodes || return 0
   sysctl -qp "$1/sysctl.conf"
   rm -f "$SYSCTLS"
 }

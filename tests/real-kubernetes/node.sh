@@ -72,8 +72,11 @@ YAML
   done
 }
 
+need_cgroup_v1() {
+  [[ -d /sys/fs/cgroup/memory ]] || die "nodes need cgroup v1 (hint: where a container engine runs, use kind and CHAOS_TEST_KUBECONFIG)"
+}
+
 create_cgroup() {
-  [[ -d /sys/fs/cgroup/memory ]] || die "this needs cgroup v1 (hint: where a container engine runs, use kind and CHAOS_TEST_KUBECONFIG)"
   local controller name
   for controller in /sys/fs/cgroup/*/; do
     [[ -e $controller/cgroup.procs && ! -e $controller/cgroup.controllers ]] || continue

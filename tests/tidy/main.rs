@@ -12,6 +12,7 @@
 mod generated;
 mod measured;
 mod scripts;
+mod shell;
 mod sources;
 mod structure;
 mod tree;

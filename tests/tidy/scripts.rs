@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::tree::{files, root};
 
 /// What a cluster without nodes is made with. Nothing here gets as far as to need it.
-const PROGRAMS: [&str; 7] = ["openssl", "ip", "nsenter", "unshare", "setsid", "curl", "go"];
+const PROGRAMS: [&str; 8] = ["openssl", "ip", "nsenter", "unshare", "setsid", "curl", "go", "jq"];
 const NO_ROOT: &str = "this needs root";
 
 /// Copies that every user may read, beside programs that only fail.
@@ -65,13 +65,15 @@ fn is_root() -> bool {
 #[test]
 fn scripts_refuse_what_makes_no_sense_before_they_ask_for_root() {
     let scripts = Scripts::copy();
-    let refusals: [(&str, &[&str], &str); 9] = [
+    let refusals: [(&str, &[&str], &str); 11] = [
         ("up", &["--nodes", "4"], "--nodes wants 0, 1, 2 or 3, not 4"),
         ("up", &["--network", "10.250.0.0/16"], "--network wants two bytes"),
         ("up", &["--dir", "here"], "--dir wants an absolute path"),
         ("up", &["--dir"], "--dir wants a value"),
         ("up", &["--node", "1"], "unknown argument --node"),
         ("down", &["--all", "yes"], "unknown argument --all"),
+        ("scale", &["--program", "/nowhere"], "--program wants the chaos binary"),
+        ("scale", &["--program", "/bin/sh", "--dir", "here"], "--dir wants an absolute path"),
         ("status", &["--dir", "/nowhere"], "no cluster in /nowhere (hint: up --dir /nowhere)"),
         ("load", &["--dir", "/nowhere", "images.tar"], "no cluster in /nowhere"),
         ("stack", &["--dir", "/nowhere", "resilient"], "no cluster in /nowhere"),
@@ -111,4 +113,18 @@ fn scripts_leave_a_folder_alone_that_is_no_cluster_of_theirs() {
     std::fs::write(dir.join("chaos-toolkit-cluster"), "version=1.36.3 nodes=0 network=10.250\n").unwrap();
     refuses("up", &["--nodes", "0", "--network", "10.251"], "another cluster (version=1.36.3 nodes=0 network=10.250)");
     refuses("up", &small, "holds the rest of a cluster that has ended");
+    // What it measures with would be built before it looks at a folder.
+    std::fs::write(scripts.folder.path().join("build"), "#!/bin/sh\n").unwrap();
+    refuses("scale", &["--program", "/bin/sh"], " already (hint: down --dir ");
+}
+
+#[test]
+fn two_scripts_do_not_have_one_folder_at_a_time() {
+    let scripts = Scripts::copy();
+    let dir = scripts.folder.path().join("cluster");
+    let twice: &[&str] = &["bash", "-c", "set -e; source \"$0\"; lock \"$1\"; (exec 8>&-; lock \"$1\")"];
+    scripts.refuses(twice, "lib.sh", &[dir.to_str().unwrap()], "another script uses");
+    // The first one has ended, and its lock with it.
+    let again: &[&str] = &["bash", "-c", "set -e; source \"$0\"; lock \"$1\"; die 'it is free'"];
+    scripts.refuses(again, "lib.sh", &[dir.to_str().unwrap()], "it is free");
 }
