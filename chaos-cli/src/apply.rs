@@ -54,13 +54,7 @@ pub(crate) fn name_of(object: &DynamicObject) -> String {
 
 /// Whether this cluster serves the kind of that object now.
 pub(crate) async fn is_served(client: &Client, object: &DynamicObject) -> anyhow::Result<bool> {
-    let types = object.types.as_ref().with_context(|| format!("{} has no apiVersion and kind", object.name_any()))?;
-    match kube::discovery::pinned_kind(client, &GroupVersionKind::try_from(types)?).await {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-        Err(kube::Error::Discovery(_)) => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("failed to find {} {}", types.api_version, types.kind)),
-    }
+    Ok(api_now(client, object).await?.is_some())
 }
 
 /// How many objects of a kind there are, in all namespaces. A kind that is not served has none.
@@ -86,32 +80,38 @@ pub(crate) async fn count(client: &Client, kind: &GroupVersionKind) -> anyhow::R
 }
 
 async fn api_of(client: &Client, object: &DynamicObject) -> anyhow::Result<Api<DynamicObject>> {
-    let types = object.types.as_ref().with_context(|| format!("{} has no apiVersion and kind", object.name_any()))?;
-    let gvk = GroupVersionKind::try_from(types)?;
     // A CRD is served a moment after it is accepted.
     for attempt in 1..=ATTEMPTS {
-        match kube::discovery::pinned_kind(client, &gvk).await {
-            Ok((resource, ApiCapabilities { scope: Scope::Namespaced, .. })) => {
-                let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
-                return Ok(Api::namespaced_with(client.clone(), &namespace, &resource));
-            }
-            Ok((resource, _)) => return Ok(Api::all_with(client.clone(), &resource)),
-            Err(kube::Error::Api(status)) if status.code == 404 && attempt < ATTEMPTS => (),
-            Err(kube::Error::Discovery(_)) if attempt < ATTEMPTS => (),
-            Err(error) => {
-                return Err(error).with_context(|| format!("failed to find {} {}", types.api_version, types.kind));
-            }
+        if let Some(api) = api_now(client, object).await? {
+            return Ok(api);
         }
-        tokio::time::sleep(PAUSE).await;
+        if attempt < ATTEMPTS {
+            tokio::time::sleep(PAUSE).await;
+        }
     }
-    bail!("{} {} is not served by this cluster", types.api_version, types.kind)
+    bail!("the kind of {} is not served by this cluster", name_of(object))
 }
 
-/// Deletes all objects, last one first. What is not there is fine.
+/// Where objects of that kind are, if this cluster serves it now.
+async fn api_now(client: &Client, object: &DynamicObject) -> anyhow::Result<Option<Api<DynamicObject>>> {
+    let types = object.types.as_ref().with_context(|| format!("{} has no apiVersion and kind", object.name_any()))?;
+    match kube::discovery::pinned_kind(client, &GroupVersionKind::try_from(types)?).await {
+        Ok((resource, ApiCapabilities { scope: Scope::Namespaced, .. })) => {
+            let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
+            Ok(Some(Api::namespaced_with(client.clone(), &namespace, &resource)))
+        }
+        Ok((resource, _)) => Ok(Some(Api::all_with(client.clone(), &resource))),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(kube::Error::Discovery(_)) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("failed to find {} {}", types.api_version, types.kind)),
+    }
+}
+
+/// Deletes all objects, last one first. What is not there is fine, be it only the kind: none is waited for.
 pub(crate) async fn delete(client: &Client, objects: &[DynamicObject], params: &DeleteParams) -> anyhow::Result<()> {
     for object in objects.iter().rev() {
         let what = name_of(object);
-        let Ok(api) = api_of(client, object).await else {
+        let Some(api) = api_now(client, object).await? else {
             tracing::debug!(%what, "its kind is not served: it cannot be there");
             continue;
         };

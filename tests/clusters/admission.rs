@@ -9,8 +9,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt as _};
 use serde_json::{Value, json};
 
-use crate::cluster::Cluster;
-use crate::workload::Workload;
+use crate::cluster::{Cluster, LABEL};
+use crate::workload::{Workload, unique};
 
 /// What `chaos install --delete-mode` grants.
 const DELETE_MODE: &str = include_str!("../../deploy/overlays/delete-mode/rbac.yaml");
@@ -69,15 +69,39 @@ const LEASES: &[(&str, &str, Option<&str>)] = &[
 /// The Lease that every Kubernetes has, and that stops its scheduler for whoever holds it.
 const SCHEDULER: &str = "kube-scheduler";
 
+/// Rights of the operator's account beyond what is installed. They go with this, whatever became of the test.
+struct Granted<'a> {
+    cluster: &'a Cluster,
+    rights: String,
+}
+
+impl<'a> Granted<'a> {
+    fn apply(cluster: &'a Cluster, rights: String) -> Self {
+        let granted = Self { cluster, rights };
+        cluster.apply(&granted.rights);
+        granted
+    }
+}
+
+impl Drop for Granted<'_> {
+    fn drop(&mut self) {
+        let taken = self.cluster.try_delete(&self.rights);
+        // A test that failed must not hide why.
+        assert!(taken.is_ok() || std::thread::panicking(), "{taken:?}");
+    }
+}
+
 /// What lets the operator's account do that to pods, so that only the policies refuse it. Each test has one of its own, as
 /// others may be under way.
-fn right(name: &str, verb: &str) -> String {
+fn right(verb: &str) -> String {
+    let name = unique();
+    let metadata = json!({"name": name, "labels": {LABEL.0: LABEL.1}});
     let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata,
         "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": [verb]}],
     });
     let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": metadata,
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
         "subjects": [{"kind": "ServiceAccount", "name": "chaos-operator", "namespace": "chaos-system"}],
     });
@@ -195,8 +219,7 @@ fn the_api_server_refuses_what_is_not_opted_in_or_names_no_uid() {
     let cluster = Cluster::installed();
     let workload = Workload::deploy(&cluster);
     let (namespace, client) = (workload.namespace.as_str(), operator(&cluster));
-    let rights = [DELETE_MODE, &right("chaos-clusters-delete-all", "deletecollection")].join("---\n");
-    cluster.apply(&rights);
+    let _granted = Granted::apply(&cluster, [DELETE_MODE, &right("deletecollection")].join("---\n"));
     for (request, on_pod, on_namespace, refusal) in CASES {
         let name = format!("{request:?}, pod {on_pod:?}, namespace {on_namespace:?}");
         let pod = cluster.block(async {
@@ -207,15 +230,13 @@ fn the_api_server_refuses_what_is_not_opted_in_or_names_no_uid() {
         cluster.eventually(&name, || async { is_due(ask(&client, *request, &pod).await, *refusal) });
         assert!(cluster.block(ask(&cluster.client, *request, &pod)).is_ok(), "the policy is about the operator alone");
     }
-    cluster.delete(&rights);
 }
 
 #[test]
 fn the_namespace_of_the_operator_is_never_a_target() {
     let cluster = Cluster::installed();
     let client = operator(&cluster);
-    let right = right("chaos-clusters-delete-own", "delete");
-    cluster.apply(&right);
+    let _granted = Granted::apply(&cluster, right("delete"));
     let pod = cluster.block(async {
         label(&cluster.client, "chaos-system", &[OPTED_IN]).await;
         pod(&cluster.client, "chaos-system", &[OPTED_IN]).await
@@ -228,7 +249,6 @@ fn the_namespace_of_the_operator_is_never_a_target() {
             }
         });
     }
-    cluster.delete(&right);
     cluster.block(async {
         label(&cluster.client, "chaos-system", &[]).await;
         // A collector of pods without a node may have been here first.

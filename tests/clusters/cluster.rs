@@ -1,22 +1,24 @@
 //! A cluster to test on, its administrator, and the program that acts on it.
 
+mod objects;
+
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chaos_core::api::switch;
 use chaos_operator::manifests::Installation;
-use chaos_tests::{Chaos, Ended};
+use chaos_tests::{Chaos, Ended, Running};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, LogParams, ObjectMeta, Patch, PatchParams, PostParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, LogParams, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::GroupVersionKind;
-use kube::discovery::Scope;
 use kube::{Client, Config, ResourceExt as _};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
+use crate::given;
 use crate::turn::{Turn, sharing};
 
 /// Whatever takes longer on a busy machine hangs.
@@ -26,6 +28,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The ConfigMap by which an installation is known as this suite's own to remove. It stands for as long as a test may have
 /// installed something, and after one that failed.
 const CLAIM: &str = "chaos-clusters-suite";
+/// What every object of this suite's own outside of a namespace is labelled with.
+pub(crate) const LABEL: (&str, &str) = ("chaos.dispatch.dev/test", "clusters");
 
 /// A cluster, with everything to act on it as its administrator.
 pub(crate) struct Cluster {
@@ -44,7 +48,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// The named cluster, or a new embedded one. Nothing of this toolkit is installed on it.
     pub(crate) fn start() -> Self {
-        let turn = if named().is_some() { Turn::alone() } else { Turn::shared() };
+        let turn = if given::kubeconfig().is_some() { Turn::alone() } else { Turn::shared() };
         let cluster = Self::connect(turn, false);
         cluster.claim();
         cluster
@@ -53,7 +57,7 @@ impl Cluster {
     /// The same with one operator and the environment `test`. On a named cluster tests that leave both as they are, and act in
     /// namespaces of their own, use them beside each other.
     pub(crate) fn installed() -> Self {
-        if named().is_none() {
+        if given::kubeconfig().is_none() {
             let cluster = Self::start();
             cluster.install();
             return cluster;
@@ -71,11 +75,18 @@ impl Cluster {
 
     /// Installs one operator and the environment `test`.
     pub(crate) fn install(&self) {
-        self.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+        self.install_with(&["--environment", "test", "--replicas", "1"]);
+    }
+
+    /// `chaos install` with these flags, and with the image of this suite; it must succeed.
+    pub(crate) fn install_with(&self, flags: &[&str]) -> Ended {
+        let image = given::image();
+        let image: Vec<&str> = image.iter().flat_map(|image| ["--image", image.as_str()]).collect();
+        self.chaos(&[&["install"][..], flags, image.as_slice()].concat())
     }
 
     fn connect(turn: Turn, is_shared: bool) -> Self {
-        let named = named();
+        let named = given::kubeconfig();
         let program =
             std::env::var("CHAOS_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_chaos-under-test").into());
         let chaos = Chaos::new(&program);
@@ -85,11 +96,8 @@ impl Cluster {
             assert_eq!(up.code, Some(0), "{}", up.stderr);
             PathBuf::from(up.stdout.trim().strip_prefix("export KUBECONFIG=").expect("a line to eval"))
         });
-        let audit = if embedded {
-            kubeconfig.parent().map(|folder| folder.join("audit.jsonl"))
-        } else {
-            std::env::var_os("CHAOS_TEST_AUDIT").map(PathBuf::from)
-        };
+        let audit =
+            if embedded { kubeconfig.parent().map(|folder| folder.join("audit.jsonl")) } else { given::audit() };
         let read = Kubeconfig::read_from(&kubeconfig).unwrap();
         let context = read.current_context.clone().expect("a current context");
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -128,6 +136,12 @@ impl Cluster {
         command
     }
 
+    /// Starts the program on this cluster; its output goes to a file.
+    pub(crate) fn begin(&self, args: &[&str]) -> Running {
+        let kubeconfig = self.kubeconfig.to_str().expect("a path");
+        self.chaos.start([args, &["--kubeconfig", kubeconfig, "--context", &self.context, "--yes"][..]].concat())
+    }
+
     /// Runs the program on this cluster.
     pub(crate) fn run(&self, args: &[&str]) -> Ended {
         let output = self.command(args).output().expect("the program starts");
@@ -160,6 +174,11 @@ impl Cluster {
     /// Does this beside whatever else is done, until it is aborted.
     pub(crate) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         self.runtime.spawn(work)
+    }
+
+    /// Whether it can be read what the API server was asked for.
+    pub(crate) const fn has_audit(&self) -> bool {
+        self.audit.is_some()
     }
 
     /// The lines of the audit log.
@@ -204,73 +223,6 @@ impl Cluster {
                     Err(found) if Instant::now() > deadline => panic!("{what} within {span:?}: never; last: {found}"),
                     Err(_) => tokio::time::sleep(LOOK).await,
                 }
-            }
-        })
-    }
-
-    /// Applies objects of any kind, in their order.
-    pub(crate) fn apply(&self, yaml: &str) {
-        for object in documents(yaml) {
-            let api = self.api(&object).unwrap_or_else(|| panic!("{:?} is served", object.types));
-            let params = PatchParams::apply("chaos-tests").force();
-            let applied = self.block(api.patch(&object.name_any(), &params, &Patch::Apply(&object)));
-            applied.unwrap_or_else(|error| panic!("{:?} {}: {error}", object.types, object.name_any()));
-        }
-    }
-
-    /// Objects of any kind, as they are now.
-    pub(crate) fn get(&self, yaml: &str) -> Vec<DynamicObject> {
-        let get = |object: DynamicObject| {
-            let api = self.api(&object).unwrap_or_else(|| panic!("{:?} is served", object.types));
-            self.block(api.get(&object.name_any())).unwrap()
-        };
-        documents(yaml).into_iter().map(get).collect()
-    }
-
-    /// Deletes objects of any kind, in their order; what is not there is fine, be it only the kind.
-    pub(crate) fn delete(&self, yaml: &str) {
-        for object in documents(yaml) {
-            let Some(api) = self.block(self.api_now(&object)) else { continue };
-            match self.block(api.delete(&object.name_any(), &DeleteParams::background())) {
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                deleted => drop(deleted.unwrap()),
-            }
-        }
-    }
-
-    /// Whether none of these objects is there.
-    pub(crate) async fn are_gone(&self, yaml: &str) -> Result<(), String> {
-        for object in documents(yaml) {
-            if let Some(api) = self.api_now(&object).await
-                && api.get_opt(&object.name_any()).await.map_err(|error| error.to_string())?.is_some()
-            {
-                let name = object.name_any();
-                return Err(format!("{:?} {name} is still there", object.types.map(|types| types.kind)));
-            }
-        }
-        Ok(())
-    }
-
-    /// The kind may have been registered a moment ago.
-    fn api(&self, object: &DynamicObject) -> Option<Api<DynamicObject>> {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        self.block(async {
-            loop {
-                match self.api_now(object).await {
-                    None if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
-                    found => return found,
-                }
-            }
-        })
-    }
-
-    async fn api_now(&self, object: &DynamicObject) -> Option<Api<DynamicObject>> {
-        let kind = GroupVersionKind::try_from(object.types.as_ref().expect("a kind")).unwrap();
-        let (resource, abilities) = kube::discovery::pinned_kind(&self.client, &kind).await.ok()?;
-        Some(match abilities.scope {
-            Scope::Cluster => Api::all_with(self.client.clone(), &resource),
-            Scope::Namespaced => {
-                Api::namespaced_with(self.client.clone(), &object.namespace().unwrap_or_default(), &resource)
             }
         })
     }
@@ -325,6 +277,14 @@ impl Cluster {
     /// Removes what a test may have left.
     fn clean(&self) {
         self.chaos(&["uninstall"]);
+        let ours = ListParams::default().labels(&format!("{}={}", LABEL.0, LABEL.1));
+        let removed = self.block(async {
+            let bindings: Api<ClusterRoleBinding> = Api::all(self.client.clone());
+            bindings.delete_collection(&DeleteParams::background(), &ours).await.map(drop)?;
+            let roles: Api<ClusterRole> = Api::all(self.client.clone());
+            roles.delete_collection(&DeleteParams::background(), &ours).await.map(drop)
+        });
+        removed.unwrap();
         let installed = installed();
         self.eventually("nothing is installed", || self.are_gone(&installed));
     }
@@ -350,11 +310,6 @@ impl Drop for Cluster {
             drop(self.block(self.claims().delete(CLAIM, &DeleteParams::default())).unwrap());
         }
     }
-}
-
-/// What `CHAOS_TEST_KUBECONFIG` names.
-fn named() -> Option<PathBuf> {
-    std::env::var_os("CHAOS_TEST_KUBECONFIG").map(PathBuf::from)
 }
 
 /// What `chaos install` puts on a cluster.

@@ -11,15 +11,14 @@ use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, documents, manifests, root, whole};
+use crate::earlier::{self, Kept};
 use crate::workload::{Workload, kills};
-use crate::{gamedays, runs};
+use crate::{gamedays, given, runs};
 
 /// What belongs to us must be gone by then, whatever was removed first.
 const GONE: Duration = Duration::from_secs(5);
 /// What the owner of a cluster writes to name a metrics source, for the operator and for the prober.
 const SOURCES: &str = "prometheus: {platform: {url: 'http://prometheus.monitoring:9090', namespaces: [dispatch]}}\n";
-/// A definition of an earlier version, with which objects of people were made.
-const EARLIER: &str = include_str!("earlier-chaosmonkeys.yaml");
 const CONFIGURATIONS: [&str; 2] = ["chaos-operator-config", "chaos-prober-config"];
 
 fn crds() -> String {
@@ -54,26 +53,27 @@ fn assert_the_source_is_named(cluster: &Cluster) {
 #[test]
 fn bringing_an_installation_up_to_date_keeps_objects_environment_sources_and_a_stopped_switch() {
     let cluster = Cluster::start();
-    cluster.apply(EARLIER);
-    let definition = || cluster.get(EARLIER).remove(0).data["spec"].take();
-    let earlier = definition();
+    cluster.apply(&earlier::definitions());
+    let before = earlier::specs(&cluster);
     let workload = Workload::deploy(&cluster);
-    let before = workload.monkey("kept", |spec| spec["suspend"] = true.into());
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
-    assert_ne!(definition(), earlier, "the definition is brought up to date");
+    let kept = Kept::make(&workload);
+    cluster.install();
+    for (now, before) in earlier::specs(&cluster).iter().zip(&before) {
+        assert_ne!(now, before, "each definition is brought up to date");
+    }
+    kept.until_planned();
     cluster.chaos(&["stop", "--all"]);
     name_a_source(&cluster);
-    let again = cluster.chaos(&["install", "--replicas", "1"]);
+    let again = cluster.install_with(&["--replicas", "1"]);
     assert!(again.stderr.contains("chaos resume --all"), "{}", again.stderr);
     assert_eq!(switch_state(&cluster).as_deref(), Some(switch::STOPPED));
     assert_the_source_is_named(&cluster);
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
     let namespace = cluster.block(namespaces.get(switch::NAMESPACE)).unwrap();
     assert_eq!(namespace.labels().get(labels::ENVIRONMENT).map(String::as_str), Some("test"));
-    let after = cluster.block(workload.monkeys().get("kept")).unwrap();
-    assert_eq!((after.uid(), &after.spec), (before.uid(), &before.spec));
+    kept.assert_there();
     drop(cluster.block(maps(&cluster).delete(switch::NAME, &DeleteParams::default())).unwrap());
-    let again = cluster.chaos(&["install", "--replicas", "1"]);
+    let again = cluster.install_with(&["--replicas", "1"]);
     assert!(again.stderr.contains("chaos resume --all"), "{}", again.stderr);
     assert!(cluster.block(maps(&cluster).get_opt(switch::NAME)).unwrap().is_none(), "a missing switch stays so");
     cluster.chaos(&["resume", "--all"]);
@@ -99,7 +99,7 @@ fn whatever_is_removed_first_nothing_of_ours_is_stuck() {
         ("the permissions first", &[&manifests, &crds]),
     ];
     for (order, parts) in orders {
-        cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+        cluster.install();
         workload.monkey("m", |_| ());
         workload.until("m", "it kills", |monkey| kills(monkey) > 0);
         let began = Instant::now();
@@ -124,7 +124,7 @@ fn expect_gone_at_once(cluster: &Cluster, objects: &[String]) {
 #[test]
 fn with_the_operator_gone_first_every_object_and_every_definition_goes_at_once() {
     let cluster = Cluster::start();
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    cluster.install();
     let workload = Workload::deploy(&cluster);
     workload.monkey("m", |_| ());
     cluster.apply(&gamedays::manifests(&workload.namespace));
@@ -164,12 +164,24 @@ fn with_the_operator_gone_first_every_object_and_every_definition_goes_at_once()
     cluster.eventually("the rest is gone", || cluster.are_gone(&rest));
 }
 
+/// The same objects but for namespaces.
+fn without_namespaces(yaml: &str) -> String {
+    let objects = documents(yaml).into_iter();
+    let others = objects.filter(|object| object.types.as_ref().is_none_or(|types| types.kind != "Namespace"));
+    others.map(|object| serde_json::to_string(&object).unwrap()).collect::<Vec<_>>().join("\n---\n")
+}
+
 #[test]
 fn uninstall_removes_all_that_install_made() {
     let delete_mode = include_str!("../../deploy/overlays/delete-mode/rbac.yaml").to_owned();
     let (cluster, ours) = (Cluster::start(), [crds(), manifests(), delete_mode].join("---\n"));
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1", "--delete-mode"]);
+    cluster.install_with(&["--environment", "test", "--replicas", "1", "--delete-mode"]);
+    let (began, rest) = (Instant::now(), without_namespaces(&ours));
     cluster.chaos(&["uninstall"]);
+    let took = began.elapsed();
+    assert!(took < GONE, "uninstall took {took:?}");
+    cluster.within(GONE.saturating_sub(took), "all but the namespace is gone", || cluster.are_gone(&rest));
+    // That one waits for its pods, which have time to end.
     cluster.eventually("nothing is left", || cluster.are_gone(&ours));
     // Again, where nothing is installed.
     let again = cluster.chaos(&["uninstall"]);
@@ -180,7 +192,7 @@ fn uninstall_removes_all_that_install_made() {
 fn uninstall_says_what_goes_and_keeps_it_where_the_crds_are_kept() {
     let (cluster, ours) = (Cluster::start(), manifests());
     let workload = Workload::deploy(&cluster);
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "1"]);
+    cluster.install();
     let before = workload.monkey("m", |spec| spec["suspend"] = true.into());
     let kept = cluster.chaos(&["uninstall", "--keep-crds"]);
     assert!(kept.stderr.contains("1 ChaosMonkey"), "{}", kept.stderr);
@@ -196,18 +208,25 @@ fn uninstall_says_what_goes_and_keeps_it_where_the_crds_are_kept() {
 #[test]
 #[ignore = "takes kubectl, which a machine for `cargo test` need not have"]
 fn kubectl_applies_the_same_and_never_touches_the_switch() {
+    if given::lacks(given::image().is_some(), "the overlays name the image that `chaos image` writes") {
+        return;
+    }
     let (cluster, ours) = (Cluster::start(), [crds(), manifests()].join("---\n"));
+    let workload = Workload::deploy(&cluster);
     let overlay = if cluster.is_embedded() { "deploy/overlays/demo" } else { "deploy/overlays/real" };
-    for how in [&["apply", "-k"][..], &["apply", "--server-side", "--force-conflicts", "-k"][..]] {
-        cluster.kubectl(&[how, &[overlay]].concat());
+    for how in [&["apply"][..], &["apply", "--server-side", "--force-conflicts"][..]] {
+        cluster.kubectl(&[how, &["-f", earlier::FOLDER]].concat());
+        let kept = Kept::make(&workload);
+        cluster.kubectl(&[how, &["-k", overlay]].concat());
         if !cluster.is_embedded() {
             cluster.kubectl(&["create", "-k", "deploy/switch"]);
         }
         cluster.kubectl(&["-n", switch::NAMESPACE, "rollout", "status", "deployment/chaos-operator", "--timeout=120s"]);
+        kept.assert_there();
         cluster.chaos(&["stop", "--all"]);
         if !cluster.is_embedded() {
             name_a_source(&cluster);
-            cluster.kubectl(&[how, &[overlay]].concat());
+            cluster.kubectl(&[how, &["-k", overlay]].concat());
             assert_eq!(switch_state(&cluster).as_deref(), Some(switch::STOPPED));
             assert_the_source_is_named(&cluster);
         }
@@ -305,19 +324,25 @@ fn the_overlay_for_one_namespace_is_what_install_prints() {
 #[ignore = "takes helm, which a machine for `cargo test` need not have"]
 fn helm_installs_upgrades_and_uninstalls_and_keeps_switch_sources_and_objects() {
     let (cluster, ours, definitions) = (Cluster::start(), manifests(), crds());
-    let here = cluster.kubeconfig().to_str().unwrap();
-    let flags = ["--kubeconfig", here, "--namespace", "default", "--wait", "--timeout", "3m"];
-    let run = |args: &[&str]| helm(&[args, &flags].concat());
-    let mut chart = vec!["chaos", "deploy/helm", "--set", "environment=test"];
+    let here = ["--kubeconfig", cluster.kubeconfig().to_str().unwrap(), "--namespace", "default"];
+    let run = |args: &[&str]| helm(&[args, &here, &["--wait", "--timeout", "3m"]].concat());
+    let image = given::image().map(|image| format!("image={image}"));
+    let mut values = vec!["--set", "environment=test"];
+    values.extend(image.iter().flat_map(|image| ["--set", image.as_str()]));
     if cluster.is_embedded() {
         // It serves neither: see local-cluster/SURFACE.md.
-        chart.extend(["--set", "networkPolicy=false", "--disable-openapi-validation"]);
+        values.extend(["--set", "networkPolicy=false", "--disable-openapi-validation"]);
     }
-    run(&[&["install"][..], &chart].concat());
+    let workload = Workload::deploy(&cluster);
+    // Its operators are not ready, as those definitions are not theirs: nobody waits for them.
+    helm(&[&["install", "chaos", earlier::chart(&cluster).to_str().unwrap()], values.as_slice(), &here].concat());
+    let kept = Kept::make(&workload);
+    let chart = [&["chaos", "deploy/helm"], values.as_slice()].concat();
+    run(&[&["upgrade"][..], &chart].concat());
+    kept.assert_there();
     assert_eq!(switch_state(&cluster), None, "the chart leaves the switch to people");
     cluster.chaos(&["resume", "--all"]);
     assert_eq!(switch_state(&cluster).as_deref(), Some(switch::RUNNING));
-    let workload = Workload::deploy(&cluster);
     workload.monkey("m", |_| ());
     workload.until("m", "a kill", |monkey| kills(monkey) >= 1);
     workload.assert_accounted("m");

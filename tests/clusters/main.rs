@@ -4,9 +4,12 @@
 //!
 //! - `CHAOS_TEST_KUBECONFIG`: the cluster; its nodes must have the images of `chaos image`
 //! - `CHAOS_TEST_PROGRAM`: the `chaos` binary that these images were made of
-//! - `CHAOS_TEST_AUDIT`: its audit log
+//! - `CHAOS_TEST_IMAGE`, `CHAOS_TEST_STACK_IMAGE`: what they are called there, if not as `chaos image` calls them
+//! - `CHAOS_TEST_AUDIT`: its audit log; without one status and Events are compared with each other alone
 //! - `CHAOS_TEST_MACHINES`: the folder that `tests/real-kubernetes/up` was given, for tests that break the machines of the
 //!   cluster; these are ignored unless asked for
+//!
+//! A test that lacks one of these says in a line on stderr that it is not run.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,9 +21,13 @@
 )]
 
 mod admission;
+mod beside;
 mod cluster;
 mod drafts;
+mod earlier;
 mod gamedays;
+mod given;
+mod in_cluster;
 mod install;
 mod leader;
 mod machines;

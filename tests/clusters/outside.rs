@@ -6,6 +6,7 @@ use std::process::Command;
 use chaos_tests::Ended;
 
 use crate::cluster::Cluster;
+use crate::given;
 use crate::workload::Workload;
 
 /// Routes of the machine around the cluster: Service addresses cannot be reached while this lives.
@@ -16,9 +17,8 @@ struct NoRoute {
 
 impl NoRoute {
     fn to_services() -> Self {
-        let machines =
-            std::env::var("CHAOS_TEST_MACHINES").expect("CHAOS_TEST_MACHINES names the folder given to `up --dir`");
-        let identity = std::fs::read_to_string(format!("{machines}/chaos-toolkit-cluster")).unwrap();
+        let machines = given::machines().expect("CHAOS_TEST_MACHINES names the folder given to `up --dir`");
+        let identity = std::fs::read_to_string(machines.join("chaos-toolkit-cluster")).unwrap();
         let network = identity.split_whitespace().find_map(|word| word.strip_prefix("network=")).unwrap();
         let route = Self { range: format!("{network}.64.0/18"), via: format!("{network}.0.11") };
         ip(&["route", "replace", "unreachable", &route.range]);
@@ -48,6 +48,9 @@ fn experiment(cluster: &Cluster, workload: &Workload<'_>) -> Ended {
 #[test]
 #[ignore = "changes routes of this machine to a cluster of tests/real-kubernetes/up"]
 fn a_service_is_probed_by_its_address_by_a_node_port_or_refused_with_a_hint() {
+    if given::lacks_machines() {
+        return;
+    }
     let cluster = Cluster::installed();
     let workload = Workload::deploy(&cluster);
     let service = |kind: &str| {

@@ -1,8 +1,11 @@
 //! Runs that nobody followed from the start: listed, shown, watched and aborted from the command line, and what they proved is
 //! fetched from the cluster afterwards.
 
-use chaos_core::api::ExperimentRun;
+use std::path::{Path, PathBuf};
+
+use chaos_core::api::{ExperimentRun, ExperimentRunStatus};
 use chaos_tests::Ended;
+use chaos_tests::kills::Kills;
 use kube::Api;
 use serde_json::{Value, json};
 
@@ -23,24 +26,60 @@ pub(crate) fn service(namespace: &str) -> Value {
 }
 
 /// A short run of them by the operator.
-fn run(namespace: &str, name: &str, mode: &str) -> Value {
+pub(crate) fn run(namespace: &str, name: &str, mode: &str) -> Value {
     json!({
         "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"mode": mode, "experiment": {
-            "hypothesis": "Somebody answers while eta pods die.",
-            "target": {"environment": "test", "workloads": [{"kind": "Deployment", "name": "eta"}]},
-            "fault": {"podKill": {"strikes": {"target": 3, "min": 2}, "every": {"mean": "2s", "distribution": "Fixed"}}},
-            "phases": {"baseline": "2s", "fault": "90s", "recovery": "1s"},
-            "probes": [{"name": "ask",
-                "http": {"service": "eta", "port": "http", "path": "/livez", "rate": "20/s", "timeout": "3s", "maxLag": "3s",
-                    "keepAlive": false, "success": {"status": [200]}},
-                "slo": {"availability": "50%", "confidence": "95%", "evidence": {"observed": {}}}}],
-            "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 10, "minInterval": "0s", "recoverWithin": "60s",
-                "maxBlind": "60s", "allowForce": false},
-            "abort": [], "seed": 7,
-        }},
+        "spec": {"mode": mode, "experiment": experiment()},
     })
+}
+
+/// What such a run proves, and how: the spec of an Experiment.
+pub(crate) fn experiment() -> Value {
+    json!({
+        "hypothesis": "Somebody answers while eta pods die.",
+        "target": {"environment": "test", "workloads": [{"kind": "Deployment", "name": "eta"}]},
+        "fault": {"podKill": {"strikes": {"target": 3, "min": 2}, "every": {"mean": "2s", "distribution": "Fixed"}}},
+        "phases": {"baseline": "2s", "fault": "90s", "recovery": "1s"},
+        "probes": [{"name": "ask",
+            "http": {"service": "eta", "port": "http", "path": "/livez", "rate": "20/s", "timeout": "3s", "maxLag": "3s",
+                "keepAlive": false, "success": {"status": [200]}},
+            "slo": {"availability": "50%", "confidence": "95%", "evidence": {"observed": {}}}}],
+        "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 10, "minInterval": "0s", "recoverWithin": "60s",
+            "maxBlind": "60s", "allowForce": false},
+        "abort": [], "seed": 7,
+    })
+}
+
+/// The folder of the only run that was told on this machine, and its result. All files of a run are in it.
+pub(crate) fn told(cluster: &Cluster) -> (PathBuf, Value) {
+    let mut folders = std::fs::read_dir(cluster.path("out")).unwrap().map(|folder| folder.unwrap().path());
+    let folder = folders.next().expect("the folder of the run");
+    assert_eq!(folders.next(), None, "one folder for one run");
+    for name in ["run.journal", "report.html", "junit.xml", "summary.md"] {
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+    let text = std::fs::read_to_string(folder.join("result.json")).unwrap();
+    (folder, serde_json::from_str(&text).unwrap())
+}
+
+/// The result that the journal in a folder tells by itself, with this exit code.
+pub(crate) fn told_by_journal(cluster: &Cluster, folder: &Path, exit_code: u8) -> Value {
+    let (journal, again) = (folder.join("run.journal"), cluster.path("again"));
+    let end = cluster.run(&["report", journal.to_str().unwrap(), "--out", again.to_str().unwrap()]);
+    assert_eq!(end.code, Some(i32::from(exit_code)), "{}", end.stderr);
+    serde_json::from_str(&std::fs::read_to_string(again.join("result.json")).unwrap()).unwrap()
+}
+
+/// The status of a run that is over, its result (where all of it could be read), Events and the audit log must tell the same
+/// kills, and none twice. Nothing else may kill in the namespace.
+pub(crate) fn assert_accounted(workload: &Workload<'_>, status: &ExperimentRunStatus, result: Option<&Value>) {
+    let history: Vec<_> = status.killer.iter().flat_map(|killer| &killer.history).collect();
+    let by_status = Kills::of_histories([&serde_json::to_value(history).unwrap()]);
+    let by_result = result.map(Kills::of_result);
+    let records: Vec<_> =
+        [("status", &by_status)].into_iter().chain(by_result.iter().map(|kills| ("journal", kills))).collect();
+    workload.until_told(&records);
 }
 
 /// `chaos runs` in that namespace.
@@ -112,14 +151,7 @@ fn runs_that_nobody_followed_are_watched_reported_and_aborted_from_the_command_l
         assert!(!end.stderr.contains("the evidence says"), "{}", end.stderr);
     }
 
-    let mut folders = std::fs::read_dir(cluster.path("out")).unwrap().map(|folder| folder.unwrap().path());
-    let folder = folders.next().expect("the folder of the run");
-    assert_eq!(folders.next(), None, "one folder for one run");
-    for name in ["run.journal", "report.html", "junit.xml", "summary.md"] {
-        assert!(folder.join(name).is_file(), "{name}");
-    }
-    let text = std::fs::read_to_string(folder.join("result.json")).unwrap();
-    let result: Value = serde_json::from_str(&text).unwrap();
+    let (folder, result) = told(&cluster);
     assert_eq!(result["verdict"]["reasonCode"], verdict.reason_code.as_str());
     assert_eq!(result["kills"]["done"], status.kills);
     // Operator and prober are one program, and a build with optimisation names it twice.
@@ -127,10 +159,5 @@ fn runs_that_nobody_followed_are_watched_reported_and_aborted_from_the_command_l
     let of_prober = facts.find(|fact| fact["name"] == "program of the prober").and_then(|fact| fact["value"].as_str());
     let of_operator = result["run"]["toolDigest"].as_str().map(|digest| format!("sha256 {digest}"));
     assert_eq!(of_operator.as_deref(), of_prober);
-    // The journal is whole: it tells the same by itself.
-    let journal = folder.join("run.journal");
-    let again = cluster.path("again");
-    let end = cluster.run(&["report", journal.to_str().unwrap(), "--out", again.to_str().unwrap()]);
-    assert_eq!(end.code, Some(i32::from(verdict.exit_code)), "{}", end.stderr);
-    assert_eq!(std::fs::read_to_string(again.join("result.json")).unwrap(), text);
+    assert_eq!(told_by_journal(&cluster, &folder, verdict.exit_code), result, "the journal is whole");
 }

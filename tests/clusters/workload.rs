@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chaos_core::api::ChaosMonkey;
+use chaos_operator::manifests::user;
 use chaos_tests::kills::{Kills, disagreements};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Service};
@@ -12,6 +13,7 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::given;
 
 /// Three `eta` pods of the dispatch stack: they need nobody, and say when they are ready.
 pub(crate) struct Workload<'a> {
@@ -22,11 +24,10 @@ pub(crate) struct Workload<'a> {
 impl<'a> Workload<'a> {
     /// In a namespace of its own that is opted in; all pods are ready.
     pub(crate) fn deploy(cluster: &'a Cluster) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let namespace = format!("chaos-clusters-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let workload = Self { cluster, namespace };
+        let workload = Self { cluster, namespace: unique() };
         let name = &workload.namespace;
-        cluster.apply(&include_str!("workload.yaml").replace("NAMESPACE", name));
+        let manifests = include_str!("workload.yaml").replace("STACK_IMAGE", &given::stack_image());
+        cluster.apply(&manifests.replace("NAMESPACE", name));
         let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), name);
         cluster.eventually("three pods are ready", || async {
             let status = deployments.get("eta").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
@@ -77,7 +78,8 @@ impl<'a> Workload<'a> {
         });
     }
 
-    /// Suspends the monkey and waits until no kill is open; then its status, Events and the audit log must tell the same kills.
+    /// Suspends the monkey and waits until no kill is open; then its status, Events and the audit log must tell the same kills, all
+    /// that the operator has made in this namespace.
     pub(crate) fn assert_accounted(&self, name: &str) -> Kills {
         let patch = kube::api::Patch::Merge(json!({"spec": {"suspend": true}}));
         let patched =
@@ -90,17 +92,34 @@ impl<'a> Workload<'a> {
         let history = serde_json::to_value(&monkey.status.as_ref().unwrap().history).unwrap();
         let status = Kills::of_histories([&history]);
         assert_eq!(status.pods.len() as u64, monkey.status.as_ref().unwrap().kills, "the history is whole");
-        let events: Api<Event> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
-        self.cluster.eventually("status, Events and audit log tell the same kills", || async {
-            let list = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
-            let told = Kills::of_events(&serde_json::to_value(list).unwrap());
-            let here = self.cluster.audit_of(&self.namespace);
-            let audit = Kills::of_audit(&here, &[&chaos_operator::manifests::user()]);
-            let found = disagreements(&[("status", &status), ("Events", &told), ("audit log", &audit)]);
-            if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
-        });
+        self.until_told(&[("status", &status)]);
         status
     }
+
+    /// Waits until Events and the audit log tell the very kills that these records of the operator tell, and none twice.
+    pub(crate) fn until_told(&self, records: &[(&str, &Kills)]) {
+        let cluster = self.cluster;
+        if !cluster.has_audit() {
+            given::say("CHAOS_TEST_AUDIT names no audit log: status and Events are compared with each other alone");
+        }
+        let events: Api<Event> = Api::namespaced(cluster.client.clone(), &self.namespace);
+        cluster.eventually("all records tell the same kills", || async {
+            let list = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let told = Kills::of_events(&serde_json::to_value(list).unwrap());
+            let of_operator = || Kills::of_audit(&cluster.audit_of(&self.namespace), &[&user()]);
+            let audit = cluster.has_audit().then(of_operator);
+            let all = records.iter().copied().chain([("Events", &told)]);
+            let all: Vec<_> = all.chain(audit.iter().map(|audit| ("audit log", audit))).collect();
+            let found = disagreements(&all);
+            if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
+        });
+    }
+}
+
+/// A name that nothing else has on this cluster.
+pub(crate) fn unique() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("chaos-clusters-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Drop for Workload<'_> {

@@ -11,13 +11,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams, Patch, PatchParams};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::cluster::{Cluster, PATIENCE};
+use crate::given;
 use crate::leader::leader;
-use crate::machines::{is_gone, machines, program, start_again};
+use crate::machines::Lost;
 use crate::workload::{Workload, kills};
 
 /// A kill that was decided before a loss was told is sent no later than this after it (`SEND_WITHIN`, and a second for the way).
@@ -36,7 +35,7 @@ fn spread(cluster: &Cluster, keeps: u32) -> Workload<'_> {
         nodes.items.into_iter().filter_map(zone).collect::<BTreeSet<_>>()
     });
     assert_eq!(zones.len(), 3, "zones {zones:?}; hint: tests/real-kubernetes/up --nodes 3");
-    cluster.chaos(&["install", "--environment", "test", "--replicas", "2"]);
+    cluster.install_with(&["--environment", "test", "--replicas", "2"]);
     let workload = Workload::deploy(cluster);
     let stay =
         |taint: &str| json!({"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": keeps});
@@ -161,46 +160,6 @@ fn until_told(workload: &Workload<'_>, node: &str) -> (Timestamp, usize) {
     (from, fewest_until(workload, "what was decided before is sent", |_| Timestamp::now() >= from))
 }
 
-/// Something that was killed on a machine. It is started again when this goes, in any case.
-struct Lost;
-
-impl Lost {
-    /// The machine with everything on it: containers, kubelet, network.
-    fn machine(name: &str) -> Self {
-        let folder = machines();
-        let words = [folder.as_os_str().as_encoded_bytes(), name.as_bytes()];
-        let entries = std::fs::read_dir("/proc").expect("this test needs /proc").filter_map(Result::ok);
-        let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        // As `machines_of` in tests/real-kubernetes/lib.sh finds it.
-        let found = pids.find(|pid: &i32| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let mut told = line.split(|byte| *byte == 0);
-            told.next().is_some_and(|first| first.ends_with(b"/pause")) && told.take(2).eq(words)
-        });
-        Self::end(Pid::from_raw(found.unwrap_or_else(|| panic!("no machine {name}; hint: run as root"))))
-    }
-
-    /// One program of a machine; whatever it started lives on.
-    fn program(machine: &str, name: &str) -> Self {
-        Self::end(program(machine, name))
-    }
-
-    fn end(pid: Pid) -> Self {
-        kill(pid, Signal::SIGKILL).unwrap();
-        let lost = Self;
-        assert!(chaos_tests::wait(Duration::from_secs(30), || is_gone(pid)), "process {pid} does not end");
-        lost
-    }
-}
-
-impl Drop for Lost {
-    fn drop(&mut self) {
-        let started = start_again();
-        // A test that failed must not hide why.
-        assert!(started.is_ok() || std::thread::panicking(), "{started:?}");
-    }
-}
-
 /// A node that takes pods again when this goes.
 struct Drained<'a> {
     cluster: &'a Cluster,
@@ -219,6 +178,9 @@ impl Drop for Drained<'_> {
 #[test]
 #[ignore = "takes the three nodes of a cluster of tests/real-kubernetes/up --nodes 3"]
 fn the_node_of_the_leader_is_drained_and_drain_and_monkey_never_take_two_pods_at_once() {
+    if given::lacks_machines() {
+        return;
+    }
     let cluster = Cluster::start();
     let workload = spread(&cluster, 300);
     cluster.apply(&format!(
@@ -262,6 +224,9 @@ fn the_node_of_the_leader_is_drained_and_drain_and_monkey_never_take_two_pods_at
 #[test]
 #[ignore = "takes the three nodes of a cluster of tests/real-kubernetes/up --nodes 3"]
 fn a_node_whose_kubelet_dies_holds_the_kills_until_it_is_back() {
+    if given::lacks_machines() {
+        return;
+    }
     let cluster = Cluster::start();
     // Its pod may not move: what is lost stays lost until the node is back.
     let workload = spread(&cluster, 300);
@@ -289,6 +254,9 @@ fn a_node_whose_kubelet_dies_holds_the_kills_until_it_is_back() {
 #[test]
 #[ignore = "takes the three nodes of a cluster of tests/real-kubernetes/up --nodes 3"]
 fn a_zone_is_lost_with_the_leader_in_it_and_kills_wait_until_the_other_zones_carry_the_load() {
+    if given::lacks_machines() {
+        return;
+    }
     let cluster = Cluster::start();
     let workload = spread(&cluster, 20);
     workload.monkey("m", |_| ());
@@ -331,6 +299,9 @@ fn a_zone_is_lost_with_the_leader_in_it_and_kills_wait_until_the_other_zones_car
 #[test]
 #[ignore = "takes the three nodes of a cluster of tests/real-kubernetes/up --nodes 3"]
 fn a_monkey_of_one_zone_kills_there_alone_and_one_by_zones_plans_for_each() {
+    if given::lacks_machines() {
+        return;
+    }
     let cluster = Cluster::start();
     let workload = spread(&cluster, 300);
     workload.monkey("zones", |spec| {

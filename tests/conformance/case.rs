@@ -21,9 +21,20 @@ pub(crate) struct Case {
     /// a case must fail there.
     #[serde(default)]
     pub(crate) differs: Option<String>,
+    /// What it takes of a cluster that not every cluster gives.
+    #[serde(default)]
+    pub(crate) needs: Option<Need>,
     /// Paths to delete at the end, for objects outside the namespace.
     #[serde(default)]
     pub(crate) cleanup: Vec<String>,
+}
+
+/// What a managed cluster may keep to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Need {
+    /// Node objects may be made.
+    Nodes,
 }
 
 /// One request and its expected answer. In every text `$name` is replaced by what an earlier step saved under that name;
@@ -77,6 +88,17 @@ pub(crate) fn read_area(area: &str) -> anyhow::Result<Vec<Case>> {
     let path = cases_dir().join(format!("{area}.yaml"));
     let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
     serde_yaml::from_str(&text).with_context(|| format!("failed to parse {}", path.display()))
+}
+
+/// What this cluster does not give, by the words of a variable: `nodes`.
+pub(crate) fn lacking(words: &str) -> anyhow::Result<Vec<Need>> {
+    let words = words.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words
+        .map(|word| {
+            let need = serde_json::from_value::<Need>(Value::from(word));
+            need.with_context(|| format!("CHAOS_TEST_WITHOUT names {word:?}; hint: nodes"))
+        })
+        .collect()
 }
 
 /// The folder of the case files.

@@ -2,7 +2,8 @@
 //! kube-apiserver gives. It runs on the cluster that `CHAOS_TEST_KUBECONFIG` names, else on the embedded one, there both over TCP
 //! and by calls in this process.
 //!
-//! `CHAOS_TEST_CASE` restricts a run to the cases whose name holds that text.
+//! `CHAOS_TEST_CASE` restricts a run to the cases whose name holds that text. `CHAOS_TEST_WITHOUT=nodes` leaves out those that make
+//! Nodes, where these are somebody else's, and says so.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +20,9 @@ mod protobuf;
 mod runner;
 mod target;
 
-use case::Case;
+use std::io::Write as _;
+
+use case::{Case, Need};
 use runner::Runner;
 use target::Target;
 
@@ -39,8 +42,12 @@ areas!(access, apply, crds, discovery, evictions, lists, objects, patches, pods,
 
 async fn check(area: &str) -> anyhow::Result<()> {
     let only = std::env::var("CHAOS_TEST_CASE").unwrap_or_default();
+    let lacking = case::lacking(&std::env::var("CHAOS_TEST_WITHOUT").unwrap_or_default())?;
+    let (cases, left_out) = divided(case::read_area(area)?, &lacking);
+    for case in &left_out {
+        say(&format!("{area}: not run, as CHAOS_TEST_WITHOUT says: {}", case.name));
+    }
     let target = Target::start().await?;
-    let cases = case::read_area(area)?;
     let mut failures = Vec::new();
     for connection in target.connections() {
         let runner = Runner::new(connection)?;
@@ -54,6 +61,17 @@ async fn check(area: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The cases that can be run, and those that need something that is not given.
+fn divided(cases: Vec<Case>, lacking: &[Need]) -> (Vec<Case>, Vec<Case>) {
+    cases.into_iter().partition(|case| case.needs.is_none_or(|need| !lacking.contains(&need)))
+}
+
+/// Says a line at once: the harness keeps back what a test that passes has printed.
+fn say(text: &str) {
+    // There is nobody to tell when stderr itself is gone.
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
 /// A known difference must still be one, or its note is out of date.
 fn verdict(case: &Case, found: &[String], embedded: bool) -> Option<String> {
     match (&case.differs, found.is_empty()) {
@@ -62,6 +80,22 @@ fn verdict(case: &Case, found: &[String], embedded: bool) -> Option<String> {
         (_, true) => None,
         (_, false) => Some(format!("- {}\n    {}", case.name, found.join("\n    "))),
     }
+}
+
+/// A cluster without Nodes of its own must not be asked to make one, and nothing else may be left out for that.
+#[test]
+fn what_makes_nodes_is_marked_and_alone_left_out_without_them() -> anyhow::Result<()> {
+    let makes_nodes = |case: &Case| case.steps.iter().any(|step| step.request == "POST /api/v1/nodes");
+    let lacking = case::lacking(" nodes, ")?;
+    for area in AREAS {
+        let (run, left_out) = divided(case::read_area(area)?, &lacking);
+        let names = |cases: &[Case]| cases.iter().map(|case| case.name.clone()).collect::<Vec<_>>();
+        assert!(!run.iter().any(makes_nodes), "{area}: one of these makes Nodes: {:?}", names(&run));
+        assert!(left_out.iter().all(makes_nodes), "{area}: one of these makes no Nodes: {:?}", names(&left_out));
+        assert!(divided(case::read_area(area)?, &[]).1.is_empty());
+    }
+    assert!(case::lacking("node").is_err(), "a word that means nothing leaves nothing out by mistake");
+    Ok(())
 }
 
 #[test]

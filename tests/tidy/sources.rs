@@ -69,6 +69,12 @@ fn tests_that_are_not_always_run_have_a_stage_of_their_own() {
         let ci = std::fs::read_to_string(root().join(script)).unwrap();
         assert!(ci.contains(words), "{script} does not run all of {tests}");
     }
+    // Without one of these a test on a cluster says that it is not run, and passes.
+    let ci = std::fs::read_to_string(root().join(".ci/real-kubernetes")).unwrap();
+    for variable in ["CHAOS_TEST_KUBECONFIG", "CHAOS_TEST_AUDIT", "CHAOS_TEST_MACHINES"] {
+        assert!(ci.contains(&format!("{variable}=")), ".ci/real-kubernetes does not name {variable}");
+    }
+    assert!(!ci.contains("CHAOS_TEST_WITHOUT"), "CI leaves no case out");
 }
 
 #[test]
