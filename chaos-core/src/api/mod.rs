@@ -14,6 +14,7 @@ mod load;
 mod mode;
 mod monkey;
 mod monkey_control;
+mod monkey_counts;
 mod monkey_guard;
 mod probe;
 mod run;
@@ -41,11 +42,11 @@ pub use http::{
 pub use load::{LoadFlow, LoadTest, LoadTestSpec};
 pub use mode::Mode;
 pub use monkey::{
-    Blackout, ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, ClockReading, EndRecord, GroupRecord, HeartbeatRef,
-    Hours, IntentRecord, KillRecord, Outcome, PlannedStrike, RecoveringRecord, Schedule, SkipRecord, VictimRef,
-    Weekday,
+    Blackout, ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, ClockReading, EndRecord, HeartbeatRef, Hours,
+    IntentRecord, KillRecord, Outcome, PlannedStrike, RecoveringRecord, Schedule, SkipRecord, VictimRef, Weekday,
 };
 pub use monkey_control::{MonkeyControl, Postponement};
+pub use monkey_counts::{GroupRecord, LiveCounts};
 pub use monkey_guard::{MonkeyAlert, MonkeyErrorBudget, MonkeyGuard, MonkeyProbe};
 pub use probe::{
     CommandProbe, Condition, ConditionStatus, Expect, GrpcProbe, InvariantsProbe, KubernetesProbe, Probe,

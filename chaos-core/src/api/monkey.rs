@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Limits, StandingFault};
 use super::mode::Mode;
 use super::monkey_control::MonkeyControl;
+use super::monkey_counts::{GroupRecord, LiveCounts};
 use super::monkey_guard::MonkeyGuard;
 use super::target::Target;
 use crate::units::Duration;
@@ -162,7 +163,8 @@ pub struct ChaosMonkeyStatus {
     /// Ready (it can act), Active (inside its window and not stopped), Complete (a run-owned one that is through).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// The next strikes of each group, soonest first, at most 20.
+    /// The next strikes, soonest first: of each group at least one and at most 5, some 20 in all where there are few groups. Those that
+    /// were postponed stand here besides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upcoming: Vec<PlannedStrike>,
     /// Instant of the soonest.
@@ -177,12 +179,16 @@ pub struct ChaosMonkeyStatus {
     /// The latest skips, oldest first, at most 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkipRecord>,
-    /// Kills so far.
+    /// Kills so far; those that would have been while the mode is DryRun, see `live`.
     #[serde(default)]
     pub kills: u64,
-    /// Kills so far today (UTC).
+    /// Kills so far today (UTC); those that would have been while the mode is DryRun.
     #[serde(default)]
     pub kills_today: u64,
+    /// What was killed, while the counts beside it (`kills`, `killsToday` and those of `groups`) are of a dry run. It counts on once the
+    /// mode is Live again. Absent: the counts are of what was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveCounts>,
     /// Skips so far.
     #[serde(default)]
     pub skips: u64,
@@ -237,25 +243,6 @@ pub struct PlannedStrike {
     /// When it would have been, had nobody postponed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postponed_from: Option<MicroTime>,
-}
-
-/// What is remembered of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GroupRecord {
-    /// Its name.
-    pub group: String,
-    /// Gaps drawn so far: the number of the next one.
-    pub drawn: u64,
-    /// Kills so far.
-    #[serde(default)]
-    pub kills: u64,
-    /// The last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_kill_at: Option<MicroTime>,
-    /// Active time from the first to the last.
-    #[serde(default)]
-    pub active: Duration,
 }
 
 /// A kill whose replacement is not Ready yet.

@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::monkey::{EndRecord, GroupRecord, IntentRecord, KillRecord, PlannedStrike, RecoveringRecord, SkipRecord};
+use super::monkey::{EndRecord, IntentRecord, KillRecord, PlannedStrike, RecoveringRecord, SkipRecord};
+use super::monkey_counts::GroupRecord;
 use crate::units::Duration;
 
 /// Where a run is, in one word.

@@ -9,8 +9,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{Blackout, DayOfWeek, Minute, Schedule};
 
-/// How many stretches of time are looked at before a schedule counts as never active: two years of the busiest calendar.
+/// So many stretches of a span are looked at: two years of the busiest calendar. What comes after them counts as not active.
 const MAX_STRETCHES: usize = 40_000;
+/// So many stretches are walked towards an instant: a year of one window a day. Hundreds of groups may have their strikes far ahead,
+/// and each change of the spec may draw all of them anew.
+const WALKED: usize = 1_000;
+/// Milliseconds of a week.
+const WEEK: i128 = 7 * 24 * 3_600_000;
 
 /// Whether an instant is active, and until when at least that stays so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,26 +52,62 @@ pub fn stretch(schedule: &Schedule, at: Timestamp) -> Stretch {
     spans(schedule, at, Stretch { active, until: earlier(even_end, change) })
 }
 
-/// The instant at which `gap` of active time has passed since `from`; `None` if the schedule has no such time within two
-/// years or so. Zero active time from an inactive instant ends at the next active one.
+/// The instant at which `gap` of active time has passed since `from`; `None` if the schedule has no such time for years. Zero
+/// active time from an inactive instant ends at the next active one.
+///
+/// What is more than a year or so ahead is reckoned by how much an ordinary week has of it. It is an active instant all the same.
 pub fn advance(schedule: &Schedule, from: Timestamp, gap: Duration) -> Option<Timestamp> {
-    let mut left = SignedDuration::try_from(gap).ok()?;
-    let mut at = from;
-    for _ in 0..MAX_STRETCHES {
+    advance_counting(schedule, from, gap, &mut 0)
+}
+
+/// The same; adds how many stretches were looked at for it.
+pub(super) fn advance_counting(
+    schedule: &Schedule,
+    from: Timestamp,
+    gap: Duration,
+    walked: &mut usize,
+) -> Option<Timestamp> {
+    let gap = SignedDuration::try_from(gap).ok()?;
+    let (at, left) = match walk(schedule, from, gap, walked)? {
+        Walk::There(at) => return Some(at),
+        Walk::Short { at, left } => (at, left),
+    };
+    let of_week = i128::try_from(schedule.of_week().std().as_millis()).ok()?;
+    let further = left.as_millis().checked_mul(WEEK)?.checked_div(of_week)?;
+    let near = at.checked_add(SignedDuration::from_millis(i64::try_from(further).ok()?)).ok()?;
+    match walk(schedule, near, SignedDuration::ZERO, walked)? {
+        Walk::There(at) => Some(at),
+        Walk::Short { .. } => None,
+    }
+}
+
+/// Where a walk ended.
+enum Walk {
+    /// At the instant that was looked for.
+    There(Timestamp),
+    /// Before that, with so much active time left.
+    Short { at: Timestamp, left: SignedDuration },
+}
+
+/// Walks so much active time ahead, and no more stretches than is allowed. `None`: that instant never comes.
+fn walk(schedule: &Schedule, from: Timestamp, gap: SignedDuration, walked: &mut usize) -> Option<Walk> {
+    let (mut at, mut left) = (from, gap);
+    for _ in 0..WALKED {
+        *walked += 1;
         let stretch = stretch(schedule, at);
         let Some(until) = stretch.until else {
-            return if stretch.active { at.checked_add(left).ok() } else { None };
+            return if stretch.active { at.checked_add(left).ok().map(Walk::There) } else { None };
         };
         if stretch.active {
             let span = until.duration_since(at);
             if left < span {
-                return at.checked_add(left).ok();
+                return at.checked_add(left).ok().map(Walk::There);
             }
             left -= span;
         }
         at = until;
     }
-    None
+    Some(Walk::Short { at, left })
 }
 
 /// The first instant from `from` on that is not active, if it comes before `latest`.

@@ -9,7 +9,7 @@ use super::reason::{Refused, SkipReason};
 use super::state::{Attempt, Decision};
 use super::step::Cursor;
 use super::{IN_DOUBT, Streams, elapsed};
-use crate::api::{KillRecord, VictimRef};
+use crate::api::{KillRecord, Mode, Outcome, VictimRef};
 use crate::eligible::{Judged, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
 use crate::population::{PodFacts, Population, WorkloadKey};
@@ -50,11 +50,11 @@ impl Cursor<'_> {
         };
         let members = groups.members.get(group).map(Vec::as_slice).unwrap_or_default();
         let eligible: BTreeSet<_> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.as_str()).collect();
-        let may_be_hit = |pod: &&PodFacts| eligible.contains(pod.uid.as_str()) && !self.state.ledger.has_hit(&pod.uid);
-        let candidates: Vec<_> = members.iter().copied().filter(may_be_hit).collect();
+        let in_reach = members.iter().copied().filter(|pod| eligible.contains(pod.uid.as_str()));
+        let (hit, candidates): (Vec<_>, Vec<_>) = in_reach.partition(|pod| self.state.ledger.has_hit(&pod.uid));
         let victim = victims::victim(self.spec.seed, attempt.strike.strike, &candidates);
         let Some((pod, workload)) = victim.and_then(|pod| Some((pod, pod.workload.as_ref()?))) else {
-            return Err(Refused::new(SkipReason::NoEligiblePod, why_nobody(&judged)));
+            return Err(Refused::new(SkipReason::NoEligiblePod, why_nobody(&judged, hit.len())));
         };
         let of_workload = |p: &&PodFacts| p.workload.as_ref().is_some_and(|key| key.uid == workload.uid);
         let serving = facts.pods.iter().filter(of_workload).filter(|p| facts.serves(p)).count();
@@ -71,6 +71,9 @@ impl Cursor<'_> {
         budget: &WorkloadBudget,
     ) -> Result<Decision, Refused> {
         let mut budget = self.settled(budget, facts);
+        if self.spec.mode == Mode::DryRun {
+            self.count_pretended(&mut budget, pick.workload);
+        }
         let strike = attempt.strike.strike;
         let companions = attempt.companions.unwrap_or_else(|| self.companions(pick.desired));
         let request = KillRequest {
@@ -128,6 +131,14 @@ impl Cursor<'_> {
         settled
     }
 
+    /// Counts what this dry run would have killed of that workload: a live run would find it in the budget.
+    fn count_pretended(&self, budget: &mut WorkloadBudget, workload: &WorkloadKey) {
+        let would = |kill: &&KillRecord| kill.outcome == Outcome::WouldKill && kill.victim.workload_uid == workload.uid;
+        for kill in self.state.ledger.history.iter().filter(would) {
+            budget.pretend(&self.spec.run, kill.strike, kill.at.0, self.now);
+        }
+    }
+
     /// Reservations of this killer of which the ledger knows neither an open intent nor a kill.
     pub(super) fn orphans(&self, budget: &WorkloadBudget) -> Vec<Reservation> {
         let is_orphan = |held: &&Reservation| {
@@ -162,14 +173,18 @@ fn is_meant(judged: &Judged<'_>) -> bool {
     judged.reasons.iter().all(|reason| reason.exclusion.may_pass())
 }
 
-/// Why no pod may be killed: how many pods each reason excludes, the most frequent first.
-fn why_nobody(judged: &[Judged<'_>]) -> String {
+/// Why no pod may be killed: how many pods each reason excludes, the most frequent first. `hit` pods of the group have no other
+/// than that an earlier strike hit them: its kill is open still, or they outlived it.
+fn why_nobody(judged: &[Judged<'_>], hit: usize) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for reason in judged.iter().filter_map(|judged| judged.reasons.first()) {
         *counts.entry(reason.exclusion.as_str()).or_default() += 1;
     }
+    if hit > 0 {
+        counts.insert("hit by an earlier strike", hit);
+    }
     if counts.is_empty() {
-        return "there is no pod that could be killed in this group".to_owned();
+        return "there is no pod of this group".to_owned();
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));

@@ -1,5 +1,6 @@
 //! What must survive a crash: the plan, the open intents, and what became of the strikes. The operator keeps it in the
-//! monkey's status, the CLI writes what is new in it to its journal.
+//! monkey's status, the CLI writes what is new in it to its journal. What a dry run would have killed never counts as killed, and
+//! what was killed is never forgotten for a dry run: each mode has counts of its own.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,14 +10,17 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use super::reason::EndReason;
 use super::{calendar, elapsed};
 use crate::api::{
-    ChaosMonkeyStatus, EndRecord, GroupRecord, IntentRecord, KillRecord, Outcome, PlannedStrike, RecoveringRecord,
-    SkipRecord,
+    ChaosMonkeyStatus, EndRecord, GroupRecord, IntentRecord, KillRecord, LiveCounts, Mode, Outcome, PlannedStrike,
+    RecoveringRecord, SkipRecord,
 };
 use crate::instant::{micro_time, time};
 use crate::model::Schedule;
 
 /// The latest kills that are kept.
 const HISTORY: usize = 100;
+/// So many of them may be of a dry run: no more push out what was killed, by whose records reservations are told from those of
+/// nothing.
+const PRETENDED: usize = 50;
 /// The latest skips that are kept.
 const SKIPPED: usize = 50;
 
@@ -37,10 +41,12 @@ pub struct Ledger {
     pub unplanned: Option<u64>,
     /// Kills whose replacement is not Ready yet.
     pub recovering: Vec<RecoveringRecord>,
-    /// Kills so far: accepted ones, those nobody knows the outcome of, and in a dry run those that would have been.
+    /// Kills so far: accepted ones, and those nobody knows the outcome of; in a dry run those that would have been.
     pub kills: u64,
     /// Kills on the day of the last one (UTC).
     pub kills_today: u64,
+    /// What was killed, while the counts beside it are of a dry run.
+    pub live: Option<LiveCounts>,
     /// Strikes that killed at least one pod.
     pub struck: u64,
     /// Skips so far.
@@ -69,6 +75,7 @@ impl Ledger {
             recovering: status.recovering,
             kills: status.kills,
             kills_today: status.kills_today,
+            live: status.live,
             struck: status.kills,
             skips: status.skips,
             strikes: status.strikes,
@@ -90,6 +97,7 @@ impl Ledger {
             recovering,
             kills,
             kills_today,
+            live,
             struck: _,
             skips,
             strikes,
@@ -108,6 +116,7 @@ impl Ledger {
         status.recovering = recovering;
         status.kills = kills;
         status.kills_today = kills_today;
+        status.live = live;
         status.skips = skips;
         status.strikes = strikes;
         status.ended = ended;
@@ -123,10 +132,48 @@ impl Ledger {
         Some(crate::units::Duration::from_millis(millis))
     }
 
+    /// The counts are of this mode from here on. What was killed is set aside while a dry run counts, and counts on afterwards; what
+    /// a dry run counted ends with it.
+    pub(super) fn turn(&mut self, mode: Mode) {
+        match (mode, self.live.is_some()) {
+            (Mode::DryRun, false) => {
+                self.live = Some(LiveCounts::default());
+                self.swap_counts();
+                // What an earlier dry run would have killed counts for none but that.
+                self.history.retain(|kill| kill.outcome != Outcome::WouldKill);
+            }
+            (Mode::Live, true) => {
+                self.swap_counts();
+                self.live = None;
+            }
+            (Mode::DryRun, true) | (Mode::Live, false) => {}
+        }
+    }
+
+    /// What was killed and what a dry run counts change places, if there are both. Which gap comes next is of the plan, and stays.
+    fn swap_counts(&mut self) {
+        let Some(mut other) = self.live.take() else { return };
+        std::mem::swap(&mut self.kills, &mut other.kills);
+        std::mem::swap(&mut self.kills_today, &mut other.kills_today);
+        std::mem::swap(&mut self.groups, &mut other.groups);
+        // A strike of a monkey kills one pod, and nothing else has a mode that changes.
+        self.struck = self.kills;
+        for group in &other.groups {
+            self.group(&group.group).drawn = group.drawn;
+        }
+        other.groups.retain(|group| group.last_kill_at.is_some());
+        self.live = Some(other);
+    }
+
     /// Kills on the day (UTC) of `now`.
     pub(super) fn kills_on(&self, now: Timestamp) -> u64 {
-        let last = self.groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
-        if last.is_some_and(|last| day_of(last) == day_of(now)) { self.kills_today } else { 0 }
+        kills_on(&self.groups, self.kills_today, now)
+    }
+
+    /// The same, with those that were killed before a dry run began: they count for what it may.
+    pub(super) fn all_kills_on(&self, now: Timestamp) -> u64 {
+        let live = self.live.as_ref().map_or(0, |live| kills_on(&live.groups, live.kills_today, now));
+        self.kills_on(now) + live
     }
 
     /// Whether a kill of that pod was sent, or may have been.
@@ -166,16 +213,35 @@ impl Ledger {
                 || intents.iter().any(|intent| intent.group == name)
         };
         let counts = |kill: Timestamp| day_of(kill) >= today || elapsed(kill, now) < min;
-        self.groups
-            .retain(|group| group.last_kill_at.as_ref().is_some_and(|at| counts(at.0)) || is_wanted(&group.group));
+        let is_kept =
+            |group: &GroupRecord| group.last_kill_at.as_ref().is_some_and(|at| counts(at.0)) || is_wanted(&group.group);
+        self.groups.retain(is_kept);
+        if let Some(live) = &mut self.live {
+            live.groups.retain(is_kept);
+        }
     }
 
-    /// Adds a kill call to the history, and to the counts if it was a kill.
+    /// Adds a kill call to the history, and to the counts if it was a kill, or would have been one in a dry run.
     pub(super) fn record(&mut self, kill: KillRecord, stream: &str, schedule: &Schedule) {
-        if is_kill(kill.outcome) {
+        // It was sent before a dry run began, which counts only what would have been.
+        let is_of_before = is_kill(kill.outcome) && self.live.is_some();
+        if is_of_before {
+            self.swap_counts();
+        }
+        self.count(&kill, stream, schedule);
+        if is_of_before {
+            self.swap_counts();
+        }
+        self.history.push(kill);
+        self.make_room();
+    }
+
+    fn count(&mut self, kill: &KillRecord, stream: &str, schedule: &Schedule) {
+        let counts = |outcome| is_kill(outcome) || outcome == Outcome::WouldKill;
+        if counts(kill.outcome) {
             self.kills_today = self.kills_on(kill.at.0) + 1;
             self.kills += 1;
-            if !self.history.iter().any(|before| before.strike == kill.strike && is_kill(before.outcome)) {
+            if !self.history.iter().any(|before| before.strike == kill.strike && counts(before.outcome)) {
                 self.struck += 1;
             }
             let at = kill.at.clone();
@@ -187,9 +253,17 @@ impl Ledger {
             group.kills += 1;
             group.last_kill_at = Some(at);
         }
-        self.history.push(kill);
-        let surplus = self.history.len().saturating_sub(HISTORY);
-        self.history.drain(..surplus);
+    }
+
+    /// Drops the oldest kill of a history that is too long: one that only would have been if there are many of these.
+    fn make_room(&mut self) {
+        if self.history.len() <= HISTORY {
+            return;
+        }
+        let is_pretended = |kill: &KillRecord| kill.outcome == Outcome::WouldKill;
+        let are_many = self.history.iter().filter(|kill| is_pretended(kill)).count() > PRETENDED;
+        let oldest = self.history.iter().position(|kill| is_pretended(kill) || !are_many);
+        self.history.remove(oldest.unwrap_or_default());
     }
 
     /// Adds a skip.
@@ -222,9 +296,15 @@ impl Ledger {
     }
 }
 
-/// Whether an outcome counts as a kill: what may have happened does.
+/// Kills on the day (UTC) of `now`, of these groups, which had so many on the day of their last one.
+fn kills_on(groups: &[GroupRecord], kills_today: u64, now: Timestamp) -> u64 {
+    let last = groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
+    if last.is_some_and(|last| day_of(last) == day_of(now)) { kills_today } else { 0 }
+}
+
+/// Whether an outcome is a kill: what may have happened is. What only would have happened is none.
 pub(super) const fn is_kill(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Killed | Outcome::WouldKill | Outcome::Unknown)
+    matches!(outcome, Outcome::Killed | Outcome::Unknown)
 }
 
 fn day_of(at: Timestamp) -> Date {

@@ -1,5 +1,6 @@
 //! The plan: which strikes come next, and when. It is stored, so a restart changes nothing; what was due while nobody was
-//! there is skipped (standing killers) and never made up for in a burst.
+//! there is skipped (standing killers) and never made up for in a burst. A plan that is void as a whole (suspended, or drawn from
+//! another spec) goes as a whole: its strikes are none that were skipped.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 
 use super::reason::SkipReason;
 use super::step::Cursor;
-use super::{Life, Streams, calendar, gaps};
+use super::{Life, Streams, calendar, elapsed, gaps};
 use crate::api::PlannedStrike;
 use crate::instant::{after, micro_time};
 
@@ -19,8 +20,10 @@ const SHOWN: usize = 20;
 const PER_GROUP: usize = 5;
 /// Groups that one killer plans for, the first by name: its status has to stay small.
 pub const MAX_GROUPS: usize = 300;
-/// A strike of a standing killer that is later than its least gap was missed; within these bounds.
-const LATE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// A strike of a standing killer that is later than its least gap was missed; within these bounds. A busy server, or another strike,
+/// makes one seconds late. Whoever takes over from a process that is gone finds those of many groups overdue: they must not follow
+/// all at once.
+const LATE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 impl Cursor<'_> {
     /// Plans what is missing for the groups that are there.
@@ -86,7 +89,7 @@ impl Cursor<'_> {
         self.state.ledger.upcoming.sort_by_key(|planned| (planned.at.0, planned.strike));
     }
 
-    /// Skips what was due while nobody was there (standing killers only).
+    /// Skips what is too late, as nobody was there or what came before took too long (standing killers only).
     pub(super) fn skip_missed(&mut self) {
         if self.spec.puts_off() {
             return;
@@ -96,7 +99,10 @@ impl Cursor<'_> {
             |strike: &&PlannedStrike| after(strike.at.0, tolerance) < self.now && !self.is_open(strike.strike);
         let missed: Vec<_> = self.state.ledger.upcoming.iter().filter(is_missed).cloned().collect();
         for strike in missed {
-            self.skip(&strike, SkipReason::Missed, format!("nobody was there at {}", strike.at.0));
+            let late = elapsed(strike.at.0, self.now).as_millis();
+            let most = crate::units::Duration::from(tolerance);
+            let message = format!("it was due at {}, {late} ms ago; after {most} it is not made up for", strike.at.0);
+            self.skip(&strike, SkipReason::Missed, message);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::limits::RefusalReason;
 pub enum SkipReason {
     /// A limit refuses it.
     Limit(RefusalReason),
-    /// Nobody was there when it was due.
+    /// It was due seconds ago: nobody was there, or what came before took too long.
     Missed,
     /// Somebody cancelled it.
     Cancelled,

@@ -154,12 +154,12 @@ impl KillerSpec {
         }
     }
 
-    /// What `limits.maxKills` is compared with.
-    /// What may yet turn out to be a kill counts.
+    /// What `limits.maxKills` is compared with, as far as this ledger knows it: that of a monkey that was made anew knows nothing of
+    /// the one before. What may yet turn out to be a kill counts.
     pub(super) fn kills_done(&self, ledger: &Ledger, now: Timestamp) -> KillsDone {
         let count = |kills: u64| u32::try_from(kills + ledger.intents.len() as u64).unwrap_or(u32::MAX);
         match self.life {
-            Life::Standing => KillsDone::OfDay(count(ledger.kills_on(now))),
+            Life::Standing => KillsDone::OfDay(count(ledger.all_kills_on(now))),
             Life::OfRun { .. } => KillsDone::OfRun(count(ledger.kills)),
         }
     }

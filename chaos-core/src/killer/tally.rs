@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::IN_DOUBT;
-use crate::api::{ChaosMonkeySpec, ChaosMonkeyStatus, Mode};
+use crate::api::{ChaosMonkeySpec, ChaosMonkeyStatus};
 use crate::instant::after;
 
 /// Upper bounds of all monkeys together; absent: none.
@@ -41,13 +41,11 @@ struct Standing {
 }
 
 impl Tally {
-    /// A monkey tells how it stands. One that only pretends kills nobody.
+    /// A monkey tells how it stands. What it killed before it began to pretend counts on, whatever its mode is by now.
     pub fn tell(&mut self, monkey: &str, spec: &ChaosMonkeySpec, status: &ChaosMonkeyStatus, now: Timestamp) {
         let today = day_of(now);
         self.monkeys.retain(|_, standing| standing.counts(today, now));
-        if spec.mode == Mode::Live {
-            self.monkeys.insert(monkey.to_owned(), Standing::of(spec, status));
-        }
+        self.monkeys.insert(monkey.to_owned(), Standing::of(spec, status));
     }
 
     /// Why that monkey may kill nobody more at present, in words that stay the same meanwhile.
@@ -73,11 +71,15 @@ impl Tally {
 
 impl Standing {
     fn of(spec: &ChaosMonkeySpec, status: &ChaosMonkeyStatus) -> Self {
-        let last = status.groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
+        let (kills, groups) = match &status.live {
+            Some(live) => (live.kills_today, &live.groups),
+            None => (status.kills_today, &status.groups),
+        };
+        let last = groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
         let in_hand = status.intents.iter().map(|intent| after(intent.decided_at.0, IN_DOUBT));
         // Later it is a kill that has not recovered, which ends the monkey.
         let out = status.recovering.iter().map(|record| after(record.since.0, spec.limits.recover_within.std()));
-        Self { day: last.map(day_of), kills: status.kills_today, in_hand: in_hand.collect(), out: out.collect() }
+        Self { day: last.map(day_of), kills, in_hand: in_hand.collect(), out: out.collect() }
     }
 
     /// Kills on that day. Those of a later one, of a faster clock, count as this day's.
@@ -105,6 +107,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::LiveCounts;
 
     const NOON: &str = "2026-11-23T12:00:00Z";
 
@@ -145,7 +148,10 @@ mod tests {
         let mut tally = Tally::default();
         tally.tell("a", &live, &status(3, 0, 0), at(NOON));
         tally.tell("b", &live, &status(1, 0, 0), at(NOON));
-        tally.tell("c", &dry, &status(100, 0, 0), at(NOON));
+        let pretended = ChaosMonkeyStatus { live: Some(LiveCounts::default()), ..status(100, 0, 0) };
+        tally.tell("c", &dry, &pretended, at(NOON));
+        // As it is until its first save after the mode was changed.
+        tally.tell("d", &live, &pretended, at(NOON));
         assert_eq!(tally.objection("b", &live, caps, at(NOON)), None, "4 are done, and this one is the fifth");
         // Two that decide at once both tell it before they ask.
         tally.tell("b", &live, &status(1, 1, 1), at(NOON));
@@ -158,8 +164,23 @@ mod tests {
         assert_eq!(tally.objection("a", &live, Caps::default(), at(NOON)), None, "nobody has set a cap");
         let tomorrow = at("2026-11-24T00:00:00Z");
         assert_eq!(tally.objection("a", &live, caps, tomorrow), None);
-        tally.tell("d", &live, &status(0, 0, 0), tomorrow);
+        tally.tell("e", &live, &status(0, 0, 0), tomorrow);
         assert!(!tally.monkeys.contains_key("a"), "nothing is kept of it");
+    }
+
+    #[test]
+    fn what_was_killed_before_a_dry_run_counts_for_the_caps() {
+        let (live, dry) = (spec("Live", None), spec("DryRun", None));
+        let caps = Caps { kills_per_day: Some(5), at_once: None };
+        let killed = status(5, 0, 0);
+        let ChaosMonkeyStatus { kills, kills_today, groups, .. } = killed.clone();
+        let begun = ChaosMonkeyStatus { live: Some(LiveCounts { kills, kills_today, groups }), ..status(1, 0, 0) };
+        // Edited and not saved yet, and saved.
+        for told in [killed, begun] {
+            let mut tally = Tally::default();
+            tally.tell("a", &dry, &told, at(NOON));
+            assert!(tally.objection("b", &live, caps, at(NOON)).is_some_and(|why| why.contains("5 pods a day")));
+        }
     }
 
     #[test]

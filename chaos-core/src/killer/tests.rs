@@ -5,6 +5,7 @@ mod calendar;
 mod drawn;
 mod early;
 mod guards;
+mod modes;
 mod play;
 mod scope;
 
@@ -89,6 +90,39 @@ fn what_was_due_while_nobody_was_there_is_skipped_and_not_made_up_for() {
     assert_eq!(play.reasons(), BTreeSet::from(["Missed"]));
     assert_eq!(play.ledger().skips, planned.len() as u64);
     assert!(play.ledger().upcoming.iter().all(|strike| strike.at.0 > play.now));
+}
+
+#[test]
+fn whoever_takes_over_fires_no_strike_that_is_long_overdue() {
+    for (late, fires) in [(2, true), (15, false), (50, false)] {
+        let mut play = scope::spread(|_| ());
+        play.run(SignedDuration::from_secs(1));
+        let firsts: Vec<_> = [NS, "edge", "far"].map(|namespace| first_of(&play, namespace)).into();
+        // All of them are due at one instant.
+        let due = firsts.iter().map(|strike| strike.at.0).max().unwrap() + SignedDuration::from_mins(1);
+        play.view.postpone = firsts.iter().map(|strike| (strike.id.clone(), due)).collect();
+        play.run(due.duration_since(play.now) - SignedDuration::from_secs(8));
+        play.orders.clear();
+        play.crash();
+        play.now = due + SignedDuration::from_secs(late);
+        play.run(SignedDuration::from_secs(1));
+        let killed: BTreeSet<_> = play.orders.iter().map(|(_, order)| order.strike.strike).collect();
+        let missed = play.ledger().skipped.iter().filter(|skip| skip.reason == "Missed");
+        let missed: BTreeSet<_> = missed.map(|skip| skip.strike).collect();
+        for strike in firsts.iter().map(|first| first.strike) {
+            assert_eq!(
+                (killed.contains(&strike), missed.contains(&strike)),
+                (fires, !fires),
+                "{late} s late: {strike}"
+            );
+        }
+    }
+}
+
+/// The first strike on the workload of that namespace.
+fn first_of(play: &Play, namespace: &str) -> PlannedStrike {
+    let group = format!("{namespace}/Deployment/trips");
+    play.ledger().upcoming.iter().find(|strike| strike.group == group).unwrap().clone()
 }
 
 #[test]
@@ -196,6 +230,25 @@ fn a_held_killer_skips_with_the_reason() {
     play.view.hold = Some("the stop switch of the cluster is on".into());
     play.run(hours(10));
     assert_eq!((play.ledger().kills, play.reasons()), (0, BTreeSet::from(["Held"])));
+}
+
+#[test]
+fn whoever_may_not_be_killed_is_told_with_the_true_reason() {
+    let told = |change: fn(&mut Play)| {
+        let mut play = Play::new(|_| ());
+        play.run(SignedDuration::from_secs(1));
+        change(&mut play);
+        play.run(hours(10));
+        assert_eq!((play.ledger().kills, play.reasons()), (0, BTreeSet::from(["NoEligiblePod"])));
+        play.ledger().skipped[0].message.clone()
+    };
+    assert_eq!(told(|play| play.pods.clear()), "there is no pod of this group");
+    let outlived = |play: &mut Play| {
+        play.state.ledger.history = (0..3).map(|strike| modes::kill(strike, 0, Outcome::Unknown)).collect();
+    };
+    let expected =
+        "no pod of this group may be killed; pods that were looked at, by first reason: 3 hit by an earlier strike";
+    assert_eq!(told(outlived), expected);
 }
 
 #[test]

@@ -100,6 +100,19 @@ impl WorkloadBudget {
             self.kills_today = 0;
         }
         self.kills_today = self.kills_today.saturating_add(1);
+        self.note_last(run, strike, at);
+    }
+
+    /// Counts a kill that a dry run would have made, as it would count at `now`: one of an earlier day for the interval alone.
+    pub fn pretend(&mut self, run: &str, strike: u64, at: Timestamp, now: Timestamp) {
+        if day_of(at) < day_of(now) {
+            self.note_last(run, strike, at);
+        } else {
+            self.record(run, strike, at);
+        }
+    }
+
+    fn note_last(&mut self, run: &str, strike: u64, at: Timestamp) {
         if self.last_kill.as_ref().is_none_or(|last| last.at <= at) {
             self.last_kill = Some(LastKill { at, run: run.to_owned(), strike });
         }

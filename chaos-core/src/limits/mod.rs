@@ -59,8 +59,8 @@ impl KillRequest<'_> {
 pub enum KillsDone {
     /// Kills of this run so far.
     OfRun(u32),
-    /// Kills of this standing monkey so far today (UTC). The workload's own count of the day, kept in its budget, counts too, with
-    /// what is reserved there: recreating a monkey resets nothing.
+    /// Kills of this standing monkey so far today (UTC), as its own status has them: one that was made anew begins at none. The
+    /// workload's own count of the day, kept in its budget, counts too, with what is reserved there: nothing resets that.
     OfDay(u32),
 }
 

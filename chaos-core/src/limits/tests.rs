@@ -168,6 +168,22 @@ fn counts_of_the_day_survive_a_new_monkey() {
 }
 
 #[test]
+fn what_a_dry_run_would_have_killed_counts_as_if_it_had() {
+    let mut budget = WorkloadBudget::default();
+    budget.record("other", 1, NOW - SignedDuration::from_hours(3));
+    let real = budget.clone();
+    for hours in [14_i64, 13, 2] {
+        budget.pretend("dry", hours.cast_unsigned(), NOW - SignedDuration::from_hours(hours), NOW);
+    }
+    // NOW is noon: two of them are of the day before.
+    assert_eq!((budget.kills_on(NOW), real.kills_on(NOW)), (2, 1));
+    assert_eq!(budget.last_strike_before("dry", 99), Some(NOW - SignedDuration::from_hours(2)));
+    let mut before = WorkloadBudget::default();
+    before.pretend("dry", 1, NOW - SignedDuration::from_hours(13), NOW);
+    assert_eq!((before.kills_on(NOW), before.last_kill.unwrap().strike), (0, 1), "its interval counts all the same");
+}
+
+#[test]
 fn a_clock_that_is_behind_does_not_reset_the_day() {
     let mut budget = WorkloadBudget::default();
     budget.record("a", 1, NOW);

@@ -224,4 +224,11 @@ impl Schedule {
     pub fn always() -> Self {
         Self { zone: TimeZone::UTC, weekdays: DayOfWeek::all(), windows: vec![Window::ALL_DAY], blackout: Vec::new() }
     }
+
+    /// Active time of an ordinary week: one without a blackout and without a change of the clocks.
+    pub fn of_week(&self) -> Duration {
+        let minutes = |window: &Window| u64::from(window.to.since_midnight() - window.from.since_midnight());
+        let of_day: u64 = self.windows.iter().map(minutes).sum();
+        Duration::from_secs(of_day * 60 * self.weekdays.len() as u64)
+    }
 }

@@ -166,6 +166,8 @@ pub fn read_killer(status: &ExperimentRunStatus) -> Ledger {
         recovering: killer.recovering,
         kills: killer.kills,
         kills_today: killer.kills_today,
+        // A dry run ends before there is a killer.
+        live: None,
         struck: killer.struck,
         skips: killer.skips,
         strikes: killer.strikes,
@@ -187,6 +189,7 @@ pub fn write_killer(ledger: &Ledger, status: &mut ExperimentRunStatus) {
         recovering,
         kills,
         kills_today,
+        live: _,
         struck,
         skips,
         strikes,

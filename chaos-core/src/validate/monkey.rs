@@ -15,6 +15,8 @@ use crate::api;
 use crate::model::{Blackout, DayOfWeek, Distribution, Every, Heartbeat, Minute, Monkey, Schedule, Tenure, Window};
 use crate::units::Duration;
 
+const WEEKS_OF_YEAR: u32 = 52;
+
 /// The monkey, if it is valid.
 pub(super) fn monkey(raw: &api::ChaosMonkeySpec, meta: &Meta, problems: &mut Problems) -> Option<Monkey> {
     let at = Path::root().field("spec");
@@ -30,6 +32,9 @@ pub(super) fn monkey(raw: &api::ChaosMonkeySpec, meta: &Meta, problems: &mut Pro
     let (mean_at, min_at) = (at.field("meanTimeBetweenKills"), at.field("minTimeBetweenKills"));
     let gaps = fault::every(gaps, &raw.limits, &mean_at, &min_at, problems);
     let schedule = schedule(&raw.schedule, &at.field("schedule"), problems);
+    if let Some(schedule) = &schedule {
+        fits(gaps.mean, schedule, &mean_at, problems);
+    }
     let tenure = tenure(raw, &at, problems);
     let guards = guards(raw, &at.field("guards"), problems);
     Some(Monkey {
@@ -96,6 +101,16 @@ fn schedule(raw: &api::Schedule, at: &Path, problems: &mut Problems) -> Option<S
     let blackout = blackouts.filter_map(|(i, raw)| blackout(raw, &at.field("blackout").index(i), problems)).collect();
     let weekdays = if weekdays.is_empty() { DayOfWeek::all() } else { weekdays };
     Some(Schedule { zone: zone?, weekdays, windows, blackout })
+}
+
+/// Gaps are of active time: less than one kill a year is a schedule with fewer hours than the author thought.
+fn fits(mean: Duration, schedule: &Schedule, at: &Path, problems: &mut Problems) {
+    let of_year = Duration::from(schedule.of_week().std() * WEEKS_OF_YEAR);
+    if mean > of_year {
+        problems
+            .add(at, format!("{mean} is longer than all that the schedule allows in a year, {of_year}"))
+            .hint("it is counted in active time: lower it, or widen the schedule");
+    }
 }
 
 /// From the zones that are built in: the same on every machine, and without reading a file.

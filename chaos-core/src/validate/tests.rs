@@ -243,11 +243,19 @@ spec:
         ("  mode: Live\n", "  mode: Live\n  maxKills: 5\n", "belong together"),
         ("  schedule:", "  dryrun: true\n  schedule:", "there is no field \"dryrun\" here"),
         ("minTimeBetweenKills: 1h", "minTimeBetweenKills: 9h", "nothing would be left to chance"),
+        ("to: \"17:00\"", "to: \"09:01\"", "8h is longer than all that the schedule allows in a year, 1h44m"),
+        (
+            "TimeBetweenKills: 8h",
+            "TimeBetweenKills: 833h",
+            "833h is longer than all that the schedule allows in a year",
+        ),
     ] {
         assert!(good.contains(from), "{from}");
         let found = problems(&good.replacen(from, to, 1));
         assert!(found.len() == 1 && found[0].contains(expected), "{to:?}: {found:#?}");
     }
+    let once_a_year = good.replacen("TimeBetweenKills: 8h", "TimeBetweenKills: 832h", 1);
+    assert_eq!(problems(&once_a_year), Vec::<String>::new());
     assert!(experiment_file("x.yaml", good).unwrap_err().to_string().contains("kubectl apply -f FILE"));
 }
 

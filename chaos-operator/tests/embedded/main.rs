@@ -374,6 +374,50 @@ async fn a_dry_run_plans_and_reports_and_touches_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dry_run_counts_is_none_of_the_live_run_and_none_gives_another_an_allowance() {
+    let fixture = Fixture::start().await;
+    let operator = fixture.operator("a");
+    fixture
+        .monkey(|spec| {
+            spec["mode"] = json!("DryRun");
+            // More than there are pods, of which a dry run kills none.
+            spec["limits"]["maxKills"] = json!(5);
+        })
+        .await;
+    let reasons = |monkey: &ChaosMonkey| {
+        let skipped = monkey.status.iter().flat_map(|status| &status.skipped);
+        skipped.map(|skip| skip.reason.clone()).collect::<BTreeSet<_>>()
+    };
+    let has_enough = |monkey: &ChaosMonkey| reasons(monkey).contains("MaxKills");
+    let is_live = |monkey: &ChaosMonkey| monkey.status.as_ref().is_some_and(|status| status.live.is_none());
+    let skips = |monkey: &ChaosMonkey| monkey.status.as_ref().map_or(0, |status| status.skips);
+    let count = |monkey: &ChaosMonkey, outcome: Outcome| {
+        let history = monkey.status.iter().flat_map(|status| &status.history);
+        history.filter(|kill| kill.outcome == outcome).count()
+    };
+    let dry = fixture.until("a day of a dry run", |monkey| kills(monkey) == 5 && has_enough(monkey)).await;
+    assert_eq!((count(&dry, Outcome::WouldKill), is_live(&dry)), (5, false), "{:#?}", dry.status);
+
+    let turn = async |mode: &str| {
+        let patch = Patch::Merge(json!({"spec": {"mode": mode}}));
+        fixture.monkeys().patch("m", &PatchParams::default(), &patch).await.unwrap();
+    };
+    turn("Live").await;
+    let live = fixture.until("a day of kills", |monkey| count(monkey, Outcome::Killed) == 5 && is_live(monkey)).await;
+    assert_eq!(kills(&live), 5);
+
+    turn("DryRun").await;
+    let again = |monkey: &ChaosMonkey| !is_live(monkey) && skips(monkey) >= skips(&live) + 3;
+    let dry = fixture.until("a dry run that would kill none", again).await;
+    assert_eq!((kills(&dry), count(&dry, Outcome::WouldKill), has_enough(&dry)), (0, 0, true), "{:#?}", dry.status);
+    turn("Live").await;
+    let after = |monkey: &ChaosMonkey| is_live(monkey) && skips(monkey) >= skips(&dry) + 3;
+    let later = fixture.until("skips, and no kill", after).await;
+    assert_eq!((kills(&later), count(&later, Outcome::Killed)), (5, 5), "{:#?}", later.status);
+    operator.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_owned_monkey_that_is_not_beaten_for_stops_without_a_kill() {
     let fixture = Fixture::start().await;
     let operator = fixture.operator("a");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::{Weekday, date};
 
-use super::super::calendar::{active_between, advance, inactive_from, stretch};
+use super::super::calendar::{active_between, advance, advance_counting, inactive_from, stretch};
 use crate::instant::after;
 use crate::model::{Blackout, DayOfWeek, Minute, Schedule, Window};
 
@@ -131,4 +131,38 @@ fn advancing_and_counting_agree() {
         let to = advance(&office, from, gap).unwrap();
         assert_eq!(active_between(&office, from, to), gap, "{minutes}");
     }
+}
+
+/// Whether an instant that is years ahead is an active one, and found by few looks; how far ahead it is.
+fn far_ahead(schedule: &Schedule, gap: Duration) -> Duration {
+    let (from, mut walked) = (at("2026-02-27T00:00:00Z"), 0);
+    let found = advance_counting(schedule, from, gap, &mut walked).unwrap();
+    assert!(stretch(schedule, found).active, "{found}");
+    assert!(walked <= 2_000, "{walked} stretches for one of 300 groups");
+    Duration::try_from(found.duration_since(from)).unwrap()
+}
+
+#[test]
+fn however_rare_active_time_is_few_stretches_are_walked_to_what_is_far_ahead() {
+    // A minute a day: so many days.
+    let minute = schedule("Europe/Paris", "09:00", "09:01");
+    let days = far_ahead(&minute, hours(2_160)).as_secs_f64() / 86_400.0;
+    assert!((days / 129_600.0 - 1.0).abs() < 0.01, "{days}");
+    // The busiest calendar that a manifest can say, and the shortest active time in it: 24 minutes a day.
+    let mut busy = minute;
+    busy.windows = (0..24)
+        .map(|hour| Window {
+            from: Minute::parse(&format!("{hour:02}:00")).unwrap(),
+            to: Minute::parse(&format!("{hour:02}:01")).unwrap(),
+        })
+        .collect();
+    let start = at("2026-03-02T10:00:10Z");
+    busy.blackout = (0..100)
+        .map(|week| {
+            let from = after(start, hours(week * 7 * 24));
+            Blackout::Span { from, to: after(from, Duration::from_secs(20)), reason: None }
+        })
+        .collect();
+    let days = far_ahead(&busy, hours(146)).as_secs_f64() / 86_400.0;
+    assert!((days / 365.0 - 1.0).abs() < 0.02, "{days}");
 }

@@ -74,6 +74,12 @@ pub(super) fn spec(change: impl FnOnce(&mut Value)) -> ChaosMonkeySpec {
     serde_json::from_value(spec).unwrap()
 }
 
+fn killer(change: impl FnOnce(&mut Value)) -> Killer {
+    let meta = Meta { name: "m".into(), namespace: NS.into(), uid: "run".into() };
+    let monkey = validate::monkey(&spec(change), &meta).unwrap_or_else(|problems| panic!("{problems:?}"));
+    Killer::new(KillerSpec::of_monkey(&monkey, "chaos-system"))
+}
+
 /// Every pod is a group of its own: each kill ends one group, and begins another.
 pub(super) fn by_pod(spec: &mut Value) {
     spec["fault"]["podKill"]["group"] = json!("shard");
@@ -91,9 +97,7 @@ pub(super) fn of_run(spec: &mut Value) {
 
 impl Play {
     pub(super) fn new(change: impl FnOnce(&mut Value)) -> Self {
-        let meta = Meta { name: "m".into(), namespace: NS.into(), uid: "run".into() };
-        let monkey = validate::monkey(&spec(change), &meta).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let killer = Killer::new(KillerSpec::of_monkey(&monkey, "chaos-system"));
+        let killer = killer(change);
         let state = killer.resume(Ledger::default());
         Self {
             killer,
@@ -153,6 +157,12 @@ impl Play {
         let step = self.killer.step(&self.state, &view, response, self.now);
         self.state = step.state;
         step.next
+    }
+
+    /// Changes the spec: a new machine goes on from what was saved.
+    pub(super) fn edit(&mut self, change: impl FnOnce(&mut Value)) {
+        self.killer = killer(change);
+        self.crash();
     }
 
     /// Kills the process and starts it again on what was saved.
