@@ -1,0 +1,56 @@
+//! A cluster of tests that has one object: it can be read and its status written, and of what is created besides the names are
+//! remembered. It does not know what it is asked for: every read brings the object.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode};
+use axum::{Json, Router};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The cluster.
+#[derive(Clone)]
+pub(crate) struct OneObject {
+    object: Arc<Mutex<Value>>,
+    created: Arc<Mutex<Vec<String>>>,
+}
+
+impl OneObject {
+    pub(crate) fn new(object: &impl Serialize) -> Self {
+        Self { object: Arc::new(Mutex::new(json!(object))), created: Arc::default() }
+    }
+
+    pub(crate) fn client(&self) -> kube::Client {
+        let here = self.clone();
+        let answer = move |method: Method, body: Bytes| {
+            let answer = here.answer(&method, &body);
+            async move { answer }
+        };
+        let router: Router = Router::new().fallback(answer);
+        kube::Client::new(router, "default")
+    }
+
+    /// The object as it was last written.
+    pub(crate) fn object(&self) -> Value {
+        self.object.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Names of what was created, in order.
+    pub(crate) fn created(&self) -> Vec<String> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn answer(&self, method: &Method, body: &[u8]) -> (StatusCode, Json<Value>) {
+        let sent: Value = serde_json::from_slice(body).unwrap_or_default();
+        if *method == Method::POST {
+            let name = sent["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            self.created.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            return (StatusCode::CREATED, Json(sent));
+        }
+        if *method == Method::PUT {
+            *self.object.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+        }
+        (StatusCode::OK, Json(self.object()))
+    }
+}
