@@ -50,7 +50,8 @@ impl OneObject {
         }
         let object = self.object();
         if uri.path().split('/').all(|part| object["metadata"]["name"] != part) {
-            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 503, "message": "no"});
+            let status =
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 503, "message": "no"});
             return (StatusCode::SERVICE_UNAVAILABLE, Json(status));
         }
         if *method == Method::PUT {
