@@ -85,7 +85,7 @@ pub(crate) enum Command {
     /// The embedded cluster for this machine
     #[cfg(feature = "bundled")]
     Cluster(ClusterArgs),
-    /// Rebuild every report of a run from its journal, or from the evidence of a run on the cluster
+    /// Rebuild every report of a run from its journal, or from the evidence of a run or a game day on the cluster
     Report(ReportArgs),
     /// Plan a recorded run again from its seed and population; exit code 1 if anything differs
     Replay(ReplayArgs),
@@ -247,10 +247,11 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Journal of a run, or its folder; or crun/NAME: a run on the cluster that is over, of a game day or of `kubectl apply`
-    #[arg(value_name = "JOURNAL|crun/NAME")]
+    /// Journal of a run, or its folder; or crun/NAME: a run on the cluster that is over; or gameday/NAME: the last execution of a
+    /// game day that is over, with each of its runs, on one page
+    #[arg(value_name = "JOURNAL|crun/NAME|gameday/NAME")]
     pub(crate) run: PathBuf,
-    /// Folder for the reports; default: the journal's own. Of a run on the cluster: makes a folder of its own in it (default:
+    /// Folder for the reports; default: the journal's own. Of what was on the cluster: makes a folder of its own in it (default:
     /// `CHAOS_OUT`, else chaos-out)
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

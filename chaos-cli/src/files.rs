@@ -16,12 +16,15 @@ pub(crate) const JOURNAL: &str = "run.journal";
 /// Name of the result in a run's folder.
 pub(crate) const RESULT: &str = "result.json";
 
+/// Name of what is told in short, in the folder of a run or of a game day.
+pub(crate) const SUMMARY: &str = "summary.md";
+
 /// Every file that a run leaves.
 const REPORTS: [(OutputKind, &str); 4] = [
     (OutputKind::Html, "report.html"),
     (OutputKind::Json, RESULT),
     (OutputKind::Junit, "junit.xml"),
-    (OutputKind::Markdown, "summary.md"),
+    (OutputKind::Markdown, SUMMARY),
 ];
 
 /// What a copy is called that goes to standard output.
@@ -105,7 +108,7 @@ fn render(kind: OutputKind, results: &[RunResult]) -> anyhow::Result<String> {
 }
 
 /// Written beside and renamed, so that nobody ever reads half a report.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let partial = path.with_extension("partial");
     let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
     if written.is_err() {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chaos_core::api::{GameDay, GameDayStatus};
-use chaos_core::gameday::{GameDayMachine, read_ledger};
+use chaos_core::api::{ExecutionResult, GameDay, GameDayStatus};
+use chaos_core::gameday::{GameDayMachine, new_skips, read_ledger};
 use chaos_core::validate::{self, Meta};
 use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
@@ -51,6 +51,8 @@ async fn stint(
     if fresh.metadata.deletion_timestamp.is_some() || fresh.metadata.uid != seen.metadata.uid {
         return Err(StoreError::Gone);
     }
+    // Whoever wrote the status, be it this process without an answer, may not have got round to telling it.
+    shared.retell_day(&fresh);
     let status = fresh.status.clone().unwrap_or_default();
     let desk = StatusDesk::new(store);
     desk.update(|status| status.driver = Some(shared.instance.clone())).await?;
@@ -88,54 +90,179 @@ async fn stint(
     }
 }
 
+/// Executions that began, and when, as far as they are remembered.
+fn begun(status: &GameDayStatus) -> impl Iterator<Item = (&str, Timestamp)> {
+    let active = status.active.iter().map(|execution| (execution.id.as_str(), execution.started_at.0));
+    active.chain(status.history.iter().map(|result| (result.id.as_str(), result.started_at.0)))
+}
+
 /// What guards make of steps: execution, step, words.
 fn guarded(status: &GameDayStatus) -> impl Iterator<Item = (&str, &str, &str)> {
     let steps = status.active.iter().flat_map(|of| of.steps.iter().map(|step| (of.id.as_str(), step)));
     steps.filter_map(|(execution, step)| Some((execution, step.name.as_str(), step.guard.as_deref()?)))
 }
 
+/// What became of a game day from one of its statuses to a later one: what began, what guards make of it, what ended, and what was
+/// not started. Each by a name that is the same whenever it is told, and by no other's.
+pub(crate) fn became(day: &GameDay, before: &GameDayStatus, after: &GameDayStatus, now: Timestamp) -> Vec<Happening> {
+    let uid = day.uid().unwrap_or_default();
+    let short = &uid[..uid.len().min(8)];
+    let tell = |name: String, reason: &str, note: String, is_warning: bool, at: Timestamp| Happening {
+        name: format!("chaos-day-{short}-{name}"),
+        regarding: day.object_ref(&()),
+        related: None,
+        reason: reason.to_owned(),
+        action: "GameDay",
+        note,
+        is_warning,
+        at,
+    };
+    let mut told = Vec::new();
+    for (id, at) in begun(after).filter(|(id, _)| begun(before).all(|(known, _)| known != *id)) {
+        told.push(tell(format!("{id}-started"), "Started", format!("execution {id}"), false, at));
+    }
+    for (execution, step, why) in guarded(after) {
+        if guarded(before).all(|known| known != (execution, step, why)) {
+            let name = format!("{execution}-{step}-guard");
+            told.push(tell(name, "BudgetGuard", format!("step {step}: {why}"), false, now));
+        }
+    }
+    for result in ended(before, after) {
+        let note = format!("execution {}: {}: {}", result.id, result.outcome, result.message);
+        let has_passed = Conclusion::read(&result.outcome).has_passed();
+        told.push(tell(format!("{}-ended", result.id), &result.reason, note, !has_passed, result.finished_at.0));
+    }
+    for skip in new_skips(before.skips, after) {
+        let (record, slots) = (skip.record, skip.slots);
+        let name = format!("skip-{}-{}", skip.number, record.reason.to_ascii_lowercase());
+        let note = format!("slot {} was not started: {} ({slots} slots)", record.slot.0, record.message);
+        let at = record.at.as_ref().map_or(record.slot.0, |at| at.0);
+        told.push(tell(name, &record.reason, note, slots > 1, at));
+    }
+    told
+}
+
+/// Executions that are over, and were not before.
+fn ended<'a>(before: &GameDayStatus, after: &'a GameDayStatus) -> impl Iterator<Item = &'a ExecutionResult> {
+    after.history.iter().filter(|result| before.history.iter().all(|known| known.id != result.id))
+}
+
 impl GameDayTeller for Shared {
     fn changed(&self, day: &GameDay, before: &GameDayStatus, after: &GameDayStatus) {
-        let uid = day.uid().unwrap_or_default();
-        let short = &uid[..uid.len().min(8)];
-        let tell = |name: String, reason: &str, note: String, is_warning: bool| {
+        for happening in became(day, before, after, Timestamp::now()) {
+            let Happening { reason, note, .. } = &happening;
             tracing::info!(namespace = day.namespace(), day = day.name_any(), reason, note, "game day");
-            self.tell(Happening {
-                name: format!("chaos-day-{short}-{name}"),
-                regarding: day.object_ref(&()),
-                related: None,
-                reason: reason.to_owned(),
-                action: "GameDay",
-                note,
-                is_warning,
-                at: Timestamp::now(),
-            });
+            self.tell(happening);
+        }
+        for result in ended(before, after) {
+            self.metrics.day_ended(Conclusion::read(&result.outcome));
+        }
+        for skip in new_skips(before.skips, after) {
+            self.metrics.day_skipped(&skip.record.reason, skip.slots);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chaos_core::instant::micro_time;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::one_object::OneObject;
+    use crate::shared::tests::shared;
+
+    /// A game day with that status, which nobody starts.
+    fn day(status: Value) -> GameDay {
+        let day = json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "GameDay",
+            "metadata": {"name": "d", "namespace": "default", "uid": "d", "resourceVersion": "1"},
+            "spec": {
+                "schedule": "Manual", "blackout": [], "startingDeadline": "1m", "mode": "DryRun",
+                "steps": [{"name": "only", "experiment": {"name": "none"}}],
+            },
+            "status": status,
+        });
+        serde_json::from_value(day).unwrap()
+    }
+
+    /// A record of slots that were not started, found at that instant.
+    fn skip(reason: &str, count: u64, at: Timestamp) -> Value {
+        json!({"slot": "2026-06-01T09:00:00Z", "at": micro_time(at), "count": count, "reason": reason, "message": "m"})
+    }
+
+    fn names(told: &[Happening]) -> Vec<&str> {
+        told.iter().map(|happening| happening.name.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn of_skips_that_are_found_at_once_each_is_counted_and_told_by_itself_and_has_one_name() {
+        let now = Timestamp::now();
+        let skipped = [skip("Missed", 168, now), skip("StartingDeadline", 1, now)];
+        let (before, after) = (day(json!({})), day(json!({"skips": 169, "skipped": skipped})));
+        let status = |day: &GameDay| day.status.clone().unwrap();
+        let shared = shared(crate::watched::tests::admin()).0;
+        shared.changed(&after, &status(&before), &status(&after));
+        let text = shared.metrics.text();
+        for line in [
+            "chaos_game_day_skips_total{reason=\"Missed\"} 168",
+            "chaos_game_day_skips_total{reason=\"StartingDeadline\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+        let told = became(&after, &status(&before), &status(&after), now);
+        assert_eq!(names(&told), ["chaos-day-d-skip-168-missed", "chaos-day-d-skip-169-startingdeadline"]);
+        assert!(told[0].note.ends_with("(168 slots)") && told[1].note.ends_with("(1 slots)"), "{told:?}");
+        // One that follows for the same reason is told too, and not by a name that is taken.
+        let more = day(json!({"skips": 170, "skipped": [skip("Missed", 168, now), skip("StartingDeadline", 2, now)]}));
+        let later = became(&more, &status(&after), &status(&more), now);
+        assert_eq!(names(&later), ["chaos-day-d-skip-170-startingdeadline"]);
+    }
+
+    #[test]
+    fn whoever_tells_all_of_it_again_gives_it_the_same_names() {
+        let at = "2026-06-01T09:00:00.000000Z";
+        let active = json!({"id": "one", "startedAt": at, "plan": "p", "steps": [
+            {"name": "first", "phase": "Running", "guard": "40.0 % is left"}]});
+        let over = json!({"id": "one", "startedAt": at, "finishedAt": at, "outcome": "pass", "reason": "Passed",
+            "message": "all 1 steps passed"});
+        let (new, running) = (GameDayStatus::default(), day(json!({"active": [active]})));
+        let ended = day(json!({"history": [over]}));
+        let status = |day: &GameDay| day.status.clone().unwrap();
+        let now = Timestamp::now();
+        let began = became(&running, &new, &status(&running), now);
+        assert_eq!(names(&began), ["chaos-day-d-one-started", "chaos-day-d-one-first-guard"]);
+        let ends = became(&ended, &status(&running), &status(&ended), now);
+        assert_eq!(names(&ends), ["chaos-day-d-one-ended"]);
+        let again = became(&ended, &new, &status(&ended), now);
+        assert_eq!(names(&again), ["chaos-day-d-one-started", "chaos-day-d-one-ended"]);
+        assert!(again.iter().all(|happening| happening.at.to_string() == "2026-06-01T09:00:00Z"), "{again:?}");
+        assert!(became(&ended, &status(&ended), &status(&ended), now).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_process_may_not_have_told_is_told_again_if_it_is_not_long_ago() {
+        let now = Timestamp::now();
+        let long_ago = now - jiff::SignedDuration::from_hours(1);
+        let skipped = [skip("Blackout", 3, long_ago), skip("Missed", 168, now)];
+        let day = day(json!({"skips": 171, "skipped": skipped}));
+        let cluster = OneObject::new(&day);
+        let (shared, teller) = shared(cluster.client());
+        let telling = tokio::spawn(teller.run());
+        let (_watch, object) = watch::channel(Arc::new(day));
+        let rest = CancellationToken::new();
+        let tending = tokio::spawn(tend(shared, object, rest.clone()));
+        let told = async {
+            while cluster.created().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         };
-        for execution in &after.active {
-            if before.active.iter().all(|known| known.id != execution.id) {
-                tell(format!("{}-started", execution.id), "Started", format!("execution {}", execution.id), false);
-            }
-        }
-        for (execution, step, why) in guarded(after) {
-            if guarded(before).all(|known| known != (execution, step, why)) {
-                tell(format!("{execution}-{step}-guard"), "BudgetGuard", format!("step {step}: {why}"), false);
-            }
-        }
-        for result in &after.history {
-            if before.history.iter().all(|known| known.id != result.id) {
-                let outcome = Conclusion::read(&result.outcome);
-                self.metrics.day_ended(outcome);
-                let note = format!("execution {}: {}: {}", result.id, result.outcome, result.message);
-                tell(format!("{}-ended", result.id), &result.reason, note, !outcome.has_passed());
-            }
-        }
-        if after.skips > before.skips {
-            let count = after.skips - before.skips;
-            for skip in after.skipped.iter().filter(|skip| !before.skipped.contains(skip)) {
-                self.metrics.day_skipped(&skip.reason, count);
-                let note = format!("slot {} was not started: {} ({count} slots)", skip.slot.0, skip.message);
-                tell(format!("skip-{}", after.skips), &skip.reason, note, count > 1);
-            }
-        }
+        tokio::time::timeout(Duration::from_secs(20), told).await.expect("nobody tells it again");
+        rest.cancel();
+        tokio::time::timeout(Duration::from_secs(20), tending).await.expect("it rests").unwrap();
+        telling.abort();
+        assert_eq!(cluster.created(), ["chaos-day-d-skip-171-missed"]);
     }
 }

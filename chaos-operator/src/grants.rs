@@ -15,7 +15,7 @@ pub enum Role {
     GameDays,
     /// The Role in the operator's own namespace.
     Own,
-    /// The optional ClusterRole for nodes and zones.
+    /// The ClusterRole for nodes and zones: part of every installation for the cluster, and of none for one namespace.
     Nodes,
     /// The optional ClusterRole (or Role of a target's namespace) for kills by `Delete`.
     Delete,
@@ -157,7 +157,7 @@ pub fn markdown() -> String {
             Role::Runs => "ClusterRole `chaos-operator-runs`",
             Role::GameDays => "ClusterRole `chaos-operator-gamedays`",
             Role::Own => "chaos-system",
-            Role::Nodes => "optional ClusterRole `chaos-operator-nodes`",
+            Role::Nodes => "ClusterRole `chaos-operator-nodes`",
             Role::Delete => "not shipped but in `overlays/delete-mode`",
         };
         format!("| {group} | {resource}{name} | {} | {place} | {purpose} |\n", verbs.join(", "))

@@ -33,6 +33,8 @@ mod latest;
 pub mod manifests;
 mod metrics;
 mod monkey;
+#[cfg(test)]
+mod one_object;
 mod permitted;
 pub mod prober;
 mod run;

@@ -252,3 +252,52 @@ fn show<N, A: Atomic<N>>(gauges: &Family<MonkeyLabel, Gauge<N, A>>, namespace: &
         None => _ = gauges.remove(&label),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../docs/operations.md");
+
+    /// Names and types of metrics that the page of operations has in its table, of the prober or of the operator.
+    pub(crate) fn documented(of_prober: bool) -> BTreeSet<(String, String)> {
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let named = rows.filter(|(name, _)| name.starts_with("chaos_"));
+        let typed = named.map(|(name, rest)| (name.to_owned(), rest.split(" |").next().unwrap_or_default().to_owned()));
+        typed.filter(|(name, _)| name.starts_with("chaos_prober_") == of_prober).collect()
+    }
+
+    /// Names and types of metrics in a text for Prometheus, as queries know them.
+    pub(crate) fn exported(text: &str) -> BTreeSet<(String, String)> {
+        let typed = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let as_queried = |(name, kind): (&str, &str)| {
+            let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+            (name, kind.to_owned())
+        };
+        typed.map(as_queried).collect()
+    }
+
+    #[test]
+    fn the_page_of_operations_has_every_metric_and_no_other() {
+        let metrics = Metrics::new();
+        // What has labels is exported once there is something to be told.
+        metrics.killed(Outcome::Killed);
+        metrics.skipped("R");
+        metrics.ended("R");
+        metrics.failed("R");
+        metrics.next_kill("n", "m", Some(jiff::Timestamp::UNIX_EPOCH));
+        metrics.guards_held("n", "m", Some(true));
+        metrics.works_on("ChaosMonkey", 1);
+        metrics.judged(Conclusion::Planned);
+        metrics.stopped("R");
+        metrics.day_ended(Conclusion::Planned);
+        metrics.day_skipped("R", 1);
+        let exported = exported(&metrics.text());
+        // Spelt in halves, so that this line is none of them.
+        let registered = include_str!("metrics.rs").matches(&["r.reg", "ister"].concat()).count();
+        assert_eq!(exported.len(), registered, "metrics that nothing is told of here: {exported:?}");
+        assert_eq!(exported, documented(false));
+    }
+}

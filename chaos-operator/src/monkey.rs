@@ -44,6 +44,7 @@ pub(crate) async fn tend(
     mut first: Option<Box<ChaosMonkey>>,
     rest: CancellationToken,
 ) {
+    let _shown = Shown::of(&shared, &object.borrow());
     let mut backoff = Backoff::new();
     // Another process, or a write that failed, may have left something untold; a change of the spec leaves nothing.
     let mut retells = true;
@@ -75,10 +76,28 @@ pub(crate) async fn tend(
             }
         }
     }
-    let seen = object.borrow().clone();
-    let (namespace, monkey) = names(&seen);
-    shared.metrics.next_kill(namespace, monkey, None);
-    shared.metrics.guards_held(namespace, monkey, None);
+}
+
+/// What metrics show of one monkey. It is taken away with whoever looks after it, however that ends.
+struct Shown {
+    shared: Arc<Shared>,
+    namespace: String,
+    monkey: String,
+}
+
+impl Shown {
+    fn of(shared: &Arc<Shared>, object: &ChaosMonkey) -> Self {
+        let (namespace, monkey) = names(object);
+        Self { shared: shared.clone(), namespace: namespace.to_owned(), monkey: monkey.to_owned() }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let Self { shared, namespace, monkey } = self;
+        shared.metrics.next_kill(namespace, monkey, None);
+        shared.metrics.guards_held(namespace, monkey, None);
+    }
 }
 
 async fn stint(
@@ -94,10 +113,16 @@ async fn stint(
     let (namespace, name) = names(seen);
     // What was heard for guards of an older spec says nothing of this one's.
     shared.metrics.guards_held(namespace, name, None);
-    let Some((store, monkey)) = take_up(shared, object, seen, first, retells).await? else { return Ok(Stint::Idle) };
+    let Some((store, monkey)) = take_up(shared, object, seen, first, retells).await? else {
+        // What was planned before is void.
+        shared.metrics.next_kill(namespace, name, None);
+        return Ok(Stint::Idle);
+    };
     // The store has the status from here on: it is most of a monkey, and is kept once.
     let (ledger, clock) = {
         let status = store.status();
+        // Nothing may be saved before the strike.
+        shared.metrics.next_kill(namespace, name, status.next_at.as_ref().map(|next| next.0));
         (Ledger::from_status(&status), status.clock)
     };
     if ledger.ended.is_some() && ledger.intents.is_empty() && ledger.recovering.is_empty() {
@@ -243,4 +268,68 @@ async fn pulse(shared: &Shared, monkey: &Monkey, known: Option<ClockReading>) ->
     let Tenure::RunOwned { heartbeat: Heartbeat { lease, interval }, .. } = &monkey.tenure else { return None };
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{lease}", monkey.namespace);
     Some(Pulse::follow(shared.reads(), path, interval.std(), known).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chaos_core::population::SwitchState;
+    use serde_json::json;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::one_object::OneObject;
+    use crate::permitted::Permissions;
+    use crate::shared::SchemaState;
+    use crate::shared::tests::shared;
+    use crate::watched::tests::monkey;
+
+    const NEXT: &str = "chaos_next_kill_timestamp_seconds{namespace=\"default\",monkey=\"m\"} 4070908800";
+    const NEXT_AT: &str = "2099-01-01T00:00:00.000000Z";
+
+    /// A monkey that has planned a strike, changed by `change`, and whoever looks after it.
+    fn tended(change: impl FnOnce(&mut ChaosMonkey)) -> (Arc<Shared>, watch::Sender<Arc<ChaosMonkey>>, JoinHandle<()>) {
+        let upcoming = json!([{"id": "s1", "strike": 1, "at": NEXT_AT, "group": "g"}]);
+        let mut object = monkey("m", &json!({"nextAt": "2099-01-01T00:00:00Z", "upcoming": upcoming}));
+        change(&mut object);
+        let shared = shared(OneObject::new(&object).client()).0;
+        shared.switch.send_replace(SwitchState::Running);
+        shared.schema.send_replace(SchemaState::Same);
+        shared.permissions.send_replace(Permissions::Known(Vec::new()));
+        // As it was shown before.
+        shared.metrics.next_kill("default", "m", Some(NEXT_AT.parse().unwrap()));
+        let (watch, object) = watch::channel(Arc::new(object));
+        let task = tokio::spawn(tend(shared.clone(), object, None, CancellationToken::new()));
+        (shared, watch, task)
+    }
+
+    async fn until(what: &str, holds: impl Fn() -> bool) {
+        let holding = async {
+            while !holds() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), holding).await.expect(what);
+    }
+
+    #[tokio::test]
+    async fn of_a_monkey_that_is_not_valid_no_next_kill_is_shown() {
+        let sicken = |object: &mut ChaosMonkey| object.spec.schedule.time_zone = Some("Mars/Olympus".to_owned());
+        let (shared, _watch, task) = tended(sicken);
+        until("it is shown although nothing is planned", || !shared.metrics.text().contains("chaos_next_kill")).await;
+        assert!(!task.is_finished(), "it waits for another spec");
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn the_next_kill_is_shown_as_soon_as_a_monkey_is_taken_up_and_no_longer_than_somebody_looks_after_it() {
+        let (shared, _watch, task) = tended(|_| ());
+        shared.metrics.next_kill("default", "m", None);
+        until("it is not shown", || shared.metrics.text().contains(NEXT)).await;
+        // As one is that takes too long to rest.
+        task.abort();
+        until("it goes on", || task.is_finished()).await;
+        assert!(!shared.metrics.text().contains("chaos_next_kill"), "nobody looks after it");
+    }
 }

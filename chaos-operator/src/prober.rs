@@ -249,6 +249,14 @@ impl Health {
     fn silent_for(&self) -> u64 {
         self.started.elapsed().as_secs().saturating_sub(self.alive_at.load(Ordering::Relaxed))
     }
+
+    /// All metrics, in the text format of `OpenMetrics`.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
 }
 
 async fn serve(listener: tokio::net::TcpListener, health: Arc<Health>) {
@@ -281,9 +289,7 @@ async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, &'static str)
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> ([(header::HeaderName, &'static str); 1], String) {
-    let mut text = String::new();
-    // Writing to a String does not fail.
-    let _ = encode(&mut text, &health.registry);
+    let text = health.text();
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }
 
@@ -293,6 +299,7 @@ mod tests {
     use chaos_engine::sources::Sources;
 
     use super::*;
+    use crate::metrics::tests::{documented, exported};
     use crate::watched::tests::{admin, run, unreadable};
 
     /// A prober that measures one run at a time.
@@ -310,6 +317,11 @@ mod tests {
         {
             assert_eq!(is_loopback(host), here, "{host}");
         }
+    }
+
+    #[test]
+    fn the_page_of_operations_has_every_metric_of_the_prober_and_no_other() {
+        assert_eq!(exported(&Health::new().text()), documented(true));
     }
 
     #[tokio::test]

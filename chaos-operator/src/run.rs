@@ -23,7 +23,9 @@ use crate::backoff::Backoff;
 use crate::latest::Latest;
 use crate::shared::Shared;
 
-/// Looks after one run until it is over, gone, or `rest` is cancelled.
+/// Looks after one run until it is over, gone, or `rest` is cancelled. Where somebody else has written its status it is taken up
+/// once more after a pause: that process may not lead any more, and a run that nobody drives has no deadline. Whoever takes it up
+/// writes its name first, so that the other one can save no intent: never do two kill for it.
 pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<ExperimentRun>>, rest: CancellationToken) {
     let mut backoff = Backoff::new();
     while !rest.is_cancelled() && object.has_changed().is_ok() {
@@ -31,27 +33,12 @@ pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<Experi
         let began = Instant::now();
         match stint(&shared, &object, &seen, &rest).await {
             Ok(()) | Err(StoreError::Gone) => return,
-            Err(StoreError::Fenced) if !is_ours(&shared, &seen).await => return,
             Err(error) => {
                 let (namespace, run) = (seen.namespace().unwrap_or_default(), seen.name_any());
                 tracing::warn!(%error, namespace, run, "starting over");
                 shared.start_over(&seen.object_ref(&()), &error, &mut backoff, began, &rest).await;
             }
         }
-    }
-}
-
-/// Whether this process drives the run still, though somebody else seems to have written its status: a person may have.
-async fn is_ours(shared: &Shared, seen: &ExperimentRun) -> bool {
-    let runs: Api<ExperimentRun> = Api::namespaced(shared.clients.read.clone(), &seen.namespace().unwrap_or_default());
-    match runs.get_opt(&seen.name_any()).await {
-        Ok(Some(run)) => {
-            let driver = run.status.as_ref().and_then(|status| status.driver.as_ref());
-            run.metadata.uid == seen.metadata.uid && driver == Some(&shared.instance)
-        }
-        Ok(None) => false,
-        // A run that nobody drives is worse than one that two take up one after the other.
-        Err(_) => true,
     }
 }
 
@@ -228,7 +215,10 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::StatusCode;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use axum::http::{Method, StatusCode};
     use axum::{Json, Router};
     use chaos_core::api::RunPhase;
     use serde_json::json;
@@ -259,5 +249,41 @@ mod tests {
         for code in [StatusCode::NOT_FOUND, StatusCode::FORBIDDEN] {
             assert!(matches!(taken_up(code).await, Ok(Err(_))), "{code}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_another_process_has_written_is_taken_up_again_and_not_touched_before_it_is_claimed() {
+        static READS: AtomicUsize = AtomicUsize::new(0);
+        static CLAIMS: AtomicUsize = AtomicUsize::new(0);
+        static OTHERS: AtomicUsize = AtomicUsize::new(0);
+        // Whenever it is read another process has just written it, and whoever writes then is too late.
+        let answer = |method: Method| async move {
+            let reads = READS.fetch_add(usize::from(method == Method::GET), Ordering::Relaxed);
+            CLAIMS.fetch_add(usize::from(method == Method::PUT), Ordering::Relaxed);
+            if method == Method::GET {
+                let mut run = json!(crate::watched::tests::run("r", RunPhase::Resolving));
+                run["status"]["driver"] = json!(format!("another/{reads}"));
+                return (StatusCode::OK, Json(run));
+            }
+            OTHERS.fetch_add(usize::from(method != Method::PUT), Ordering::Relaxed);
+            let conflict = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 409,
+                "message": "no", "reason": "Conflict"});
+            (StatusCode::CONFLICT, Json(conflict))
+        };
+        let router: Router = Router::new().fallback(answer);
+        let (shared, _teller) = shared(kube::Client::new(router, "default"));
+        let (_watch, object) = watch::channel(Arc::new(crate::watched::tests::run("r", RunPhase::Resolving)));
+        let rest = CancellationToken::new();
+        let tending = tokio::spawn(tend(shared.clone(), object, rest.clone()));
+        let again = async {
+            while CLAIMS.load(Ordering::Relaxed) < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), again).await.expect("nobody drives it any more");
+        assert_eq!(OTHERS.load(Ordering::Relaxed), 0, "who has not claimed it does nothing for it");
+        assert!(shared.metrics.text().contains("chaos_reconcile_errors_total{reason=\"Fenced\"}"));
+        rest.cancel();
+        tokio::time::timeout(Duration::from_secs(20), tending).await.expect("it rests").unwrap();
     }
 }

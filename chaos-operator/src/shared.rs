@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord};
+use chaos_core::api::{
+    ChaosMonkey, ChaosMonkeyStatus, ExperimentRun, ExperimentRunStatus, GameDay, GameDayStatus, KillRecord, SkipRecord,
+};
 use chaos_core::killer::calendar;
 use chaos_core::model::Schedule;
 use chaos_core::population::SwitchState;
@@ -23,6 +25,7 @@ use crate::OperatorArgs;
 use crate::backoff::Backoff;
 use crate::board::Board;
 use crate::conditions::{self, Facts};
+use crate::gameday;
 use crate::metrics::Metrics;
 use crate::permitted::Permissions;
 use crate::teller::Teller;
@@ -259,6 +262,12 @@ impl Shared {
     pub(crate) fn retell_monkey(&self, monkey: &ChaosMonkey) {
         let Some(status) = &monkey.status else { return };
         self.retell(strikes(&status.history, &status.skipped, &monkey.object_ref(&())));
+    }
+
+    /// Tells again what became of a game day.
+    pub(crate) fn retell_day(&self, day: &GameDay) {
+        let Some(status) = &day.status else { return };
+        self.retell(gameday::became(day, &GameDayStatus::default(), status, Timestamp::now()).into_iter());
     }
 
     /// Tells again what happened a short while ago: whoever wrote it into a status may not have got round to telling it.

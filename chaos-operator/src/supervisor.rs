@@ -242,7 +242,8 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
                     first
                 });
                 let (sender, receiver) = watch::channel(Arc::new(object));
-                let task = tokio::spawn(tend_on(self.tend, self.shared.clone(), receiver, first, self.rest.clone()));
+                let (how, shared) = ((self.tend, self.is_over), self.shared.clone());
+                let task = tokio::spawn(tend_on(how, shared, receiver, first, self.rest.clone()));
                 self.tended.insert(uid, TendedObject { object: sender, task });
             }
         }
@@ -266,25 +267,35 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
     }
 }
 
-/// Looks after one object, and begins again after a pause whenever that panics: else nobody would look after it any more, and
-/// nobody would be told. Who begins again has no first version: it is old by then.
+/// Looks after one object until the watch says that nothing is left to be done for it. Whoever tends it may panic, or leave by what
+/// one answer said, and what the watch brings meanwhile may be the last that it brings: nobody would look after the object any more,
+/// and nobody would be told. So that begins again after a pause. Who begins again has no first version: it is old by then.
 async fn tend_on<K: Tended>(
-    tend: Tend<K>,
+    (tend, is_over): (Tend<K>, fn(&K) -> bool),
     shared: Arc<Shared>,
-    object: watch::Receiver<Arc<K>>,
+    mut object: watch::Receiver<Arc<K>>,
     mut first: Option<Box<K>>,
     rest: CancellationToken,
 ) {
+    let is_done = |object: &Arc<K>| is_over(object) || object.meta().deletion_timestamp.is_some();
     let mut backoff = Backoff::new();
     while !rest.is_cancelled() && object.has_changed().is_ok() {
         let began = Instant::now();
         let tended = AssertUnwindSafe(tend(shared.clone(), object.clone(), first.take(), rest.clone()));
-        let Err(panic) = tended.catch_unwind().await else { return };
-        let seen = object.borrow().clone();
-        let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
-        tracing::error!(kind = %K::kind(&()), namespace, name, why = words(&*panic), "it panicked; starting over");
-        shared.metrics.failed("Panic");
-        backoff.wait(began, &rest).await;
+        match tended.catch_unwind().await {
+            Ok(()) => tokio::select! {
+                // An error means that the object is gone.
+                _ = object.wait_for(is_done) => return,
+                () = backoff.wait(began, &rest) => {}
+            },
+            Err(panic) => {
+                let seen = object.borrow().clone();
+                let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
+                tracing::error!(kind = %K::kind(&()), namespace, name, why = words(&*panic), "it panicked; starting over");
+                shared.metrics.failed("Panic");
+                backoff.wait(began, &rest).await;
+            }
+        }
     }
 }
 

@@ -8,6 +8,15 @@ use crate::workload::Workload;
 
 /// An Experiment, and a game day of dry runs over it that asks before it ends.
 pub(crate) fn manifests(namespace: &str) -> String {
+    let steps = json!([
+        {"name": "first", "experiment": {"name": "eta"}},
+        {"name": "look", "dependsOn": ["first"], "approval": {"prompt": "Is it green?", "within": "1h"}},
+    ]);
+    manifests_of(namespace, "DryRun", steps)
+}
+
+/// The same with other steps.
+fn manifests_of(namespace: &str, mode: &str, steps: Value) -> String {
     let experiment = json!({
         "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "Experiment",
         "metadata": {"name": "eta", "namespace": namespace},
@@ -27,11 +36,7 @@ pub(crate) fn manifests(namespace: &str) -> String {
         "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "GameDay",
         "metadata": {"name": "weekly", "namespace": namespace},
         "spec": {
-            "schedule": "Manual", "blackout": [], "startingDeadline": "1m", "mode": "DryRun",
-            "steps": [
-                {"name": "first", "experiment": {"name": "eta"}},
-                {"name": "look", "dependsOn": ["first"], "approval": {"prompt": "Is it green?", "within": "1h"}},
-            ],
+            "schedule": "Manual", "blackout": [], "startingDeadline": "1m", "mode": mode, "steps": steps,
         },
     });
     format!("{experiment}\n---\n{day}\n")
@@ -62,7 +67,11 @@ fn a_game_day_is_started_and_approved_from_the_command_line() {
     let workload = planned(&cluster);
     let chaos = |args: &[&str]| gameday(&workload, args);
     let shown = || chaos(&["show", "weekly", "-o", "json"]).document();
+    let report = |name: &str| cluster.run(&["report", name, "-n", &workload.namespace]);
 
+    let early = report("gameday/weekly");
+    assert_eq!(early.code, Some(3), "{}", early.stderr);
+    assert!(early.stderr.contains("no execution"), "{}", early.stderr);
     let none = chaos(&["approve", "weekly"]);
     assert_eq!(none.code, Some(4), "{}", none.stderr);
     assert!(none.stderr.contains("waits for no approval"), "{}", none.stderr);
@@ -70,6 +79,8 @@ fn a_game_day_is_started_and_approved_from_the_command_line() {
     let unknown = chaos(&["start", "monthly"]);
     assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
     assert!(unknown.stderr.contains("chaos gameday list"), "{}", unknown.stderr);
+    let unknown = report("gameday/monthly");
+    assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
 
     let started = chaos(&["start", "weekly", "--id", "release"]);
     assert_eq!(started.code, Some(0), "{}", started.stderr);
@@ -95,6 +106,60 @@ fn a_game_day_is_started_and_approved_from_the_command_line() {
     });
     assert_eq!(shown()["status"]["started"], 1);
     assert_eq!(chaos(&["approve", "weekly"]).code, Some(4), "it waits for nothing any more");
+    let told = report("cgd/weekly");
+    assert_eq!(told.code, Some(0), "nothing was touched, and all is as planned: {}", told.stderr);
+    let page = std::fs::read_to_string(page(&cluster, execution)).expect("a summary");
+    for (step, outcome) in [("first", "planned"), ("look", "pass")] {
+        assert!(told.stdout.lines().any(|line| line.contains(step) && line.contains(outcome)), "{}", told.stdout);
+        assert!(page.contains(&format!("| {step} | Passed | {outcome} |")), "{page}");
+    }
+}
+
+/// Where an execution of the game day is told.
+fn page(cluster: &Cluster, execution: &str) -> std::path::PathBuf {
+    cluster.path("out").join(format!("weekly-{execution}")).join("summary.md")
+}
+
+#[test]
+fn a_game_day_that_is_over_is_told_on_one_page_with_the_reports_of_its_runs() {
+    let cluster = Cluster::installed();
+    let workload = Workload::deploy(&cluster);
+    let steps = json!([
+        {"name": "first", "experiment": {"name": "eta"}},
+        {"name": "second", "dependsOn": ["first"], "experiment": {"name": "not-there"}},
+    ]);
+    cluster.apply(&manifests_of(&workload.namespace, "Live", steps));
+    let started = gameday(&workload, &["start", "weekly"]);
+    assert_eq!(started.code, Some(0), "{}", started.stderr);
+    let last = cluster.eventually("an end", || async {
+        let last = gameday(&workload, &["show", "weekly", "-o", "json"]).document()["status"]["last"].clone();
+        if last["outcome"].is_string() { Ok(last) } else { Err(last.to_string()) }
+    });
+    // A machine that is too busy costs evidence, and then the second step is not started.
+    let (first, second) = (last["steps"][0]["outcome"].clone(), last["steps"][1]["outcome"].clone());
+    let exit_code = match (first.as_str(), second.as_str()) {
+        (Some("pass"), Some("invalid")) => 2,
+        (Some("inconclusive"), _) => 7,
+        _ => panic!("{last:#}"),
+    };
+    let told = cluster.run(&["report", "gameday/weekly", "-n", &workload.namespace]);
+    let text = std::fs::read_to_string(page(&cluster, started.stdout.trim())).expect("a summary");
+    let link = text.split("[report](").nth(1).and_then(|rest| rest.split(')').next()).expect("a link to the report");
+    let report = page(&cluster, started.stdout.trim()).with_file_name(link);
+    for name in ["report.html", "run.journal", "result.json", "junit.xml", "summary.md"] {
+        assert!(report.with_file_name(name).is_file(), "{name} beside {}", report.display());
+    }
+    assert!(text.contains("Somebody answers while eta pods die"), "the page of the run: {text}");
+    assert!(told.stdout.contains(link), "{}", told.stdout);
+    let reason = if exit_code == 2 { "there is no Experiment" } else { "first" };
+    assert!(text.contains(reason) && told.stdout.contains(reason), "{text}");
+    // Of the fetched evidence this machine may think worse, never better.
+    assert!(
+        told.code == Some(exit_code) || told.stderr.contains("the evidence says"),
+        "{:?} {}",
+        told.code,
+        told.stderr
+    );
 }
 
 #[test]

@@ -256,15 +256,19 @@ impl Desk {
     }
 
     fn failed(&self, error: kube::Error, name: &str) -> Failure {
-        match error {
-            kube::Error::Api(status) if status.code == 404 && status.message.contains(name) => {
-                Failure::invalid(anyhow::anyhow!(
-                    "there is no game day {}/{name}; hint: `chaos gameday list`, or another --namespace",
-                    self.namespace
-                ))
-            }
-            error => Failure::of_api(error, format!("failed to ask for game day {name}")),
+        unread(error, &self.namespace, name)
+    }
+}
+
+/// A game day could not be asked for.
+pub(super) fn unread(error: kube::Error, namespace: &str, name: &str) -> Failure {
+    match error {
+        kube::Error::Api(status) if status.code == 404 && status.message.contains(name) => {
+            Failure::invalid(anyhow::anyhow!(
+                "there is no game day {namespace}/{name}; hint: `chaos gameday list`, or another --namespace"
+            ))
         }
+        error => Failure::of_api(error, format!("failed to ask for game day {name}")),
     }
 }
 

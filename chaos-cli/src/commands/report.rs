@@ -1,10 +1,13 @@
 //! `chaos report`: rebuilds every output of a run from its journal alone, or from the evidence that the cluster keeps of a run
-//! that was made there.
+//! that was made there, or of those of a game day.
+
+mod day;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use chaos_core::api::{ExperimentRun, Mode, RunVerdict};
+use chaos_core::result::RunResult;
 use chaos_engine::chunks::RunKey;
 use chaos_engine::journal::Redactor;
 use chaos_engine::kube::Caller;
@@ -21,10 +24,15 @@ use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::{files, output};
 
+/// What runs and game days are called, as kubectl would be told.
+const RUNS: [&str; 3] = ["crun", "experimentrun", "experimentruns"];
+const DAYS: [&str; 3] = ["cgd", "gameday", "gamedays"];
+
 pub(super) async fn report(global: &Global, args: &ReportArgs) -> Result<Exit, Failure> {
-    match named_run(&args.run) {
-        Some(name) => of_cluster(global, args, name).await,
-        None => of_journal(args),
+    match (named(&args.run, RUNS), named(&args.run, DAYS)) {
+        (Some(run), _) => of_cluster(global, args, run).await,
+        (None, Some(day)) => day::report(global, args, day).await,
+        (None, None) => of_journal(args),
     }
 }
 
@@ -40,34 +48,46 @@ fn of_journal(args: &ReportArgs) -> Result<Exit, Failure> {
     Ok(result.verdict.exit_code.into())
 }
 
-/// The name of a run on the cluster, where one is meant, as kubectl would be told. A file of that path comes first.
-fn named_run(path: &Path) -> Option<&str> {
+/// The name of an object on the cluster, where one of such a kind is meant, as kubectl would be told. A file of that path comes
+/// first.
+fn named<'a>(path: &'a Path, kinds: [&str; 3]) -> Option<&'a str> {
     let (kind, name) = path.to_str()?.split_once('/')?;
     let kind = kind.to_ascii_lowercase();
     let kind = kind.strip_suffix(".chaos.dispatch.dev").unwrap_or(&kind);
-    let is_run = matches!(kind, "crun" | "experimentrun" | "experimentruns");
-    (is_run && !name.is_empty() && !name.contains('/') && !path.exists()).then_some(name)
+    (kinds.contains(&kind) && !name.is_empty() && !name.contains('/') && !path.exists()).then_some(name)
 }
 
-/// Fetches what was recorded of a run that is over, and tells it as `chaos run --in-cluster` does at its end.
+/// Tells a run of the cluster that is over.
 async fn of_cluster(global: &Global, args: &ReportArgs, name: &str) -> Result<Exit, Failure> {
     let target = Target::connect(global, CONNECT).await?;
     let namespace = target.namespace(global);
     let runs: Api<ExperimentRun> = Api::namespaced(target.clients.read.clone(), &namespace);
     let run = super::runs::get(&runs, &namespace, name).await?;
-    let verdict = verdict_of(&run, &namespace)?;
+    let (result, _) = fetch(&target, &namespace, &run, &out(args)).await?;
+    Ok(result.verdict.exit_code.into())
+}
+
+/// Fetches what was recorded of a run that is over, and tells it as `chaos run --in-cluster` does at its end, in a folder of its
+/// own below `out`.
+async fn fetch(
+    target: &Target,
+    namespace: &str,
+    run: &ExperimentRun,
+    out: &Path,
+) -> Result<(RunResult, PathBuf), Failure> {
+    let verdict = verdict_of(run, namespace)?;
     let read = Caller::new(target.clients.read.clone());
-    let Some(begun) = recorded(read, &run).await.map_err(Failure::could_not_run)? else {
-        return Err(nothing_recorded(&run, &verdict));
+    let Some(begun) = recorded(read, run).await.map_err(Failure::could_not_run)? else {
+        return Err(nothing_recorded(run, &verdict));
     };
-    let key = RunKey { namespace, name: name.to_owned(), uid: run.uid().unwrap_or_default() };
+    let key = RunKey { namespace: namespace.to_owned(), name: run.name_any(), uid: run.uid().unwrap_or_default() };
     let judged = run.status.as_ref().and_then(|status| status.evidence.clone()).unwrap_or_default();
     let nobody = Recorder::in_memory(Redactor::default());
     let whole = Evidence::new(&target.clients.read, &key).whole(&judged, READ_WITHIN, &nobody).await;
     let events = whole.map_err(|missing| fetched::unread(&key, &verdict, &missing))?;
     let fetched = Fetched { key: &key, experiment: &begun.experiment, told: &verdict, attempt: 1 };
-    let result = fetched.finish(events, &out(args)).await?;
-    Ok(result.verdict.exit_code.into())
+    let result = fetched.finish(events, out).await?;
+    Ok((result, fetched.folder(out)?))
 }
 
 /// The verdict of a run that is over.
@@ -113,12 +133,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_named_as_kubectl_names_it_and_everything_else_is_a_file() {
+    fn runs_and_game_days_are_named_as_kubectl_names_them_and_everything_else_is_a_file() {
         for path in ["crun/r", "ExperimentRun/r", "experimentruns/r", "experimentrun.chaos.dispatch.dev/r"] {
-            assert_eq!(named_run(Path::new(path)), Some("r"), "{path}");
+            assert_eq!(named(Path::new(path), RUNS), Some("r"), "{path}");
+            assert_eq!(named(Path::new(path), DAYS), None, "{path}");
         }
-        for path in ["run.journal", "./crun/r", "out/r", "crun/", "crun/r/run.journal", "/crun/r"] {
-            assert_eq!(named_run(Path::new(path)), None, "{path}");
+        for path in ["cgd/d", "GameDay/d", "gamedays.chaos.dispatch.dev/d"] {
+            assert_eq!(named(Path::new(path), DAYS), Some("d"), "{path}");
+            assert_eq!(named(Path::new(path), RUNS), None, "{path}");
+        }
+        for path in ["run.journal", "./crun/r", "out/r", "crun/", "crun/r/run.journal", "/crun/r", "gameday/"] {
+            assert_eq!([named(Path::new(path), RUNS), named(Path::new(path), DAYS)], [None; 2], "{path}");
         }
     }
 

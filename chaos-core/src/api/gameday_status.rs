@@ -198,6 +198,9 @@ pub struct RunReference {
 pub struct SlotSkip {
     /// The slot; of several the last one.
     pub slot: Time,
+    /// When it was found, or the last of several. What is recent is told again after a crash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<MicroTime>,
     /// How many slots; 10001 stands for more than 10000.
     pub count: u64,
     /// Stable reason.

@@ -10,7 +10,7 @@ use super::reason::{SkipReason, StepReason};
 use super::slots::{MOST_COUNTED, last_slot, next_slot, slots_between};
 use super::{GameDayMachine, GameDayView, Ledger, execution, names};
 use crate::api::SlotSkip;
-use crate::instant::{after, whole_seconds};
+use crate::instant::{after, micro_time, whole_seconds};
 use crate::model::{Blackout, ConcurrencyPolicy, GameDay};
 use crate::short::short;
 
@@ -119,7 +119,7 @@ fn take_slot(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
         } else {
             Skip::new(SkipReason::Missed, format!("{more}{} slots passed unseen", missed.min(MOST_COUNTED)))
         };
-        skip(ledger, last, missed, why);
+        skip(ledger, last, missed, why, now);
         ledger.since = Some(last);
     }
     let until = after(slot, day.starting_deadline.std());
@@ -128,10 +128,10 @@ fn take_slot(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
             ledger.next_at = Some(slot);
             return true;
         }
-        Due::Skip(why) => skip(ledger, slot, 1, why),
+        Due::Skip(why) => skip(ledger, slot, 1, why, now),
         // A clock that was set back brings slots once more.
         Due::Start if is_known(ledger, &names::of_slot(slot)) => {
-            skip(ledger, slot, 1, Skip::new(SkipReason::AlreadyRun, "this slot was started before"));
+            skip(ledger, slot, 1, Skip::new(SkipReason::AlreadyRun, "this slot was started before"), now);
         }
         Due::Start => start(day, ledger, names::of_slot(slot), Some(slot), now),
     }
@@ -152,7 +152,7 @@ fn take_order(day: &GameDay, ledger: &mut Ledger, known: &Known<'_>) -> bool {
             return true;
         }
         Due::Skip(Skip { reason, message }) => {
-            skip(ledger, whole_seconds(now), 1, Skip::new(reason, format!("start {order}: {message}")));
+            skip(ledger, whole_seconds(now), 1, Skip::new(reason, format!("start {order}: {message}")), now);
         }
         Due::Start => start(day, ledger, names::of_order(order, now), None, now),
     }
@@ -230,13 +230,13 @@ pub(super) fn blackout(day: &GameDay, at: Timestamp) -> Option<String> {
 }
 
 /// Skips in a row for one reason are one record.
-fn skip(ledger: &mut Ledger, slot: Timestamp, count: u64, why: Skip) {
+fn skip(ledger: &mut Ledger, slot: Timestamp, count: u64, why: Skip, now: Timestamp) {
     ledger.skips += count;
     let (reason, message) = (why.reason.as_str(), short(&why.message));
-    let slot = Time(slot);
+    let (slot, at) = (Time(slot), Some(micro_time(now)));
     match ledger.skipped.last_mut().filter(|last| last.reason == reason) {
-        Some(last) => *last = SlotSkip { slot, count: last.count + count, message, ..last.clone() },
-        None => ledger.skipped.push(SlotSkip { slot, count, reason: reason.to_owned(), message }),
+        Some(last) => *last = SlotSkip { slot, at, count: last.count + count, message, ..last.clone() },
+        None => ledger.skipped.push(SlotSkip { slot, at, count, reason: reason.to_owned(), message }),
     }
     let surplus = ledger.skipped.len().saturating_sub(SKIPPED);
     ledger.skipped.drain(..surplus);

@@ -22,6 +22,7 @@ mod status;
 mod step;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,7 @@ use jiff::Timestamp;
 pub use names::run_name;
 pub use slots::{MOST_COUNTED, last_slot, next_slot, slots_between};
 pub use status::{Facts, read_ledger, update_conditions, write_ledger};
+pub use told::{NewSkip, new_skips};
 
 use crate::api::{ExecutionRecord, ExecutionResult, SlotSkip};
 use crate::machine::{Machine, Step};

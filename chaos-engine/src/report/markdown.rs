@@ -43,7 +43,7 @@ fn write_all(page: &mut String, results: &[RunResult]) -> std::fmt::Result {
     results.iter().try_for_each(|result| write_page(page, result))
 }
 
-const fn mark(outcome: Outcome) -> &'static str {
+pub(super) const fn mark(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "✅",
         Outcome::Fail => "❌",
@@ -51,7 +51,8 @@ const fn mark(outcome: Outcome) -> &'static str {
     }
 }
 
-fn write_page(page: &mut String, result: &RunResult) -> std::fmt::Result {
+/// Adds the page of one run.
+pub(super) fn write_page(page: &mut String, result: &RunResult) -> std::fmt::Result {
     let verdict = &result.verdict;
     let mark = mark(verdict.outcome);
     let title = if result.hypothesis.is_empty() { &result.run.experiment } else { &result.hypothesis };
@@ -213,7 +214,7 @@ fn advice(page: &mut String, result: &RunResult) -> std::fmt::Result {
 }
 
 /// Foreign text as plain text on one line: nothing of it is read as Markdown, HTML, a mention or a table cell's end.
-fn escape(foreign: &str) -> String {
+pub(super) fn escape(foreign: &str) -> String {
     let mut escaped = String::with_capacity(foreign.len());
     for c in text::cut(&text::plain(foreign), TEXT_MAX).chars() {
         match c {
@@ -231,7 +232,8 @@ fn escape(foreign: &str) -> String {
     escaped
 }
 
-fn limited(mut page: String) -> String {
+/// As much of a page as is taken.
+pub(super) fn limited(mut page: String) -> String {
     const NOTE: &str = "\n\nThe rest is in the HTML report.\n";
     if page.len() > BYTES_MAX {
         let whole = |end: &usize| page.is_char_boundary(*end);

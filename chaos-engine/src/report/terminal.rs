@@ -115,7 +115,7 @@ fn verdict(page: &mut Page, result: &RunResult) {
     page.block(&format!("  {style} {badge} {style:#}  "), badge.len() + 6, &result.verdict.reason_text, most);
 }
 
-const fn colour(outcome: Outcome) -> AnsiColor {
+pub(super) const fn colour(outcome: Outcome) -> AnsiColor {
     match outcome {
         Outcome::Pass => AnsiColor::Green,
         Outcome::Fail => AnsiColor::Red,

@@ -103,6 +103,35 @@ async fn an_object_whose_task_panics_is_counted_and_looked_after_again() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_left_before_it_is_over_or_gone_is_looked_after_again() {
+    static STARTS: AtomicUsize = AtomicUsize::new(0);
+    let leaves_twice: Tend<ExperimentRun> = |_, mut object, _, _| {
+        Box::pin(async move {
+            if STARTS.fetch_add(1, Ordering::Relaxed) >= 2 {
+                let _ = object.wait_for(|run| is_over(run)).await;
+            }
+        })
+    };
+    let mut work = Work::begin(&shared(), None, leaves_twice, is_over, |_, _| ());
+    bring(&mut work, "r", RunPhase::Fault);
+    // The last that the watch brings for a long time, perhaps while it is being left.
+    bring(&mut work, "r", RunPhase::Fault);
+    let again = async {
+        while STARTS.load(Ordering::Relaxed) < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), again).await.expect("nobody looks after it");
+    bring(&mut work, "r", RunPhase::Completed);
+    if let Some(tended) = work.tended.get_mut("r") {
+        tokio::time::timeout(Duration::from_secs(20), &mut tended.task).await.expect("it is over").unwrap();
+    }
+    assert_eq!(STARTS.load(Ordering::Relaxed), 3, "what is over is not begun again");
+    bring(&mut work, "other", RunPhase::Completed);
+    assert!(work.tended.is_empty());
+}
+
+#[tokio::test]
 async fn the_status_of_a_monkey_is_handed_over_once_and_not_kept() {
     static HANDED: std::sync::Mutex<Vec<Option<u64>>> = std::sync::Mutex::new(Vec::new());
     let panics_once: Tend<ChaosMonkey> = |_, _, first, rest| {

@@ -1,0 +1,63 @@
+//! A cluster of tests that has one object: it can be read and its status written, and of what is created besides the names are
+//! remembered. Whatever else is read is out of reach.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode, Uri};
+use axum::{Json, Router};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The cluster.
+#[derive(Clone)]
+pub(crate) struct OneObject {
+    object: Arc<Mutex<Value>>,
+    created: Arc<Mutex<Vec<String>>>,
+}
+
+impl OneObject {
+    pub(crate) fn new(object: &impl Serialize) -> Self {
+        Self { object: Arc::new(Mutex::new(json!(object))), created: Arc::default() }
+    }
+
+    pub(crate) fn client(&self) -> kube::Client {
+        let here = self.clone();
+        let answer = move |method: Method, uri: Uri, body: Bytes| {
+            let answer = here.answer(&method, &uri, &body);
+            async move { answer }
+        };
+        let router: Router = Router::new().fallback(answer);
+        kube::Client::new(router, "default")
+    }
+
+    /// The object as it was last written.
+    pub(crate) fn object(&self) -> Value {
+        self.object.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Names of what was created, in order.
+    pub(crate) fn created(&self) -> Vec<String> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn answer(&self, method: &Method, uri: &Uri, body: &[u8]) -> (StatusCode, Json<Value>) {
+        let sent: Value = serde_json::from_slice(body).unwrap_or_default();
+        if *method == Method::POST {
+            let name = sent["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            self.created.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            return (StatusCode::CREATED, Json(sent));
+        }
+        let object = self.object();
+        if uri.path().split('/').all(|part| object["metadata"]["name"] != part) {
+            let status =
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 503, "message": "no"});
+            return (StatusCode::SERVICE_UNAVAILABLE, Json(status));
+        }
+        if *method == Method::PUT {
+            *self.object.lock().unwrap_or_else(PoisonError::into_inner) = sent.clone();
+            return (StatusCode::OK, Json(sent));
+        }
+        (StatusCode::OK, Json(object))
+    }
+}
