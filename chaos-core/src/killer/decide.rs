@@ -10,7 +10,7 @@ use super::state::{Attempt, Decision};
 use super::step::Cursor;
 use super::{IN_DOUBT, Streams, elapsed};
 use crate::api::{KillRecord, VictimRef};
-use crate::eligible::{Judged, eligible};
+use crate::eligible::{Judged, Reason, barred, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
 use crate::population::{PodFacts, Population, WorkloadKey};
 use crate::victims;
@@ -54,7 +54,8 @@ impl Cursor<'_> {
         let candidates: Vec<_> = members.iter().copied().filter(may_be_hit).collect();
         let victim = victims::victim(self.spec.seed, attempt.strike.strike, &candidates);
         let Some((pod, workload)) = victim.and_then(|pod| Some((pod, pod.workload.as_ref()?))) else {
-            return Err(Refused::new(SkipReason::NoEligiblePod, why_nobody(&judged)));
+            let barred = barred(&self.spec.policy, facts);
+            return Err(Refused::new(SkipReason::NoEligiblePod, why_nobody(&judged, &barred)));
         };
         let of_workload = |p: &&PodFacts| p.workload.as_ref().is_some_and(|key| key.uid == workload.uid);
         let serving = facts.pods.iter().filter(of_workload).filter(|p| facts.serves(p)).count();
@@ -162,20 +163,28 @@ fn is_meant(judged: &Judged<'_>) -> bool {
     judged.reasons.iter().all(|reason| reason.exclusion.may_pass())
 }
 
-/// Why no pod may be killed: how many pods each reason excludes, the most frequent first.
-fn why_nobody(judged: &[Judged<'_>]) -> String {
+/// Why no pod may be killed: how many pods each reason excludes, and how many namespaces of which no pod is known.
+fn why_nobody(judged: &[Judged<'_>], barred: &[(&str, Reason)]) -> String {
+    let pods = most_frequent(judged.iter().filter_map(|judged| judged.reasons.first()));
+    let namespaces = most_frequent(barred.iter().map(|(_, reason)| reason));
+    let text = if pods.is_empty() {
+        "there is no pod that could be killed in this group".to_owned()
+    } else {
+        format!("no pod of this group may be killed; pods that were looked at, by first reason: {pods}")
+    };
+    if namespaces.is_empty() { text } else { format!("{text}; namespaces in which none may be: {namespaces}") }
+}
+
+/// How often there is each reason, the most frequent first.
+fn most_frequent<'r>(reasons: impl Iterator<Item = &'r Reason>) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for reason in judged.iter().filter_map(|judged| judged.reasons.first()) {
+    for reason in reasons {
         *counts.entry(reason.exclusion.as_str()).or_default() += 1;
-    }
-    if counts.is_empty() {
-        return "there is no pod that could be killed in this group".to_owned();
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
     counts.truncate(5);
-    let list: Vec<_> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    format!("no pod of this group may be killed; pods that were looked at, by first reason: {}", list.join(", "))
+    counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
 }
 
 fn victim_ref(pod: &PodFacts, workload: &WorkloadKey) -> VictimRef {
