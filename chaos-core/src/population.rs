@@ -20,7 +20,8 @@ pub struct Population {
     pub namespaces: Vec<NamespaceFacts>,
     /// Top controllers of the pods below.
     pub workloads: Vec<WorkloadFacts>,
-    /// All pods of these namespaces, or of some workloads there: all or none of those of a workload.
+    /// All pods of these namespaces, or of some workloads there: all or none of those of a workload. What a killer reads has none of
+    /// namespaces that bar its kills ([`bars`](crate::eligible::bars)).
     pub pods: Vec<PodFacts>,
     /// Nodes; `None` where they may not be read: node and zone features are refused then, by name.
     pub nodes: Option<Vec<NodeFacts>>,

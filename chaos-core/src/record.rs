@@ -12,6 +12,7 @@ mod names;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use cluster::NO_POD_KNOWN;
 pub use cluster::{Excluded, Kill, PodChange, PodSighting};
 
 use crate::api::{SkipRecord, VictimRef};
@@ -44,7 +45,7 @@ pub enum Event {
         population: Box<Population>,
         /// Pods that may be killed, by UID.
         eligible: Vec<String>,
-        /// Pods of the target's namespaces that may not, with the reason.
+        /// Pods of the target's namespaces that may not, and namespaces of which none is known, with the reason.
         excluded: Vec<Excluded>,
     },
     /// A phase begins (and the one before ends).

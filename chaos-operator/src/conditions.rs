@@ -158,4 +158,54 @@ mod tests {
         let active = status.conditions.iter().find(|condition| condition.type_ == "Active").unwrap();
         assert_eq!((active.reason.as_str(), active.message.as_str()), ("Capped", "enough for today"));
     }
+
+    #[test]
+    fn all_kills_are_held_unless_the_schema_is_ours_and_the_switch_is_on() {
+        let other = || SchemaState::Other("Kind.spec.limits is ours, but is not served".to_owned());
+        let unknown = || SchemaState::Unknown("out of reach".to_owned());
+        let cases = [
+            (SchemaState::Same, SwitchState::Running, None),
+            (other(), SwitchState::Running, Some("the served schema is not ours: Kind.spec.limits")),
+            (other(), SwitchState::Stopped, Some("the served schema is not ours")),
+            (unknown(), SwitchState::Running, Some("the served schema is not known: out of reach")),
+            (SchemaState::Same, SwitchState::Stopped, Some("stop")),
+            (SchemaState::Same, SwitchState::Missing, Some("stop")),
+            (SchemaState::Same, SwitchState::Unreadable, Some("stop")),
+        ];
+        for (schema, switch, held) in cases {
+            let why = hold_all(&schema, switch);
+            assert_eq!(why.is_some(), held.is_some(), "{schema:?}, {switch:?}: {why:?}");
+            assert!(held.is_none_or(|held| why.as_ref().is_some_and(|why| why.contains(held))), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn another_schema_is_told_by_its_reason_and_stops_the_monkey() {
+        let monkey = monkey("m", &json!({}));
+        let cases = [
+            (SchemaState::Same, ("True", "Ready"), ("True", "Active")),
+            (SchemaState::Other("why".to_owned()), ("False", "SchemaMismatch"), ("False", "Stopped")),
+            (SchemaState::Unknown("why".to_owned()), ("False", "SchemaUnknown"), ("False", "Stopped")),
+        ];
+        for (schema, ready, active) in cases {
+            let mut status = ChaosMonkeyStatus::default();
+            let facts = Facts {
+                spec: &monkey.spec,
+                generation: Some(1),
+                invalid: None,
+                schema: &schema,
+                switch: SwitchState::Running,
+                permissions: &Permissions::Known(Vec::new()),
+                capped: None,
+                blind: None,
+                is_in_schedule: true,
+                now: Timestamp::UNIX_EPOCH,
+            };
+            update(&mut status, &facts);
+            for (kind, said) in [("Ready", ready), ("Active", active)] {
+                let found = status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+                assert_eq!((found.status.as_str(), found.reason.as_str()), said, "{schema:?}");
+            }
+        }
+    }
 }

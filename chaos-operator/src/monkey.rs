@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, ClockReading};
 use chaos_core::killer::{Killer, KillerSpec, Ledger};
-use chaos_core::model::{Actor, Heartbeat, Monkey, Tenure};
+use chaos_core::model::{Heartbeat, Monkey, Tenure};
 use chaos_core::validate::{self, Meta};
 use chaos_engine::asker::Asker;
 use chaos_engine::drive::drive;
@@ -139,8 +139,9 @@ async fn stint(
         rest: rest.clone(),
     });
     let environment = Environment::LabelOf(shared.namespace.clone());
-    let access = ClusterAccess::new(&shared.clients, &monkey.target, Actor::Operator, environment, &shared.identity);
-    let killer = Killer::new(KillerSpec::of_monkey(&monkey, &shared.namespace));
+    let spec = KillerSpec::of_monkey(&monkey, &shared.namespace);
+    let access = ClusterAccess::new(&shared.clients, &spec.target, &spec.policy, environment, &shared.identity);
+    let killer = Killer::new(spec);
     let mut world = KillWorld::new(access, keeper).asking(Asker::new(shared.sources.clone(), namespace));
     shared.metrics.taken_up(began.elapsed().as_secs_f64());
     let ended = drive(&killer, &mut world, ledger).await?;

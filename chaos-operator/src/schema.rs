@@ -1,6 +1,6 @@
 //! Whether the schemas that the cluster serves for our kinds are the ones this operator was built with. A server prunes the
 //! fields that its schema does not know, so with another schema a missing field may be one that was meant to keep pods alive, or
-//! one by which a status remembers what was killed.
+//! one by which a status remembers what was killed. It fills in what its schema has as a default, and holds people to its rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,11 +14,13 @@ use kube::CustomResourceExt as _;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::shared::SchemaState;
 
-/// What decides which fields a server keeps and demands: the names of fields, and which are required. The rest of a schema is
-/// descriptions, most of it, and is not kept even while it is read.
+/// What decides which fields a server keeps, demands and fills in, and what people may make of them: API servers serve all of this
+/// as it stands in the CRD. The rest of a schema is descriptions, most of it, and is not kept even while it is read. Bounds and
+/// patterns of single values are left out too: whatever a server lets through, the operator asks them itself.
 #[derive(Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Shape {
@@ -28,6 +30,22 @@ struct Shape {
     items: Option<Box<Self>>,
     #[serde(deserialize_with = "of_object")]
     additional_properties: Option<Box<Self>>,
+    #[serde(rename = "type")]
+    kind: Option<Value>,
+    #[serde(rename = "enum")]
+    values: Option<Value>,
+    default: Option<Value>,
+    #[serde(rename = "x-kubernetes-validations")]
+    rules: BTreeSet<Rule>,
+    #[serde(rename = "x-kubernetes-preserve-unknown-fields")]
+    keeps_unknown: bool,
+}
+
+/// A rule in CEL. What it says to those who break it may be worded in any way.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[serde(default)]
+struct Rule {
+    rule: String,
 }
 
 /// The schemas that a cluster serves for our group.
@@ -144,7 +162,30 @@ fn first_difference(path: &str, own: &Shape, served: &Shape) -> Option<String> {
         let [own, served] = [own, served].map(|shape| shape.additional_properties.as_deref());
         difference_of(&format!("{path}.additionalProperties"), own, served)
     };
-    names.into_iter().find_map(of_field).or_else(of_required).or_else(of_items).or_else(of_others)
+    let of_itself = || difference_of_value(path, own, served);
+    names.into_iter().find_map(of_field).or_else(of_required).or_else(of_items).or_else(of_others).or_else(of_itself)
+}
+
+/// In what two shapes differ apart from what they hold.
+fn difference_of_value(path: &str, own: &Shape, served: &Shape) -> Option<String> {
+    let said = |value: Option<&Value>| value.map_or_else(|| "not given".to_owned(), Value::to_string);
+    let facts = |shape: &Shape| [shape.kind.clone(), shape.values.clone(), shape.default.clone()];
+    let of_facts = ["type", "enum", "default"].into_iter().zip(facts(own).into_iter().zip(facts(served)));
+    let of_facts = of_facts.filter(|(_, (own, served))| own != served);
+    let mut of_facts = of_facts.map(|(what, (own, served))| {
+        format!("{path}.{what} is {}, ours is {}", said(served.as_ref()), said(own.as_ref()))
+    });
+    let of_unknown = || {
+        let keeps = |shape: &Shape| if shape.keeps_unknown { "keeps" } else { "drops" };
+        let [own, served] = [own, served].map(keeps);
+        (own != served).then(|| format!("{path} {served} fields that it does not know, ours {own} them"))
+    };
+    let of_rules = || {
+        let missing = own.rules.difference(&served.rules).next().map(|it| ("lacks our rule", &it.rule));
+        let other = || served.rules.difference(&own.rules).next().map(|it| ("has a rule that is not ours", &it.rule));
+        missing.or_else(other).map(|(what, rule)| format!("{path} {what}: {rule}"))
+    };
+    of_facts.next().or_else(of_unknown).or_else(of_rules)
 }
 
 /// A schema that is an object. Where `true`, a list or nothing stands, that says nothing of fields.
@@ -186,7 +227,8 @@ mod tests {
     use super::*;
 
     fn document(change: impl Fn(&mut Value)) -> Document {
-        let schemas = [ChaosMonkey::crd(), Experiment::crd(), ExperimentRun::crd(), GameDay::crd()].map(|crd| {
+        // As they are installed, which is not all as they are derived.
+        let schemas = chaos_core::schema::crds().into_iter().map(|crd| {
             let kind = crd.spec.names.kind.clone();
             let mut schema = structural(&crd);
             schema["x-kubernetes-group-version-kind"] = json!([{"group": GROUP, "version": VERSION, "kind": kind}]);
@@ -231,6 +273,41 @@ mod tests {
             schema["properties"].as_object_mut().unwrap().remove("status");
         });
         assert!(matches!(compare(&none), SchemaState::Other(why) if why.contains("ExperimentRun.status")));
+    }
+
+    #[test]
+    fn what_a_server_fills_in_takes_or_demands_in_another_way_is_told() {
+        fn spec(schema: &mut Value) -> &mut Value {
+            &mut schema["properties"]["spec"]
+        }
+        type Change = fn(&mut Value);
+        let cases: [(Change, &str); 7] = [
+            (|schema| spec(schema)["properties"]["mode"]["default"] = json!("Live"), "spec.mode.default is \"Live\""),
+            (|schema| spec(schema)["properties"]["mode"]["enum"] = json!(["Live"]), "spec.mode.enum is [\"Live\"]"),
+            (|schema| spec(schema)["properties"]["mode"]["type"] = json!("integer"), "spec.mode.type is \"integer\""),
+            (|schema| _ = spec(schema)["properties"]["mode"].as_object_mut().unwrap().remove("type"), "is not given"),
+            (|schema| spec(schema)["x-kubernetes-preserve-unknown-fields"] = json!(true), "spec keeps fields"),
+            (|schema| spec(schema)["x-kubernetes-validations"] = json!([]), "spec lacks our rule: "),
+            (
+                |schema| {
+                    let rules = spec(schema)["x-kubernetes-validations"].as_array_mut().unwrap();
+                    rules.push(json!({"rule": "false", "message": "no"}));
+                },
+                "spec has a rule that is not ours: false",
+            ),
+        ];
+        for (change, told) in cases {
+            let state = compare(&document(change));
+            assert!(matches!(&state, SchemaState::Other(why) if why.contains(told)), "{told}: {state:?}");
+        }
+        // Words, and what the operator asks itself.
+        let worded = document(|schema| {
+            for rule in spec(schema)["x-kubernetes-validations"].as_array_mut().unwrap() {
+                rule["message"] = json!("other words");
+            }
+            spec(schema)["properties"]["approval"]["properties"]["within"]["maxLength"] = json!(1_000);
+        });
+        assert_eq!(compare(&worded), SchemaState::Same);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 
 use chaos_core::api::{ExperimentRun, RunPhase};
-use chaos_engine::kube::Tended;
+use chaos_engine::kube::{Shallow, Tended};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -14,7 +14,6 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
 /// Objects in one page of the first list: a run may be 64 KiB, and is several times that once it is understood.
 const PAGE: u32 = 50;
@@ -50,19 +49,20 @@ pub(crate) fn watch<K: Tended + Debug>(client: Client, namespace: Option<&str>) 
     watch.map(readable).boxed()
 }
 
-/// An object as the server has it. A schema says less than we ask for (an instant in the year 9999 is none to us), and older
-/// ones said less than newer ones: an object that cannot be read must not keep all others from being read.
+/// An object as the server has it. A schema says less than we ask for (an instant in the year 9999 is none to us, nor is a value
+/// that is nested without end), and older ones said less than newer ones: an object that cannot be read must not keep all others
+/// from being read.
 #[derive(Debug, Clone)]
 struct Read<K>(Result<K, Unreadable>);
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Read<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = Value::deserialize(deserializer)?;
-        let read = match K::deserialize(&object) {
+        let found = Shallow::deserialize(deserializer)?;
+        let read = match found.understood::<K>() {
             Ok(object) => Ok(object),
             Err(why) => {
-                let metadata = ObjectMeta::deserialize(&object["metadata"]).map_err(D::Error::custom)?;
-                Err(Unreadable { metadata, why: why.to_string(), is_gone: false })
+                let metadata = ObjectMeta::deserialize(&found.object["metadata"]).map_err(D::Error::custom)?;
+                Err(Unreadable { metadata, why, is_gone: false })
             }
         };
         Ok(Self(read))
@@ -135,7 +135,7 @@ pub(crate) mod tests {
     use kube::ResourceExt as _;
     use kube::api::{Patch, PatchParams, PostParams};
     use local_cluster::api_server::{ApiServer, ApiServerConfig, Identity};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -217,6 +217,24 @@ pub(crate) mod tests {
             other => panic!("{other:?}"),
         }
         assert!(matches!(readable::<ExperimentRun>(Ok(Event::InitDone)), Ok(Event::InitDone)));
+    }
+
+    #[test]
+    fn an_object_that_is_nested_without_end_keeps_no_other_from_being_read() {
+        let levels = 10_000;
+        let spec = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let deep = format!(r#"{{"metadata": {{"name": "deep"}}, "spec": {spec}}}"#);
+        let good = serde_json::to_value(run("good", RunPhase::Fault)).unwrap();
+        let (version, kind) = ("chaos.dispatch.dev/v1alpha1", "ExperimentRunList");
+        let list =
+            format!(r#"{{"apiVersion": "{version}", "kind": "{kind}", "metadata": {{}}, "items": [{deep}, {good}]}}"#);
+        let list: kube::core::ObjectList<Read<ExperimentRun>> = serde_json::from_str(&list).unwrap();
+        let [Read(Err(told)), Read(Ok(run))] = list.items.as_slice() else { panic!("{list:?}") };
+        assert_eq!((told.metadata.name.as_deref(), run.name_any().as_str()), (Some("deep"), "good"));
+        assert!(told.why.contains("nested deeper"), "{told:?}");
+        let event = format!(r#"{{"type": "ADDED", "object": {deep}}}"#);
+        let event: kube::core::WatchEvent<Read<ExperimentRun>> = serde_json::from_str(&event).unwrap();
+        assert!(matches!(event, kube::core::WatchEvent::Added(Read(Err(_)))), "{event:?}");
     }
 
     #[test]

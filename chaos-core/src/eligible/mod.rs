@@ -2,6 +2,7 @@
 //! kill is safe at this moment is asked of `limits` afterwards.
 
 mod filters;
+mod namespace;
 mod reason;
 mod safety;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use crate::check::{Check, Finding};
+pub use namespace::{barred, bars};
 pub use reason::Exclusion;
 
 use crate::model::{Policy, Target};

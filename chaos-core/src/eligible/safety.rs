@@ -1,8 +1,7 @@
 //! Rules that hold whatever a target asks for: opt-in, deny list, controllers, and the pod's own state.
 
-use super::{DENIED_NAMESPACES, Exclusion, Finding, View};
+use super::{Exclusion, Finding, View, namespace};
 use crate::api::labels;
-use crate::model::Actor;
 use crate::population::PodFacts;
 
 pub(super) fn environment(view: &View<'_>, _: &PodFacts) -> Finding<Exclusion> {
@@ -17,33 +16,15 @@ pub(super) fn environment(view: &View<'_>, _: &PodFacts) -> Finding<Exclusion> {
 }
 
 pub(super) fn denied_namespace(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
-    let denied = DENIED_NAMESPACES.contains(&pod.namespace.as_str()) || pod.namespace == view.policy.operator_namespace;
-    if denied {
-        return Finding::fail(Exclusion::NamespaceDenied, format!("namespace {} is never a target", pod.namespace));
-    }
-    Finding::pass("not on it")
+    namespace::denied(view.policy, &pod.namespace, view.namespace(pod))
 }
 
 pub(super) fn namespace_enabled(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
-    let value = view.namespace(pod).and_then(|namespace| namespace.labels.get(labels::ENABLED));
-    if value.is_some_and(|value| value == "true") {
-        return Finding::pass("the namespace is labelled");
-    }
-    Finding::fail(
-        Exclusion::NamespaceNotEnabled,
-        format!("namespace {} is not labelled {}=true", pod.namespace, labels::ENABLED),
-    )
+    namespace::enabled(view.policy, &pod.namespace, view.namespace(pod))
 }
 
 pub(super) fn namespace_excluded(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
-    // Any value but "false" excludes: whoever writes this label wants to be left alone, even with a typo in its value.
-    match view.namespace(pod).and_then(|namespace| namespace.labels.get(labels::EXCLUDE)) {
-        Some(value) if value != "false" => Finding::fail(
-            Exclusion::NamespaceExcluded,
-            format!("namespace {} is labelled {}={value}", pod.namespace, labels::EXCLUDE),
-        ),
-        _ => Finding::pass("not excluded"),
-    }
+    namespace::excluded(view.policy, &pod.namespace, view.namespace(pod))
 }
 
 pub(super) fn namespace_stopped(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
@@ -64,20 +45,7 @@ pub(super) fn namespace_terminating(view: &View<'_>, pod: &PodFacts) -> Finding<
 }
 
 pub(super) fn allowed_from(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
-    let from = &view.policy.spec_namespace;
-    if view.policy.actor == Actor::Cli {
-        return Finding::pass("own credentials decide");
-    }
-    if &pod.namespace == from {
-        return Finding::pass("the spec's own namespace");
-    }
-    match view.namespace(pod).and_then(|namespace| namespace.labels.get(labels::ALLOW_FROM)) {
-        Some(allowed) if allowed == from => Finding::pass(format!("the namespace allows {from}")),
-        _ => Finding::fail(
-            Exclusion::NamespaceNotAllowed,
-            format!("namespace {} is not labelled {}={from}", pod.namespace, labels::ALLOW_FROM),
-        ),
-    }
+    namespace::allowed_from(view.policy, &pod.namespace, view.namespace(pod))
 }
 
 pub(super) fn pod_enabled(_: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {

@@ -103,6 +103,50 @@ fn the_operator_needs_leave_to_reach_another_namespace_and_a_person_does_not() {
 }
 
 #[test]
+fn a_namespace_bars_all_its_pods_or_leaves_them_to_their_own_rules() {
+    const OF_NAMESPACE: [Exclusion; 4] = [
+        Exclusion::NamespaceDenied,
+        Exclusion::NamespaceNotEnabled,
+        Exclusion::NamespaceExcluded,
+        Exclusion::NamespaceNotAllowed,
+    ];
+    let mut open = 0;
+    for bits in 0..128_u32 {
+        let is = |bit: u32| bits & (1 << bit) != 0;
+        let (mut policy, mut population) = (operator(), population(3));
+        let namespace = &mut population.namespaces[0];
+        (namespace.stopped, namespace.terminating) = (is(0), is(1));
+        let mut label = |key: &str, value: &str| _ = namespace.labels.insert(key.to_owned(), value.to_owned());
+        if is(2) {
+            label(labels::ENABLED, "false");
+        }
+        if is(3) {
+            label(labels::EXCLUDE, "true");
+        }
+        if is(4) {
+            label(labels::ALLOW_FROM, "other");
+        }
+        if is(5) {
+            policy.spec_namespace = "other".into();
+        }
+        if is(6) {
+            policy.operator_namespace = "dispatch".into();
+        }
+        let bars = bars(&policy, &population.namespaces[0]);
+        open += usize::from(bars.is_none());
+        for judged in eligible(&target(), &policy, &population, NOW) {
+            let mut of_namespace = judged.reasons.iter().filter(|it| OF_NAMESPACE.contains(&it.exclusion));
+            assert_eq!(bars.as_ref(), of_namespace.next(), "{bits:b}");
+        }
+        assert!(barred(&policy, &population).is_empty(), "its pods are known: each says why");
+        population.pods.clear();
+        let told: Vec<_> = bars.into_iter().map(|reason| ("dispatch", reason)).collect();
+        assert_eq!(barred(&policy, &population), told);
+    }
+    assert_eq!(open, 12, "stopped or not, being deleted or not, and of three kinds of specs");
+}
+
+#[test]
 fn the_pod_itself_has_its_say() {
     let set = |key: &'static str, value: &'static str| {
         move |_: &mut Target, _: &mut Policy, p: &mut Population| {

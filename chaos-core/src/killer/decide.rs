@@ -10,7 +10,7 @@ use super::state::{Attempt, Decision};
 use super::step::Cursor;
 use super::{IN_DOUBT, Streams, elapsed};
 use crate::api::{KillRecord, Mode, Outcome, VictimRef};
-use crate::eligible::{Judged, eligible};
+use crate::eligible::{Judged, Reason, barred, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
 use crate::population::{PodFacts, Population, WorkloadKey};
 use crate::victims;
@@ -54,7 +54,8 @@ impl Cursor<'_> {
         let (hit, candidates): (Vec<_>, Vec<_>) = in_reach.partition(|pod| self.state.ledger.has_hit(&pod.uid));
         let victim = victims::victim(self.spec.seed, attempt.strike.strike, &candidates);
         let Some((pod, workload)) = victim.and_then(|pod| Some((pod, pod.workload.as_ref()?))) else {
-            return Err(Refused::new(SkipReason::NoEligiblePod, why_nobody(&judged, hit.len())));
+            let barred = barred(&self.spec.policy, facts);
+            return Err(Refused::new(SkipReason::NoEligiblePod, why_nobody(&judged, hit.len(), &barred)));
         };
         let of_workload = |p: &&PodFacts| p.workload.as_ref().is_some_and(|key| key.uid == workload.uid);
         let serving = facts.pods.iter().filter(of_workload).filter(|p| facts.serves(p)).count();
@@ -173,24 +174,30 @@ fn is_meant(judged: &Judged<'_>) -> bool {
     judged.reasons.iter().all(|reason| reason.exclusion.may_pass())
 }
 
-/// Why no pod may be killed: how many pods each reason excludes, the most frequent first. `hit` pods of the group have no other
-/// than that an earlier strike hit them: its kill is open still, or they outlived it.
-fn why_nobody(judged: &[Judged<'_>], hit: usize) -> String {
+/// Why no pod may be killed: how many pods each reason excludes, and how many namespaces of which no pod is known. `hit` pods of the
+/// group have no other than that an earlier strike hit them: its kill is open still, or they outlived it.
+fn why_nobody(judged: &[Judged<'_>], hit: usize, barred: &[(&str, Reason)]) -> String {
+    let excluded = judged.iter().filter_map(|judged| judged.reasons.first()).map(|reason| reason.exclusion.as_str());
+    let pods = most_frequent(excluded.chain(std::iter::repeat_n("hit by an earlier strike", hit)));
+    let namespaces = most_frequent(barred.iter().map(|(_, reason)| reason.exclusion.as_str()));
+    let text = if pods.is_empty() {
+        "there is no pod of this group".to_owned()
+    } else {
+        format!("no pod of this group may be killed; pods that were looked at, by first reason: {pods}")
+    };
+    if namespaces.is_empty() { text } else { format!("{text}; namespaces in which none may be: {namespaces}") }
+}
+
+/// How often there is each reason, the most frequent first.
+fn most_frequent<'r>(reasons: impl Iterator<Item = &'r str>) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for reason in judged.iter().filter_map(|judged| judged.reasons.first()) {
-        *counts.entry(reason.exclusion.as_str()).or_default() += 1;
-    }
-    if hit > 0 {
-        counts.insert("hit by an earlier strike", hit);
-    }
-    if counts.is_empty() {
-        return "there is no pod of this group".to_owned();
+    for reason in reasons {
+        *counts.entry(reason).or_default() += 1;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
     counts.truncate(5);
-    let list: Vec<_> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    format!("no pod of this group may be killed; pods that were looked at, by first reason: {}", list.join(", "))
+    counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
 }
 
 fn victim_ref(pod: &PodFacts, workload: &WorkloadKey) -> VictimRef {

@@ -33,7 +33,8 @@ impl Cursor<'_> {
         self.look_ends(scope);
         // What is decided rests on the newest look.
         self.state.ready.clear();
-        if self.is_enough(scope) {
+        let leaves_out = observed.as_ref().is_ok_and(|seen| self.leaves_out(&seen.population, scope));
+        if self.is_enough(scope) && !leaves_out {
             self.state.looked_at = Some(self.now);
         }
         let observation = match observed {
@@ -74,10 +75,15 @@ impl Cursor<'_> {
         }
     }
 
+    /// Whether a look at all of the target does not show what becomes of some kill: a look at that alone has to follow.
+    fn leaves_out(&self, facts: &Population, scope: &Scope) -> bool {
+        *scope == Scope::Target && self.state.ledger.recovering.iter().any(|record| !shows(record, facts, scope))
+    }
+
     /// Closes the kills that have recovered, and ends the killer if one has not in time.
     fn recover(&mut self, facts: &Population, scope: &Scope) {
         let ledger = &mut self.state.ledger;
-        let is_seen = |record: &RecoveringRecord| scope.covers(&Scope::of_victim(&record.victim));
+        let is_seen = |record: &RecoveringRecord| shows(record, facts, scope);
         ledger.recovering.retain(|record| !is_seen(record) || !has_recovered(record, facts));
         let within = self.spec.limits.recover_within.std();
         let in_doubt: Vec<_> = ledger.intents.iter().map(|intent| intent.victim.uid.clone()).collect();
@@ -253,6 +259,13 @@ fn without(release: &Release, run: &str, mut budget: WorkloadBudget) -> Option<W
         budget.record(run, release.strike, at);
     }
     Some(budget)
+}
+
+/// Whether a look shows what becomes of a kill. One at all of the target reads no namespace in which nothing may be killed any more:
+/// that a workload is gone is told by a look for it alone.
+fn shows(record: &RecoveringRecord, facts: &Population, scope: &Scope) -> bool {
+    let is_there = || facts.workload(&record.victim.workload_uid).is_some();
+    scope.covers(&Scope::of_victim(&record.victim)) && (*scope != Scope::Target || is_there())
 }
 
 /// As many pods serve again as before the kill, or as many as are wanted by now; or there is nothing left to recover.

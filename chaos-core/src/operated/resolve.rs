@@ -75,8 +75,9 @@ pub fn resolve(run_uid: &str, experiment_digest: &str, mode: Mode, plan: &Plan) 
         workloads: &workloads,
     };
     let mut reasons = BTreeMap::<&str, u64>::new();
+    // A namespace of which no pod is known has its reason here, and none that could be counted.
     for excluded in &plan.excluded {
-        *reasons.entry(&excluded.reason).or_default() += 1;
+        *reasons.entry(&excluded.reason).or_default() += u64::from(excluded.is_pod());
     }
     let preview = |strike: &crate::plan::ExpectedStrike| StrikePreview {
         after: std::time::Duration::try_from_secs_f64(strike.after_seconds).unwrap_or_default().into(),
@@ -88,7 +89,7 @@ pub fn resolve(run_uid: &str, experiment_digest: &str, mode: Mode, plan: &Plan) 
         plan_digest: sha256_hex(&serde_json::to_vec(&approved).unwrap_or_default()),
         seed: plan.seed,
         candidates: plan.candidates.len() as u64,
-        excluded: plan.excluded.len() as u64,
+        excluded: plan.excluded.iter().filter(|excluded| excluded.is_pod()).count() as u64,
         strikes: plan.strikes.len() as u64,
         schedule: plan.strikes.iter().take(STRIKES).map(preview).collect(),
         power: plan.claims.iter().map(power).collect(),

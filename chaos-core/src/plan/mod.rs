@@ -23,10 +23,10 @@ pub use power::{Budget30d, ClaimPlan, KillsForLoss, Power};
 pub use schedule::ExpectedStrike;
 
 use crate::digest::sha256_hex;
-use crate::eligible::eligible;
+use crate::eligible::{Reason, barred, eligible};
 use crate::model::{Experiment, Fault, Policy};
 use crate::population::{PodFacts, Population};
-use crate::record::Excluded;
+use crate::record::{Excluded, NO_POD_KNOWN};
 use crate::victims;
 
 /// What is planned.
@@ -58,7 +58,7 @@ pub struct Plan {
     pub seed: i64,
     /// Pods that may be killed.
     pub candidates: Vec<Candidate>,
-    /// Pods that may not, each with its first reason and the facts of all.
+    /// Pods that may not, each with its first reason and the facts of all; and namespaces in which none may, where none is known.
     pub excluded: Vec<Excluded>,
     /// Candidates by group.
     pub groups: BTreeMap<String, usize>,
@@ -112,6 +112,7 @@ pub fn plan(request: &PlanRequest<'_>) -> Plan {
     let able: Vec<&PodFacts> = judged.iter().filter(|judged| judged.is_eligible()).map(|judged| judged.pod).collect();
     let groups = victims::groups(experiment.fault.group(), able.iter().copied(), population);
     let mut excluded: Vec<Excluded> = judged.iter().filter_map(excluded_pod).collect();
+    excluded.extend(excluded_namespaces(policy, population));
     excluded.extend(groups.ungrouped.iter().map(|(pod, why)| Excluded {
         pod: full_name(pod),
         uid: pod.uid.clone(),
@@ -164,6 +165,17 @@ fn expected_fault(experiment: &Experiment, groups: &victims::Groups<'_>) -> f64 
 fn digest(plan: &Plan) -> String {
     // A plan is made of texts and numbers: it always serialises.
     sha256_hex(&serde_json::to_vec(plan).unwrap_or_default())
+}
+
+/// The namespaces in which no pod may be killed and of which none is known, as one row each.
+pub fn excluded_namespaces(policy: &Policy, population: &Population) -> Vec<Excluded> {
+    let row = |(name, reason): (&str, Reason)| Excluded {
+        pod: format!("{name}{NO_POD_KNOWN}"),
+        uid: String::new(),
+        reason: reason.exclusion.as_str().to_owned(),
+        message: reason.message,
+    };
+    barred(policy, population).into_iter().map(row).collect()
 }
 
 fn excluded_pod(judged: &crate::eligible::Judged<'_>) -> Option<Excluded> {

@@ -56,6 +56,21 @@ fn a_plan_is_the_same_for_the_same_facts_and_only_then() {
 }
 
 #[test]
+fn a_namespace_whose_pods_nobody_has_looked_at_is_told_as_one() {
+    let main = experiment(|text| text);
+    let mut world = population(3);
+    world.namespaces[0].labels.clear();
+    let plan = planned(&main, &world, 1);
+    assert_eq!(plan.excluded.len(), 3, "each pod says so itself");
+    assert!(plan.excluded.iter().all(|excluded| excluded.is_pod() && excluded.reason == "NamespaceNotEnabled"));
+    world.pods.clear();
+    let plan = planned(&main, &world, 1);
+    let [of_all] = plan.excluded.as_slice() else { panic!("{:?}", plan.excluded) };
+    assert_eq!((of_all.pod.as_str(), of_all.reason.as_str()), ("dispatch/*", "NamespaceNotEnabled"));
+    assert!(!of_all.is_pod() && plan.is_refused());
+}
+
+#[test]
 fn what_cannot_work_is_told_before() {
     let main = experiment(|text| text);
     let mut empty = population(3);

@@ -5,18 +5,28 @@ use serde::{Deserialize, Serialize};
 use super::RunTime;
 use crate::api::{Outcome, VictimRef};
 
-/// A pod that may not be killed, and why.
+/// A pod that may not be killed, and why; or a namespace of which no pod is known, and in which none may be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Excluded {
-    /// `namespace/name`.
+    /// `namespace/name`; of a namespace `namespace/*`.
     pub pod: String,
-    /// Its UID.
+    /// Its UID; of a namespace empty.
     pub uid: String,
     /// Stable reason.
     pub reason: String,
     /// The facts, for people.
     pub message: String,
+}
+
+/// What stands behind the name of a namespace of which no pod is known. No pod has such a name.
+pub(crate) const NO_POD_KNOWN: &str = "/*";
+
+impl Excluded {
+    /// Whether it is one pod, which can be counted.
+    pub fn is_pod(&self) -> bool {
+        !self.pod.ends_with(NO_POD_KNOWN)
+    }
 }
 
 /// A kill call.

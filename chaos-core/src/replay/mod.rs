@@ -110,7 +110,7 @@ pub fn replay(experiment: &Experiment, events: &[Event]) -> Result<Replay, Repla
         run: record.started.run_id.clone(),
         seed: record.started.seed,
         eligible: record.eligible.len() as u64,
-        excluded: record.excluded.len() as u64,
+        excluded: record.excluded.iter().filter(|excluded| excluded.is_pod()).count() as u64,
         strikes: Vec::new(),
         differences: Vec::new(),
     };

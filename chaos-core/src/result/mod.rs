@@ -15,7 +15,7 @@ pub use measures::{
     ClassCount, Counts, ExpectationResult, InvariantsResult, LatencyQuantiles, Outage, ProbeResult, Second, Series,
 };
 
-use crate::record::Phase;
+use crate::record::{NO_POD_KNOWN, Phase};
 pub use crate::verdict::{ExitCode, Level, Outcome, ReasonCode};
 
 /// `schemaVersion` of what this version of the tool writes: the major number changes when a reader could misread it.
@@ -287,6 +287,13 @@ pub struct ExcludedPod {
     pub reason: String,
     /// The facts, for people.
     pub message: String,
+}
+
+impl ExcludedPod {
+    /// Whether it is one pod, which can be counted: `namespace/*` stands for a namespace of which no pod is known.
+    pub fn is_pod(&self) -> bool {
+        !self.pod.ends_with(NO_POD_KNOWN)
+    }
 }
 
 /// Something weak, what shows it, and what to change.

@@ -2,11 +2,12 @@
 
 /// The candidate that looks most like `word`, if one looks enough like it.
 pub(crate) fn closest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    // Nobody misspells a short name into hundreds of characters; and the comparison is quadratic.
-    if word.chars().count() > 64 {
+    // Nobody misspells a short name into hundreds of characters, or the other way; and the comparison is quadratic.
+    let is_short = |word: &str| word.chars().nth(64).is_none();
+    if !is_short(word) {
         return None;
     }
-    let folded = fold(word);
+    let (folded, candidates) = (fold(word), candidates.filter(|candidate| is_short(candidate)));
     let best = candidates.map(|candidate| (distance(&folded, &fold(candidate)), candidate)).min_by_key(|(d, _)| *d)?;
     (best.0 <= (folded.len() / 3).max(1)).then_some(best.1)
 }
@@ -51,5 +52,16 @@ mod tests {
         ] {
             assert_eq!(closest(word, names.into_iter()), meant, "{word}");
         }
+    }
+
+    #[test]
+    fn hostile_names_cost_nothing_and_are_not_what_was_meant() {
+        let (longest, endless) = ("a".repeat(64), "a".repeat(1_000_000));
+        // To compare them would take days.
+        for _ in 0..10_000 {
+            assert_eq!(closest(&longest, [endless.as_str()].into_iter()), None);
+            assert_eq!(closest(&endless, [longest.as_str()].into_iter()), None);
+        }
+        assert_eq!(closest(&longest[1..], [longest.as_str()].into_iter()), Some(longest.as_str()));
     }
 }

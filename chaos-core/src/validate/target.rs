@@ -58,7 +58,17 @@ fn selector(raw: &LabelSelector, at: &Path, problems: &mut Problems) -> Selector
     selector_of(raw, at, problems)
 }
 
+/// Labels and values that one selector may name. Each pod that it does not select is told what it asks for.
+const MOST_NAMED: usize = 200;
+
 pub(super) fn selector_of(raw: &LabelSelector, at: &Path, problems: &mut Problems) -> Selector {
+    let of_expression = |raw: &LabelSelectorRequirement| 1 + raw.values.iter().flatten().count();
+    let in_expressions: usize = raw.match_expressions.iter().flatten().map(of_expression).sum();
+    let named = raw.match_labels.iter().flatten().count() + in_expressions;
+    if named > MOST_NAMED {
+        problems.add(at, format!("{named} labels and values are named, more than {MOST_NAMED}"));
+        return Selector::default();
+    }
     let mut requirements = Vec::new();
     for (key, value) in raw.match_labels.iter().flatten() {
         let at = at.field("matchLabels").field(key);
@@ -69,7 +79,7 @@ pub(super) fn selector_of(raw: &LabelSelector, at: &Path, problems: &mut Problem
     for (i, raw) in raw.match_expressions.iter().flatten().enumerate() {
         requirements.extend(requirement(raw, &at.field("matchExpressions").index(i), problems));
     }
-    if raw.match_labels.iter().flatten().count() + raw.match_expressions.iter().flatten().count() == 0 {
+    if named == 0 {
         problems
             .add_at_key(at, "this selector is empty: it would select everything")
             .hint("say which labels are meant");

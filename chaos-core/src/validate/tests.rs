@@ -176,6 +176,16 @@ fn targets_that_reach_too_far_are_refused() {
         let found = with(target);
         assert!(found.len() == 1 && found[0].contains(expected), "{target:?}: {found:?}");
     }
+    let of_values = |count: usize| {
+        let values: Vec<String> = (0..count).map(|i| format!("v{i}")).collect();
+        with(&format!(
+            "    selector: {{matchExpressions: [{{key: a, operator: In, values: [{}]}}]}}\n",
+            values.join(", ")
+        ))
+    };
+    assert_eq!(of_values(199), Vec::<String>::new());
+    let found = of_values(20_000);
+    assert!(found.len() == 1 && found[0].contains("20001 labels and values are named, more than 200"), "{found:?}");
 }
 
 #[test]

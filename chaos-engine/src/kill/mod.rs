@@ -10,7 +10,7 @@ use chaos_core::killer::{
     Scope, VersionedBudget, held,
 };
 use chaos_core::limits::lets_kill;
-use chaos_core::model::{Actor, MonkeyGuard, Target};
+use chaos_core::model::{Actor, MonkeyGuard, Policy, Target};
 use chaos_core::population::{Population, WorkloadKey};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -83,17 +83,17 @@ pub struct ClusterAccess {
 }
 
 impl ClusterAccess {
-    /// Access for a killer with this target, by the rights of `actor`. `holder` signs the budgets it writes, for people.
-    pub fn new(clients: &Clients, target: &Target, actor: Actor, environment: Environment, holder: &str) -> Self {
+    /// Access for a killer with this target, by the rights that it decides by. `holder` signs the budgets it writes, for people.
+    pub fn new(clients: &Clients, target: &Target, policy: &Policy, environment: Environment, holder: &str) -> Self {
         let read = Caller::new(clients.read.clone());
         let write = Caller::new(clients.write.clone());
         Self {
-            survey: SurveyOf::target(target, &environment),
-            reader: PopulationReader::new(read.clone(), target, environment),
+            survey: SurveyOf::target(target, &environment, policy),
+            reader: PopulationReader::new(read.clone(), target, environment).for_killer(policy),
             budgets: BudgetStore::new(read.clone(), write.clone(), holder),
             hand: Hand::new(write),
             read,
-            actor,
+            actor: policy.actor,
             surveys: clients.surveys.clone(),
         }
     }

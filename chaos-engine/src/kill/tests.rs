@@ -80,7 +80,8 @@ fn access_to(clients: &Clients, namespace: &str) -> ClusterAccess {
     let manifest = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
     let mut target = experiment_file("x.yaml", manifest).unwrap().remove(0).target;
     target.namespaces = NamespaceScope::Named(BTreeSet::from([namespace.to_owned()]));
-    ClusterAccess::new(clients, &target, Actor::Operator, Environment::Known(None), "test")
+    let policy = Policy::operator(namespace, "chaos-system");
+    ClusterAccess::new(clients, &target, &policy, Environment::Known(None), "test")
 }
 
 /// What becomes of a kill, and how many requests leave for it.

@@ -10,6 +10,7 @@ pub mod leader;
 mod lookup;
 mod owners;
 mod population;
+mod shallow;
 mod status;
 mod survey;
 mod switch;
@@ -23,6 +24,7 @@ pub use event::{EventSink, Happening};
 pub use kill::{Hand, kill_answer};
 pub(crate) use lookup::look_up;
 pub use population::{Environment, PopulationReader};
+pub use shallow::Shallow;
 pub use status::{StatusDesk, StatusStore, StoreError, Tended, is_newer, say_unreadable};
 #[cfg(test)]
 pub(crate) use survey::SURVEYS;

@@ -6,6 +6,10 @@ use chaos_core::population::{WorkloadFacts, WorkloadKey};
 
 use super::wire::{Meta, Owner, Workload};
 
+/// Controllers above one another that are followed, at most. A pod of a CronJob has two; whoever may write a ReplicaSet can make
+/// its owners a circle, or a tower that every pod would have to climb.
+const HIGHEST: usize = 16;
+
 /// Controllers of one or more namespaces, by UID, with their kind.
 #[derive(Default)]
 pub(super) struct Owners {
@@ -20,13 +24,14 @@ impl Owners {
     /// The top controller of whatever carries this metadata, if the chain can be followed to its end.
     pub(super) fn top(&self, meta: &Meta) -> Option<WorkloadKey> {
         let mut owner = meta.controller()?;
-        loop {
+        for _ in 0..HIGHEST {
             let (kind, workload) = self.find(owner)?;
             match workload.metadata.controller() {
                 Some(next) => owner = next,
                 None => return Some(key(kind, &workload.metadata)),
             }
         }
+        None
     }
 
     /// Facts about every controller that has no controller itself.
@@ -115,5 +120,61 @@ fn desired(kind: &str, workload: &Workload) -> u32 {
         "Job" => workload.spec.parallelism.unwrap_or(1),
         "CronJob" => 0,
         _ => workload.spec.replicas.unwrap_or(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What is controlled by the ReplicaSet of that name.
+    fn owned_by(set: Option<&str>) -> Value {
+        set.map_or(Value::Null, |set| json!([{"kind": "ReplicaSet", "name": set, "uid": set, "controller": true}]))
+    }
+
+    /// ReplicaSets, each with the one that controls it.
+    fn owners(sets: &[(&str, Option<&str>)]) -> Owners {
+        let set = |(name, owner): &(&str, Option<&str>)| {
+            let metadata = json!({"name": name, "namespace": "n", "uid": name, "ownerReferences": owned_by(*owner)});
+            serde_json::from_value(json!({"metadata": metadata})).unwrap()
+        };
+        let mut owners = Owners::default();
+        owners.add("ReplicaSet", sets.iter().map(set).collect());
+        owners
+    }
+
+    /// The top controller of a pod of that ReplicaSet.
+    fn top_of(owners: &Owners, set: &str) -> Option<String> {
+        let pod: Meta = serde_json::from_value(json!({"ownerReferences": owned_by(Some(set))})).unwrap();
+        owners.top(&pod).map(|key| key.name)
+    }
+
+    #[test]
+    fn owners_that_own_each_other_have_no_top() {
+        let circles = owners(&[
+            ("itself", Some("itself")),
+            ("one", Some("other")),
+            ("other", Some("one")),
+            ("below", Some("one")),
+            ("honest", None),
+        ]);
+        for set in ["itself", "one", "other", "below", "nobody"] {
+            assert_eq!(top_of(&circles, set), None, "{set}");
+        }
+        assert_eq!(top_of(&circles, "honest").as_deref(), Some("honest"));
+        assert_eq!(circles.tops().len(), 1, "what is in a circle is no top controller either");
+    }
+
+    #[test]
+    fn a_high_chain_is_followed_to_its_end_and_a_tower_is_not() {
+        let names: Vec<String> = (0..=HIGHEST).map(|level| format!("level-{level}")).collect();
+        let above = |level: usize| names.get(level + 1).map(String::as_str);
+        let sets: Vec<_> = (0..).zip(&names).map(|(level, name)| (name.as_str(), above(level))).collect();
+        let owners = owners(&sets);
+        let top = names.last().map(String::as_str);
+        assert_eq!(top_of(&owners, "level-1").as_deref(), top, "{HIGHEST} above one another");
+        assert_eq!(top_of(&owners, "level-0"), None);
     }
 }

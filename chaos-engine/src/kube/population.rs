@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use chaos_core::api::{labels, switch};
+use chaos_core::eligible::bars;
 use chaos_core::killer::Scope;
-use chaos_core::model::{NamespaceScope, Target};
+use chaos_core::model::{NamespaceScope, Policy, Target};
 use chaos_core::population::{
     BudgetFacts, ContainerFacts, NamespaceFacts, NodeFacts, OwnerFacts, PodFacts, Population, TemplateFacts,
     WorkloadFacts,
@@ -26,6 +27,8 @@ use super::wire;
 
 /// Objects in one page of a list: a page is in memory as text and as objects for a moment.
 const PAGE: usize = 250;
+/// Pages of one list, at most: more objects than any cluster holds. A server that always has one more is followed no further.
+const MOST_PAGES: usize = 4_000;
 /// Namespaces that are read at once, each with half a dozen requests: a target may be hundreds of them.
 const AT_ONCE: usize = 2;
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -36,6 +39,8 @@ pub struct PopulationReader {
     caller: Caller,
     scope: NamespaceScope,
     environment: Environment,
+    /// By whose rights is killed what is read; absent: nothing is, and all is read to be explained.
+    policy: Option<Policy>,
 }
 
 /// Where the name of the environment comes from.
@@ -50,7 +55,15 @@ pub enum Environment {
 impl PopulationReader {
     /// A reader for this target.
     pub fn new(caller: Caller, target: &Target, environment: Environment) -> Self {
-        Self { caller, scope: target.namespaces.clone(), environment }
+        Self { caller, scope: target.namespaces.clone(), environment, policy: None }
+    }
+
+    /// The same for a killer by these rights. Of the whole target it reads no namespace in which nothing may be killed: a selector
+    /// may mean all of a cluster, whoever wrote it. What a killer asks for by name, such as where its victims come back, is read
+    /// all the same.
+    #[must_use]
+    pub fn for_killer(self, policy: &Policy) -> Self {
+        Self { policy: Some(policy.clone()), ..self }
     }
 
     /// Reads everything of this scope now.
@@ -59,7 +72,8 @@ impl PopulationReader {
         // Beside each other: a list of what seldom changes, such as nodes, may take a server longer than all the others.
         let found = async {
             let namespaces = self.namespaces(scope).await?;
-            let reads = namespaces.iter().map(|namespace| self.contents(&namespace.name, scope)).collect();
+            let open = namespaces.iter().filter(|namespace| self.is_open(namespace, scope));
+            let reads = open.map(|namespace| self.contents(&namespace.name, scope)).collect();
             let contents = few_at_a_time(reads).await?;
             Ok::<_, CallError>((namespaces, contents))
         };
@@ -104,6 +118,12 @@ impl PopulationReader {
         let found = few_at_a_time(reads).await?.into_iter().flatten();
         // Whatever is asked for, no namespace is read that the target does not mean.
         Ok(found.filter(|namespace| self.scope.contains(&namespace.name, &namespace.labels)).collect())
+    }
+
+    /// Whether what a namespace holds is read.
+    fn is_open(&self, namespace: &NamespaceFacts, scope: &Scope) -> bool {
+        let is_barred = self.policy.as_ref().is_some_and(|policy| bars(policy, namespace).is_some());
+        *scope != Scope::Target || !is_barred
     }
 
     /// A namespace; one that does not exist holds no pods, which is no error.
@@ -151,7 +171,8 @@ impl PopulationReader {
 
     /// The same page by page, for whoever keeps less than what is read.
     fn pages(&self, path: &str, query: &str) -> Pages<'_> {
-        Pages { caller: &self.caller, list: format!("{path}?limit={PAGE}{query}"), next: Some(String::new()) }
+        let list = format!("{path}?limit={PAGE}{query}");
+        Pages { caller: &self.caller, list, next: Some(String::new()), read: 0 }
     }
 }
 
@@ -162,6 +183,8 @@ struct Pages<'a> {
     list: String,
     /// The token of the next page: an empty one of the first; none after the last.
     next: Option<String>,
+    /// Pages that were asked for.
+    read: usize,
 }
 
 impl Pages<'_> {
@@ -172,6 +195,11 @@ impl Pages<'_> {
         let path = if token.is_empty() { list.clone() } else { format!("{list}&continue={}", encode(&token)) };
         let page: wire::List<T> = self.caller.get(&path).await?;
         self.next = page.metadata.next.filter(|token| !token.is_empty());
+        self.read += 1;
+        if self.next.as_ref().is_some_and(|next| *next == token || self.read >= MOST_PAGES) {
+            let message = "the list goes on without end".to_owned();
+            return Err(CallError::Lost { what: format!("read {list}"), message });
+        }
         Ok(Some(page.items))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chaos_core::killer::Scope;
-use chaos_core::model::{NamespaceScope, Target};
+use chaos_core::model::{NamespaceScope, Policy, Target};
 use chaos_core::population::Population;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
@@ -27,14 +27,16 @@ pub(crate) type Surveyed = Result<Arc<Population>, String>;
 pub(crate) struct SurveyOf {
     namespaces: NamespaceScope,
     environment: Environment,
+    /// By these rights, which decide where all is read.
+    policy: Policy,
     scope: Scope,
 }
 
 impl SurveyOf {
     /// All of a target.
-    pub(crate) fn target(target: &Target, environment: &Environment) -> Self {
+    pub(crate) fn target(target: &Target, environment: &Environment, policy: &Policy) -> Self {
         let (namespaces, environment) = (target.namespaces.clone(), environment.clone());
-        Self { namespaces, environment, scope: Scope::Target }
+        Self { namespaces, environment, policy: policy.clone(), scope: Scope::Target }
     }
 
     /// So much of it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chaos_core::killer::{Killer, KillerSpec, KillerView, Ledger, RunIdentity};
-use chaos_core::model::{Actor, PodKill, Policy};
+use chaos_core::model::{PodKill, Policy};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,9 +35,9 @@ impl OwnKiller {
             until,
         };
         let environment = Environment::Known(order.environment.clone());
-        let access =
-            ClusterAccess::new(&order.clients, &order.experiment.target, Actor::Cli, environment, &order.run_id);
-        let killer = Killer::new(KillerSpec::of_pod_kill(&order.experiment, pod_kill, identity));
+        let spec = KillerSpec::of_pod_kill(&order.experiment, pod_kill, identity);
+        let access = ClusterAccess::new(&order.clients, &spec.target, &spec.policy, environment, &order.run_id);
+        let killer = Killer::new(spec);
         let (publish, ledger) = watch::channel(Ledger::default());
         let (leave, left) = watch::channel(false);
         let (fail, failed) = watch::channel(None);

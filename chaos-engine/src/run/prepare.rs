@@ -87,7 +87,8 @@ pub async fn prepare_on(
     Ok(Prepared { population, probes, guards, notes, eligible: chosen, excluded })
 }
 
-/// The pods that may be killed, by UID, and those that may not; an error if nobody may be.
+/// The pods that may be killed, by UID, and those that may not, with the namespaces of which none is known; an error if nobody may
+/// be.
 pub(super) fn candidates(
     experiment: &Experiment,
     policy: &Policy,
@@ -98,7 +99,8 @@ pub(super) fn candidates(
     if chosen.is_empty() {
         return Err(no_victim(&judged, experiment, population));
     }
-    Ok((chosen, judged.iter().filter(|j| !j.is_eligible()).map(excluded).collect()))
+    let pods = judged.iter().filter(|j| !j.is_eligible()).map(excluded);
+    Ok((chosen, pods.chain(plan::excluded_namespaces(policy, population)).collect()))
 }
 
 /// The namespaces of those who may be killed.

@@ -11,12 +11,17 @@
 )]
 
 mod caps;
+mod consent;
 mod gamedays;
 mod guards;
+mod hostile;
 mod one_namespace;
 mod permissions;
+mod redirects;
 mod rules;
 mod runs;
+mod schemas;
+mod stop;
 mod take_up;
 mod unseen;
 
@@ -89,9 +94,18 @@ impl Fixture {
         Self::with(Turn::Alone { _turn: MACHINE.write().await }, manifests::for_environment("demo")).await
     }
 
+    /// Without any other test beside it. The API server notes each request in that file.
+    async fn audited(log: &std::path::Path) -> Self {
+        let config = ApiServerConfig { audit_log: Some(log.to_owned()), ..ApiServerConfig::default() };
+        Self::on(Turn::Alone { _turn: MACHINE.write().await }, manifests::for_environment("demo"), config).await
+    }
+
     async fn with(turn: Turn, manifests: Vec<(String, String)>) -> Self {
-        let server =
-            ApiServer::new(ApiServerConfig { admin_token: "admin".into(), ..ApiServerConfig::default() }).unwrap();
+        Self::on(turn, manifests, ApiServerConfig::default()).await
+    }
+
+    async fn on(turn: Turn, manifests: Vec<(String, String)>, config: ApiServerConfig) -> Self {
+        let server = ApiServer::new(ApiServerConfig { admin_token: "admin".into(), ..config }).unwrap();
         let admin = server.client(Identity::admin());
         for crd in chaos_core::schema::crds() {
             create(&admin, serde_json::to_value(crd).unwrap()).await;

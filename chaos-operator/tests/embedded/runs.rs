@@ -2,8 +2,8 @@
 //! condition, and every kill is accounted for.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use chaos_core::api::ExperimentRun;
 use chaos_core::operated::merge;
@@ -23,9 +23,11 @@ struct ProberCli {
 }
 
 /// The application under test: answers every request, and counts them.
-struct Stack {
+pub(super) struct Stack {
     address: SocketAddr,
     requests: Arc<AtomicU64>,
+    /// What was asked for.
+    paths: Arc<Mutex<BTreeSet<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -37,13 +39,14 @@ impl Drop for Stack {
 
 impl Stack {
     /// Listens, and is a Service of the cluster.
-    async fn start(admin: &Client, namespace: &str, name: &str) -> Self {
+    pub(super) async fn start(admin: &Client, namespace: &str, name: &str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let requests = Arc::new(AtomicU64::new(0));
-        let counted = requests.clone();
+        let (requests, paths) = (Arc::new(AtomicU64::new(0)), Arc::<Mutex<BTreeSet<String>>>::default());
+        let (counted, noted) = (requests.clone(), paths.clone());
         let answer = move |uri: axum::http::Uri| {
             counted.fetch_add(1, Ordering::Relaxed);
+            noted.lock().unwrap().insert(uri.path().to_owned());
             async move {
                 match uri.path() {
                     "/elsewhere" => (axum::http::StatusCode::FOUND, [("location", "/secret")]),
@@ -60,17 +63,22 @@ impl Stack {
                     "ports": [{"name": "http", "port": address.port()}]}}),
         )
         .await;
-        Self { address, requests, task }
+        Self { address, requests, paths, task }
     }
 
     fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
+
+    /// What was asked for so far.
+    pub(super) fn paths(&self) -> BTreeSet<String> {
+        self.paths.lock().unwrap().clone()
+    }
 }
 
 impl Fixture {
     /// A prober with the rights of its `ServiceAccount`, and nothing more.
-    fn prober(&self) -> Operator {
+    pub(super) fn prober(&self) -> Operator {
         self.prober_of("4")
     }
 
@@ -91,7 +99,7 @@ impl Fixture {
         Api::namespaced(self.admin.clone(), NS)
     }
 
-    async fn run(&self, change: impl FnOnce(&mut Value)) -> ExperimentRun {
+    pub(super) async fn run(&self, change: impl FnOnce(&mut Value)) -> ExperimentRun {
         self.try_run(change).await.unwrap()
     }
 
@@ -99,7 +107,7 @@ impl Fixture {
         self.try_run_as("r", change).await
     }
 
-    async fn try_run_as(&self, name: &str, change: impl FnOnce(&mut Value)) -> kube::Result<ExperimentRun> {
+    pub(super) async fn try_run_as(&self, name: &str, change: impl FnOnce(&mut Value)) -> kube::Result<ExperimentRun> {
         let mut spec = json!({"mode": "Live", "experiment": experiment()});
         change(&mut spec);
         let run = json!({"apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
@@ -111,7 +119,12 @@ impl Fixture {
         self.until_run_of("r", what, holds).await
     }
 
-    async fn until_run_of(&self, name: &str, what: &str, holds: impl Fn(&ExperimentRun) -> bool) -> ExperimentRun {
+    pub(super) async fn until_run_of(
+        &self,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&ExperimentRun) -> bool,
+    ) -> ExperimentRun {
         let runs = self.runs();
         eventually(what, || async {
             let run = runs.get(name).await.unwrap();
@@ -120,7 +133,7 @@ impl Fixture {
         .await
     }
 
-    async fn completed(&self) -> ExperimentRun {
+    pub(super) async fn completed(&self) -> ExperimentRun {
         self.until_run("complete", |run| says(run, "Complete").0 == "True").await
     }
 
@@ -151,13 +164,13 @@ pub(super) fn experiment() -> Value {
     })
 }
 
-fn says<'a>(run: &'a ExperimentRun, kind: &str) -> (&'a str, &'a str) {
+pub(super) fn says<'a>(run: &'a ExperimentRun, kind: &str) -> (&'a str, &'a str) {
     let conditions = run.status.iter().flat_map(|status| &status.conditions);
     let found = conditions.into_iter().find(|condition| condition.type_ == kind);
     found.map_or(("", ""), |condition| (condition.status.as_str(), condition.reason.as_str()))
 }
 
-fn verdict(run: &ExperimentRun) -> (&str, &str) {
+pub(super) fn verdict(run: &ExperimentRun) -> (&str, &str) {
     let verdict = run.status.as_ref().and_then(|status| status.verdict.as_ref()).expect("a verdict");
     (&verdict.outcome, &verdict.reason_code)
 }
@@ -170,7 +183,7 @@ fn killed(run: &ExperimentRun) -> u64 {
     run.status.as_ref().map_or(0, |status| status.kills)
 }
 
-fn assert_held(run: &ExperimentRun) {
+pub(super) fn assert_held(run: &ExperimentRun) {
     assert_eq!(verdict(run), ("pass", "HypothesisHeld"), "{}", text(run));
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::step::Cursor;
 use super::*;
 use crate::api::VictimRef;
+use crate::population::Population;
 
 /// A killer of three namespaces with a workload each.
 pub(super) fn spread(change: impl FnOnce(&mut Value)) -> Play {
@@ -128,11 +129,16 @@ fn groups_that_a_look_does_not_see_are_there_as_before() {
 /// The state after a look at that namespace alone.
 fn after_a_look_at(play: &mut Play, namespace: &str) -> KillerState {
     let scope = Scope::Namespaces([namespace.to_owned()].into());
-    let population = Arc::new(play.facts(&scope));
-    let observation = Observation { budgets: Vec::new(), readings: Vec::new(), population };
+    let population = play.facts(&scope);
+    after_a_look(play, population, &scope)
+}
+
+/// The state after a look that saw this.
+fn after_a_look(play: &Play, population: Population, scope: &Scope) -> KillerState {
+    let observation = Observation { budgets: Vec::new(), readings: Vec::new(), population: Arc::new(population) };
     let Killer { spec, digest } = &play.killer;
     let mut cursor = Cursor { spec, digest, view: &play.view, now: play.now, state: play.state.clone() };
-    cursor.learn(Ok(observation), &scope).unwrap();
+    cursor.learn(Ok(observation), scope).unwrap();
     cursor.state
 }
 
@@ -150,6 +156,33 @@ fn a_look_elsewhere_is_none_at_what_recovers() {
     assert!(before.is_some_and(|at| at < play.now));
     assert_eq!(after_a_look_at(&mut play, elsewhere).looked_at, before, "the next look at it is as near as it was");
     assert_eq!(after_a_look_at(&mut play, &struck).looked_at, Some(play.now));
+}
+
+#[test]
+fn a_survey_that_leaves_a_namespace_out_does_not_tell_that_its_pods_are_back() {
+    let mut play = spread(|_| ());
+    play.replaced_after = None;
+    while play.orders.is_empty() {
+        play.run(SignedDuration::from_secs(1));
+    }
+    let victim = play.orders[0].1.victim.clone();
+    let without = |mut population: Population| {
+        population.pods.retain(|pod| pod.namespace != victim.namespace);
+        population.workloads.retain(|workload| workload.key.namespace != victim.namespace);
+        population
+    };
+    let (recovering, before) = (play.ledger().recovering.clone(), play.state.looked_at);
+    assert_eq!(recovering.len(), 1);
+    play.now += SignedDuration::from_millis(50);
+    let all = without(play.facts(&Scope::Target));
+    play.state = after_a_look(&play, all, &Scope::Target);
+    assert_eq!((&play.ledger().recovering, play.state.looked_at), (&recovering, before), "it says nothing of them");
+    let alone = Scope::of_victim(&victim);
+    let none = without(play.facts(&alone));
+    assert_eq!(after_a_look(&play, none, &alone).ledger.recovering, [], "there is nothing left to come back");
+    play.looks.clear();
+    play.run(SignedDuration::from_millis(500));
+    assert!(play.looks.first().is_some_and(|(_, scope)| *scope == alone), "{:?}", play.looks);
 }
 
 #[test]

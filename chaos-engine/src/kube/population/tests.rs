@@ -1,5 +1,6 @@
 //! The reader against an API server of a few lines: what it finds, what blinds it, and how much it asks at once.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -38,11 +39,18 @@ struct Server {
     reading: Arc<[AtomicUsize; 2]>,
     /// Whatever was asked for with a query, without what every list says.
     asked: Arc<Mutex<BTreeSet<String>>>,
+    /// Namespaces of which something was listed that they hold.
+    listed: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Server {
     fn new(switch: u16) -> Self {
-        Self { switch, reading: Arc::default(), asked: Arc::default() }
+        Self { switch, reading: Arc::default(), asked: Arc::default(), listed: Arc::default() }
+    }
+
+    /// Of which namespaces something was listed since this was last asked.
+    fn listed(&self) -> Vec<String> {
+        std::mem::take(&mut *self.listed.lock().unwrap()).into_iter().collect()
     }
 
     async fn answer(&self, uri: &http::Uri) -> Response<Body> {
@@ -56,7 +64,16 @@ impl Server {
             reading.fetch_sub(1, Ordering::Relaxed);
         }
         let parts: Vec<_> = path.split('/').skip(1).collect();
+        if let [.., "namespaces", name, _] = parts.as_slice() {
+            self.listed.lock().unwrap().insert((*name).to_owned());
+        }
         let (code, text) = match parts.as_slice() {
+            ["api", "v1", "namespaces"] => (200, namespaces().to_string()),
+            [.., "endless", "deployments"] => (200, r#"{"metadata": {"continue": "on"}, "items": []}"#.to_owned()),
+            [.., "countless", "deployments"] => {
+                let last = uri.query().and_then(|query| query.rsplit('=').next()?.parse::<u32>().ok()).unwrap_or(0);
+                (200, format!(r#"{{"metadata": {{"continue": "{}"}}, "items": []}}"#, last + 1))
+            }
             [.., "configmaps", "chaos-switch"] => (self.switch, r#"{"data": {"state": "Running"}}"#.to_owned()),
             [.., "deployments"] if selected.is_some_and(|(_, query)| query.ends_with("web")) => (200, WEB.to_owned()),
             [.., "ns-9", "pods"] => (200, PAGES[usize::from(selected.is_some())].to_owned()),
@@ -78,8 +95,37 @@ impl Server {
             caller: Caller::new(Client::new(service, "default")),
             scope: NamespaceScope::Named((0..namespaces).map(|i| format!("ns-{i}")).collect()),
             environment: Environment::Known(None),
+            policy: None,
         }
     }
+
+    /// A reader of that namespace.
+    fn reader_of(&self, namespace: &str) -> PopulationReader {
+        PopulationReader { scope: NamespaceScope::Named([namespace.to_owned()].into()), ..self.reader(0) }
+    }
+}
+
+/// Namespaces of several teams, and one of none.
+fn namespaces() -> serde_json::Value {
+    let (on, from) = ((labels::ENABLED, "true"), (labels::ALLOW_FROM, "own"));
+    let namespace = |name: &str, said: &[(&str, &str)]| {
+        let labels: BTreeMap<&str, &str> = said.iter().copied().chain([("team", "a")]).collect();
+        serde_json::json!({"metadata": {"name": name, "labels": labels}})
+    };
+    let mut stopped = namespace("stopped", &[on, from]);
+    stopped["metadata"]["annotations"] = serde_json::json!({labels::STOP: "true"});
+    serde_json::json!({"metadata": {}, "items": [
+        namespace("own", &[on]),
+        namespace("shares", &[on, from]),
+        stopped,
+        namespace("keeps-to-itself", &[on]),
+        namespace("shares-with-others", &[on, (labels::ALLOW_FROM, "another")]),
+        namespace("is-not-asked", &[from]),
+        namespace("is-excluded", &[on, from, (labels::EXCLUDE, "true")]),
+        namespace("kube-system", &[on, from]),
+        namespace("chaos-system", &[on, from]),
+        {"metadata": {"name": "of-no-team", "labels": {labels::ENABLED: "true"}}},
+    ]})
 }
 
 #[test]
@@ -153,6 +199,43 @@ async fn a_look_at_a_few_namespaces_reads_no_other_and_none_that_the_target_does
     let selector = Selector::new(vec![Requirement { key: "team".to_owned(), operator: Operator::Exists }]);
     let labelled = PopulationReader { scope: NamespaceScope::Labelled(selector), ..server.reader(1) };
     assert_eq!(read(labelled).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_killer_reads_nothing_of_namespaces_in_which_nothing_may_be_killed() {
+    let server = Server::new(200);
+    let selector = Selector::new(vec![Requirement { key: "team".to_owned(), operator: Operator::Exists }]);
+    let whoever = PopulationReader { scope: NamespaceScope::Labelled(selector), ..server.reader(0) };
+    let killer = whoever.clone().for_killer(&Policy::operator("own", "chaos-system"));
+    let population = killer.read(&Scope::Target).await.unwrap();
+    assert_eq!(population.namespaces.len(), 9, "what they say of themselves is known of all");
+    // One that is stopped may not be for long, and what was killed there before comes back meanwhile.
+    assert_eq!(server.listed(), ["own", "shares", "stopped"]);
+    whoever.read(&Scope::Target).await.unwrap();
+    assert_eq!(server.listed().len(), 9, "whoever explains reads them all");
+    let person = whoever.for_killer(&Policy::cli("own"));
+    person.read(&Scope::Target).await.unwrap();
+    assert_eq!(server.listed(), ["keeps-to-itself", "own", "shares", "shares-with-others", "stopped"]);
+}
+
+#[tokio::test]
+async fn where_victims_come_back_is_read_whatever_may_be_killed_there_by_now() {
+    let server = Server::new(200);
+    // The namespaces of this server that are read by name have no labels.
+    let killer = server.reader_of("ns-9").for_killer(&Policy::operator("ns-9", "chaos-system"));
+    assert_eq!(killer.read(&Scope::Target).await.unwrap().pods, []);
+    assert_eq!(server.listed(), [""; 0]);
+    let asked = Scope::Namespaces(["ns-9".to_owned()].into());
+    assert_eq!(killer.read(&asked).await.unwrap().pods.len(), 2);
+}
+
+#[tokio::test]
+async fn a_list_without_an_end_is_read_no_further() {
+    for namespace in ["endless", "countless"] {
+        let read = Server::new(200).reader_of(namespace).read(&Scope::Target).await;
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("deployments") && error.contains("goes on without end"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 use chaos_core::condition::{Say, set};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::Tended;
+use crate::kube::Shallow;
 use crate::kube::call::{CallError, Caller};
 
 /// The reason of such conditions, of the Event, and of the error of whoever works on it.
@@ -24,13 +26,14 @@ pub async fn say_unreadable<K: Tended>(
 ) -> Result<(), CallError> {
     let name = meta.name.as_deref().unwrap_or_default();
     let path = format!("{}/{name}", K::url_path(&(), meta.namespace.as_deref()));
-    let Some(object) = read.find::<Value>(&path).await? else { return Ok(()) };
-    if object["metadata"]["uid"].as_str() != meta.uid.as_deref() {
+    let Some(found) = read.find::<Shallow>(&path).await? else { return Ok(()) };
+    if found.object["metadata"]["uid"].as_str() != meta.uid.as_deref() {
         return Ok(());
     }
-    let Err(why) = serde_json::from_value::<K>(object.clone()) else { return Ok(()) };
-    match told(object, &why.to_string(), now) {
-        Some(told) => write.replace::<Value>(&format!("{path}/status"), &told).await.map(|_| ()),
+    let Err(why) = found.understood::<K>() else { return Ok(()) };
+    match told(found.object, &why, now) {
+        // Of an object whose status is written a server takes nothing else: what was too deep to be read stays.
+        Some(told) => write.replace::<IgnoredAny>(&format!("{path}/status"), &told).await.map(|_| ()),
         None => Ok(()),
     }
 }

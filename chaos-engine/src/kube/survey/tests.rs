@@ -96,7 +96,8 @@ impl Cluster {
 
 fn pods_of(namespace: &str) -> SurveyOf {
     let namespaces = NamespaceScope::Named(BTreeSet::from([namespace.to_owned()]));
-    SurveyOf { namespaces, environment: Environment::Known(None), scope: Scope::Target }
+    let policy = Policy::operator(namespace, "chaos-system");
+    SurveyOf { namespaces, environment: Environment::Known(None), policy, scope: Scope::Target }
 }
 
 fn population(number: usize) -> Population {
@@ -203,6 +204,8 @@ async fn two_scopes_are_two_reads_and_few_are_read_at_a_time() {
     let other = Environment::LabelOf("chaos-system".to_owned());
     assert_ne!(pods_of("n"), SurveyOf { environment: other, ..pods_of("n") });
     assert_ne!(pods_of("n"), pods_of("n").within(&Scope::Namespaces(["n".to_owned()].into())));
+    let theirs = Policy::operator("m", "chaos-system");
+    assert_ne!(pods_of("n"), SurveyOf { policy: theirs, ..pods_of("n") }, "another spec may see other namespaces");
 }
 
 #[tokio::test(start_paused = true)]

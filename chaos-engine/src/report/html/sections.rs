@@ -275,10 +275,15 @@ pub(super) fn advice(result: &RunResult) -> Markup {
 /// Who might be killed, and who might not.
 pub(super) fn plan(result: &RunResult) -> Markup {
     let plan = &result.plan;
+    let excluded = plan.excluded.iter().filter(|excluded| excluded.is_pod()).count();
+    let namespaces = match (plan.excluded.len() - excluded) as u64 {
+        0 => String::new(),
+        count => format!(", and no pod of {}", counted(count, "other namespace")),
+    };
     html! {
         section.card {
             h2 { "Plan" }
-            p { (counted(plan.eligible.len() as u64, "pod")) " might be killed, " (plan.excluded.len()) " might not; "
+            p { (counted(plan.eligible.len() as u64, "pod")) " might be killed, " (excluded) " might not" (namespaces) "; "
                 (result.kills.planned) " strikes were planned, at least " (result.kills.least) " needed." }
             details {
                 summary { "Pods and exclusions" }

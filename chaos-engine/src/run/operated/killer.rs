@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chaos_core::api::{ExperimentRun, IntentRecord};
 use chaos_core::killer::{Killer, KillerSpec, KillerView, Ledger, RunIdentity};
-use chaos_core::model::{Actor, Fault, Policy, Run};
+use chaos_core::model::{Fault, Policy, Run};
 use chaos_core::operated::{fit, read_killer, write_killer};
 use chaos_core::record::Event;
 use jiff::Timestamp;
@@ -139,9 +139,8 @@ async fn work(
 ) {
     let object = Arc::new(parts.desk.object().await);
     let environment = Environment::LabelOf(parts.backing.operator_namespace.clone());
-    let target = &parts.run.experiment.target;
-    let access =
-        ClusterAccess::new(&parts.backing.clients, target, Actor::Operator, environment, &parts.backing.identity);
+    let KillerSpec { target, policy, .. } = killer.spec();
+    let access = ClusterAccess::new(&parts.backing.clients, target, policy, environment, &parts.backing.identity);
     let mut told = Told::knowing(&parts.recorder.events());
     loop {
         let saved = read_killer(&parts.desk.status().await);

@@ -1,6 +1,7 @@
 //! Who may be killed by a run of the operator, on fresh reads and with what its namespace may see. Reads only.
 
 use chaos_core::api::ResolvedRun;
+use chaos_core::eligible::barred;
 use chaos_core::killer::Scope;
 use chaos_core::model::{Mode, Policy, Run};
 use chaos_core::operated::{Unfit, not_allowed, permitted, resolve};
@@ -39,7 +40,8 @@ pub(super) async fn survey(backing: &Backing, run: &Run, seed: i64) -> Result<(S
     }
     let reads = Caller::new(backing.clients.read.clone());
     let environment = Environment::LabelOf(backing.operator_namespace.clone());
-    let reader = PopulationReader::new(reads, &run.experiment.target, environment);
+    let policy = Policy::operator(&run.namespace, &backing.operator_namespace);
+    let reader = PopulationReader::new(reads, &run.experiment.target, environment).for_killer(&policy);
     let unread = |error: crate::kube::CallError| Unfit::out_of_reach(format!("failed to read the cluster: {error}"));
     let population = reader.read(&Scope::Target).await.map_err(unread)?;
     match population.switch {
@@ -55,8 +57,8 @@ pub(super) async fn survey(backing: &Backing, run: &Run, seed: i64) -> Result<(S
         }
     }
     let population = permitted(&run.experiment, population)?;
-    let policy = Policy::operator(&run.namespace, &backing.operator_namespace);
-    let (eligible, excluded) = candidates(&run.experiment, &policy, &population).map_err(unfit)?;
+    let found = candidates(&run.experiment, &policy, &population);
+    let (eligible, excluded) = found.map_err(|why| unfit(why, &policy, &population))?;
     let now = population.taken_at;
     let request = PlanRequest { experiment: &run.experiment, policy: &policy, population: &population, seed, now };
     let plan = plan(&request);
@@ -76,12 +78,20 @@ pub(super) async fn survey(backing: &Backing, run: &Run, seed: i64) -> Result<(S
     Ok((Survey { population, eligible, excluded }, resolved))
 }
 
-fn unfit(unfit: prepare::Unfit) -> Unfit {
+fn unfit(unfit: prepare::Unfit, policy: &Policy, population: &Population) -> Unfit {
     match unfit {
         prepare::Unfit::OutOfReach(message) => Unfit::out_of_reach(message),
         prepare::Unfit::Refused(message) => Unfit::refused(message),
         prepare::Unfit::Invalid(message) => Unfit::invalid(message),
         prepare::Unfit::NoVictim(message) => Unfit::no_victim(message),
-        none @ prepare::Unfit::NoneMeant(_) => Unfit::no_victim(none.to_string()),
+        none @ prepare::Unfit::NoneMeant(_) => match barred(policy, population).as_slice() {
+            [] => Unfit::no_victim(none.to_string()),
+            // What is meant may be there: nobody has looked.
+            [(_, first), others @ ..] => {
+                let others =
+                    if others.is_empty() { String::new() } else { format!(" ({} more like it)", others.len()) };
+                Unfit::refused(format!("no pod may be killed; {}: {}{others}", first.exclusion.as_str(), first.message))
+            }
+        },
     }
 }
