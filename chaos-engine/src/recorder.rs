@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 pub use live::{Live, LiveAnswer, LiveProbe};
 
-use crate::journal::{JournalError, JournalWriter, Redactor, keep_first};
+use crate::journal::{JournalError, JournalWriter, Redactor};
 
 /// A cheap handle to the record of one run; all clones write to the same one.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ impl Recorder {
 
     /// Records an event. Errors show in [`Self::journal_failure`].
     pub fn record(&self, event: Event) {
-        let Some(event) = self.clean(event) else { return };
+        let event = self.shared.redactor.event(event);
         self.shared.live.send_if_modified(|live| live.take(&event));
         let mut log = self.log();
         if let Some(journal) = &log.journal {
@@ -81,7 +81,7 @@ impl Recorder {
 
     /// Records an event and resolves once it is on the disk: for what must be known before something is done.
     pub async fn record_durably(&self, event: Event) -> Result<(), JournalError> {
-        let Some(event) = self.clean(event) else { return Ok(()) };
+        let event = self.shared.redactor.event(event);
         self.shared.live.send_if_modified(|live| live.take(&event));
         let stored = {
             let mut log = self.log();
@@ -130,11 +130,6 @@ impl Recorder {
         let path = journal.path().to_owned();
         let closed = tokio::task::spawn_blocking(move || journal.close()).await;
         closed.unwrap_or_else(|error| Err(JournalError::Write { path, message: error.to_string() }))
-    }
-
-    fn clean(&self, event: Event) -> Option<Event> {
-        let clean = self.shared.redactor.event(event);
-        clean.map_err(|error| keep_first(&self.shared.failure, &format!("an event cannot be redacted: {error}"))).ok()
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

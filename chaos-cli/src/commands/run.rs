@@ -127,12 +127,13 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     let experiment = Arc::new(job.experiment.clone());
     let seed = job.seed.or(experiment.seed).unwrap_or_else(|| i64::from(rand::random::<u32>()));
     let around = config::surroundings(job.target)?;
+    let redactor = Redactor::of_run(&experiment.probes, around.prometheus.values());
+    redactor.check(job.text, &experiment).map_err(Failure::invalid)?;
     let prepared = run::prepare(&job.target.clients, &around, &experiment).await.map_err(unfit)?;
     feasible(&experiment, &prepared, seed)?;
     let run_id = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
     let folder = files::run_folder(&job.out.out, &experiment.name, &run_id)?;
     let journal = JournalWriter::create(&folder.join(files::JOURNAL)).context("failed to start the journal")?;
-    let redactor = Redactor::of_run(&experiment.probes, around.prometheus.values());
     let recorder = Recorder::with_journal(journal, redactor);
     let clock = RunClock::start();
     recorder.record(Event::Started(Box::new(started(&job, &run_id, seed, &clock))));

@@ -23,6 +23,8 @@ const MAX_NODES: usize = 100_000;
 pub(super) struct Node {
     pub(super) span: Range<usize>,
     pub(super) data: Data,
+    /// How a scalar is written. Of an alias, a mapping or a list it says nothing.
+    pub(super) style: ScalarStyle,
     /// Nodes in it, itself included.
     size: usize,
 }
@@ -43,6 +45,7 @@ pub(super) enum Data {
 pub(super) struct Key {
     pub(super) name: String,
     pub(super) span: Range<usize>,
+    pub(super) style: ScalarStyle,
 }
 
 /// What keeps a text from being read.
@@ -215,7 +218,7 @@ impl<'t> Loader<'t> {
                     self.errors.push(Unreadable::new(span.clone(), "tags are not read here").hint("leave the tag out"));
                 }
                 let data = self.scalar(text.into_owned(), style, &span);
-                self.add(Node { span, data, size: 1 }, anchor, 1)
+                self.add(Node { span, data, style, size: 1 }, anchor, 1)
             }
             Event::SequenceStart(anchor, _) => self.start(anchor, span.start, Content::List(Vec::new())),
             Event::MappingStart(anchor, _) => {
@@ -224,7 +227,7 @@ impl<'t> Loader<'t> {
             Event::SequenceEnd | Event::MappingEnd => self.end(&span),
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
                 Some(mut node) => {
-                    node.span = span;
+                    (node.span, node.style) = (span, ScalarStyle::Plain);
                     let cost = node.size;
                     self.add(node, 0, cost)
                 }
@@ -262,7 +265,8 @@ impl<'t> Loader<'t> {
             Data::Map(fields) => fields.iter().map(|(_, value)| value.size).sum(),
             _ => 0,
         };
-        self.add(Node { span: start..span.end.max(start), data, size: inner + 1 }, anchor, 1)
+        let (span, style) = (start..span.end.max(start), ScalarStyle::Plain);
+        self.add(Node { span, data, style, size: inner + 1 }, anchor, 1)
     }
 
     /// Puts a finished node where it belongs. `cost` is how many nodes it adds to those counted so far.
@@ -349,7 +353,7 @@ fn name_of(text: &str, node: Node) -> Result<Key, Unreadable> {
         Data::Null => return Err(Unreadable::new(node.span, "a name is missing here")),
         Data::List(_) | Data::Map(_) => return Err(Unreadable::new(node.span, "a name must be text")),
     };
-    Ok(Key { name, span: node.span })
+    Ok(Key { name, span: node.span, style: node.style })
 }
 
 fn line_of(text: &str, byte: usize) -> usize {

@@ -2,6 +2,7 @@
 //! first (unknown fields, types, units), each deviation with its line; then what the values mean together is checked by the
 //! same rules that the operator applies to objects of the API server. The rules that CEL can say are in the CRDs too.
 
+mod credentials;
 mod diagnostics;
 mod document;
 mod experiment;
@@ -36,6 +37,7 @@ use std::sync::LazyLock;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use credentials::{Place, without_credentials};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use in_cluster::{allows, probed_namespaces, targeted_namespaces};
 pub use meta::Meta;

@@ -15,9 +15,9 @@ use std::io;
 use std::path::PathBuf;
 
 pub use reader::{Journal, Torn, is_finished, is_orphaned, read};
-pub use redact::Redactor;
+pub use redact::{Redactor, Unrecordable};
+pub(crate) use redact::{is_of_credential, selects_credential};
 pub use writer::JournalWriter;
-pub(crate) use writer::keep_first;
 
 /// Version that this build writes.
 pub const VERSION: (u16, u16) = (1, 0);

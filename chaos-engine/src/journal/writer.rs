@@ -183,7 +183,7 @@ fn write_batch(
     })
 }
 
-pub(crate) fn keep_first(failure: &watch::Sender<Option<String>>, message: &str) {
+fn keep_first(failure: &watch::Sender<Option<String>>, message: &str) {
     failure.send_if_modified(|first| {
         let is_first = first.is_none();
         first.get_or_insert_with(|| message.to_owned());

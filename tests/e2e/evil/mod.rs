@@ -13,6 +13,8 @@ mod stand_in;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use chaos_engine::journal::Redactor;
+use draft::Draft;
 use field::{Field, LONG};
 use rows::{Ground, Row, rows};
 use script::{Play, verdict_of};
@@ -77,6 +79,25 @@ fn play_on(field: &Field, row: &Row) {
         after(&play);
     }
     field.clear(&namespace);
+}
+
+/// The record of a run is all that is left of it: no manifest of the table may lose its meaning on the way there.
+#[test]
+fn every_experiment_of_the_table_can_be_judged_by_its_record() {
+    let stand_in = "127.0.0.1:8080".parse().expect("an address");
+    let mut checked = 0;
+    for row in rows() {
+        for text in (row.files)(Draft::new(&row.namespace(), stand_in)) {
+            // Some rows are about manifests that are not valid.
+            let Ok(experiments) = chaos_core::validate::experiment_file("row", &text) else { continue };
+            for experiment in &experiments {
+                let recorded = Redactor::of(&experiment.probes).check(&text, experiment);
+                assert!(recorded.is_ok(), "{}: {recorded:?}\n{text}", row.name);
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 40, "{checked}");
 }
 
 #[test]

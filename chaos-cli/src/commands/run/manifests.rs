@@ -62,14 +62,16 @@ pub(super) fn not_started(
         probes: Vec::new(),
     };
     let spec = experiment.map_or_else(unnamed, JudgeSpec::from);
-    // As in a journal: no credential of a manifest gets into a file that is kept.
+    // As in a journal: no credential of a manifest gets into a file that is kept. One that is not valid is a text like any other.
     let redactor = Redactor::of(experiment.map_or(&[], |experiment| &experiment.probes));
+    let as_text = || redactor.text(&file.text).into_owned();
+    let manifest = experiment.map_or_else(as_text, |_| redactor.manifest(&file.text));
     let started = Started {
         run_id: String::new(),
         started_at: Timestamp::now(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         tool_digest: program::digest(),
-        manifest: redactor.text(&file.text).into_owned(),
+        manifest,
         experiment: spec.name.clone(),
         manifest_source: file.source.clone(),
         manifest_digest: sha256_hex(file.text.as_bytes()),

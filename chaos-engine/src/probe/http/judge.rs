@@ -1,5 +1,5 @@
 //! Whether an answer is a success: its headers, its body, and what later requests of the flow need of it. Typed: a number in
-//! quotes is no number. It must not see the network.
+//! quotes is no number. It must not see the network, and tells no credential of an answer: details are kept.
 
 use chaos_core::model::{BodyCheck, Extract, HeaderCheck, Source, Success};
 use chaos_core::placeholder::Extracted;
@@ -9,9 +9,12 @@ use serde_json::Value;
 
 use super::exchange::Failure;
 use super::plan::StepPlan;
+use crate::journal::{is_of_credential, selects_credential};
 
 /// Longest value that is extracted, in bytes.
 const LONGEST_VALUE: usize = 4_096;
+/// Longest value of an answer that a detail tells, in characters.
+const LONGEST_TOLD: usize = 60;
 
 /// The headers that a success must (or must not) have.
 pub(super) fn headers(success: &Success, headers: &HeaderMap) -> Result<(), Failure> {
@@ -27,18 +30,35 @@ pub(super) fn headers(success: &Success, headers: &HeaderMap) -> Result<(), Fail
         if holds {
             return Ok(());
         }
-        let found = first.map_or_else(|| "not there".to_owned(), |value| format!("{value:?}"));
-        Err(Failure::new(BadClass::Header, format!("{name} is {found}, {}", wanted(check))))
+        let is_secret = is_of_credential(name);
+        let found = match first {
+            None => "not there".to_owned(),
+            Some(_) if is_secret => "there".to_owned(),
+            Some(value) => told(&Value::from(value)),
+        };
+        Err(Failure::new(BadClass::Header, format!("{name} is {found}, {}", wanted(check, is_secret))))
     })
 }
 
-fn wanted(check: &HeaderCheck) -> String {
+fn wanted(check: &HeaderCheck, is_secret: bool) -> String {
     match check {
         HeaderCheck::Exists => "and must be there".into(),
         HeaderCheck::Absent => "and must not be there".into(),
+        HeaderCheck::Equals(_) | HeaderCheck::Contains(_) if is_secret => "and not as it must be".into(),
         HeaderCheck::Equals(value) => format!("not {value:?}"),
         HeaderCheck::Contains(part) => format!("without {part:?}"),
     }
+}
+
+/// A value of an answer, as much of it as a detail tells: what is not one value may hold anything.
+fn told(value: &Value) -> String {
+    let text = match value {
+        Value::Array(_) => return "a list".to_owned(),
+        Value::Object(_) => return "an object".to_owned(),
+        value => value.to_string(),
+    };
+    let short: String = text.chars().take(LONGEST_TOLD).collect();
+    if short.len() < text.len() { format!("{short}…") } else { text }
 }
 
 /// What the body must hold, and what is taken from the answer.
@@ -91,7 +111,8 @@ fn check_body(check: &BodyCheck, json: &mut Json<'_>) -> Result<(), Failure> {
         }
         BodyCheck::Equals(path, expected) => match path.query(json.value()?).first() {
             Some(found) if found == expected => Ok(()),
-            Some(found) => Err(wrong(format!("{path} is {found}, not {expected}"))),
+            Some(_) if selects_credential(&path.to_string()) => Err(wrong(format!("{path} is not what it must be"))),
+            Some(found) => Err(wrong(format!("{path} is {}, not {}", told(found), told(expected)))),
             None => Err(wrong(format!("{path} selects nothing"))),
         },
         BodyCheck::Exists(_) | BodyCheck::Absent(_) => Ok(()),
@@ -178,6 +199,40 @@ mod tests {
             let judged = body(&step(checks.clone(), Vec::new()), &HeaderMap::new(), answer, &mut Extracted::new());
             assert_eq!(judged.is_ok(), holds, "{checks:?}: {judged:?}");
             assert!(judged.err().is_none_or(|failure| failure.class == BadClass::Body));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_credentials_and_in_short() {
+        let mut found = HeaderMap::new();
+        found.append("set-cookie", "sid=very-secret".parse().unwrap());
+        found.append("x-cache", format!("MISS {}", "x".repeat(100)).parse().unwrap());
+        let equals = |value: &str| HeaderCheck::Equals(value.into());
+        for (name, check, detail) in [
+            ("set-cookie", equals("sid=secret"), "set-cookie is there, and not as it must be".to_owned()),
+            (
+                "set-cookie",
+                HeaderCheck::Contains("secret".into()),
+                "set-cookie is there, and not as it must be".to_owned(),
+            ),
+            ("set-cookie", HeaderCheck::Absent, "set-cookie is there, and must not be there".to_owned()),
+            ("x-auth", equals("secret"), "x-auth is not there, and not as it must be".to_owned()),
+            ("x-cache", equals("HIT"), format!("x-cache is \"MISS {}…, not \"HIT\"", "x".repeat(54))),
+        ] {
+            let success = Success { headers: vec![(name.into(), check)], ..Success::default() };
+            assert_eq!(headers(&success, &found).unwrap_err().detail, detail);
+        }
+        let answer = br#"{"token": "very-secret", "user": {"token": "very-secret"}, "all": [1], "state": "lost"}"#;
+        for (text, detail) in [
+            ("$.token", "$.token is not what it must be"),
+            ("$.user.token", "$.user.token is not what it must be"),
+            ("$.user", "$.user is an object, not \"secret\""),
+            ("$.all", "$.all is a list, not \"secret\""),
+            ("$.state", "$.state is \"lost\", not \"secret\""),
+        ] {
+            let check = BodyCheck::Equals(path(text), json!("secret"));
+            let judged = body(&step(vec![check], Vec::new()), &HeaderMap::new(), answer, &mut Extracted::new());
+            assert_eq!(judged.unwrap_err().detail, detail);
         }
     }
 

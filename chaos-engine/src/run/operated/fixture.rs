@@ -128,6 +128,15 @@ pub(super) fn run(max_blind: &str) -> Run {
     validate::run(&object.spec, None, &Meta::from(&object.metadata)).unwrap()
 }
 
+/// An object whose experiment was changed like this, and its run.
+pub(super) fn changed_run(change: impl FnOnce(&mut Value)) -> (ExperimentRun, Run) {
+    let mut object = object("30s");
+    change(&mut object["spec"]["experiment"]);
+    let object: ExperimentRun = serde_json::from_value(object).unwrap();
+    let run = validate::run(&object.spec, None, &Meta::from(&object.metadata)).unwrap();
+    (object, run)
+}
+
 /// The same run under way, with nothing of its record written yet, and its prober, of whom nothing is heard.
 pub(super) async fn begun(server: &Server, max_blind: &str) -> (Live, Link) {
     let (backing, run, desk) = (server.backing(), Arc::new(run(max_blind)), server.desk().await);

@@ -122,7 +122,35 @@ fn key_of(meta: &Meta) -> RunKey {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::verdict::JudgeSpec;
+    use serde_json::json;
+
     use super::*;
+    use crate::journal::Redactor;
+
+    #[tokio::test]
+    async fn a_run_is_taken_up_by_its_record_whatever_was_hidden_in_it() {
+        let (object, run) = fixture::changed_run(|experiment| {
+            let http = &mut experiment["probes"][0]["http"];
+            let bearer =
+                "Bearer very-secret, and as long as tokens are: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0";
+            http["headers"] = json!({"Authorization": bearer, "Token": "very-secret", "accept": "*/*"});
+            http["method"] = json!("POST");
+            http["body"] = json!("{\"client_secret\": \"very-secret\",\n \"id\": \"{{uuid}}\"}\n");
+            http["success"] = json!({"headers": {"set-cookie": {"exists": true}}});
+            http["extract"] = json!({"access_token": {"jsonPath": "$.access_token"}});
+            http["then"] = json!([{"path": "/me?token=very-secret"}]);
+            experiment["target"]["workloads"][0]["name"] = json!("user-auth");
+        });
+        let redactor = Redactor::of(&run.experiment.probes);
+        redactor.check(&run.manifest, &run.experiment).unwrap();
+        let begun = started(&fixture::Server::start().backing(), &run, 7, Timestamp::UNIX_EPOCH, None);
+        let Event::Started(recorded) = redactor.event(Event::Started(Box::new(begun))) else { panic!("no start") };
+        assert!(!recorded.manifest.contains("very-secret"), "{}", recorded.manifest);
+        let again = recorded_run(&recorded.manifest, &object.spec, &Meta::from(&object.metadata), &run.digest).unwrap();
+        assert_eq!(JudgeSpec::from(&again.experiment), JudgeSpec::from(&run.experiment));
+        assert_eq!((&again.experiment.target, &again.digest), (&run.experiment.target, &run.digest));
+    }
 
     #[tokio::test]
     async fn a_record_names_the_programs_that_made_it() {

@@ -88,6 +88,9 @@ impl OperatedWorld {
     }
 
     async fn resolve(&mut self) -> Result<ResolvedRun, Unfit> {
+        let experiment = &self.run.experiment;
+        let recordable = Redactor::of(&experiment.probes).check(&self.run.manifest, experiment);
+        recordable.map_err(|error| Unfit::invalid(error.to_string()))?;
         let (survey, resolved) = survey(&self.backing, &self.run, self.seed).await?;
         self.survey = Some(survey);
         Ok(resolved)
@@ -356,6 +359,7 @@ impl World<OperatedRun> for OperatedWorld {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::verdict::ExitCode;
     use http::StatusCode;
 
     use super::super::fixture::{self, Server};
@@ -370,6 +374,20 @@ mod tests {
         assert_eq!(asked(true, Some(" ")).as_deref(), Some("spec.control.abort"));
         assert_eq!(asked(true, None).as_deref(), Some("spec.control.abort"));
         assert_eq!(asked(false, Some("why")), None);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_nobody_could_judge_by_its_record_is_not_begun() {
+        let server = Server::start();
+        let desk = server.desk().await;
+        let (_watch, object) = watch::channel(Arc::new(desk.object().await));
+        let mut run = fixture::run("30s");
+        run.manifest = run.manifest.replace("The gateway answers", "Nobody answers");
+        let mut world = OperatedWorld::new(server.backing(), run, 7, desk, object);
+        let resolved = world.perform(OperatedAction::Resolve).await;
+        let OperatedResponse::Resolved(Err(unfit)) = &resolved else { panic!("{resolved:?}") };
+        assert_eq!(unfit.exit_code, ExitCode::InvalidManifest);
+        assert!(unfit.message.contains("says something else") && unfit.message.contains("; hint: "), "{unfit:?}");
     }
 
     #[tokio::test]

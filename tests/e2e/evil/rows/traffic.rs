@@ -1,6 +1,7 @@
 //! Traffic that proves nothing, and what it carries that nobody may read.
 
 use super::super::draft::Draft;
+use super::super::script::Play;
 use super::super::stand_in::App;
 use super::Row;
 
@@ -9,7 +10,8 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("credentials in the manifest, which nobody may read in what is kept", 0, "HypothesisHeld")
             .files(|draft| {
                 let secret = |draft: &mut Draft| {
-                    draft.headers = "{Authorization: Bearer very-secret-1, X-Api-Key: very-secret-2, accept: \"*/*\"}";
+                    draft.headers = "{Authorization: Bearer very-secret-1, X-Api-Key: very-secret-2, Token: very-secret-3, \
+                                     Session: very-secret-4, accept: \"*/*\"} # Token: very-secret-3";
                 };
                 vec![draft.with(secret).yaml()]
             })
@@ -21,12 +23,23 @@ pub(super) fn rows() -> Vec<Row> {
                     let bytes = std::fs::read(&file).expect("a file of the run");
                     assert!(!String::from_utf8_lossy(&bytes).contains("very-secret"), "{}", file.display());
                 }
-                // What is hidden costs no evidence: the journal is still judged, and planned, the same.
-                for command in ["report", "replay"] {
-                    let end = play.chaos.run([command, play.journals()[0].to_str().expect("a path")]);
-                    assert_eq!(end.code, Some(0), "{command}: {}{}", end.stdout, end.stderr);
-                }
+                is_judged_again(play);
             }),
+        Row::new("names in the manifest that look like those of credentials", 0, "HypothesisHeld")
+            .files(|draft| {
+                let (stand_in, row) = (draft.stand_in, draft.row.clone());
+                let flow = format!(
+                    "success: {{headers: {{set-cookie: {{exists: false}}}}}}, extract: {{access_token: {{jsonPath: $.id}}}}, \
+                     then: [{{path: /{row}/ride, headers: {{Authorization: \"Bearer {{{{access_token}}}}\"}}}}]"
+                );
+                let http = format!(
+                    "http: {{url: \"http://{stand_in}\", path: /{row}/ride, rate: 20/s, timeout: 5s, maxLag: 3s, \
+                     exposure: {{header: x-served-by}}, {flow}}}"
+                );
+                let slo = "slo: {availability: 90%, confidence: 95%, evidence: {observed: {}}}";
+                vec![draft.probe(&format!("{{name: user-auth, {http}, {slo}}}")).yaml()]
+            })
+            .after(is_judged_again),
         Row::new("the probe's target is never up", 8, "NotSteady")
             .files(|draft| vec![draft.with(|draft| draft.url = Some("http://127.0.0.1:1".into())).yaml()]),
         Row::new("the baseline is red already", 8, "NotSteady").scene(|scene| scene.app = App::LosesEvery(2)),
@@ -41,4 +54,12 @@ pub(super) fn rows() -> Vec<Row> {
             vec![draft.with(one).yaml()]
         }),
     ]
+}
+
+/// What is hidden costs no evidence: the journal is still judged, and planned, the same.
+fn is_judged_again(play: &Play<'_>) {
+    for command in ["report", "replay"] {
+        let end = play.chaos.run([command, play.journals()[0].to_str().expect("a path")]);
+        assert_eq!(end.code, Some(0), "{command}: {}{}", end.stdout, end.stderr);
+    }
 }
