@@ -235,6 +235,13 @@ pub struct Bin {
     pub lag: Vec<(u64, u64)>,
 }
 
+impl Bin {
+    /// The first slot behind it. A record from elsewhere may hold any number, so the sum saturates.
+    pub const fn end(&self) -> u64 {
+        self.first_slot.saturating_add(self.slots)
+    }
+}
+
 /// A slot that was not a plain success in time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

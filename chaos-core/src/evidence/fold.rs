@@ -91,7 +91,9 @@ impl Phases {
     /// What is judged: fault and recovery.
     pub fn judged(&self) -> Option<Span> {
         let fault = self.fault?;
-        Some(Span { start: fault.start, end: self.recovery.map_or(fault.end, |recovery| recovery.end) })
+        let end = self.recovery.map_or(fault.end, |recovery| recovery.end);
+        // In a record from elsewhere the phases may come in any order.
+        Some(Span { start: fault.start, end: end.max(fault.start) })
     }
 
     /// The phases that were reached, in order.

@@ -277,7 +277,7 @@ fn seconds_axis(axis: Axis) -> Markup {
     let step = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0]
         .into_iter()
         .find(|step| seconds / step <= 14.0)
-        .unwrap_or(1_800.0);
+        .unwrap_or_else(|| 1_800.0 * (seconds / 14.0 / 1_800.0).ceil());
     let first = (axis.start / SECOND_US / step).ceil();
     let count = ((axis.start / SECOND_US + seconds) / step - first).floor() as u32;
     html! {
