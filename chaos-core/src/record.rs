@@ -80,6 +80,9 @@ pub enum Event {
         checked: u64,
         /// What was broken, with the story of each.
         violations: Vec<Violation>,
+        /// How many were broken in all, where those are more than are told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
     },
     /// A kill was decided, before it is sent.
     Intent {

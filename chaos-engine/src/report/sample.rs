@@ -153,6 +153,7 @@ pub(super) fn events(size: Size, losses: &[(u64, u64)]) -> Vec<Event> {
         at: at(end * 1_000),
         checked: 6_123,
         violations: Vec::new(),
+        total: None,
     });
     events.push(Event::WoundDown { at: at(end * 1_000 + 900), left: Vec::new() });
     events
