@@ -15,7 +15,8 @@ use crate::result::{Counts, Outage};
 /// A recorded due time may differ by this much from the recomputed one: logarithms differ in the last bit between platforms.
 const DUE_TOLERANCE_NANOS: u64 = 1_000_000;
 /// A probe that ends less than this before the last judged instant was stopped in order; what it did not send was not due.
-const STOPPED_IN_ORDER_NANOS: u64 = 1_000_000_000;
+const STOPPED_IN_ORDER_NANOS: u64 = SECOND_NANOS;
+const SECOND_NANOS: u64 = 1_000_000_000;
 /// No load generator is due to send more slots in a second: the highest rate is half of this.
 const MOST_IN_A_SECOND: u64 = 200_000;
 /// So many slots may be due of which the record says nothing: those of more than a day at 1,000 a second.
@@ -36,6 +37,8 @@ pub struct Load<'a> {
     pub judged: Counts,
     /// Slots due in recovery.
     pub recovery: Counts,
+    /// The same by the second of the recovery in which they were due.
+    pub recovery_seconds: BTreeMap<u64, Counts>,
     /// What each trial cost, in the order of the trials.
     pub trials: Vec<TrialLoad>,
     /// Whether each kill met its traffic, in the order of `Recorded::kills`.
@@ -129,6 +132,7 @@ pub(super) fn load<'a>(
         baseline: Counts::default(),
         judged: Counts::default(),
         recovery: Counts::default(),
+        recovery_seconds: BTreeMap::new(),
         trials: trials.iter().map(of_trial).collect(),
         exposure: of_kill,
         worst_outage: None,
@@ -168,8 +172,10 @@ fn walk<'a>(
         load.judged.add(slot.state);
         outages.add(&slot);
         neighbours.add(slot.due, slot.state, slot.bad);
-        if inside(phases.recovery, slot.due) {
+        if let Some(recovery) = phases.recovery.filter(|_| inside(phases.recovery, slot.due)) {
             load.recovery.add(slot.state);
+            let second = (slot.due.0 - recovery.start.0) / SECOND_NANOS;
+            load.recovery_seconds.entry(second).or_default().add(slot.state);
         }
         while trials.get(trial).is_some_and(|t| slot.due >= t.span.end) {
             trial += 1;
