@@ -382,6 +382,11 @@ pub enum StopCause {
         /// Why.
         message: String,
     },
+    /// The probes could not be started, so nothing was killed.
+    NoProbes {
+        /// Why.
+        message: String,
+    },
     /// Whoever measures for this run fell silent: what follows would be without evidence.
     Probes {
         /// Since when.

@@ -61,6 +61,10 @@ fn stopped(cause: &StopCause) -> Finding {
         StopCause::Killer { message } => {
             finding(ReasonCode::KillerGaveUp, format!("stopped because the killer gave up: {message}"))
         }
+        StopCause::NoProbes { message } => finding(
+            ReasonCode::ProbesNotStarted,
+            format!("the probes could not be started, so nothing was killed: {message}"),
+        ),
         StopCause::Probes { message } => finding(
             ReasonCode::ProberLost,
             format!("whoever measured fell silent, so nothing can be claimed: {message}; it takes a prober that stays"),
