@@ -169,9 +169,11 @@ pub(super) fn by_rule<'a>(violations: impl IntoIterator<Item = &'a Violation>) -
     rules
 }
 
-/// Control characters out of texts that others wrote, so that nobody can move a cursor or forge a line.
+/// Control characters out of texts that others wrote, so that nobody can move a cursor, forge a line or turn the order of a text
+/// around.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let is_bidirectional = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || is_bidirectional(c) { ' ' } else { c }).collect()
 }
 
 /// The first `max` characters, and an ellipsis where that is not all.
