@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chaos_core::model::Experiment;
 use chaos_core::record::{Event, Phase, RunTime};
 use chaos_core::replay::replay;
 use chaos_core::verdict::{JudgeSpec, judge};
@@ -25,11 +26,10 @@ fn numbers(value: &Value, at: &str, found: &mut Vec<String>) {
 }
 
 /// Makes every output, and says how long the page for people is.
-fn rendered(events: &[Event]) -> usize {
-    let experiment = experiment();
+fn rendered(experiment: &Experiment, events: &[Event]) -> usize {
     // A record without a population cannot be planned again, and says so.
-    let _ = replay(&experiment, events);
-    let result = judge(&JudgeSpec::from(&experiment), events);
+    let _ = replay(experiment, events);
+    let result = judge(&JudgeSpec::from(experiment), events);
     json::render(&result).unwrap();
     junit::render(&result).unwrap();
     markdown::render(&result);
@@ -40,8 +40,9 @@ fn rendered(events: &[Event]) -> usize {
 
 #[test]
 fn no_number_in_a_journal_stops_a_report() {
+    let experiment = experiment();
     for record in [whole(), stopped()] {
-        let usual = rendered(&record);
+        let usual = rendered(&experiment, &record);
         let mut seen = BTreeSet::new();
         // The first of each kind: the others are like it.
         for (index, event) in record.iter().enumerate().filter(|(_, event)| seen.insert(event.name())) {
@@ -55,7 +56,7 @@ fn no_number_in_a_journal_stops_a_report() {
                     let Ok(event) = serde_json::from_value(changed) else { continue };
                     let mut events = record.clone();
                     events[index] = event;
-                    let length = rendered(&events);
+                    let length = rendered(&experiment, &events);
                     assert!(length < 2 * usual, "{place} of {} is {extreme}: {length} bytes", record[index].name());
                 }
             }
@@ -80,5 +81,6 @@ fn a_drawing_of_centuries_has_few_ticks() {
             _ => {}
         }
     }
-    assert!(rendered(&record) < 2 * rendered(&whole()));
+    let experiment = experiment();
+    assert!(rendered(&experiment, &record) < 2 * rendered(&experiment, &whole()));
 }
