@@ -1,6 +1,6 @@
 //! Mutation test of the verdict rule: seeds one error at a time into a copy of the sources and expects the crate's own
 //! tests to fail. `cargo run -p chaos-core --example mutants [NUMBER…] > docs/mutants.md` prints the table; the exit code
-//! says whether every error was caught.
+//! says whether every error was caught. CI tries some of them every day (`.ci/mutants`).
 
 #![expect(clippy::print_stdout, reason = "a program whose product is its output")]
 #![expect(clippy::disallowed_methods, reason = "a program around the crate, not a part of it")]
@@ -20,7 +20,7 @@ const fn mutant(what: &'static str, file: &'static str, from: &'static str, to: 
     Mutant { what, file, from, to }
 }
 
-const MUTANTS: [Mutant; 22] = [
+const MUTANTS: [Mutant; 24] = [
     mutant(
         "budget: `<` for `≤`",
         "verdict/rule.rs",
@@ -138,11 +138,25 @@ const MUTANTS: [Mutant; 22] = [
         "ExitCode::Failed => 1,",
         "ExitCode::Failed => 4,",
     ),
+    mutant(
+        "a burst across two seconds of the recovery counted as two",
+        "verdict/rule/quiet.rs",
+        "slice.number % 2 == odd",
+        "slice.number % 1 == odd",
+    ),
+    mutant(
+        "both tests of the recovery given its whole part of α",
+        "verdict/rule/quiet.rs",
+        "terms.alpha_to_fail / TESTS",
+        "terms.alpha_to_fail / TESTS.min(1.0)",
+    ),
 ];
 
 fn main() -> std::io::Result<ExitCode> {
     let chosen: Vec<usize> = std::env::args().skip(1).filter_map(|number| number.parse().ok()).collect();
     let copy = Workspace::copy()?;
+    // All of them, whatever is chosen: one whose text is gone is found at once, and not on its day.
+    MUTANTS.iter().try_for_each(|mutant| copy.source(mutant).map(drop))?;
     println!("# Seeded errors of the verdict rule\n");
     println!("Each error is seeded alone into a copy of the sources; the tests of `chaos-core` itself must fail.\n");
     println!("Regenerate: `cargo run -p chaos-core --example mutants > docs/mutants.md`.\n");
@@ -187,13 +201,19 @@ impl Workspace {
         Ok(Self { root })
     }
 
-    /// Names of the tests that fail with this error in place.
-    fn caught(&self, mutant: &Mutant) -> std::io::Result<Vec<String>> {
+    /// The file that an error is seeded into, and what stands in it.
+    fn source(&self, mutant: &Mutant) -> std::io::Result<(PathBuf, String)> {
         let path = self.root.join("chaos-core/src").join(mutant.file);
         let source = std::fs::read_to_string(&path)?;
-        if source.matches(mutant.from).count() != 1 {
-            return Err(std::io::Error::other(format!("{:?} must occur once in {}", mutant.from, mutant.file)));
+        match source.matches(mutant.from).count() {
+            1 => Ok((path, source)),
+            _ => Err(std::io::Error::other(format!("{:?} must occur once in {}", mutant.from, mutant.file))),
         }
+    }
+
+    /// Names of the tests that fail with this error in place.
+    fn caught(&self, mutant: &Mutant) -> std::io::Result<Vec<String>> {
+        let (path, source) = self.source(mutant)?;
         std::fs::write(&path, source.replacen(mutant.from, mutant.to, 1))?;
         let output = Command::new(env!("CARGO"))
             .args(["test", "--quiet", "-p", "chaos-core", "--lib", "--", "evidence::", "stats::", "verdict::"])

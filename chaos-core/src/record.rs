@@ -82,6 +82,9 @@ pub enum Event {
         checked: u64,
         /// What was broken, with the story of each.
         violations: Vec<Violation>,
+        /// How many were broken in all, where those are more than are told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
     },
     /// A kill was decided, before it is sent.
     Intent {
@@ -239,6 +242,13 @@ pub struct Bin {
     pub lag: Vec<(u64, u64)>,
 }
 
+impl Bin {
+    /// The first slot behind it. A record from elsewhere may hold any number, so the sum saturates.
+    pub const fn end(&self) -> u64 {
+        self.first_slot.saturating_add(self.slots)
+    }
+}
+
 /// A slot that was not a plain success in time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -373,6 +383,11 @@ pub enum StopCause {
     },
     /// The killer gave up (its monkey vanished, was refused, or reported an error).
     Killer {
+        /// Why.
+        message: String,
+    },
+    /// The probes could not be started, so nothing was killed.
+    NoProbes {
         /// Why.
         message: String,
     },

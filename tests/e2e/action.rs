@@ -101,11 +101,15 @@ fn an_embedded_cluster_lives_for_the_step_and_the_summary_says_what_came_of_it()
 fn what_is_missing_or_hostile_breaks_nothing() {
     let chaos = chaos();
     let file = manifest(&chaos, SHORT);
+    let told = |step: &Step| step.outputs.lines().last().unwrap_or_default().to_owned();
     let unnamed = run(&chaos, &[("files", &file)]);
     assert_eq!((unnamed.code, unnamed.log.contains("::error::context is missing")), (Some(2), true), "{}", unnamed.log);
+    assert_eq!(unnamed.outputs, "exit-code=2\n", "whatever ends the step, its exit code is an output");
     let elsewhere = run(&chaos, &[("files", &file), ("cluster", "moon")]);
-    assert_eq!(elsewhere.code, Some(2), "{}", elsewhere.log);
+    assert_eq!((elsewhere.code, told(&elsewhere).as_str()), (Some(2), "exit-code=2"), "{}", elsewhere.log);
+    let unwritable = run(&chaos, &[("files", &file), ("out", &format!("{file}/below"))]);
+    assert_eq!((unwritable.code, told(&unwritable).as_str()), (Some(3), "exit-code=3"), "{}", unwritable.log);
     let hostile = run(&chaos, &[("files", "$(touch pwned) `touch pwned` ;touch pwned"), ("context", "$(touch pwned)")]);
-    assert_eq!(hostile.code, Some(2), "{}", hostile.log);
+    assert_eq!((hostile.code, told(&hostile).as_str()), (Some(2), "exit-code=2"), "{}", hostile.log);
     assert!(!chaos.path("pwned").exists());
 }

@@ -25,7 +25,11 @@ fn the_error_rates_have_the_tables_that_their_program_prints() {
     let heads = quoted(&source).into_iter().filter(|text| text.starts_with("| ") && !text.contains('{'));
     let missing: Vec<_> = heads.filter(|head| !page.contains(*head)).collect();
     assert!(missing.is_empty(), "not on the page: {missing:#?}; hint: regenerate docs/error-rates.md");
-    assert!(page.trim_end().ends_with("Broken: 0."), "a bar of docs/error-rates.md is broken");
+    let end = page.lines().last().unwrap_or_default();
+    assert!(
+        end.contains("Broken: 0; without a bar: 2 ("),
+        "a bar of docs/error-rates.md is broken, or one more error has none: {end}"
+    );
 }
 
 #[test]

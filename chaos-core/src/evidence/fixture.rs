@@ -164,6 +164,7 @@ impl Story {
             at: ms(at),
             checked,
             violations: violations.iter().map(violation).collect(),
+            total: None,
         });
     }
 

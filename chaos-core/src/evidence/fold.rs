@@ -52,6 +52,8 @@ pub struct Check<'a> {
     pub checked: u64,
     /// What was broken.
     pub violations: &'a [Violation],
+    /// How many more were broken, without their stories.
+    pub untold: u64,
 }
 
 /// The events of one http probe.
@@ -91,7 +93,9 @@ impl Phases {
     /// What is judged: fault and recovery.
     pub fn judged(&self) -> Option<Span> {
         let fault = self.fault?;
-        Some(Span { start: fault.start, end: self.recovery.map_or(fault.end, |recovery| recovery.end) })
+        let end = self.recovery.map_or(fault.end, |recovery| recovery.end);
+        // In a record from elsewhere the phases may come in any order.
+        Some(Span { start: fault.start, end: end.max(fault.start) })
     }
 
     /// The phases that were reached, in order.
@@ -178,8 +182,9 @@ impl<'a> Recorded<'a> {
             Event::Bad(slot) => self.load(&slot.probe)?.bad.push(slot),
             Event::Served { probe, pod, at } => self.load(probe)?.served.push((*at, pod)),
             Event::Sample(sample) => self.samples.push(sample),
-            Event::Invariants { probe, at, checked, violations } => {
-                self.checks.push(Check { probe, at: *at, checked: *checked, violations });
+            Event::Invariants { probe, at, checked, violations, total } => {
+                let untold = total.unwrap_or_default().saturating_sub(violations.len() as u64);
+                self.checks.push(Check { probe, at: *at, checked: *checked, violations, untold });
             }
             Event::Kill(kill) => self.kills.push(kill),
             Event::Skipped { skip, .. } => self.skips.push(skip),

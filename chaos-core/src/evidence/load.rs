@@ -15,7 +15,12 @@ use crate::result::{Counts, Outage};
 /// A recorded due time may differ by this much from the recomputed one: logarithms differ in the last bit between platforms.
 const DUE_TOLERANCE_NANOS: u64 = 1_000_000;
 /// A probe that ends less than this before the last judged instant was stopped in order; what it did not send was not due.
-const STOPPED_IN_ORDER_NANOS: u64 = 1_000_000_000;
+const STOPPED_IN_ORDER_NANOS: u64 = SECOND_NANOS;
+const SECOND_NANOS: u64 = 1_000_000_000;
+/// No load generator is due to send more slots in a second: the highest rate is half of this.
+const MOST_IN_A_SECOND: u64 = 200_000;
+/// So many slots may be due of which the record says nothing: those of more than a day at 1,000 a second.
+const MOST_UNRECORDED: u64 = 100_000_000;
 
 /// What one http probe measured.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub struct Load<'a> {
     pub judged: Counts,
     /// Slots due in recovery.
     pub recovery: Counts,
+    /// The same by the second of the recovery in which they were due.
+    pub recovery_seconds: BTreeMap<u64, Counts>,
     /// What each trial cost, in the order of the trials.
     pub trials: Vec<TrialLoad>,
     /// Whether each kill met its traffic, in the order of `Recorded::kills`.
@@ -125,6 +132,7 @@ pub(super) fn load<'a>(
         baseline: Counts::default(),
         judged: Counts::default(),
         recovery: Counts::default(),
+        recovery_seconds: BTreeMap::new(),
         trials: trials.iter().map(of_trial).collect(),
         exposure: of_kill,
         worst_outage: None,
@@ -146,7 +154,7 @@ fn walk<'a>(
     let phases = &recorded.phases;
     let inside = |span: Option<Span>, due: RunTime| span.is_some_and(|span| span.start <= due && due < span.end);
     let end = phases.judged().or(phases.baseline).map_or(phases.last, |span| span.end);
-    let mut slots = Slots::new(raw, load.schedule, end);
+    let mut slots = Slots::new(raw, load.schedule, end)?;
     let mut outages = Outages::default();
     let mut neighbours = Neighbours::default();
     let mut trial = 0;
@@ -164,8 +172,10 @@ fn walk<'a>(
         load.judged.add(slot.state);
         outages.add(&slot);
         neighbours.add(slot.due, slot.state, slot.bad);
-        if inside(phases.recovery, slot.due) {
+        if let Some(recovery) = phases.recovery.filter(|_| inside(phases.recovery, slot.due)) {
             load.recovery.add(slot.state);
+            let second = (slot.due.0 - recovery.start.0) / SECOND_NANOS;
+            load.recovery_seconds.entry(second).or_default().add(slot.state);
         }
         while trials.get(trial).is_some_and(|t| slot.due >= t.span.end) {
             trial += 1;
@@ -235,13 +245,16 @@ struct Slots<'r, 'a> {
     bins: std::iter::Peekable<std::slice::Iter<'r, &'a Bin>>,
     bad: std::iter::Peekable<std::slice::Iter<'r, &'a BadSlot>>,
     recorded_until: u64,
+    /// More slots than this were never due: the record holds too few for them.
+    most: u64,
 }
 
 impl<'r, 'a> Slots<'r, 'a> {
-    fn new(raw: &'r RawLoad<'a>, schedule: &'a ProbeSchedule, end: RunTime) -> Self {
-        let after_bins = raw.bins.iter().map(|bin| bin.first_slot + bin.slots).max().unwrap_or(0);
-        let after_bad = raw.bad.iter().map(|slot| slot.slot + 1).max().unwrap_or(0);
-        Self {
+    fn new(raw: &'r RawLoad<'a>, schedule: &'a ProbeSchedule, end: RunTime) -> Result<Self, EvidenceError> {
+        let after_bins = raw.bins.iter().map(|bin| bin.end()).max().unwrap_or(0);
+        let after_bad = raw.bad.iter().map(|slot| slot.slot.saturating_add(1)).max().unwrap_or(0);
+        let recorded = raw.bins.iter().map(|bin| bin.slots).fold(raw.bad.len() as u64, u64::saturating_add);
+        let slots = Self {
             probe: &schedule.probe,
             due_times: schedule.due_times().enumerate().peekable(),
             max_lag: schedule.max_lag,
@@ -249,7 +262,16 @@ impl<'r, 'a> Slots<'r, 'a> {
             bins: raw.bins.iter().peekable(),
             bad: raw.bad.iter().peekable(),
             recorded_until: after_bins.max(after_bad),
-        }
+            most: recorded.saturating_add(MOST_UNRECORDED),
+        };
+        // Asked before the first one: up to an instant that no run reaches they would be visited for years. What is no number is
+        // too many as well.
+        let due = schedule.curve().slots_before(end.0.saturating_sub(schedule.first_due.0));
+        if due <= slots.most as f64 { Ok(slots) } else { Err(slots.too_many()) }
+    }
+
+    fn too_many(&self) -> EvidenceError {
+        EvidenceError::TooManySlots { probe: self.probe.to_owned(), most: self.most }
     }
 
     fn next(&mut self) -> Result<Option<Slot<'a>>, EvidenceError> {
@@ -261,12 +283,15 @@ impl<'r, 'a> Slots<'r, 'a> {
         if due >= self.end || stopped {
             return Ok(None);
         }
+        if number >= self.most {
+            return Err(self.too_many());
+        }
         let bad = self.bad.next_if(|bad| bad.slot == number).copied();
         if let Some(bad) = bad.filter(|bad| bad.due.0.abs_diff(due.0) > DUE_TOLERANCE_NANOS) {
             let (probe, slot) = (self.probe.to_owned(), bad.slot);
             return Err(EvidenceError::DueTime { probe, slot, recorded: bad.due.0, scheduled: due.0 });
         }
-        while self.bins.peek().is_some_and(|bin| bin.first_slot + bin.slots <= number) {
+        while self.bins.peek().is_some_and(|bin| bin.end() <= number) {
             self.bins.next();
         }
         let recorded = self.bins.peek().is_some_and(|bin| bin.first_slot <= number);
@@ -318,7 +343,7 @@ impl Outages {
         };
         let outage = Outage {
             start_us: open.start.micros(),
-            duration_us: open.end.unwrap_or(open.last_failure).micros() - open.start.micros(),
+            duration_us: open.end.unwrap_or(open.last_failure).micros().saturating_sub(open.start.micros()),
             requests: open.requests,
         };
         if self.worst.is_none_or(|worst| (worst.duration_us, worst.requests) < (outage.duration_us, outage.requests)) {
@@ -335,8 +360,12 @@ impl Outages {
 /// Every second must leave as many bad slots as are recorded for it. A late slot may count as good or not.
 fn check_bins(raw: &RawLoad<'_>, schedule: &ProbeSchedule) -> Result<(), EvidenceError> {
     for bin in &raw.bins {
+        if bin.slots > MOST_IN_A_SECOND {
+            let (probe, first_slot) = (schedule.probe.clone(), bin.first_slot);
+            return Err(EvidenceError::FullSecond { probe, first_slot, slots: bin.slots });
+        }
         let first = raw.bad.partition_point(|slot| slot.slot < bin.first_slot);
-        let after = raw.bad.partition_point(|slot| slot.slot < bin.first_slot + bin.slots);
+        let after = raw.bad.partition_point(|slot| slot.slot < bin.end());
         let bad = &raw.bad[first..after];
         let not_good = bad.iter().filter(|slot| slot.class != BadClass::Slow).count() as u64;
         let surely_not =

@@ -86,6 +86,28 @@ pub enum EvidenceError {
         /// Bad slots that are recorded.
         found: u64,
     },
+    /// More slots in a second than any load generator sends.
+    #[error(
+        "the second from slot {first_slot} of probe {probe:?} holds {slots} requests, more than can be sent in one"
+    )]
+    FullSecond {
+        /// The probe.
+        probe: String,
+        /// First slot of the bin.
+        first_slot: u64,
+        /// Its slots.
+        slots: u64,
+    },
+    /// The record ends so late that most of its slots were never recorded.
+    #[error(
+        "probe {probe:?} would have had more than {most} requests before the last instant of the record, which does not hold them"
+    )]
+    TooManySlots {
+        /// The probe.
+        probe: String,
+        /// As many as there can have been.
+        most: u64,
+    },
     /// The windows do not add up to the whole.
     #[error("the kill windows of probe {probe:?} hold {in_windows} bad requests, fault and recovery {in_phases}")]
     WindowSum {

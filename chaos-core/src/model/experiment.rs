@@ -1,6 +1,6 @@
 //! An Experiment as it is meant. Its phases run in `run`, its claims are judged in `verdict`.
 
-use super::{Distribution, GroupBy, HttpProbe, Kill, Limits, NamespaceScope, Phases, Probe, Strikes, Target};
+use super::{Arrival, Distribution, GroupBy, HttpProbe, Kill, Limits, NamespaceScope, Phases, Probe, Strikes, Target};
 use crate::units::{CountOrPercent, Duration, Percent};
 
 /// A hypothesis about what the platform promises while parts of it die.
@@ -255,6 +255,22 @@ impl Experiment {
         let until = baseline.saturating_add(fault).saturating_add(self.phases.recovery.std());
         let requests = http.load.samples_between(baseline.into(), until.into());
         claim.share().complement() * requests / strikes
+    }
+
+    /// Requests that can be due in the fault and recovery phases at most: both last as long as they may, and between them the last
+    /// kill takes as long as it may to recover, all at the highest rate.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; `as` saturates")]
+    pub fn most_requests(&self, http: &HttpProbe) -> u64 {
+        let spans = [self.phases.fault, self.limits.recover_within, self.phases.recovery];
+        let seconds: f64 = spans.iter().map(|span| span.as_secs_f64()).sum();
+        // The first one of a span is due at its beginning.
+        let most = http.load.peak_rate() * seconds + 1.0;
+        let by_chance = match http.load.arrival {
+            Arrival::Constant => 0.0,
+            // More than so many standard deviations come once in a billion runs.
+            Arrival::Poisson => 6.0 * most.sqrt(),
+        };
+        (most + by_chance) as u64
     }
 
     /// The probe of that name.

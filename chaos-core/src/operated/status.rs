@@ -131,6 +131,7 @@ pub(super) fn stop_record(cause: &StopCause) -> StopRecord {
         StopCause::Blind { message } => ("Blind", message),
         StopCause::Journal { message } => ("Journal", message),
         StopCause::Killer { message } => ("Killer", message),
+        StopCause::NoProbes { message } => ("NoProbes", message),
         StopCause::Probes { message } => ("Probes", message),
     };
     StopRecord { cause: cause.to_owned(), message: message.clone() }
@@ -147,6 +148,7 @@ fn stop_cause(record: &StopRecord) -> StopCause {
         "NotRecovered" => StopCause::NotRecovered { message },
         "Blind" => StopCause::Blind { message },
         "Journal" => StopCause::Journal { message },
+        "NoProbes" => StopCause::NoProbes { message },
         "Probes" => StopCause::Probes { message },
         _ => StopCause::Killer { message },
     }

@@ -62,15 +62,28 @@ pub(super) fn ruled_out(claims: &[ClaimPlan]) -> Vec<Objection> {
             );
             found.push(Objection { reason: ObjectionReason::RuledOutByDesign, forbids: true, message });
         }
-        if claim.requests_planned < claim.requests_needed {
-            let message = format!(
-                "{}: about {} requests are planned, and {} cannot be seen in fewer than {}",
-                claim.probe, claim.requests_planned, claim.promise, claim.requests_needed
-            );
-            found.push(Objection { reason: ObjectionReason::TooFewRequests, forbids: false, message });
-        }
+        found.extend(too_few_requests(claim));
     }
     found
+}
+
+/// Forbids only what no run can pass: one whose kills take longer than planned has more requests.
+fn too_few_requests(claim: &ClaimPlan) -> Option<Objection> {
+    let needed = claim.requests_needed;
+    let forbids = claim.requests_at_most < needed;
+    let planned = if forbids {
+        format!(
+            "{} requests can be due at most, if fault and recovery last as long as they may",
+            claim.requests_at_most
+        )
+    } else {
+        format!("about {} requests are planned", claim.requests_planned)
+    };
+    let takes = if forbids { "; it takes longer phases or a higher rate" } else { "" };
+    let message =
+        format!("{}: {planned}, and {} cannot be seen in fewer than {needed}{takes}", claim.probe, claim.promise);
+    let reason = ObjectionReason::TooFewRequests;
+    (forbids || claim.requests_planned < needed).then_some(Objection { reason, forbids, message })
 }
 
 /// All of them.

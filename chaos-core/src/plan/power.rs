@@ -32,6 +32,8 @@ pub struct ClaimPlan {
     pub power: Vec<Power>,
     /// Requests of the fault and recovery phases that are planned.
     pub requests_planned: u64,
+    /// Requests of these phases at most, if they last as long as they may.
+    pub requests_at_most: u64,
     /// Requests that are needed before the promise can be seen to be kept at all.
     pub requests_needed: u64,
     /// Requests that one kill may cost on average, each of a strike by itself.
@@ -166,6 +168,7 @@ fn figures(experiment: &Experiment, probe: &str, http: &HttpProbe, spec: ClaimSp
         slack: None,
         power: Vec::new(),
         requests_planned: requests.round() as u64,
+        requests_at_most: experiment.most_requests(http),
         requests_needed: requests_for(q),
         budget_per_kill: budget / per_strike as f64,
         kills_by_worst_loss: LOSSES.into_iter().filter_map(by_loss).collect(),

@@ -217,7 +217,24 @@ fn the_published_example_of_the_bound_comes_out() {
 }
 
 #[test]
-fn too_few_requests_for_a_promise_are_told_before() {
-    let few = experiment(|text| text.replace("rate: 100/s", "rate: 2/s"));
-    assert_eq!(reasons(&planned(&few, &population(3), 7)), [(ObjectionReason::TooFewRequests, false)]);
+fn too_few_requests_for_a_promise_are_told_before_and_refused_where_no_run_can_have_enough() {
+    // 99.9 % takes 1,000. The fault lasts 120 s at most, the recovery of its last kill 30 s, the recovery phase 10 s.
+    let at = |rate: &str| {
+        let few = experiment(|text| text.replace("rate: 100/s", &format!("rate: {rate}")));
+        planned(&few, &population(3), 7)
+    };
+    assert_eq!(reasons(&at("17/s")), []);
+    for (rate, forbids) in [("10/s", false), ("6.3/s", false), ("6.2/s", true), ("2/s", true)] {
+        let plan = at(rate);
+        assert_eq!(reasons(&plan), [(ObjectionReason::TooFewRequests, forbids)], "{rate}");
+        assert_eq!(plan.is_refused(), forbids, "{rate}");
+    }
+    assert!(at("2/s").objections[0].message.contains("321 requests can be due at most"), "{:?}", at("2/s").objections);
+    // By chance there may be more, but not as many as that.
+    let poisson = |rate: &str| {
+        let few = experiment(|text| text.replace("rate: 100/s", &format!("rate: {rate}\n        arrival: Poisson")));
+        reasons(&planned(&few, &population(3), 7))
+    };
+    assert_eq!(poisson("6.2/s"), [(ObjectionReason::TooFewRequests, false)]);
+    assert_eq!(poisson("2/s"), [(ObjectionReason::TooFewRequests, true)]);
 }

@@ -120,7 +120,7 @@ pub struct InvariantsResult {
     pub probe: String,
     /// Things that were checked in the last answer.
     pub checked: u64,
-    /// Violations in all.
+    /// Violations in all, each once, however often the checker told it.
     pub violations: u64,
     /// Their stories, at most 100.
     pub stories: Vec<Violation>,

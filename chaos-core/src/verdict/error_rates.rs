@@ -4,8 +4,8 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::rule::{PhaseTerms, Terms, Window, alpha_of_recovery, chances_to_fail, phase, rule};
-use super::simulation::{Background, Platform};
+use super::rule::{PhaseTerms, Slice, Terms, Window, alpha_of_recovery, chances_to_fail, phase, recovery, rule};
+use super::simulation::{Background, Platform, Requests};
 use crate::model::Evidence;
 use crate::stats::clopper_pearson_lower;
 
@@ -13,10 +13,13 @@ use crate::stats::clopper_pearson_lower;
 pub const BUDGET: f64 = 0.001;
 /// `α` of every cell.
 pub const ALPHA: f64 = 0.05;
-/// Requests of a baseline, a recovery and a kill window of a run with bursts in the background: at 100/s, 10 s, 10 s and 1 s.
+/// Requests of a baseline, a second of the recovery and a kill window of a run with bursts in the background: at 100/s, 10 s, and
+/// 1 s for each of the others.
 const BASELINE: u64 = 1_000;
-const RECOVERY: u64 = 1_000;
+const SECOND: u64 = 100;
 const WINDOW: u64 = 100;
+/// Seconds of a recovery.
+const RECOVERY: u64 = 10;
 
 /// One cell: a platform, what is asked of it, and how many kills there are.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +87,8 @@ pub struct BackgroundCounted {
     pub not_steady: u64,
     /// Neither failed nor passed by the recovery alone: what a binomial bound would fail.
     pub withheld: u64,
+    /// Refuted by the bets on the seconds of the recovery.
+    pub by_bets: u64,
 }
 
 impl BackgroundCell {
@@ -98,23 +103,49 @@ impl BackgroundCell {
     }
 
     fn run(&self, rng: &mut ChaCha8Rng, all: &mut BackgroundCounted) {
-        let tests = chances_to_fail(&Evidence::Observed);
-        let quiet = PhaseTerms { budget: BUDGET, alpha: ALPHA, alpha_to_fail: alpha_of_recovery(ALPHA, tests) };
+        let (quiet, tests) = (quiet(), chances_to_fail(&Evidence::Observed));
         let terms = Terms { budget: BUDGET, alpha: ALPHA, tests, evidence: Evidence::Observed };
         let mut requests = self.background.run(rng);
         let unsteady = phase(&quiet, BASELINE, requests.bad_of(BASELINE)).doubtful;
         let mut windows: Vec<Window> = (0..self.kills).map(|_| window(WINDOW, requests.bad_of(WINDOW))).collect();
-        let bad = requests.bad_of(RECOVERY);
+        let slices = slices(&mut requests);
+        let bad: u64 = slices.iter().map(|slice| slice.bad).sum();
         if let Some(last) = windows.last_mut() {
-            *last = window(last.requests + RECOVERY, last.bad_for_sure + bad);
+            *last = window(last.requests + RECOVERY * SECOND, last.bad_for_sure + bad);
         }
-        let (ruling, recovery) = (rule(&terms, &windows), phase(&quiet, RECOVERY, bad));
+        let (ruling, recovery) = (rule(&terms, &windows), recovery(&quiet, &slices));
         let failed = !ruling.refuted.is_empty() || recovery.refuted;
         all.not_steady += u64::from(unsteady);
         all.counted.failed += u64::from(failed);
         all.counted.passed += u64::from(ruling.holds() && !recovery.doubtful);
         all.withheld += u64::from(recovery.doubtful && !recovery.refuted);
+        all.by_bets += u64::from(recovery.e_value >= recovery.e_threshold);
     }
+}
+
+impl BackgroundCounted {
+    /// Whether the bets on the recovery refuted more often than their own part of α explains.
+    pub fn bets_break_their_bar(&self) -> bool {
+        let alpha_of_bets = 1.0 / recovery(&quiet(), &[]).e_threshold;
+        clopper_pearson_lower(self.by_bets, self.counted.runs, 0.001) > alpha_of_bets
+    }
+}
+
+/// How many of so many recoveries are refuted on a platform that goes on losing requests like this when the kills are over.
+pub fn recoveries_refuted(lost: Background, runs: u64, seed: u64) -> u64 {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let refuted = |_: &u64| recovery(&quiet(), &slices(&mut lost.run(&mut rng))).refuted;
+    (0..runs).filter(refuted).count() as u64
+}
+
+fn quiet() -> PhaseTerms {
+    let tests = chances_to_fail(&Evidence::Observed);
+    PhaseTerms { budget: BUDGET, alpha: ALPHA, alpha_to_fail: alpha_of_recovery(ALPHA, tests) }
+}
+
+/// The next seconds, as many as a recovery has.
+fn slices(requests: &mut Requests<'_, ChaCha8Rng>) -> Vec<Slice> {
+    (0..RECOVERY).map(|number| Slice { number, requests: SECOND, bad: requests.bad_of(SECOND) }).collect()
 }
 
 const fn window(requests: u64, bad: u64) -> Window {

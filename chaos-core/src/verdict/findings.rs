@@ -4,9 +4,10 @@
 use super::ReasonCode;
 use super::expectation::unanswered;
 use super::spec::{JudgeSpec, JudgedBy};
+use super::violations::Violations;
 use super::words::{counted, thousands};
 use crate::evidence::{Check, Evidence, Recorded};
-use crate::record::{RunTime, StopCause, Violation};
+use crate::record::{RunTime, StopCause};
 use crate::result::Finding;
 
 /// The instant of a kill must be known at least this well, in nanoseconds.
@@ -60,6 +61,10 @@ fn stopped(cause: &StopCause) -> Finding {
         StopCause::Killer { message } => {
             finding(ReasonCode::KillerGaveUp, format!("stopped because the killer gave up: {message}"))
         }
+        StopCause::NoProbes { message } => finding(
+            ReasonCode::ProbesNotStarted,
+            format!("the probes could not be started, so nothing was killed: {message}"),
+        ),
         StopCause::Probes { message } => finding(
             ReasonCode::ProberLost,
             format!("whoever measured fell silent, so nothing can be claimed: {message}; it takes a prober that stays"),
@@ -156,18 +161,12 @@ fn invariants(recorded: &Recorded<'_>, probe: &str, after_fault: bool) -> Vec<Fi
     let checks = recorded.checks.iter().filter(|check| check.probe == probe);
     let fault = recorded.phases.fault.map_or(RunTime(u64::MAX), |fault| fault.start);
     let (before, after): (Vec<&Check<'_>>, Vec<_>) = checks.partition(|check| check.at < fault);
-    let already: Vec<_> = before.iter().flat_map(|check| check.violations).collect();
-    // A checker that tells everything it ever saw tells again what was broken before the fault.
-    let broken: Vec<_> = after.iter().flat_map(|check| check.violations).filter(|v| !already.contains(v)).collect();
-    let told = |reason: ReasonCode, violations: &[&Violation], when: &str| {
-        let first = violations.first()?;
-        let how_many = counted(violations.len() as u64, "violation");
-        let (invariant, story) = (&first.invariant, &first.story);
-        Some(finding(reason, format!("{probe}: {how_many} of business rules{when}; the first: {invariant}: {story}")))
-    };
+    let already = Violations::of(before.iter().copied(), &Violations::default());
+    let broken = Violations::of(after.iter().copied(), &already);
+    let told = |reason: ReasonCode, words: Option<String>| Some(finding(reason, format!("{probe}: {}", words?)));
     let mut findings = Vec::new();
-    findings.extend(told(ReasonCode::InvariantBroken, &broken, ""));
-    findings.extend(told(ReasonCode::NotSteady, &already, " before the fault"));
+    findings.extend(told(ReasonCode::InvariantBroken, broken.words("")));
+    findings.extend(told(ReasonCode::NotSteady, already.words(" before the fault")));
     let unanswered = unanswered(recorded, probe);
     let needed = if after_fault && recorded.phases.fault.is_some() { &after } else { &before };
     if unanswered.is_none() && needed.last().is_none_or(|check| check.checked == 0) {

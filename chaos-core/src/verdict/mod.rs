@@ -11,6 +11,7 @@ mod promise;
 pub mod rule;
 mod spec;
 mod tell;
+mod violations;
 pub mod words;
 
 // Runs with known truth, by which the tests and `examples/error-rates.rs` measure how often the rule errs. No verdict is made there.

@@ -110,6 +110,8 @@ pub enum ReasonCode {
     TooLittleEvidence,
     /// Nothing was started: the cluster, the metrics or a probe's tool were out of reach.
     OutOfReach,
+    /// The probes could not be started on this machine, so nothing was killed.
+    ProbesNotStarted,
     /// Nothing was started: a safety rule refused it.
     Refused,
     /// Nothing was started: the manifest is not valid, or arithmetic rules its plan out.
@@ -222,7 +224,7 @@ impl JsonSchema for ExitCode {
 
 impl ReasonCode {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::HypothesisHeld,
         Self::WindDownIncomplete,
         Self::InvariantBroken,
@@ -254,6 +256,7 @@ impl ReasonCode {
         Self::BudgetExceeded,
         Self::TooLittleEvidence,
         Self::OutOfReach,
+        Self::ProbesNotStarted,
         Self::Refused,
         Self::InvalidManifest,
     ];
@@ -289,7 +292,7 @@ impl ReasonCode {
             | Self::TooLittleExposure
             | Self::BudgetExceeded
             | Self::TooLittleEvidence => ExitCode::Inconclusive,
-            Self::OutOfReach => ExitCode::OutOfReach,
+            Self::OutOfReach | Self::ProbesNotStarted => ExitCode::OutOfReach,
             Self::Refused => ExitCode::Refused,
             Self::InvalidManifest => ExitCode::InvalidManifest,
         }
@@ -333,6 +336,7 @@ impl ReasonCode {
             Self::BudgetExceeded => "More bad requests than the promise allows, but not beyond chance.",
             Self::TooLittleEvidence => "Too few kills for what is claimed.",
             Self::OutOfReach => "Nothing was started: the cluster, the metrics or a probe's tool were out of reach.",
+            Self::ProbesNotStarted => "The probes could not be started on this machine, so nothing was killed.",
             Self::Refused => "Nothing was started: a safety rule refused it.",
             Self::InvalidManifest => {
                 "Nothing was started: the manifest is not valid, or arithmetic rules its plan out."
@@ -349,7 +353,7 @@ impl ReasonCode {
         match self {
             Self::WindDownIncomplete => 0,
             Self::NotSteady => 2,
-            Self::OutOfReach => 4,
+            Self::OutOfReach | Self::ProbesNotStarted => 4,
             Self::Refused => 5,
             Self::InvalidManifest => 6,
             Self::NoVictim | Self::NoSample => 7,

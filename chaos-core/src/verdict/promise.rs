@@ -5,8 +5,8 @@ mod findings;
 mod sentence;
 
 use super::rule::{
-    Certificate, Missing, PhaseLimit, PhaseRuling, PhaseTerms, Refuted, Ruling, Terms, Window, alpha_of_kills,
-    alpha_of_recovery, phase, rule,
+    Certificate, Missing, PhaseLimit, PhaseRuling, PhaseTerms, RecoveryRuling, Refuted, Ruling, Slice, Terms, Window,
+    alpha_of_kills, alpha_of_recovery, phase, recovery, rule,
 };
 use super::words::{counted, figure};
 use super::{Level, spec};
@@ -83,18 +83,22 @@ impl<'a> Promise<'a> {
 
     /// Before the fault, doubt is enough to kill nothing: the run is invalid then, which is no failure.
     fn baseline(&self) -> PhaseRuling {
-        self.phase(&self.load.baseline)
+        let counts = &self.load.baseline;
+        phase(&self.phase_terms(), counts.slots, bad_for_sure(self.claim, counts))
     }
 
     /// After the kills, doubt fails nothing and passes nothing.
-    fn recovery(&self) -> PhaseRuling {
-        self.phase(&self.load.recovery)
+    fn recovery(&self) -> RecoveryRuling {
+        let slice = |(number, counts): (&u64, &Counts)| Slice {
+            number: *number,
+            requests: counts.slots,
+            bad: bad_for_sure(self.claim, counts),
+        };
+        recovery(&self.phase_terms(), &self.load.recovery_seconds.iter().map(slice).collect::<Vec<_>>())
     }
 
-    fn phase(&self, counts: &Counts) -> PhaseRuling {
-        let alpha_to_fail = self.alpha_of_recovery();
-        let terms = PhaseTerms { budget: self.budget(), alpha: self.alpha(), alpha_to_fail };
-        phase(&terms, counts.slots, bad_for_sure(self.claim, counts))
+    fn phase_terms(&self) -> PhaseTerms {
+        PhaseTerms { budget: self.budget(), alpha: self.alpha(), alpha_to_fail: self.alpha_of_recovery() }
     }
 
     /// Whether it passes with the evidence asked for.
@@ -129,22 +133,31 @@ impl<'a> Promise<'a> {
 
     fn recovery_claim(&self) -> Claim {
         let ruling = self.recovery();
+        let by_share = match ruling.share.follows_from {
+            PhaseLimit::Markov => "Markov bound of the share of bad requests",
+            PhaseLimit::Outage => "share of bad requests that is an outage",
+        };
+        let bets =
+            format!("bets on its seconds (e-value {} of {})", figure(ruling.e_value), figure(ruling.e_threshold));
+        // What is compared is what refutes it, if only one of them does.
+        let by_bets = ruling.refuted && !ruling.share.refuted;
+        let (method, value, bound) = if by_bets {
+            (bets, ruling.e_value, ruling.e_threshold)
+        } else {
+            (format!("{by_share}; {bets}"), ruling.share.share, ruling.share.limit)
+        };
         Claim {
             claim: format!("{} after the kills (can only be refuted)", self.title()),
             probe: self.probe.to_owned(),
             level: Level::Recovery,
-            method: match ruling.follows_from {
-                PhaseLimit::Markov => "Markov bound of the share of bad requests",
-                PhaseLimit::Outage => "share of bad requests that is an outage",
-            }
-            .into(),
+            method,
             alpha: Some(self.alpha_of_recovery()),
-            assumption: None,
+            assumption: by_bets.then(|| "no burst of bad requests is longer than a second".into()),
             n: self.load.recovery.slots,
             trials: 0,
             exposed: 0,
-            value: ruling.share,
-            bound: ruling.limit,
+            value,
+            bound,
             holds: match (ruling.refuted, ruling.doubtful) {
                 (true, _) => Holds::No,
                 (_, true) => Holds::Undecided,

@@ -3,7 +3,7 @@
 
 mod quiet;
 
-pub use quiet::{PhaseLimit, PhaseRuling, PhaseTerms, phase};
+pub use quiet::{PhaseLimit, PhaseRuling, PhaseTerms, RecoveryRuling, Slice, phase, recovery};
 
 use crate::model::Evidence;
 use crate::stats::{
@@ -196,7 +196,8 @@ pub fn betting_threshold(alpha: f64, tests: usize) -> f64 {
     1.0 / alpha_of_kills(alpha, tests)
 }
 
-/// The part of α of the recovery of one promise, beside so many tests over kill windows: there is at least one for each.
+/// The part of α of the recovery of one promise, beside so many tests over kill windows: there is at least one for each. Its own two
+/// tests share it.
 pub fn alpha_of_recovery(alpha: f64, tests: usize) -> f64 {
     RECOVERY * alpha / tests.max(1) as f64
 }

@@ -191,16 +191,20 @@ impl WholeCell {
         }
     }
 
-    /// Whether one of the two answers came too often where it is wrong, or a run ended otherwise. At the promise itself each
-    /// may come at most α of the time.
-    ///
     /// One answer has no bar: a failure at exactly the promise where outages reach into the next window. The test by betting
     /// takes each window's loss to be within the promise whatever came before it, and there it is not.
+    pub fn may_fail_without_a_bar(self) -> bool {
+        let (above, below) = (self.availability > PROMISE.ratio(), self.availability < PROMISE.ratio());
+        self.kind == Kind::HealsInTheRun && !above && !below
+    }
+
+    /// Whether one of the two answers came too often where it is wrong, or a run ended otherwise. At the promise itself each
+    /// may come at most α of the time.
     pub fn breaks_its_bar(self, counted: &WholeCounted) -> bool {
         let Counted { runs, passed, failed } = counted.counted;
-        let carried = self.kind == Kind::HealsInTheRun && self.availability <= PROMISE.ratio();
+        let barless = self.may_fail_without_a_bar();
         let missed = self.availability <= PROMISE.ratio() && counted.counted.breaks_the_bar(passed);
-        let accused = self.availability >= PROMISE.ratio() && !carried && counted.counted.breaks_the_bar(failed);
+        let accused = self.availability >= PROMISE.ratio() && !barless && counted.counted.breaks_the_bar(failed);
         missed || accused || passed + failed + counted.inconclusive != runs
     }
 

@@ -87,6 +87,7 @@ fn examples() -> Vec<Event> {
             at,
             checked: 9,
             violations: vec![Violation { invariant: "no lost ride".into(), story: "ride 7 …".into() }],
+            total: None,
         },
         Event::Finished { at, exit_code: 0 },
     ]

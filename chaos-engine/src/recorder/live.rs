@@ -96,8 +96,8 @@ impl Live {
                 };
                 self.answers.insert(sample.probe.clone(), LiveAnswer { at: sample.at, text, met: sample.met });
             }
-            Event::Invariants { probe, at, checked, violations } => {
-                let text = format!("{checked} checked, {} broken", violations.len());
+            Event::Invariants { probe, at, checked, violations, total } => {
+                let text = format!("{checked} checked, {} broken", total.unwrap_or(violations.len() as u64));
                 let met = Some(violations.is_empty());
                 self.answers.insert(probe.clone(), LiveAnswer { at: *at, text, met });
             }

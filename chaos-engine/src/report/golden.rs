@@ -16,7 +16,7 @@ use crate::journal::{self, JournalWriter};
 const SIZE: Size = Size { kills: 6, every_ms: 1_000, rate: 20, buckets: 2 };
 
 /// All that happens in a run which ends by itself.
-fn whole() -> Vec<Event> {
+pub(super) fn whole() -> Vec<Event> {
     let mut whole = events(SIZE, &[(1, 4)]);
     let victims: Vec<(u64, String, VictimRef)> = whole
         .iter()
@@ -38,7 +38,7 @@ fn whole() -> Vec<Event> {
 }
 
 /// The same run where the cluster is out of sight for a while, and a person ends it.
-fn stopped() -> Vec<Event> {
+pub(super) fn stopped() -> Vec<Event> {
     let mut stopped = whole();
     stopped.pop();
     stopped.push(Event::PutOff { at: at(12_000), strike: 2, reason: "NotRecovered".into() });

@@ -213,11 +213,15 @@ fn advice(page: &mut String, result: &RunResult) -> std::fmt::Result {
     Ok(())
 }
 
-/// Foreign text as plain text on one line: nothing of it is read as Markdown, HTML, a mention or a table cell's end.
+/// Foreign text as plain text on one line: nothing of it is read as Markdown, HTML, a mention, a link or a table cell's end.
 pub(super) fn escape(foreign: &str) -> String {
     let mut escaped = String::with_capacity(foreign.len());
-    for c in text::cut(&text::plain(foreign), TEXT_MAX).chars() {
+    let plain = text::cut(&text::plain(foreign), TEXT_MAX);
+    for (at, c) in plain.char_indices() {
         match c {
+            // GitHub makes links of these without being asked.
+            ':' if plain[at..].starts_with("://") => escaped.push_str("&#58;"),
+            '.' if plain[..at].ends_with("www") => escaped.push_str("&#46;"),
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chaos_core::api::{Outcome, SkipRecord, VictimRef};
+use chaos_core::model::Experiment;
 use chaos_core::population::{NodeFacts, OwnerFacts, PodFacts, Population, SwitchState, WorkloadFacts, WorkloadKey};
 use chaos_core::record::{
     Answer, BadClass, BadSlot, Bin, Event, Excluded, Kill, Phase, PodChange, PodSighting, ProbeSchedule, RunTime,
@@ -112,10 +113,14 @@ pub(super) fn fail() -> RunResult {
     judged(&events)
 }
 
+/// What is run.
+pub(super) fn experiment() -> Experiment {
+    validate::experiment_file("riders.yaml", MANIFEST).unwrap_or_else(|error| panic!("{error}")).remove(0)
+}
+
 /// What the tool makes of a run.
 pub(super) fn judged(events: &[Event]) -> RunResult {
-    let experiments = validate::experiment_file("riders.yaml", MANIFEST).unwrap_or_else(|error| panic!("{error}"));
-    judge(&JudgeSpec::from(&experiments[0]), events)
+    judge(&JudgeSpec::from(&experiment()), events)
 }
 
 /// A run in which these kills (number, requests lost) cost something.
@@ -148,6 +153,7 @@ pub(super) fn events(size: Size, losses: &[(u64, u64)]) -> Vec<Event> {
         at: at(end * 1_000),
         checked: 6_123,
         violations: Vec::new(),
+        total: None,
     });
     events.push(Event::WoundDown { at: at(end * 1_000 + 900), left: Vec::new() });
     events

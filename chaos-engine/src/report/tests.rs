@@ -257,10 +257,22 @@ fn html_tells_what_the_result_knows() {
     let marks = page.split("<svg class=\"kill").skip(1).filter_map(|mark| mark.split('>').next());
     let marks: Vec<&str> = marks.collect();
     assert_eq!(marks.len(), 40);
-    assert!(
-        marks.iter().all(|mark| mark.contains("tabindex=\"0\"") && mark.contains("aria-label=\"strike ")),
-        "{marks:?}"
-    );
+    assert!(marks.iter().all(|mark| mark.contains("aria-label=\"strike ")), "{marks:?}");
+    // Whoever goes through the page by keyboard stops at the drawing once, and not at every kill.
+    assert_eq!(page.matches("tabindex=").count(), result.series.len(), "{page}");
+}
+
+#[test]
+fn texts_of_others_make_no_links_and_do_not_turn_around() {
+    let mut result = fail();
+    result.verdict.reason_text =
+        "see https://evil.example/a and www.evil.example \u{202e}txt.exe\u{2066}\u{2069}".into();
+    let (page, screen) = (markdown::render(&result), terminal::render(&result, Medium::Screen));
+    assert!(page.contains("see https&#58;//evil.example/a and www&#46;evil.example  txt.exe"), "{page}");
+    assert!(!page.contains("://") && !page.contains("www."), "{page}");
+    for text in [page, screen] {
+        assert!(!text.contains(['\u{202e}', '\u{2066}', '\u{2069}']), "{text:?}");
+    }
 }
 
 #[test]

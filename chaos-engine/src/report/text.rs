@@ -2,7 +2,7 @@
 
 use chaos_core::record::Violation;
 use chaos_core::result::{
-    ClassCount, Counts, Distribution, KillSummary, LatencyQuantiles, Outage, ProbeResult, RunResult,
+    ClassCount, Counts, Distribution, InvariantsResult, KillSummary, LatencyQuantiles, Outage, ProbeResult, RunResult,
 };
 use chaos_core::verdict::words::{counted, share_of_bad, share_of_good, thousands};
 
@@ -19,7 +19,7 @@ pub(super) fn duration(us: u64) -> String {
         99_950..=999_499 => format!("{:.0} ms", us as f64 / 1e3),
         999_500..=59_994_999 => format!("{:.2} s", us as f64 / 1e6),
         _ => {
-            let seconds = (us + 500_000) / 1_000_000;
+            let seconds = us.saturating_add(500_000) / 1_000_000;
             format!("{} min {} s", seconds / 60, seconds % 60)
         }
     }
@@ -144,10 +144,15 @@ pub(super) fn cost(kills: &KillSummary) -> String {
     format!("{} exposed, {} bad{unknown}", kills.exposed, kills.bad)
 }
 
+/// What all checkers checked, and what they found broken. Sums saturate: a record from elsewhere may hold any number.
+pub(super) fn rules(result: &RunResult) -> (u64, u64) {
+    let sum = |of: fn(&InvariantsResult) -> u64| result.invariants.iter().map(of).fold(0, u64::saturating_add);
+    (sum(|invariants| invariants.checked), sum(|invariants| invariants.violations))
+}
+
 /// `1,234 checked, none broken`.
 pub(super) fn invariants(result: &RunResult) -> Option<String> {
-    let checked: u64 = result.invariants.iter().map(|invariants| invariants.checked).sum();
-    let broken: u64 = result.invariants.iter().map(|invariants| invariants.violations).sum();
+    let (checked, broken) = rules(result);
     let broken_words = if broken == 0 { "none broken".to_owned() } else { counted(broken, "violation") };
     (!result.invariants.is_empty()).then(|| format!("{} checked, {broken_words}", thousands(checked)))
 }
@@ -164,9 +169,11 @@ pub(super) fn by_rule<'a>(violations: impl IntoIterator<Item = &'a Violation>) -
     rules
 }
 
-/// Control characters out of texts that others wrote, so that nobody can move a cursor or forge a line.
+/// Control characters out of texts that others wrote, so that nobody can move a cursor, forge a line or turn the order of a text
+/// around.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let is_bidirectional = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || is_bidirectional(c) { ' ' } else { c }).collect()
 }
 
 /// The first `max` characters, and an ellipsis where that is not all.

@@ -35,8 +35,8 @@ struct RunWorld {
     observer: Observer,
     /// Number of events that were looked at.
     read: usize,
-    /// The fault could not be started, or could not go on.
-    failed: Option<String>,
+    /// Probes or killer could not be started.
+    failed: Option<StopCause>,
     left: Vec<String>,
 }
 
@@ -67,8 +67,8 @@ impl RunWorld {
         if let Some(message) = self.order.recorder.journal_failure().borrow().clone() {
             return Some(StopCause::Journal { message });
         }
-        let trouble = self.failed.clone().or_else(|| self.killer.as_ref().and_then(Killer::trouble));
-        self.observer.stop_cause().or_else(|| trouble.map(|message| StopCause::Killer { message }))
+        let trouble = || self.killer.as_ref().and_then(Killer::trouble).map(|message| StopCause::Killer { message });
+        self.observer.stop_cause().or_else(|| self.failed.clone()).or_else(trouble)
     }
 
     fn start_probes(&mut self) {
@@ -81,7 +81,7 @@ impl RunWorld {
         };
         match ProbeSet::start(std::mem::take(&mut self.plans), context) {
             Ok(probes) => self.probes = Some(probes),
-            Err(error) => self.failed = Some(error.to_string()),
+            Err(error) => self.failed = Some(StopCause::NoProbes { message: error.to_string() }),
         }
     }
 
@@ -104,7 +104,7 @@ impl RunWorld {
         self.phase(Phase::Fault);
         match Killer::start(&self.order, until).await {
             Ok(killer) => self.killer = Some(killer),
-            Err(error) => self.failed = Some(error.to_string()),
+            Err(error) => self.failed = Some(StopCause::Killer { message: error.to_string() }),
         }
     }
 
@@ -180,5 +180,67 @@ impl World<RunMachine> for RunWorld {
             // A signal that was seen before is part of the view already.
             Ok(()) = asked.changed() => (),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chaos_core::verdict::JudgeSpec;
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::clock::RunClock;
+    use crate::journal::Redactor;
+    use crate::kube::Clients;
+    use crate::probe::http::{HttpPlan, Origin};
+    use crate::recorder::Recorder;
+    use crate::run::fixture::{SLOW_LOAD, experiment};
+
+    /// Of an API server that has nothing.
+    fn client() -> Client {
+        let answer = |_: Request<Body>| async {
+            let empty = Response::builder().status(404).body(Body::from(b"null".to_vec()));
+            Ok::<_, kube::Error>(empty.unwrap())
+        };
+        Client::new(tower::service_fn(answer), "dispatch")
+    }
+
+    #[tokio::test]
+    async fn probes_that_cannot_be_started_end_the_run_by_a_cause_of_their_own() {
+        let experiment = experiment(&[SLOW_LOAD]);
+        let probe = experiment.probes[0].http().unwrap();
+        let origin: Origin = "http://127.0.0.1:1".parse().unwrap();
+        let mut plan = HttpPlan::of_probe("ride", probe, origin).unwrap();
+        plan.origin.host = "no\nhost".to_owned();
+        let recorder = Recorder::in_memory(Redactor::default());
+        let (_ask, asked) = watch::channel(None);
+        let order = RunOrder {
+            run_id: "r-1".to_owned(),
+            judge: Arc::new(JudgeSpec::from(&experiment)),
+            experiment: Arc::new(experiment),
+            seed: 7,
+            clients: Clients::same(client()),
+            namespaces: vec!["dispatch".to_owned()],
+            environment: None,
+            clock: RunClock::start(),
+            recorder: recorder.clone(),
+            asked,
+            guards: Vec::new(),
+            progress: watch::channel(RunState::New).0,
+        };
+        execute(order, vec![ProbePlan::Http(Box::new(plan))]).await;
+
+        let events = recorder.events();
+        let stops: Vec<&StopCause> = events
+            .iter()
+            .filter_map(|event| if let Event::Stop { cause, .. } = event { Some(cause) } else { None })
+            .collect();
+        let [StopCause::NoProbes { message }] = stops[..] else { panic!("{stops:?}") };
+        assert!(message.starts_with("failed to make the requests of probe ride"), "{message}");
+        let touches = |event: &&Event| matches!(event, Event::Kill(_) | Event::Phase { phase: Phase::Fault, .. });
+        assert_eq!(events.iter().find(touches), None);
     }
 }

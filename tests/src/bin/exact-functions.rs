@@ -111,15 +111,27 @@ fn plans() -> Vec<Value> {
     lines
 }
 
+/// Requests of the windows from one kill to the next: a bet is measured by the longest so far, so some are longer than all before
+/// them and others are not.
+const LENGTHS: [fn(u64) -> u64; 3] = [
+    |kill| 180 + kill,
+    |kill| 420 - 10 * kill,
+    // Down and up like gaps by chance, from none at all on.
+    |kill| kill * 137 % 401,
+];
+
 fn bets() -> Vec<Value> {
-    let lines = [0.001, 0.01, 0.1].into_iter().flat_map(|budget| {
-        [0, 1, 2, 9, 60].into_iter().map(move |bad| {
-            let mut betting = Betting::against(budget);
-            let windows: Vec<[u64; 2]> =
-                (0..40).map(|kill| [180 + kill, if kill % 7 == 3 { bad } else { 0 }]).collect();
-            windows.iter().for_each(|[requests, bad]| betting.observe(*requests, *bad));
-            json!(["betting", [budget, windows], [betting.e_value(), betting.highest()]])
-        })
+    let terms = LENGTHS.into_iter().flat_map(|length| {
+        [0.001, 0.01, 0.1].into_iter().flat_map(move |budget| [0, 1, 2, 9, 60].map(move |bad| (length, budget, bad)))
+    });
+    let lines = terms.map(|(length, budget, bad)| {
+        let mut betting = Betting::against(budget);
+        let windows: Vec<[u64; 2]> = (0..40)
+            .map(|kill| (length(kill), if kill % 7 == 3 { bad } else { 0 }))
+            .map(|(requests, bad)| [requests, bad.min(requests)])
+            .collect();
+        windows.iter().for_each(|[requests, bad]| betting.observe(*requests, *bad));
+        json!(["betting", [budget, windows], [betting.e_value(), betting.highest()]])
     });
     lines.collect()
 }

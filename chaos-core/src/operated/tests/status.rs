@@ -36,6 +36,7 @@ fn every_stage() -> Vec<Stage> {
         StopCause::Blind { message: message() },
         StopCause::Journal { message: message() },
         StopCause::Killer { message: message() },
+        StopCause::NoProbes { message: message() },
         StopCause::Probes { message: message() },
     ];
     for next in [WindDown::StopKiller, WindDown::StopProbes, WindDown::AskAfter, WindDown::CleanUp] {

@@ -3,7 +3,7 @@
 use super::{Promise, bad_for_sure};
 use crate::result::{Counts, Finding};
 use crate::verdict::ReasonCode;
-use crate::verdict::rule::{Missing, PhaseLimit, Refuted};
+use crate::verdict::rule::{Missing, PhaseLimit, RecoveryRuling, Refuted};
 use crate::verdict::words::{counted, figure, share_at_least, share_of_bad, thousands};
 
 impl Promise<'_> {
@@ -13,7 +13,7 @@ impl Promise<'_> {
         findings.extend(self.ruling.refuted.iter().map(|refuted| self.refuted(refuted)));
         let recovery = self.recovery();
         if recovery.refuted {
-            findings.push(self.unhealed(recovery.follows_from));
+            findings.push(self.unhealed(&recovery));
         }
         findings.extend(self.baseline().doubtful.then(|| self.unsteady()));
         if self.ruling.refuted.is_empty() {
@@ -28,12 +28,16 @@ impl Promise<'_> {
         self.quiet(ReasonCode::NotSteady, "before the fault", &self.load.baseline, why)
     }
 
-    fn unhealed(&self, follows_from: PhaseLimit) -> Finding {
-        let why = match follows_from {
-            PhaseLimit::Markov => "refuted beyond chance",
-            PhaseLimit::Outage => "refuted by an outage",
+    fn unhealed(&self, ruling: &RecoveryRuling) -> Finding {
+        let why = match ruling.share.follows_from {
+            _ if !ruling.share.refuted => {
+                let (won, needed) = (figure(ruling.e_value), figure(ruling.e_threshold));
+                format!("refuted, second by second (betting e-value {won}, {needed} refutes)")
+            }
+            PhaseLimit::Markov => "refuted beyond chance".to_owned(),
+            PhaseLimit::Outage => "refuted by an outage".to_owned(),
         };
-        self.quiet(ReasonCode::RecoveryRefuted, "after the kills", &self.load.recovery, why)
+        self.quiet(ReasonCode::RecoveryRefuted, "after the kills", &self.load.recovery, &why)
     }
 
     /// More bad after the kills than single requests by chance, but no more than bursts may be: no failure, and no pass.

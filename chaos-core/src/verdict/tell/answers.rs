@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::{Evidence, Recorded};
+use crate::evidence::{Check, Evidence, Recorded};
 use crate::record::{Answer, Sample};
 use crate::result::{Claim, ExpectationResult, Finding, Holds, InvariantsResult};
 use crate::verdict::expectation::{Expectation, problem};
 use crate::verdict::spec::{JudgeSpec, JudgedBy};
+use crate::verdict::violations::Violations;
 use crate::verdict::{Level, ReasonCode};
 
 /// Stories of violations that a result holds at most, for each probe.
@@ -55,17 +56,20 @@ fn add(result: &mut ExpectationResult, sample: &Sample) {
 }
 
 pub(super) fn invariants(recorded: &Recorded<'_>) -> Vec<InvariantsResult> {
-    let mut by_probe: BTreeMap<&str, InvariantsResult> = BTreeMap::new();
+    let mut by_probe: BTreeMap<&str, Vec<&Check<'_>>> = BTreeMap::new();
     for check in &recorded.checks {
-        let fresh =
-            || InvariantsResult { probe: check.probe.to_owned(), checked: 0, violations: 0, stories: Vec::new() };
-        let result = by_probe.entry(check.probe).or_insert_with(fresh);
-        result.checked = check.checked;
-        result.violations += check.violations.len() as u64;
-        let room = STORIES_MAX - result.stories.len();
-        result.stories.extend(check.violations.iter().take(room).cloned());
+        by_probe.entry(check.probe).or_default().push(check);
     }
-    by_probe.into_values().collect()
+    let result = |(probe, checks): (&str, Vec<&Check<'_>>)| {
+        let violations = Violations::of(checks.iter().copied(), &Violations::default());
+        InvariantsResult {
+            probe: probe.to_owned(),
+            checked: checks.last().map_or(0, |check| check.checked),
+            violations: violations.count(),
+            stories: violations.told.into_iter().take(STORIES_MAX).cloned().collect(),
+        }
+    };
+    by_probe.into_iter().map(result).collect()
 }
 
 /// The rows of the table of claims that are about answers.

@@ -69,7 +69,7 @@ fn seconds(load: &Load<'_>) -> Vec<Second> {
 
 fn second(load: &Load<'_>, bin: &Bin) -> Second {
     let first = load.bad.partition_point(|slot| slot.slot < bin.first_slot);
-    let after = load.bad.partition_point(|slot| slot.slot < bin.first_slot + bin.slots);
+    let after = load.bad.partition_point(|slot| slot.slot < bin.end());
     let mut counts = Counts::default();
     for slot in &load.bad[first..after] {
         counts.add(State::of(slot, load.schedule.max_lag));
@@ -80,20 +80,21 @@ fn second(load: &Load<'_>, bin: &Bin) -> Second {
     Second { at_us: bin.at.micros(), counts, p50_us: latency.p50_us, p99_us: latency.p99_us }
 }
 
-/// Quantiles of sparse histograms of (upper edge in microseconds, count).
+/// Quantiles of sparse histograms of (upper edge in microseconds, count). Sums saturate: a record from elsewhere may hold anything.
 fn quantiles<'a>(histograms: impl Iterator<Item = &'a [(u64, u64)]>) -> LatencyQuantiles {
     let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
     for (edge, count) in histograms.flatten() {
-        *buckets.entry(*edge).or_default() += count;
+        let so_far = buckets.entry(*edge).or_default();
+        *so_far = so_far.saturating_add(*count);
     }
-    let count: u64 = buckets.values().sum();
+    let count = buckets.values().copied().fold(0, u64::saturating_add);
     let at = |per_mille: u64| {
         let rank = u64::try_from((u128::from(count) * u128::from(per_mille)).div_ceil(1_000)).unwrap_or(count);
-        let mut seen = 0;
+        let mut seen: u64 = 0;
         buckets
             .iter()
             .find(|(_, in_bucket)| {
-                seen += **in_bucket;
+                seen = seen.saturating_add(**in_bucket);
                 seen >= rank
             })
             .map_or(0, |(edge, _)| *edge)

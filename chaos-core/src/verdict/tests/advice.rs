@@ -19,7 +19,7 @@ const STILL_LEAVES: &str = "Pods wait before they leave, and still leave before 
 
 /// Two pods of the workload that the kills of stories hit, each on its own node, covered by a budget, with a readiness probe and
 /// a preStop hook: nothing of it is weak.
-fn healthy() -> Population {
+pub(super) fn healthy() -> Population {
     let (namespace, kind, name) = ("dispatch".to_owned(), "Deployment".to_owned(), "trips".to_owned());
     let key = WorkloadKey { namespace, kind, name, uid: "deployment".into() };
     let taken_at = "2026-11-23T12:00:00Z".parse().unwrap();

@@ -2,7 +2,7 @@
 
 use super::runs::{decided, ready, with_probe};
 use crate::evidence::fixture::Story;
-use crate::record::StopCause;
+use crate::record::{Event, StopCause};
 use crate::result::{Holds, RunResult};
 use crate::verdict::{JudgedBy, Level, ReasonCode, judge};
 
@@ -148,4 +148,55 @@ fn a_rule_that_was_broken_before_the_fault_is_not_its_doing() {
     decided(&judge(&spec, &story.events()), ReasonCode::NothingChecked);
     let early = with_probe("ledger", JudgedBy::Invariants { after_fault: false });
     decided(&judge(&early, &story.events()), ReasonCode::HypothesisHeld);
+}
+
+/// The answers of an `Edge` checker, before the fault and after it: stories from the first to the last, and how many in all.
+fn told_twice(before: (u32, Option<u64>), after: (u32, Option<u64>)) -> RunResult {
+    let mut story = Story::with_kills(61);
+    for (at, (stories, all)) in [(5_000, before), (story.end, after)] {
+        let stories: Vec<String> = (0..stories).map(|ride| format!("ride {ride} is gone")).collect();
+        story.check_at(at, 2_000, &stories.iter().map(String::as_str).collect::<Vec<_>>());
+        if let Some(Event::Invariants { total, .. }) = story.extra.last_mut() {
+            *total = all;
+        }
+    }
+    judge(&with_probe("ledger", JudgedBy::Invariants { after_fault: true }), &story.events())
+}
+
+#[test]
+fn every_violation_counts_once_and_those_without_a_story_count_too() {
+    let found = |before, after| {
+        let result = told_twice(before, after);
+        let claim = result.claims.iter().find(|claim| claim.level == Level::Invariant).unwrap();
+        assert!((claim.value - result.invariants[0].violations as f64).abs() < 0.5, "{claim:?}");
+        (result.invariants[0].violations, result.verdict.reason_text)
+    };
+    let (count, text) = found((0, None), (1_000, Some(1_500)));
+    assert!(
+        (count, text.starts_with("ledger: 1,500 violations of business rules; the first: I1: ")) == (1_500, true),
+        "{text}"
+    );
+    // What was broken before is told again: of these three one is new.
+    let (count, text) = found((2, None), (3, None));
+    assert!(
+        (count, text.starts_with("ledger: 1 violation of business rules; the first: I1: ride 2 ")) == (3, true),
+        "{text}"
+    );
+    // And of these with too many to tell, three hundred.
+    let (count, text) = found((1_000, Some(1_200)), (1_000, Some(1_500)));
+    let words = "ledger: 300 violations of business rules; their stories are not kept, as there are too many";
+    assert_eq!((count, text.as_str()), (1_500, words));
+    let (count, text) = found((1_000, Some(1_200)), (1_000, Some(1_200)));
+    assert!(
+        (count, text.starts_with("ledger: 1,200 violations of business rules before the fault")) == (1_200, true),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_record_of_an_older_tool_has_no_total() {
+    let told = r#"{"invariants":{"probe":"ledger","at":5,"checked":7,"violations":[]}}"#;
+    let event = Event::from_json(told.as_bytes()).unwrap();
+    assert!(matches!(event, Event::Invariants { total: None, .. }));
+    assert_eq!(serde_json::to_string(&event).unwrap(), told);
 }

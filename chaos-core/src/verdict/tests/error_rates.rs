@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::model::Evidence;
-use crate::verdict::error_rates::{ALPHA, BUDGET, BackgroundCell, Cell, Counted};
+use crate::verdict::error_rates::{ALPHA, BUDGET, BackgroundCell, Cell, Counted, recoveries_refuted};
 use crate::verdict::rule::{Terms, Window, rule};
 use crate::verdict::simulation::{Background, Bursts, Gaps, Platform};
 use crate::verdict::whole_runs::{KILLS, Kind, WholeCell};
@@ -148,10 +148,28 @@ fn bursts_in_the_background_fail_no_run() {
     for (truth, burst) in [(0.9995, 5), (0.9995, 20), (0.999, 1), (0.999, 5), (0.999, 20), (0.999, 100)] {
         let cell = BackgroundCell { background: Background::of(truth, burst), kills: 59 }.count(RUNS, SEED);
         assert!(!cell.counted.breaks_the_bar(cell.counted.failed), "{truth} {burst}: {cell:?}");
+        assert!(!cell.bets_break_their_bar(), "{truth} {burst}: {cell:?}");
     }
     // What failed the run before: a tenth of the runs on a platform that keeps twice what is promised.
     let withheld = BackgroundCell { background: Background::of(0.9995, 5), kills: 59 }.count(RUNS, SEED).withheld;
     assert!((RUNS / 50..=RUNS / 5).contains(&withheld), "{withheld}");
+}
+
+#[test]
+fn a_platform_that_goes_on_losing_is_refuted_by_its_recovery_and_one_at_its_promise_is_not() {
+    let refuted = |truth: f64, burst: u64| recoveries_refuted(Background::of(truth, burst), RUNS, SEED);
+    assert!(refuted(0.95, 1) >= RUNS * 95 / 100, "a twentieth");
+    for burst in [1, 5, 20] {
+        assert!(refuted(0.999, burst) <= RUNS / 50, "{burst}: {}", refuted(0.999, burst));
+    }
+}
+
+#[test]
+fn one_kind_of_error_has_no_bar() {
+    let all =
+        Kind::ALL.into_iter().flat_map(|kind| [0.988, 0.99, 0.998].map(|of| WholeCell { kind, availability: of }));
+    let barless: Vec<_> = all.filter(|cell| cell.may_fail_without_a_bar()).map(|cell| cell.kind).collect();
+    assert_eq!(barless, [Kind::HealsInTheRun]);
 }
 
 #[test]

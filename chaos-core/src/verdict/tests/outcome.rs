@@ -24,7 +24,7 @@ const ORDER: [&[ReasonCode]; 10] = [
         ReasonCode::JournalFailed,
         ReasonCode::Orphaned,
     ],
-    &[ReasonCode::OutOfReach],
+    &[ReasonCode::OutOfReach, ReasonCode::ProbesNotStarted],
     &[ReasonCode::Refused],
     &[ReasonCode::InvalidManifest],
     &[ReasonCode::NoVictim, ReasonCode::NoSample],

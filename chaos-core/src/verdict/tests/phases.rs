@@ -5,7 +5,7 @@ use crate::evidence::fixture::Story;
 use crate::model::{ClaimSpec, Evidence};
 use crate::record::BadClass;
 use crate::result::Holds;
-use crate::verdict::rule::{PhaseTerms, alpha_of_recovery, phase};
+use crate::verdict::rule::{PhaseTerms, RecoveryRuling, Slice, alpha_of_recovery, phase, recovery};
 use crate::verdict::{ExitCode, JudgeSpec, JudgedBy, Level, ReasonCode, judge};
 
 const TERMS: PhaseTerms = PhaseTerms { budget: 0.001, alpha: 0.05, alpha_to_fail: 0.05 };
@@ -69,14 +69,14 @@ fn a_little_more_than_a_weak_promise_allows_is_no_outage() {
 #[test]
 fn what_is_told_of_a_recovery_says_whether_chance_or_an_outage_refutes_it() {
     for (share, method, why) in [
-        ("99.99%", "Markov bound of the share of bad requests", "refuted beyond chance"),
-        ("99%", "share of bad requests that is an outage", "refuted by an outage"),
+        ("99.99%", "Markov bound of the share of bad requests; bets on its seconds (e-value ", "refuted beyond chance"),
+        ("99%", "share of bad requests that is an outage; bets on its seconds (e-value ", "refuted by an outage"),
     ] {
         let mut story = Story::with_kills(61);
         story.lose(75_000, 300, BadClass::Timeout);
         let result = judge(&promises(share), &story.events());
         let claim = result.claims.iter().find(|claim| claim.level == Level::Recovery).unwrap();
-        assert_eq!((claim.method.as_str(), claim.holds), (method, Holds::No), "{share}");
+        assert!(claim.method.starts_with(method) && claim.holds == Holds::No, "{share}: {claim:?}");
         let finding = result.verdict.findings.iter().find(|f| f.reason_code == ReasonCode::RecoveryRefuted).unwrap();
         assert!(finding.message.ends_with(why), "{}", finding.message);
     }
@@ -94,6 +94,63 @@ fn a_burst_of_five_in_the_recovery_fails_nothing_and_passes_nothing() {
     assert!(text.contains("it takes a longer recovery"), "{text}");
     let holds = |level| result.claims.iter().find(|claim| claim.level == level).map(|claim| claim.holds);
     assert_eq!(holds(Level::Recovery), Some(Holds::Undecided));
+}
+
+/// A recovery of seconds with 100 requests each, of which so many are bad: 99.9 % promised, one promise, 95 % confidence.
+fn seconds(bad: &[u64]) -> RecoveryRuling {
+    let terms = PhaseTerms { alpha_to_fail: alpha_of_recovery(0.05, 1), ..TERMS };
+    let slice = |(number, bad): (u64, &u64)| Slice { number, requests: 100, bad: *bad };
+    recovery(&terms, &(0..).zip(bad).map(slice).collect::<Vec<_>>())
+}
+
+#[test]
+fn an_excess_that_goes_on_from_second_to_second_is_refuted_and_a_burst_is_not() {
+    let steady = |lost: u64, of: usize| seconds(&vec![lost; of]);
+    assert!(!steady(5, 4).refuted && steady(5, 5).refuted, "{:?} {:?}", steady(5, 4), steady(5, 5));
+    assert!(steady(1, 30).refuted, "ten times what may be bad");
+    assert!(!steady(0, 600).doubtful);
+    // One burst, in one second or in two that are next to each other, at the beginning or at the end.
+    let bursts: [&[u64]; 8] = [
+        &[5],
+        &[20],
+        &[20, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 20],
+        &[10, 10],
+        &[0, 0, 0, 0, 0, 0, 0, 0, 10, 10],
+        &[49, 50, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 99],
+    ];
+    for burst in bursts {
+        let ruling = seconds(burst);
+        let by_bets = ruling.e_value >= ruling.e_threshold;
+        assert!(ruling.doubtful && !by_bets, "{burst:?}: {ruling:?}");
+        assert_eq!(ruling.refuted, ruling.share.refuted);
+    }
+    // What a burst leaves in the next second is no evidence of its own.
+    let (next, apart) = (seconds(&[10, 10, 0, 0, 0, 0]), seconds(&[10, 0, 10, 0, 0, 0]));
+    assert!(apart.e_value > 3.0 * next.e_value, "{next:?} {apart:?}");
+}
+
+#[test]
+fn both_tests_of_the_recovery_share_its_part_of_alpha() {
+    // A fifth of 5 % for the one promise, and half of that for each test.
+    let ruling = seconds(&[0; 10]);
+    assert!((ruling.e_threshold - 200.0).abs() < 1e-9, "{ruling:?}");
+    let strict = PhaseTerms { budget: 0.000_1, alpha_to_fail: 0.01, ..TERMS };
+    let slice = Slice { number: 0, requests: 1_000, bad: 0 };
+    assert!((recovery(&strict, &[slice]).share.limit - 0.02).abs() < 1e-9, "q over half of it");
+}
+
+#[test]
+fn a_platform_that_goes_on_losing_a_twentieth_fails_in_recovery() {
+    let mut story = Story::with_kills(61);
+    (72_000..82_000).step_by(1_000).for_each(|at| story.lose(at, 5, BadClass::Status));
+    let result = judge(&spec(harmless()), &story.events());
+    decided(&result, ReasonCode::RecoveryRefuted);
+    let text = &result.verdict.reason_text;
+    assert!(text.contains("after the kills 50 of 1,000 requests were bad: refuted, second by second"), "{text}");
+    let claim = result.claims.iter().find(|claim| claim.level == Level::Recovery).unwrap();
+    assert!(claim.holds == Holds::No && claim.value >= claim.bound && claim.assumption.is_some(), "{claim:?}");
 }
 
 #[test]

@@ -304,6 +304,7 @@ fn every_early_end_has_its_reason() {
         (StopCause::Blind { message: message() }, ReasonCode::BlindTooLong),
         (StopCause::Journal { message: message() }, ReasonCode::JournalFailed),
         (StopCause::Killer { message: message() }, ReasonCode::KillerGaveUp),
+        (StopCause::NoProbes { message: message() }, ReasonCode::ProbesNotStarted),
         (StopCause::Probes { message: message() }, ReasonCode::ProberLost),
         (StopCause::SloRefuted { probe: "ride".into() }, ReasonCode::SloRefuted),
     ] {

@@ -244,11 +244,12 @@ fn bars(axis: Axis, seconds: &[Second], span: impl Fn(&Second) -> Option<(f64, f
     path
 }
 
+/// No stops of the keyboard, as there may be a thousand: the table of kills says the same, row by row.
 fn kill_marks(result: &RunResult, axis: Axis) -> Markup {
     html! {
         @for row in &result.kill_rows {
             @if row.trial.is_some() {
-                svg class=(if cost(row) { "kill bad" } else { "kill" }) x=(axis.percent(row.at_us)) y=(MARKS) overflow="visible" width="1" height="1" tabindex="0" role="img" aria-label=(describe(row)) {
+                svg class=(if cost(row) { "kill bad" } else { "kill" }) x=(axis.percent(row.at_us)) y=(MARKS) overflow="visible" width="1" height="1" role="img" aria-label=(describe(row)) {
                     title { (describe(row)) }
                     path d="M-5 0H5L0 9Z" {}
                     line x1="0" x2="0" y1="9" y2=(FLOOR - MARKS) {}
@@ -277,7 +278,7 @@ fn seconds_axis(axis: Axis) -> Markup {
     let step = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0]
         .into_iter()
         .find(|step| seconds / step <= 14.0)
-        .unwrap_or(1_800.0);
+        .unwrap_or_else(|| 1_800.0 * (seconds / 14.0 / 1_800.0).ceil());
     let first = (axis.start / SECOND_US / step).ceil();
     let count = ((axis.start / SECOND_US + seconds) / step - first).floor() as u32;
     html! {

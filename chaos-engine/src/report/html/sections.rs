@@ -115,8 +115,7 @@ fn unbroken(us: u64) -> String {
 }
 
 fn invariants(result: &RunResult) -> Option<Figure> {
-    let checked: u64 = result.invariants.iter().map(|invariants| invariants.checked).sum();
-    let broken: u64 = result.invariants.iter().map(|invariants| invariants.violations).sum();
+    let (checked, broken) = text::rules(result);
     let violations = if broken == 0 { String::new() } else { format!("{}, ", counted(broken, "violation")) };
     (!result.invariants.is_empty()).then(|| Figure {
         label: "Business rules".into(),

@@ -19,6 +19,12 @@ pub(super) fn rows() -> Vec<Row> {
             };
             vec![draft.with(declares).yaml()]
         }),
+        Row::refused(
+            "fewer requests than the promise takes, however long the run lasts",
+            2,
+            "requests can be due at most",
+        )
+        .files(|draft| vec![draft.with(|draft| (draft.rate, draft.promise) = ("10/m", "availability: 99%")).yaml()]),
         Row::refused("a promise that a killed pod breaks by design", 2, "fail by design").files(|draft| {
             let by_design = |draft: &mut Draft| {
                 draft.promise = "availability: 99%, declared: {detection: 500ms, rescued: 0%}";

@@ -43,8 +43,13 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("the probe's target is never up", 8, "NotSteady")
             .files(|draft| vec![draft.with(|draft| draft.url = Some("http://127.0.0.1:1".into())).yaml()]),
         Row::new("the baseline is red already", 8, "NotSteady").scene(|scene| scene.app = App::LosesEvery(2)),
-        Row::new("no request is due while pods die", 8, "NoSample")
-            .files(|draft| vec![draft.with(|draft| draft.rate = "1/m").yaml()]),
+        Row::new("no request is due while pods die", 8, "NoSample").files(|draft| {
+            // It may last long enough for the ten requests that the promise takes, and does not.
+            let seldom = |draft: &mut Draft| {
+                (draft.rate, draft.phases) = ("1/m", "{baseline: 1s, fault: 600s, recovery: 1s}");
+            };
+            vec![draft.with(seldom).yaml()]
+        }),
         Row::new("one sample", 7, "TooLittleExposure").files(|draft| {
             let one = |draft: &mut Draft| {
                 draft.rate = "10/m";
