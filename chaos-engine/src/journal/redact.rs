@@ -135,6 +135,7 @@ impl Redactor {
             | StopCause::Blind { message }
             | StopCause::Journal { message }
             | StopCause::Killer { message }
+            | StopCause::NoProbes { message }
             | StopCause::Probes { message } => self.clean(message),
         }
     }

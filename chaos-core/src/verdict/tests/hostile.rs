@@ -111,7 +111,7 @@ fn no_number_in_any_event_stops_a_judgement() {
                 let mut changed = written.clone();
                 *changed.pointer_mut(place).unwrap() = extreme;
                 // What is no event any more is not read at all.
-                let Ok(event) = serde_json::from_value(changed) else { continue };
+                let Ok(event) = Event::from_json(changed.to_string().as_bytes()) else { continue };
                 let mut events = record.clone();
                 events[index] = event;
                 judge(&spec, &events);

@@ -103,7 +103,7 @@ fn texts_deep_in_an_event_are_reached() {
     assert_eq!(redactor.event(blind("Cookie: a")), blind("Cookie: (redacted)"));
     let broken = |text: &str| {
         let violations = vec![Violation { invariant: "no lost ride".into(), story: text.into() }];
-        Event::Invariants { probe: "ledger".into(), at, checked: 1, violations }
+        Event::Invariants { probe: "ledger".into(), at, checked: 1, total: None, violations }
     };
     assert_eq!(redactor.event(broken("Cookie: a")), broken("Cookie: (redacted)"));
     let killed = |message: &str| Event::Kill(Kill { message: Some(message.into()), ..kill() });

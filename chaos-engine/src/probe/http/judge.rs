@@ -212,7 +212,7 @@ mod tests {
             ("set-cookie", equals("sid=secret"), "set-cookie is there, and not as it must be".to_owned()),
             (
                 "set-cookie",
-                HeaderCheck::Contains("secret".into()),
+                HeaderCheck::Contains("other".into()),
                 "set-cookie is there, and not as it must be".to_owned(),
             ),
             ("set-cookie", HeaderCheck::Absent, "set-cookie is there, and must not be there".to_owned()),
