@@ -90,10 +90,16 @@ pub(crate) enum Bug {
     RolloutIgnored,
     /// How many pods a workload wants is asked once, and never again.
     ScaleIgnored,
+    /// The window of a standing monkey is not asked.
+    WindowIgnored,
+    /// The kills of the day are forgotten in a crash.
+    DayForgotten,
+    /// Strikes that are skipped are not told.
+    SkipsForgotten,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 43] = [
+    pub(crate) const ALL: [Self; 46] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -137,5 +143,8 @@ impl Bug {
         Self::GuardsFromCache,
         Self::RolloutIgnored,
         Self::ScaleIgnored,
+        Self::WindowIgnored,
+        Self::DayForgotten,
+        Self::SkipsForgotten,
     ];
 }

@@ -83,8 +83,10 @@ pub(super) struct Pod {
 /// A kill request that left an actor.
 #[derive(Debug, Clone)]
 pub(crate) struct Send {
+    pub(super) run: String,
     pub(crate) uid: String,
     pub(crate) workload: String,
+    pub(super) decided_at: Timestamp,
     pub(crate) at: Timestamp,
     /// The server said that it did not happen.
     pub(crate) was_refused: bool,
@@ -117,14 +119,15 @@ pub(crate) enum Done {
 
 /// A cluster at the start.
 pub(crate) fn cluster(scenario: Scenario) -> Cluster {
+    let begins = scenario.begins();
     let mut state = State {
-        now: start(),
+        now: begins,
         dice: Dice::new(scenario.seed),
         scenario,
         pods: Vec::new(),
         desired: scenario.size.pods,
         rolls_until: [None; 2],
-        quiet_until: start(),
+        quiet_until: begins,
         budgets: BTreeMap::new(),
         statuses: BTreeMap::new(),
         stopped_at: None,
@@ -140,11 +143,11 @@ pub(crate) fn cluster(scenario: Scenario) -> Cluster {
     };
     for (workload, replicas) in WORKLOADS.into_iter().zip(scenario.size.pods) {
         for index in 0..replicas {
-            state.add_pod(workload, index, start());
+            state.add_pod(workload, index, begins);
         }
     }
     // Not opted in: whoever kills it is wrong.
-    let outsider = state.add_pod("trips", OUTSIDER, start());
+    let outsider = state.add_pod("trips", OUTSIDER, begins);
     state.pods[outsider].facts.labels.clear();
     Cluster::new(state)
 }
@@ -155,7 +158,7 @@ pub(super) const WORKLOADS: [&str; 2] = ["trips", "gateway"];
 /// Number of the pod that is not opted in.
 pub(super) const OUTSIDER: u32 = 90;
 
-/// 2026-11-23T12:00:00Z, a Monday.
+/// 2026-11-23T12:00:00Z, a Monday. Where an hour or a day turns meanwhile, it begins at another time.
 pub(crate) const fn start() -> Timestamp {
     Timestamp::constant(1_795_435_200, 0)
 }
@@ -209,7 +212,7 @@ impl Stage for State {
     }
 
     fn is_over(&self) -> bool {
-        self.scenario.size.cut.is_some_and(|cut| self.now > start() + millis(cut))
+        self.scenario.cut().is_some_and(|cut| self.now > self.scenario.instant(cut))
     }
 }
 
@@ -220,7 +223,7 @@ impl State {
 
     /// Somebody stops all, and takes it back again.
     fn switch(&mut self) {
-        let stop_at = start() + millis(self.scenario.size.stop_at);
+        let stop_at = self.scenario.instant(self.scenario.size.stop_at);
         let resume_at = stop_at + millis(self.scenario.size.stop_for);
         let is_stopped = self.now >= stop_at && !(self.scenario.resumes && self.now >= resume_at);
         if is_stopped != self.stopped_at.is_some() {
@@ -278,13 +281,13 @@ impl State {
 
     /// The last beat of a run that has fallen silent by now.
     pub(crate) fn silent_at(&self) -> Option<Timestamp> {
-        let at = start() + millis(self.scenario.size.silent_from);
+        let at = self.scenario.instant(self.scenario.size.silent_from);
         (self.scenario.falls_silent && self.now >= at).then_some(at)
     }
 
     /// Until when nobody reaches the API server, if so.
     pub(crate) fn away_until(&self) -> Option<Timestamp> {
-        let since = start() + millis(self.scenario.size.away_from);
+        let since = self.scenario.instant(self.scenario.size.away_from);
         let until = since + millis(self.scenario.away);
         (since <= self.now && self.now < until).then_some(until)
     }

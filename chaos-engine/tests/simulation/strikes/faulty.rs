@@ -42,6 +42,9 @@ impl Machine for Faulty {
         if self.bug == Some(Bug::CountForgotten) {
             (ledger.kills, ledger.struck) = (0, 0);
         }
+        if self.bug == Some(Bug::DayForgotten) {
+            ledger.kills_today = 0;
+        }
         self.killer.resume(ledger)
     }
 
@@ -70,6 +73,9 @@ impl Machine for Faulty {
         let mut step = self.killer.step(state, view, response, now);
         if self.bug == Some(Bug::OutcomeForgotten) {
             step.state.ledger.history.retain(|kill| kill.outcome != Outcome::Killed || kill.strike % 2 == 0);
+        }
+        if self.bug == Some(Bug::SkipsForgotten) {
+            step.state.ledger.skipped.clear();
         }
         step
     }

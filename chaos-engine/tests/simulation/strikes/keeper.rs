@@ -99,10 +99,12 @@ impl StatusKeeper {
         };
         let keeps = bug == Some(Bug::LedgerFromCache) || state.scenario.is_lazy;
         let by = Change { number: state.written + 1, at: state.now };
-        let status = state.statuses.entry(self.run.clone()).or_default();
-        if status.version != self.version && !is_blind {
+        let version = state.statuses.entry(self.run.clone()).or_default().version;
+        if version != self.version && !is_blind {
             return Err(Left::Fenced);
         }
+        state.check_plan(&self.run, ledger);
+        let status = state.statuses.entry(self.run.clone()).or_default();
         status.replace(ledger.clone(), by, keeps);
         (self.version, self.is_claimed) = (status.version, true);
         state.written += 1;

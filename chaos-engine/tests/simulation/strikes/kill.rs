@@ -31,7 +31,7 @@ impl<K: Keeper> Process<K> {
             self.release_now(&order);
         }
         assert!(never_back <= order.deadline, "an old decision was carried out");
-        let index = self.sent(&order, really);
+        let index = self.sent(&order, really, never_back);
         let victim = order.victim.uid.clone();
         let kind = self.carried_out(order);
         note(really, || format!("{} kills {victim}: {kind:?}", self.killer.spec().run));
@@ -41,8 +41,8 @@ impl<K: Keeper> Process<K> {
         answer(kind)
     }
 
-    /// The kill leaves: it must still be allowed to.
-    fn sent(&self, order: &KillOrder, at: Timestamp) -> usize {
+    /// The kill leaves, by its own clock at that other instant: it must still be allowed to.
+    fn sent(&self, order: &KillOrder, at: Timestamp, by_clock: Timestamp) -> usize {
         let mut state = self.cluster.lock();
         let longest = millis(SEND_WITHIN + 500);
         if let Some(stopped) = state.stopped_at {
@@ -57,13 +57,16 @@ impl<K: Keeper> Process<K> {
         if self.killer.spec().run == MONKEY && state.scenario.is_guarded {
             check_guards(&state, self.heard.as_ref(), at);
         }
+        let run = self.killer.spec().run.clone();
+        state.check_standing(order, &run, by_clock);
         self.truths.check(order, state.scenario.max_unavailable, at);
         // Clocks that are an hour wrong keep no distance in time, and no kill in doubt for as long as it may still happen.
         if state.scenario.jumps == 0 {
             check_send(&state, order, at);
         }
         let (uid, workload) = (order.victim.uid.clone(), order.victim.workload_uid.clone());
-        state.sends.push(Send { uid, workload, at, was_refused: false });
+        let decided_at = state.decided_at(order, &run);
+        state.sends.push(Send { run, uid, workload, decided_at, at, was_refused: false });
         state.sends.len() - 1
     }
 

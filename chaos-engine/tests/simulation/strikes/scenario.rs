@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use chaos_core::api::ChaosMonkeySpec;
 use chaos_core::killer::{Killer, KillerSpec, Life, Streams};
-use chaos_core::model::{GroupBy, NamespaceScope, Policy};
+use chaos_core::model::{GroupBy, NamespaceScope, Policy, Schedule};
 use chaos_core::units::{CountOrPercent, Duration};
 use chaos_core::validate::{self, Meta};
 use serde_json::json;
@@ -13,6 +13,7 @@ use serde_json::json;
 use super::bugs::Bug;
 use super::cluster::{NS, OTHER_NS, WORKLOADS, start};
 use super::metrics::guards;
+use super::standing::{Standing, Times};
 use crate::seats::{HOUR, Hazards, millis};
 
 /// Kills are never sent longer after they were decided, in milliseconds.
@@ -60,7 +61,9 @@ pub(crate) struct Size {
     /// A kill that was not answered is carried out so much later at most.
     pub(crate) late: i64,
     /// What follows from then on is not played; absent: all is played to its end.
-    pub(crate) cut: Option<i64>,
+    cut: Option<i64>,
+    /// When what happens to a standing monkey.
+    pub(super) standing: Times,
 }
 
 /// Everything to its end.
@@ -88,6 +91,7 @@ static LONG: Size = Size {
     poll: 1_000,
     late: 10_000,
     cut: None,
+    standing: Times { opens: 4_000, turns: 30_000, closes: 56_000, kills: [4, 8], ends: 290_000 },
 };
 
 /// More of everything in less time, up to where the last kill may happen. Then all that is left is to look open intents up.
@@ -115,6 +119,7 @@ const SHORT_SIZE: Size = Size {
     poll: 5_000,
     late: 4_000,
     cut: Some(9_000 + SEND_WITHIN + 4_000),
+    standing: Times { opens: 1_000, turns: 5_000, closes: 9_000, kills: [2, 4], ends: 28_000 },
 };
 
 static SHORT: Size = SHORT_SIZE;
@@ -162,6 +167,8 @@ pub(crate) struct Scenario {
     pub(crate) by_workload: bool,
     /// An operator may take the monkey up as a watch has brought it, and claim it by its first write only.
     pub(crate) is_lazy: bool,
+    /// The monkey belongs to no run.
+    pub(super) standing: Option<Standing>,
 }
 
 impl Scenario {
@@ -198,6 +205,7 @@ impl Scenario {
             is_spread: kind % 17 % 3 == 1,
             by_workload: kind % 23 % 3 == 1,
             is_lazy: kind % 19 % 3 == 1,
+            standing: Standing::of(kind, &size.standing),
         }
     }
 
@@ -230,6 +238,7 @@ impl Scenario {
             is_spread: false,
             by_workload: false,
             is_lazy: false,
+            standing: None,
         }
     }
 
@@ -251,8 +260,22 @@ impl Scenario {
             pauses: (self.pauses, self.size.longest),
             jumps: self.jumps,
             crash_at: self.crash_at,
-            until: start() + millis(self.size.until),
-            end: start() + millis(end),
+            until: self.instant(self.size.until),
+            end: self.instant(end),
+        }
+    }
+
+    /// What follows from then on is not played; absent: all is played to its end.
+    pub(super) fn cut(&self) -> Option<i64> {
+        // A standing monkey has no end of its own.
+        if self.standing.is_some() { Some(self.size.standing.ends) } else { self.size.cut }
+    }
+
+    /// So many kills of that run or monkey are planned, or allowed.
+    pub(super) fn most_kills(&self, run: &str) -> u64 {
+        match self.standing {
+            Some(standing) if run == MONKEY => self.most_in_all(standing),
+            _ => u64::from(if run == MONKEY { self.size.strikes.0 } else { self.size.strikes.1 }),
         }
     }
 }
@@ -287,7 +310,7 @@ pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
     spec.seed = scenario.seed.cast_signed();
     (spec.every.mean, spec.every.min) = (Duration::from_millis(size.mean), Duration::from_millis(size.min));
     spec.life = Life::OfRun {
-        until: start() + millis(size.until),
+        until: scenario.instant(size.until),
         strikes: size.strikes.0,
         heartbeat: Some(millis(size.beat).unsigned_abs()),
     };
@@ -306,11 +329,17 @@ pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
     if scenario.by_workload {
         spec.kill.group = GroupBy::Workload;
     }
+    if let Some(standing) = scenario.standing {
+        spec.life = Life::Standing;
+        spec.limits.max_kills = standing.kills;
+        spec.schedule = scenario.schedule(standing);
+    }
     match scenario.bug {
         Some(Bug::MaxUnavailableIgnored) => {
             spec.limits.max_unavailable = CountOrPercent::Count(scenario.max_unavailable + 1);
         }
         Some(Bug::MinIntervalIgnored) => spec.limits.min_interval = Duration::from_millis(0),
+        Some(Bug::WindowIgnored) => spec.schedule = Schedule::always(),
         _ => {}
     }
     spec
@@ -318,14 +347,17 @@ pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
 
 /// A run that kills by itself, beside the monkey.
 pub(crate) fn own_killer(scenario: &Scenario) -> Killer {
-    let spec = monkey(scenario);
     let size = scenario.size;
+    let mut spec = monkey(scenario);
+    // Those of a standing monkey are of a day.
+    spec.limits.max_kills = size.strikes.0;
     Killer::new(KillerSpec {
         run: "run".to_owned(),
         guards: Vec::new(),
         policy: Policy::cli(NS),
         streams: Streams::Single,
-        life: Life::OfRun { until: start() + millis(size.until), strikes: size.strikes.1, heartbeat: None },
+        schedule: Schedule::always(),
+        life: Life::OfRun { until: scenario.instant(size.until), strikes: size.strikes.1, heartbeat: None },
         seed: spec.seed.wrapping_add(1),
         ..spec
     })
