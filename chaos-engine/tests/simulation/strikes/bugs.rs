@@ -96,10 +96,20 @@ pub(crate) enum Bug {
     DayForgotten,
     /// Strikes that are skipped are not told.
     SkipsForgotten,
+    /// It is not asked whether a monkey is suspended.
+    SuspendIgnored,
+    /// It is not asked whether a strike was cancelled.
+    CancelIgnored,
+    /// It is not asked whether a strike was postponed.
+    PostponeIgnored,
+    /// A kill is written down though people want something else since it was decided.
+    ChangeIgnored,
+    /// A dry run kills.
+    DryRunIsLive,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 46] = [
+    pub(crate) const ALL: [Self; 51] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -146,5 +156,10 @@ impl Bug {
         Self::WindowIgnored,
         Self::DayForgotten,
         Self::SkipsForgotten,
+        Self::SuspendIgnored,
+        Self::CancelIgnored,
+        Self::PostponeIgnored,
+        Self::ChangeIgnored,
+        Self::DryRunIsLive,
     ];
 }

@@ -10,6 +10,7 @@ use chaos_core::record::PodChange;
 use jiff::{SignedDuration, Timestamp};
 
 use super::bugs::Bug;
+use super::people::People;
 use super::records::Records;
 use super::scenario::Scenario;
 use crate::seats::{Dice, Shared, Stage, millis};
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub(super) quiet_until: Timestamp,
     pub(super) budgets: BTreeMap<String, Vec<WorkloadBudget>>,
     pub(crate) statuses: BTreeMap<String, Status>,
+    /// What people want of a standing monkey.
+    pub(super) people: People,
     pub(crate) stopped_at: Option<Timestamp>,
     /// Changes of the stop switch, and whether it was on then.
     switched: Vec<(Change, bool)>,
@@ -130,6 +133,7 @@ pub(crate) fn cluster(scenario: Scenario) -> Cluster {
         quiet_until: begins,
         budgets: BTreeMap::new(),
         statuses: BTreeMap::new(),
+        people: People::new(&scenario),
         stopped_at: None,
         switched: Vec::new(),
         written: 0,
@@ -203,6 +207,7 @@ impl Stage for State {
     }
 
     fn happen(&mut self) {
+        self.want();
         if self.scenario.stop_switch {
             self.switch();
         }

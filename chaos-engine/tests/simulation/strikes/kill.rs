@@ -16,15 +16,16 @@ use crate::history::note;
 use crate::seats::{millis, turn};
 
 impl<K: Keeper> Process<K> {
-    /// Sends a kill, if that is not too late.
-    pub(crate) async fn kill(&self, order: KillOrder) -> Response {
+    /// Sends a kill, if that is not too late, and if it is not known by now that it must not be.
+    pub(crate) async fn kill(&mut self, order: KillOrder) -> Response {
         turn().await;
         let really = self.cluster.lock().now;
         let (since, then) = self.stepped;
         let never_back = steady(self.clock(), since, really.duration_since(then).unsigned_abs());
         let at = if self.has(Bug::ClockTrusted) { self.clock() } else { never_back };
         let answer = |kind| Response::Kill(KillAnswer { at, kind, message: None });
-        if at > order.deadline && !self.has(Bug::DeadlineIgnored) {
+        let is_late = at > order.deadline && !self.has(Bug::DeadlineIgnored);
+        if is_late || self.objection(&order, at).is_some() {
             return answer(KillAnswerKind::NotSent);
         }
         if self.has(Bug::ReleasedBeforeOutcome) {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use chaos_core::api::ChaosMonkeySpec;
 use chaos_core::killer::{Killer, KillerSpec, Life, Streams};
-use chaos_core::model::{GroupBy, NamespaceScope, Policy, Schedule};
+use chaos_core::model::{GroupBy, Mode, NamespaceScope, Policy, Schedule};
 use chaos_core::units::{CountOrPercent, Duration};
 use chaos_core::validate::{self, Meta};
 use serde_json::json;
@@ -91,7 +91,17 @@ static LONG: Size = Size {
     poll: 1_000,
     late: 10_000,
     cut: None,
-    standing: Times { opens: 4_000, turns: 30_000, closes: 56_000, kills: [4, 8], ends: 290_000 },
+    standing: Times {
+        opens: 4_000,
+        turns: 30_000,
+        closes: 56_000,
+        kills: [4, 8],
+        suspended: (15_000, 26_000),
+        looks: [9_000, 20_000, 38_000],
+        goes_live: 18_000,
+        deleted: 44_000,
+        ends: 290_000,
+    },
 };
 
 /// More of everything in less time, up to where the last kill may happen. Then all that is left is to look open intents up.
@@ -119,7 +129,17 @@ const SHORT_SIZE: Size = Size {
     poll: 5_000,
     late: 4_000,
     cut: Some(9_000 + SEND_WITHIN + 4_000),
-    standing: Times { opens: 1_000, turns: 5_000, closes: 9_000, kills: [2, 4], ends: 28_000 },
+    standing: Times {
+        opens: 1_000,
+        turns: 5_000,
+        closes: 9_000,
+        kills: [2, 4],
+        suspended: (3_000, 5_500),
+        looks: [1_800, 3_600, 6_500],
+        goes_live: 3_500,
+        deleted: 6_500,
+        ends: 28_000,
+    },
 };
 
 static SHORT: Size = SHORT_SIZE;
@@ -333,6 +353,7 @@ pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
         spec.life = Life::Standing;
         spec.limits.max_kills = standing.kills;
         spec.schedule = scenario.schedule(standing);
+        spec.mode = if standing.is_dry { Mode::DryRun } else { Mode::Live };
     }
     match scenario.bug {
         Some(Bug::MaxUnavailableIgnored) => {
@@ -357,6 +378,7 @@ pub(crate) fn own_killer(scenario: &Scenario) -> Killer {
         policy: Policy::cli(NS),
         streams: Streams::Single,
         schedule: Schedule::always(),
+        mode: Mode::Live,
         life: Life::OfRun { until: scenario.instant(size.until), strikes: size.strikes.1, heartbeat: None },
         seed: spec.seed.wrapping_add(1),
         ..spec

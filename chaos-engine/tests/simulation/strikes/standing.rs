@@ -30,6 +30,14 @@ pub(crate) struct Times {
     pub(super) closes: i64,
     /// Kills that it may make a day: few, and more.
     pub(super) kills: [u32; 2],
+    /// People suspend it, and let it go on.
+    pub(super) suspended: (i64, i64),
+    /// They look at what it has planned, and want something else.
+    pub(super) looks: [i64; 3],
+    /// A dry run goes live.
+    pub(super) goes_live: i64,
+    /// It is deleted.
+    pub(super) deleted: i64,
     /// What follows from then on is not played.
     pub(super) ends: i64,
 }
@@ -47,12 +55,21 @@ enum Hours {
 
 /// What a schedule of a standing monkey is made of.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for itself")]
 pub(crate) struct Standing {
     hours: Hours,
     /// The hour that turns is midnight (UTC).
     is_midnight: bool,
     /// Kills that it may make a day.
     pub(super) kills: u32,
+    /// People suspend it for a while.
+    pub(super) is_suspended: bool,
+    /// They cancel and postpone strikes.
+    pub(super) is_edited: bool,
+    /// It is a dry run at first.
+    pub(super) is_dry: bool,
+    /// They delete it.
+    pub(super) is_deleted: bool,
 }
 
 impl Standing {
@@ -67,6 +84,10 @@ impl Standing {
             },
             is_midnight: kind % 53 % 3 == 1,
             kills: times.kills[usize::from(kind % 59 % 2 == 1)],
+            is_suspended: kind % 31 % 3 == 1,
+            is_edited: kind % 37 % 3 == 1,
+            is_dry: kind % 41 % 4 == 1,
+            is_deleted: kind % 43 % 4 == 1,
         })
     }
 
@@ -160,6 +181,7 @@ impl State {
         let (before, most) = (kills.count(), standing.kills as usize);
         let is_allowed = before < most || !self.scenario.knows_day(standing);
         assert!(is_allowed, "a kill was sent after {before} others on a day that may have {most}");
+        self.check_wanted(order, at);
     }
 
     /// When a kill was decided, by the ledger that was saved before it was sent.
@@ -172,11 +194,11 @@ impl State {
         open.chain(kills).find(|(nonce, _)| **nonce == order.nonce).map_or(self.now, |(_, at)| at)
     }
 
-    /// What must hold when a ledger of a standing monkey is saved: each strike that leaves its plan is a kill, or a skip with a
-    /// reason, unless the monkey has ended.
-    pub(super) fn check_plan(&self, run: &str, after: &Ledger) {
+    /// What must hold when a ledger of a standing monkey is saved by who knows so much of what people want: each strike that leaves
+    /// its plan is a kill, or a skip with a reason, unless the monkey is suspended or has ended.
+    pub(super) fn check_plan(&self, run: &str, after: &Ledger, known: usize) {
         let Some(before) = self.statuses.get(run).map(|status| &status.ledger) else { return };
-        let is_anew = before.plan != after.plan || after.ended.is_some();
+        let is_anew = before.plan != after.plan || after.ended.is_some() || self.wish(known).suspended;
         if self.scenario.standing.is_none() || run != MONKEY || is_anew {
             return;
         }
@@ -189,12 +211,17 @@ impl State {
         }
     }
 
+    /// Whether everybody has been at work again for long enough at the end.
+    pub(super) const fn is_settled(&self) -> bool {
+        let size = self.scenario.size;
+        size.away_from + self.scenario.away + BACK <= size.standing.ends
+    }
+
     /// What must hold at the end: no strike of a standing monkey is left that is over.
     pub(super) fn check_over(&self, ledger: &Ledger) {
-        let scenario = &self.scenario;
-        let away_until = scenario.size.away_from + scenario.away;
         // By a clock that is wrong, what is over is to come.
-        if scenario.standing.is_none() || scenario.jumps > 0 || away_until + BACK > scenario.size.standing.ends {
+        let is_known = self.scenario.standing.is_some() && self.scenario.jumps == 0 && !self.is_gone(MONKEY);
+        if !is_known || !self.is_settled() {
             return;
         }
         for planned in &ledger.upcoming {
