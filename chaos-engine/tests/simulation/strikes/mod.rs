@@ -33,6 +33,8 @@ use scenario::{LONG_EVERY, MONKEY, Scenario, monkey, own_killer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Outcomes {
     kills: u64,
+    /// Kills that did not happen, and that count as if they had: nobody could tell.
+    doubts: u64,
     turns: u64,
 }
 
@@ -73,7 +75,10 @@ fn played(scenario: Scenario) -> Outcomes {
     let state = cluster.lock();
     state.check_left(2);
     let kills = state.effects.len() as u64;
-    Outcomes { kills, turns }
+    let unknown = state.statuses.values().flat_map(|status| &status.ledger.history);
+    let unknown = unknown.filter(|kill| kill.outcome == Outcome::Unknown);
+    let doubts = unknown.filter(|kill| state.effects.iter().all(|effect| effect.uid != kill.victim.uid)).count() as u64;
+    Outcomes { kills, doubts, turns }
 }
 
 /// What was killed is what the ledgers say, and what did not happen has a reason.
@@ -171,15 +176,32 @@ fn what_goes_wrong_never_leads_to_more_kills() {
 }
 
 #[test]
-fn a_crash_at_any_single_turn_changes_nothing() {
+fn a_crash_at_any_single_turn_costs_the_strike_under_way_at_most() {
     let without: Vec<_> = (0..4).map(|seed| played(Scenario::calm(seed))).collect();
-    let [_] = total(4 * 250, |index| {
+    assert!(without.iter().all(|calm| calm.kills >= 8 && calm.doubts == 0), "{without:?}");
+    let [kills, doubts] = total(4 * 250, |index| {
         let (seed, turn) = (index / 250, index % 250);
         let with = played(Scenario { crash_at: Some(turn), ..Scenario::calm(seed) });
         let calm = without[usize::try_from(seed).unwrap()];
         assert!(with.kills <= calm.kills.max(10), "more kills with a crash at turn {turn}: {with:?}, {calm:?}");
-        [with.turns]
+        // A kill that was written down, and not sent, counts as one that was made: nobody can tell. All others are made.
+        let is_told = with.kills + with.doubts >= calm.kills && with.doubts <= 1;
+        assert!(is_told, "fewer kills with a crash at turn {turn}: {with:?}, {calm:?}");
+        [with.kills, with.doubts]
     });
+    println!("{kills} kills with a crash at each of 1,000 turns, and {doubts} that were not made");
+}
+
+#[test]
+fn a_crash_at_any_single_turn_makes_a_standing_monkey_skip_with_a_reason() {
+    let [kills] = total(250, |turn| {
+        // What becomes of each strike is held when a ledger is saved, and at the end.
+        let with = played(Scenario { crash_at: Some(turn), ..Scenario::calm_standing(turn % 4) });
+        assert!(with.doubts <= 1, "a crash at turn {turn}: {with:?}");
+        [with.kills]
+    });
+    // The run beside it makes four.
+    assert!(kills > 5 * 250, "a standing monkey without kills proves nothing: {kills}");
 }
 
 #[test]

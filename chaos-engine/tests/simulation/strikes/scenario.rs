@@ -67,7 +67,7 @@ pub(crate) struct Size {
 }
 
 /// Everything to its end.
-static LONG: Size = Size {
+const LONG_SIZE: Size = Size {
     until: 60_000,
     strikes: (6, 4),
     mean: 3_000,
@@ -103,6 +103,11 @@ static LONG: Size = Size {
         ends: 290_000,
     },
 };
+
+static LONG: Size = LONG_SIZE;
+
+/// The same with time for a kill whose outcome nobody knows, which is given up after 90 s, and for all that waits for it.
+static PATIENT: Size = Size { until: 240_000, ..LONG_SIZE };
 
 /// More of everything in less time, up to where the last kill may happen. Then all that is left is to look open intents up.
 const SHORT_SIZE: Size = Size {
@@ -239,7 +244,7 @@ impl Scenario {
         Self {
             seed,
             bug: None,
-            size: &LONG,
+            size: &PATIENT,
             faults: 0,
             crashes: 0,
             pauses: 0,
@@ -260,6 +265,12 @@ impl Scenario {
             is_lazy: false,
             standing: None,
         }
+    }
+
+    /// The same with a standing monkey.
+    pub(super) fn calm_standing(seed: u64) -> Self {
+        let calm = Self::calm(seed);
+        Self { standing: Some(Standing::calm(&calm.size.standing)), ..calm }
     }
 
     /// The namespace of that workload.

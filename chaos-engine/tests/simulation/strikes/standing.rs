@@ -91,6 +91,19 @@ impl Standing {
         })
     }
 
+    /// One whose window is open for as long as it can be, and of which nobody wants anything.
+    pub(super) const fn calm(times: &Times) -> Self {
+        Self {
+            hours: Hours::Spans,
+            is_midnight: false,
+            kills: times.kills[1],
+            is_suspended: false,
+            is_edited: false,
+            is_dry: false,
+            is_deleted: false,
+        }
+    }
+
     /// All that comes before the hour or the day turns.
     fn until_turn(self) -> Schedule {
         let always = Schedule::always();
