@@ -1,5 +1,5 @@
-//! The strike machine: two operators of the same monkey and a run that kills by itself, on the same two workloads. No limit is
-//! exceeded, no pod is killed twice or wrongly, every kill stands in all records alike, and it ends.
+//! The strike machine: two or three operators of the same monkey and a run that kills by itself, on the same two workloads. No
+//! limit is exceeded, no pod is killed twice or wrongly, every kill stands in all records alike, and it ends.
 
 mod answers;
 mod bugs;
@@ -67,13 +67,14 @@ fn played(scenario: Scenario) -> Outcomes {
         Seat::new(machine, move |chair| start(&cluster, &killer, chair))
     };
     let killer = Killer::new(monkey(&scenario));
-    let mut seats = [seat(0, killer.clone()), seat(1, killer), seat(2, own_killer(&scenario)).once()];
+    let mut seats = vec![seat(0, killer.clone()), seat(1, killer.clone()), seat(2, own_killer(&scenario)).once()];
+    seats.extend((2..scenario.operators).map(|other| seat(other + 1, killer.clone())));
     let turns = play(&cluster, &mut seats, &scenario.hazards());
     // Whoever was about to tell something does not get round to it any more.
     drop(seats);
     check_accounts(&cluster, &scenario);
     let state = cluster.lock();
-    state.check_left(2);
+    state.check_left(scenario.operators);
     let kills = state.effects.len() as u64;
     let unknown = state.statuses.values().flat_map(|status| &status.ledger.history);
     let unknown = unknown.filter(|kill| kill.outcome == Outcome::Unknown);

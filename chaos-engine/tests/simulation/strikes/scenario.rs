@@ -194,6 +194,8 @@ pub(crate) struct Scenario {
     pub(crate) is_lazy: bool,
     /// The monkey belongs to no run.
     pub(super) standing: Option<Standing>,
+    /// So many operators drive it, each on a machine of its own.
+    pub(super) operators: usize,
 }
 
 impl Scenario {
@@ -231,6 +233,7 @@ impl Scenario {
             by_workload: kind % 23 % 3 == 1,
             is_lazy: kind % 19 % 3 == 1,
             standing: Standing::of(kind, &size.standing),
+            operators: if (66..86).contains(&(kind % 107)) { 3 } else { 2 },
         }
     }
 
@@ -264,6 +267,7 @@ impl Scenario {
             by_workload: false,
             is_lazy: false,
             standing: None,
+            operators: 2,
         }
     }
 
