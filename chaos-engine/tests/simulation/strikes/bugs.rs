@@ -106,10 +106,16 @@ pub(crate) enum Bug {
     ChangeIgnored,
     /// A dry run kills.
     DryRunIsLive,
+    /// It is not asked how many pods have to be left ready.
+    MinReadyIgnored,
+    /// A share of the pods is rounded up.
+    PercentRoundedUp,
+    /// Disruption budgets are not asked.
+    DisruptionBudgetIgnored,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 51] = [
+    pub(crate) const ALL: [Self; 54] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -161,5 +167,8 @@ impl Bug {
         Self::PostponeIgnored,
         Self::ChangeIgnored,
         Self::DryRunIsLive,
+        Self::MinReadyIgnored,
+        Self::PercentRoundedUp,
+        Self::DisruptionBudgetIgnored,
     ];
 }

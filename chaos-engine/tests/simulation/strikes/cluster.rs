@@ -118,6 +118,8 @@ pub(crate) struct Sighting {
 pub(crate) enum Done {
     Killed,
     Gone,
+    /// A disruption budget refused it.
+    Blocked,
 }
 
 /// A cluster at the start.
@@ -312,8 +314,12 @@ impl State {
         let is_it =
             |pod: &Pod| pod.facts.name == order.victim.pod && (pod.facts.uid == order.victim.uid || ignores_uid);
         let found = self.pods.iter().position(is_it);
-        self.records.arrived(order, run, found.is_some());
+        let is_blocked = found.is_some_and(|index| self.blocks(order, index));
+        self.records.arrived(order, run, found.is_some() && !is_blocked);
         let Some(index) = found else { return Done::Gone };
+        if is_blocked {
+            return Done::Blocked;
+        }
         self.written += 1;
         let pod = &mut self.pods[index];
         if pod.facts.terminating {
@@ -331,22 +337,6 @@ impl State {
         self.seen(index, &[PodChange::Terminating, PodChange::EndpointOut]);
         self.check_availability(&order.victim.workload_uid);
         Done::Killed
-    }
-
-    fn check_availability(&self, workload_uid: &str) {
-        if self.scenario.has_foreigners {
-            return;
-        }
-        let of_it = |pod: &&Pod| {
-            pod.facts.workload.as_ref().is_some_and(|key| key.uid == workload_uid) && !pod.facts.labels.is_empty()
-        };
-        let serving = self.pods.iter().filter(of_it).filter(|pod| pod.facts.ready && !pod.facts.terminating).count();
-        // The outsider serves too, but nobody may count on that here: the limits are asked with all pods of the workload.
-        let outsider = usize::from(workload_uid == "uid-trips");
-        let desired = self.workloads().find(|of| of.key.uid == workload_uid).map_or(0, |of| of.desired as usize);
-        let unavailable = desired.saturating_sub(serving + outsider);
-        let max = self.scenario.max_unavailable as usize;
-        assert!(unavailable <= max, "{unavailable} of {desired} pods of {workload_uid} are unavailable, {max} may be");
     }
 
     pub(super) fn add_pod(&mut self, workload: &str, index: u32, ready_at: Timestamp) -> usize {

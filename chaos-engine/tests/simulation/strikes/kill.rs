@@ -60,7 +60,7 @@ impl<K: Keeper> Process<K> {
         }
         let run = self.killer.spec().run.clone();
         state.check_standing(order, &run, by_clock);
-        self.truths.check(order, state.scenario.max_unavailable, at);
+        self.truths.check(order, &state.scenario, at);
         // Clocks that are an hour wrong keep no distance in time, and no kill in doubt for as long as it may still happen.
         if state.scenario.jumps == 0 {
             check_send(&state, order, at);
@@ -77,6 +77,7 @@ impl<K: Keeper> Process<K> {
             Fault::None => match self.cluster.lock().kill(&order, run) {
                 Done::Killed => KillAnswerKind::Accepted,
                 Done::Gone => KillAnswerKind::Gone,
+                Done::Blocked => KillAnswerKind::Blocked,
             },
             Fault::Never(answer) => {
                 if answer.is_of_server() {

@@ -8,11 +8,13 @@ mod faulty;
 mod foreigners;
 pub(crate) mod keeper;
 mod kill;
+mod limits;
 mod metrics;
 mod people;
 pub(crate) mod process;
 pub(crate) mod records;
 pub(crate) mod scenario;
+mod specs;
 mod standing;
 
 use std::collections::BTreeSet;
@@ -27,7 +29,8 @@ use bugs::Bug;
 use cluster::{Cluster, Effect, cluster};
 use keeper::StatusKeeper;
 use process::Process;
-use scenario::{LONG_EVERY, MONKEY, Scenario, monkey, own_killer};
+use scenario::{LONG_EVERY, MONKEY, Scenario};
+use specs::{monkey, own_killer};
 
 /// What a schedule came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

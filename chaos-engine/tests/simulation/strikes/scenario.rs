@@ -1,20 +1,11 @@
-//! What a schedule of kills is made of, and the killers that play in it. A few schedules are long, most are short: a schedule
-//! is one interleaving, and what a long one waits for costs turns in which nothing can go wrong.
-
-use std::sync::LazyLock;
-
-use chaos_core::api::ChaosMonkeySpec;
-use chaos_core::killer::{Killer, KillerSpec, Life, Streams};
-use chaos_core::model::{GroupBy, Mode, NamespaceScope, Policy, Schedule};
-use chaos_core::units::{CountOrPercent, Duration};
-use chaos_core::validate::{self, Meta};
-use serde_json::json;
+//! What a schedule of kills is made of. A few schedules are long, most are short: a schedule is one interleaving, and what a long
+//! one waits for costs turns in which nothing can go wrong.
 
 use super::bugs::Bug;
-use super::cluster::{NS, OTHER_NS, WORKLOADS, start};
-use super::metrics::guards;
+use super::cluster::{NS, OTHER_NS, WORKLOADS};
+use super::limits::Disruptions;
 use super::standing::{Standing, Times};
-use crate::seats::{HOUR, Hazards, millis};
+use crate::seats::{HOUR, Hazards};
 
 /// Kills are never sent longer after they were decided, in milliseconds.
 pub(crate) const SEND_WITHIN: i64 = 5_000;
@@ -25,11 +16,11 @@ pub(crate) const LONG_EVERY: u64 = 50;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Size {
     /// The killers' time ends.
-    until: i64,
+    pub(super) until: i64,
     /// Strikes of the monkey, and of the run that kills by itself.
     pub(crate) strikes: (u32, u32),
-    mean: u64,
-    min: u64,
+    pub(super) mean: u64,
+    pub(super) min: u64,
     /// Pods of each workload.
     pub(crate) pods: [u32; 2],
     /// A pod takes so long at most to be gone, and its replacement to be ready.
@@ -45,8 +36,8 @@ pub(crate) struct Size {
     pub(crate) stop_for: i64,
     /// A watch that is behind for long has caught up after this, at most.
     pub(crate) behind_for: i64,
-    recover_within: u64,
-    max_blind: u64,
+    pub(super) recover_within: u64,
+    pub(super) max_blind: u64,
     /// Between two kills of a workload, where they have to keep their distance.
     min_interval: i64,
     /// Chances in a thousand: of a call to go wrong, of a crash or a pause at a turn.
@@ -194,6 +185,12 @@ pub(crate) struct Scenario {
     pub(crate) is_lazy: bool,
     /// The monkey belongs to no run.
     pub(super) standing: Option<Standing>,
+    /// What may be unavailable of a workload is a share of its pods.
+    pub(super) is_percent: bool,
+    /// More than one pod of each workload has to be left ready.
+    pub(super) has_to_serve: bool,
+    /// Kills are evictions, and there are disruption budgets.
+    pub(super) disruptions: Option<Disruptions>,
     /// So many operators drive it, each on a machine of its own.
     pub(super) operators: usize,
 }
@@ -233,6 +230,9 @@ impl Scenario {
             by_workload: kind % 23 % 3 == 1,
             is_lazy: kind % 19 % 3 == 1,
             standing: Standing::of(kind, &size.standing),
+            is_percent: (66..86).contains(&(kind % 109)),
+            has_to_serve: (68..86).contains(&(kind % 97)),
+            disruptions: Disruptions::of(kind),
             operators: if (66..86).contains(&(kind % 107)) { 3 } else { 2 },
         }
     }
@@ -267,6 +267,9 @@ impl Scenario {
             by_workload: false,
             is_lazy: false,
             standing: None,
+            is_percent: false,
+            has_to_serve: false,
+            disruptions: None,
             operators: 2,
         }
     }
@@ -317,85 +320,3 @@ impl Scenario {
 
 /// Name of the monkey in what is written of it.
 pub(crate) const MONKEY: &str = "monkey";
-
-/// A monkey as its manifest says it. To read one takes as long as to play a short schedule, so it is done once.
-static SPEC: LazyLock<KillerSpec> = LazyLock::new(|| {
-    let spec = json!({
-        "target": {"workloads": [{"kind": "StatefulSet", "name": "trips"}, {"kind": "StatefulSet", "name": "gateway"}]},
-        "fault": {"podKill": {"mode": "Delete", "group": "Namespace"}},
-        "mode": "Live", "meanTimeBetweenKills": "3s", "minTimeBetweenKills": "500ms", "schedule": {}, "guards": [],
-        "limits": {
-            "maxUnavailable": 1, "minReady": 1, "maxKills": 6, "minInterval": "0s", "recoverWithin": "100s",
-            "maxBlind": "50s", "allowForce": false,
-        },
-        "until": (start() + millis(60_000)).to_string(), "maxKills": 6,
-        "heartbeatLease": {"name": "beat", "interval": "2s"},
-        "seed": 0,
-    });
-    let spec: ChaosMonkeySpec = serde_json::from_value(spec).unwrap();
-    let meta = Meta { name: "m".into(), namespace: NS.into(), uid: MONKEY.into() };
-    let monkey = validate::monkey(&spec, &meta).unwrap_or_else(|problems| panic!("{problems:?}"));
-    KillerSpec::of_monkey(&monkey, "chaos-system")
-});
-
-/// The monkey of a schedule.
-pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
-    let mut spec = SPEC.clone();
-    let size = scenario.size;
-    spec.seed = scenario.seed.cast_signed();
-    (spec.every.mean, spec.every.min) = (Duration::from_millis(size.mean), Duration::from_millis(size.min));
-    spec.life = Life::OfRun {
-        until: scenario.instant(size.until),
-        strikes: size.strikes.0,
-        heartbeat: Some(millis(size.beat).unsigned_abs()),
-    };
-    spec.limits.max_kills = size.strikes.0;
-    spec.limits.max_unavailable = CountOrPercent::Count(scenario.max_unavailable);
-    spec.limits.recover_within = Duration::from_secs(size.recover_within);
-    spec.limits.max_blind = Duration::from_secs(size.max_blind);
-    // A manifest may not ask for more kills than its limits allow; here two killers share a workload, so that they do.
-    spec.limits.min_interval = Duration::from_millis(scenario.min_interval.unsigned_abs());
-    // The manifest of a run's monkey may name none, and the machine keeps those that it is given.
-    if scenario.is_guarded && scenario.bug != Some(Bug::GuardsIgnored) {
-        spec.guards = guards();
-    }
-    let namespaces = WORKLOADS.map(|workload| scenario.namespace(workload).to_owned());
-    spec.target.namespaces = NamespaceScope::Named(namespaces.into());
-    if scenario.by_workload {
-        spec.kill.group = GroupBy::Workload;
-    }
-    if let Some(standing) = scenario.standing {
-        spec.life = Life::Standing;
-        spec.limits.max_kills = standing.kills;
-        spec.schedule = scenario.schedule(standing);
-        spec.mode = if standing.is_dry { Mode::DryRun } else { Mode::Live };
-    }
-    match scenario.bug {
-        Some(Bug::MaxUnavailableIgnored) => {
-            spec.limits.max_unavailable = CountOrPercent::Count(scenario.max_unavailable + 1);
-        }
-        Some(Bug::MinIntervalIgnored) => spec.limits.min_interval = Duration::from_millis(0),
-        Some(Bug::WindowIgnored) => spec.schedule = Schedule::always(),
-        _ => {}
-    }
-    spec
-}
-
-/// A run that kills by itself, beside the monkey.
-pub(crate) fn own_killer(scenario: &Scenario) -> Killer {
-    let size = scenario.size;
-    let mut spec = monkey(scenario);
-    // Those of a standing monkey are of a day.
-    spec.limits.max_kills = size.strikes.0;
-    Killer::new(KillerSpec {
-        run: "run".to_owned(),
-        guards: Vec::new(),
-        policy: Policy::cli(NS),
-        streams: Streams::Single,
-        schedule: Schedule::always(),
-        mode: Mode::Live,
-        life: Life::OfRun { until: scenario.instant(size.until), strikes: size.strikes.1, heartbeat: None },
-        seed: spec.seed.wrapping_add(1),
-        ..spec
-    })
-}
