@@ -112,10 +112,14 @@ pub(crate) enum Bug {
     PercentRoundedUp,
     /// Disruption budgets are not asked.
     DisruptionBudgetIgnored,
+    /// The cap on all monkeys together is not asked.
+    CapIgnored,
+    /// The cap is not asked once more when a kill was written down.
+    CapAskedOnce,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 54] = [
+    pub(crate) const ALL: [Self; 56] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -170,5 +174,7 @@ impl Bug {
         Self::MinReadyIgnored,
         Self::PercentRoundedUp,
         Self::DisruptionBudgetIgnored,
+        Self::CapIgnored,
+        Self::CapAskedOnce,
     ];
 }

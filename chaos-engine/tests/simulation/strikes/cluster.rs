@@ -9,6 +9,7 @@ use chaos_core::population::{OwnerFacts, PodFacts, Population, WorkloadKey};
 use chaos_core::record::PodChange;
 use jiff::{SignedDuration, Timestamp};
 
+use super::board::Board;
 use super::bugs::Bug;
 use super::people::People;
 use super::records::Records;
@@ -39,6 +40,8 @@ pub(crate) struct State {
     pub(crate) statuses: BTreeMap<String, Status>,
     /// What people want of a standing monkey.
     pub(super) people: People,
+    /// How all monkeys stand, where there is a cap on them.
+    pub(super) board: Board,
     pub(crate) stopped_at: Option<Timestamp>,
     /// Changes of the stop switch, and whether it was on then.
     switched: Vec<(Change, bool)>,
@@ -136,6 +139,7 @@ pub(crate) fn cluster(scenario: Scenario) -> Cluster {
         budgets: BTreeMap::new(),
         statuses: BTreeMap::new(),
         people: People::new(&scenario),
+        board: Board::default(),
         stopped_at: None,
         switched: Vec::new(),
         written: 0,

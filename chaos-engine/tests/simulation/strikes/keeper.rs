@@ -7,11 +7,12 @@ use chaos_core::killer::{KillerView, Ledger};
 use chaos_core::model::Mode;
 use jiff::SignedDuration;
 
+use super::board::Place;
 use super::bugs::Bug;
 use super::cluster::{Cluster, Replaced, State, Status};
 use super::people::Wish;
 use super::records::{Telling, Told};
-use super::scenario::MONKEY;
+use super::scenario::{MONKEY, is_monkey};
 use crate::desk::Left;
 use crate::history::note;
 use crate::seats::{Chair, Stage as _, turn};
@@ -72,6 +73,8 @@ pub(crate) struct StatusKeeper {
     /// How it hears of the stop switch, and of the writes of others.
     watch: Watch,
     heartbeat: Option<Duration>,
+    /// Its place where all monkeys tell how they stand.
+    _place: Option<Place>,
 }
 
 impl StatusKeeper {
@@ -91,6 +94,7 @@ impl StatusKeeper {
             left: None,
             watch,
             heartbeat,
+            _place: if is_monkey(run) { Place::at(cluster) } else { None },
         }
     }
 
@@ -139,7 +143,7 @@ impl StatusKeeper {
 
     /// Events for people, of a monkey's kills.
     fn telling(&self, news: Vec<Told>) -> Telling {
-        let is_told = self.run == MONKEY && self.bug() != Some(Bug::EventsForgotten);
+        let is_told = is_monkey(&self.run) && self.bug() != Some(Bug::EventsForgotten);
         Telling::new(self.cluster.clone(), if is_told { news } else { Vec::new() })
     }
 
@@ -172,7 +176,7 @@ impl StatusKeeper {
         let is_cached = state.scenario.bug == Some(Bug::LedgerFromCache);
         let behind = if is_cached { 1 + state.dice().below(MOST_BEHIND) } else { 0 };
         let is_lazy = state.scenario.is_lazy;
-        self.generation = state.people.newest();
+        self.generation = if self.run == MONKEY { state.people.newest() } else { 0 };
         let by = Change { number: state.written + 1, at: state.now };
         let status = state.statuses.entry(self.run.clone()).or_default();
         let index = status.before.len().saturating_sub(behind);
@@ -249,6 +253,11 @@ impl Keeper for StatusKeeper {
             let brought = self.brought(&mut state);
             let ledger = brought.unwrap_or_else(|| self.claimed(&mut state));
             self.mode = state.wish(self.generation).mode;
+            state.list_board(chair.ahead());
+            // What a watch has brought may be older than what was listed.
+            if self.is_claimed {
+                state.tell_board(&self.run, &ledger, chair.ahead());
+            }
             ledger
         };
         turn().await;
@@ -266,6 +275,7 @@ impl Keeper for StatusKeeper {
         let news = self.written(ledger)?;
         let telling = self.telling(news);
         turn().await;
+        self.cluster.lock().tell_board(&self.run, ledger, chair.ahead());
         telling.tell();
         Ok(())
     }
@@ -275,6 +285,7 @@ impl Keeper for StatusKeeper {
         let is_deaf = cluster.scenario.bug == Some(Bug::HeartbeatIgnored);
         let beat = cluster.silent_at().filter(|_| !is_deaf).unwrap_or(cluster.now) + ahead;
         let hold = is_stopped.then(|| "stopped".to_owned());
+        let hold = hold.or_else(|| cluster.cap_objects(&self.run, cluster.now + ahead));
         let wish = self.learn(cluster);
         let view = KillerView { hold, beat: Some(beat), leave: self.left.is_some(), ..KillerView::default() };
         match wish {
@@ -284,7 +295,11 @@ impl Keeper for StatusKeeper {
     }
 
     fn last_look(&mut self, cluster: &mut State, ahead: SignedDuration) -> Option<KillerView> {
-        self.is_wanted(cluster).then(|| self.view(cluster, ahead))
+        let is_asked = cluster.scenario.standing.is_some() && is_monkey(&self.run);
+        let view = is_asked.then(|| self.view(cluster, ahead))?;
+        // What others have written down meanwhile is known only now.
+        let is_blind = cluster.scenario.bug == Some(Bug::CapAskedOnce);
+        Some(KillerView { hold: view.hold.filter(|_| !is_blind), ..view })
     }
 
     fn mode(&self) -> Option<Mode> {

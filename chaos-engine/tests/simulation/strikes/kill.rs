@@ -10,7 +10,7 @@ use super::cluster::{Done, Send, State};
 use super::keeper::{Keeper, NEWS};
 use super::metrics::{FRESH, check_guards};
 use super::process::Process;
-use super::scenario::{MONKEY, SEND_WITHIN};
+use super::scenario::{SEND_WITHIN, is_monkey};
 use crate::faults::{Answer, Fault};
 use crate::history::note;
 use crate::seats::{millis, turn};
@@ -55,7 +55,7 @@ impl<K: Keeper> Process<K> {
             let most = longest + jiff::SignedDuration::try_from(beat * 2).unwrap_or_default();
             assert!(at.duration_since(silent) <= most, "a kill was sent for a run that is silent");
         }
-        if self.killer.spec().run == MONKEY && state.scenario.is_guarded {
+        if is_monkey(&self.killer.spec().run) && state.scenario.is_guarded {
             check_guards(&state, self.heard.as_ref(), at);
         }
         let run = self.killer.spec().run.clone();

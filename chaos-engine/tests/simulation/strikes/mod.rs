@@ -2,6 +2,7 @@
 //! limit is exceeded, no pod is killed twice or wrongly, every kill stands in all records alike, and it ends.
 
 mod answers;
+mod board;
 mod bugs;
 pub(crate) mod cluster;
 mod faulty;
@@ -29,8 +30,8 @@ use bugs::Bug;
 use cluster::{Cluster, Effect, cluster};
 use keeper::StatusKeeper;
 use process::Process;
-use scenario::{LONG_EVERY, MONKEY, Scenario};
-use specs::{monkey, own_killer};
+use scenario::{LONG_EVERY, MONKEY, Scenario, is_monkey};
+use specs::{monkey, other, own_killer};
 
 /// What a schedule came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,13 +66,19 @@ fn start(cluster: &Cluster, killer: &Killer, chair: Chair) -> Running {
 /// Plays one schedule. Panics if an invariant is broken.
 fn played(scenario: Scenario) -> Outcomes {
     let cluster = cluster(scenario);
-    let seat = |machine, killer: Killer| {
+    let seat = |machine, chair, killer: Killer| {
         let cluster = cluster.clone();
-        Seat::new(machine, move |chair| start(&cluster, &killer, chair))
+        Seat::on(machine, chair, move |chair| start(&cluster, &killer, chair))
     };
-    let killer = Killer::new(monkey(&scenario));
-    let mut seats = vec![seat(0, killer.clone()), seat(1, killer.clone()), seat(2, own_killer(&scenario)).once()];
-    seats.extend((2..scenario.operators).map(|other| seat(other + 1, killer.clone())));
+    let (killer, chair) = (Killer::new(monkey(&scenario)), Chair::default());
+    // A cap is that of one operator: it alone drives two monkeys then.
+    let is_capped = cluster.lock().cap().is_some();
+    let second =
+        if is_capped { seat(0, chair.beside(), other(&scenario)) } else { seat(1, Chair::default(), killer.clone()) };
+    let run = seat(2, Chair::default(), own_killer(&scenario)).once();
+    let mut seats = vec![seat(0, chair, killer.clone()), second, run];
+    let others = (2..scenario.operators).filter(|_| !is_capped);
+    seats.extend(others.map(|other| seat(other + 1, Chair::default(), killer.clone())));
     let turns = play(&cluster, &mut seats, &scenario.hazards());
     // Whoever was about to tell something does not get round to it any more.
     drop(seats);
@@ -118,9 +125,9 @@ fn check_accounts(cluster: &Cluster, scenario: &Scenario) {
         let is_so = [counted, counted + would].contains(&ledger.kills);
         assert!(is_so, "{run} counts {} kills, and tells of {counted}", ledger.kills);
         state.records.check(run, ledger);
-        if run == MONKEY {
+        if is_monkey(run) {
             state.records.check_events(ledger);
-            state.check_over(ledger);
+            state.check_over(run, ledger);
         }
     }
 }

@@ -91,6 +91,7 @@ const LONG_SIZE: Size = Size {
         looks: [9_000, 20_000, 38_000],
         goes_live: 18_000,
         deleted: 44_000,
+        cap: 6,
         ends: 290_000,
     },
 };
@@ -134,6 +135,7 @@ const SHORT_SIZE: Size = Size {
         looks: [1_800, 3_600, 6_500],
         goes_live: 3_500,
         deleted: 6_500,
+        cap: 3,
         ends: 28_000,
     },
 };
@@ -312,7 +314,7 @@ impl Scenario {
     /// So many kills of that run or monkey are planned, or allowed.
     pub(super) fn most_kills(&self, run: &str) -> u64 {
         match self.standing {
-            Some(standing) if run == MONKEY => self.most_in_all(standing),
+            Some(standing) if is_monkey(run) => self.most_in_all(standing),
             _ => u64::from(if run == MONKEY { self.size.strikes.0 } else { self.size.strikes.1 }),
         }
     }
@@ -320,3 +322,11 @@ impl Scenario {
 
 /// Name of the monkey in what is written of it.
 pub(crate) const MONKEY: &str = "monkey";
+
+/// Name of another monkey of the same operator, where there is a cap on both.
+pub(super) const OTHER: &str = "other";
+
+/// Whether that is a monkey, and not the run that kills by itself.
+pub(super) fn is_monkey(run: &str) -> bool {
+    run == MONKEY || run == OTHER
+}

@@ -13,11 +13,11 @@ use serde_json::json;
 use super::bugs::Bug;
 use super::cluster::{NS, WORKLOADS, start};
 use super::metrics::guards;
-use super::scenario::{MONKEY, Scenario};
+use super::scenario::{MONKEY, OTHER, Scenario};
 use crate::seats::millis;
 
 /// A monkey as its manifest says it. To read one takes as long as to play a short schedule, so it is done once.
-static SPEC: LazyLock<KillerSpec> = LazyLock::new(|| {
+pub(super) static MANIFEST: LazyLock<ChaosMonkeySpec> = LazyLock::new(|| {
     let spec = json!({
         "target": {"workloads": [{"kind": "StatefulSet", "name": "trips"}, {"kind": "StatefulSet", "name": "gateway"}]},
         "fault": {"podKill": {"mode": "Delete", "group": "Namespace"}},
@@ -30,9 +30,13 @@ static SPEC: LazyLock<KillerSpec> = LazyLock::new(|| {
         "heartbeatLease": {"name": "beat", "interval": "2s"},
         "seed": 0,
     });
-    let spec: ChaosMonkeySpec = serde_json::from_value(spec).unwrap();
+    serde_json::from_value(spec).unwrap()
+});
+
+/// The same, as it is meant.
+static SPEC: LazyLock<KillerSpec> = LazyLock::new(|| {
     let meta = Meta { name: "m".into(), namespace: NS.into(), uid: MONKEY.into() };
-    let monkey = validate::monkey(&spec, &meta).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let monkey = validate::monkey(&MANIFEST, &meta).unwrap_or_else(|problems| panic!("{problems:?}"));
     KillerSpec::of_monkey(&monkey, "chaos-system")
 });
 
@@ -79,6 +83,12 @@ pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
         _ => {}
     }
     spec
+}
+
+/// Another monkey of the same operator.
+pub(super) fn other(scenario: &Scenario) -> Killer {
+    let spec = monkey(scenario);
+    Killer::new(KillerSpec { run: OTHER.to_owned(), seed: spec.seed.wrapping_add(2), ..spec })
 }
 
 /// A run that kills by itself, beside the monkey.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::Weekday;
 
 use super::cluster::{State, start};
-use super::scenario::{MONKEY, Scenario};
+use super::scenario::{MONKEY, Scenario, is_monkey};
 use crate::seats::{HOUR, millis};
 
 /// In milliseconds.
@@ -38,6 +38,8 @@ pub(crate) struct Times {
     pub(super) goes_live: i64,
     /// It is deleted.
     pub(super) deleted: i64,
+    /// Kills that all monkeys together may make a day, where there are two.
+    pub(super) cap: u32,
     /// What follows from then on is not played.
     pub(super) ends: i64,
 }
@@ -70,12 +72,16 @@ pub(crate) struct Standing {
     pub(super) is_dry: bool,
     /// They delete it.
     pub(super) is_deleted: bool,
+    /// Its only operator drives another one as well, and there is a cap on both together.
+    pub(super) is_capped: bool,
 }
 
 impl Standing {
     /// That of a schedule of this kind, if its monkey is a standing one.
     pub(super) fn of(kind: u64, times: &Times) -> Option<Self> {
         let is_standing = (69..86).contains(&(kind % 89));
+        // What is gone is listed no more, and a dry run is not counted.
+        let is_capped = kind % 61 % 4 == 1;
         is_standing.then(|| Self {
             hours: match kind % 47 % 3 {
                 0 => Hours::Spans,
@@ -86,8 +92,9 @@ impl Standing {
             kills: times.kills[usize::from(kind % 59 % 2 == 1)],
             is_suspended: kind % 31 % 3 == 1,
             is_edited: kind % 37 % 3 == 1,
-            is_dry: kind % 41 % 4 == 1,
-            is_deleted: kind % 43 % 4 == 1,
+            is_dry: kind % 41 % 4 == 1 && !is_capped,
+            is_deleted: kind % 43 % 4 == 1 && !is_capped,
+            is_capped,
         })
     }
 
@@ -101,6 +108,7 @@ impl Standing {
             is_edited: false,
             is_dry: false,
             is_deleted: false,
+            is_capped: false,
         }
     }
 
@@ -184,17 +192,26 @@ impl Scenario {
 impl State {
     /// What must hold when a kill of a standing monkey leaves at that instant, by the clock of who sends it.
     pub(super) fn check_standing(&self, order: &KillOrder, run: &str, at: Timestamp) {
-        let Some(standing) = self.scenario.standing.filter(|_| run == MONKEY) else { return };
+        let Some(standing) = self.scenario.standing.filter(|_| is_monkey(run)) else { return };
         let (opens, closes) = self.scenario.window(standing);
         let is_open = (opens..closes).contains(&at);
         assert!(is_open, "a kill was sent at {at}, and the window is from {opens} to {closes}");
         let day = self.scenario.is_next_day(standing, self.decided_at(order, run));
         let is_of_day = |decided_at: Timestamp| self.scenario.is_next_day(standing, decided_at) == day;
-        let kills = self.sends.iter().filter(|send| send.run == run && !send.was_refused && is_of_day(send.decided_at));
-        let (before, most) = (kills.count(), standing.kills as usize);
+        let count = |is_meant: &dyn Fn(&str) -> bool| {
+            let sends = self.sends.iter().filter(|send| !send.was_refused && is_of_day(send.decided_at));
+            sends.filter(|send| is_meant(&send.run)).count()
+        };
+        let (before, most) = (count(&|other: &str| other == run), standing.kills as usize);
         let is_allowed = before < most || !self.scenario.knows_day(standing);
         assert!(is_allowed, "a kill was sent after {before} others on a day that may have {most}");
-        self.check_wanted(order, at);
+        let all = count(&is_monkey);
+        // By a clock that is wrong, a kill in hand may look like one that is over.
+        let is_capped = self.cap().is_some_and(|cap| all >= cap as usize) && self.scenario.jumps == 0;
+        assert!(!is_capped, "a kill was sent after {all} of all monkeys, which may make {:?} a day", self.cap());
+        if run == MONKEY {
+            self.check_wanted(order, at);
+        }
     }
 
     /// When a kill was decided, by the ledger that was saved before it was sent.
@@ -212,7 +229,7 @@ impl State {
     pub(super) fn check_plan(&self, run: &str, after: &Ledger, known: usize) {
         let Some(before) = self.statuses.get(run).map(|status| &status.ledger) else { return };
         let is_anew = before.plan != after.plan || after.ended.is_some() || self.wish(known).suspended;
-        if self.scenario.standing.is_none() || run != MONKEY || is_anew {
+        if self.scenario.standing.is_none() || !is_monkey(run) || is_anew {
             return;
         }
         let planned = before.upcoming.iter().map(|planned| planned.strike).chain(before.strikes..after.strikes);
@@ -231,9 +248,9 @@ impl State {
     }
 
     /// What must hold at the end: no strike of a standing monkey is left that is over.
-    pub(super) fn check_over(&self, ledger: &Ledger) {
+    pub(super) fn check_over(&self, run: &str, ledger: &Ledger) {
         // By a clock that is wrong, what is over is to come.
-        let is_known = self.scenario.standing.is_some() && self.scenario.jumps == 0 && !self.is_gone(MONKEY);
+        let is_known = self.scenario.standing.is_some() && self.scenario.jumps == 0 && !self.is_gone(run);
         if !is_known || !self.is_settled() {
             return;
         }
