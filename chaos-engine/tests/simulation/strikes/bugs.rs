@@ -116,10 +116,12 @@ pub(crate) enum Bug {
     CapIgnored,
     /// The cap is not asked once more when a kill was written down.
     CapAskedOnce,
+    /// A strike of a standing monkey that was missed is made up for, whenever that is.
+    MissedStruck,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 56] = [
+    pub(crate) const ALL: [Self; 57] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -176,5 +178,6 @@ impl Bug {
         Self::DisruptionBudgetIgnored,
         Self::CapIgnored,
         Self::CapAskedOnce,
+        Self::MissedStruck,
     ];
 }
