@@ -21,10 +21,15 @@ pub(crate) fn note(at: Timestamp, what: impl FnOnce() -> String) {
     });
 }
 
-/// What happens while this is played, which may panic by itself.
-pub(crate) fn of(play: impl FnOnce()) -> String {
+/// All that happens while this is played, which may panic by itself.
+pub(crate) fn all(play: impl FnOnce()) -> Vec<String> {
     NOTES.set(Some(Vec::new()));
     play();
-    let notes = NOTES.take().unwrap_or_default();
+    NOTES.take().unwrap_or_default()
+}
+
+/// What happens last while this is played, which may panic by itself.
+pub(crate) fn of(play: impl FnOnce()) -> String {
+    let notes = all(play);
     notes[notes.len().saturating_sub(LONGEST)..].join("\n")
 }

@@ -7,7 +7,7 @@
 //! faults ── what can go wrong with a call, and what is heard of it
 //! watch ── what a process hears of changes, and when
 //! history ── what happened in a schedule that fails
-//! strikes ── the strike machine: two operators of a monkey, and a run that kills by itself
+//! strikes ── the strike machine: two or three operators of a monkey, and a run that kills by itself
 //! desk ── the status of an object, and who may write it
 //! days ── the game day's machine: operators that take turns at one GameDay
 //! runs ── the machine of an ExperimentRun, its killer and its prober: operators that take turns at one run

@@ -40,6 +40,24 @@ pub(crate) fn total<const N: usize>(schedules: u64, play: impl Fn(u64) -> [u64; 
     sums.into_inner().unwrap()
 }
 
+/// Plays each of these schedules twice: what happens in it is the same from the first turn to the last, and so is what it comes to.
+pub(crate) fn each_is_repeated<T: PartialEq + Debug>(schedules: u64, play: impl Fn(u64) -> T + Sync) {
+    let told = |seed| {
+        let mut outcome = None;
+        let notes = history::all(|| outcome = Some(play(seed)));
+        (outcome, notes)
+    };
+    let [notes] = total(schedules, |seed| {
+        let (first, second) = (told(seed), told(seed));
+        let other = first.1.iter().zip(&second.1).find(|(one, other)| one != other);
+        assert_eq!(other, None, "seed {seed} is not the same history twice");
+        assert_eq!(first.1.len(), second.1.len(), "the history of seed {seed} is not as long twice");
+        assert_eq!(first.0, second.0, "seed {seed} does not come to the same twice");
+        [first.1.len() as u64]
+    });
+    assert!(notes > schedules, "histories without events prove nothing: {notes}");
+}
+
 /// Plays the schedules of seeds that broke an invariant once, until the product was mended.
 pub(crate) fn hold(seeds: &[u64], play: impl Fn(u64)) {
     for seed in seeds {

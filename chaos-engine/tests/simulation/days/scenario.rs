@@ -13,7 +13,7 @@ use super::bugs::Bug;
 use crate::seats::{Hazards, millis};
 
 /// One in so many schedules is a month.
-pub(crate) const MONTH_EVERY: u64 = 50;
+const MONTH_EVERY: u64 = 50;
 /// UID of the game day.
 pub(crate) const UID: &str = "u";
 /// Experiments of one execution.

@@ -22,7 +22,7 @@ use chaos_core::operated::read_killer;
 use chaos_core::record::Event;
 
 use crate::desk::Left;
-use crate::schedules::{each_is_caught, share, total};
+use crate::schedules::{each_is_caught, each_is_repeated, share, total};
 use crate::seats::{Chair, Running, Seat, Stage as _, millis, play};
 use crate::strikes::records::kill_of;
 use crate::strikes::scenario::SEND_WITHIN;
@@ -208,9 +208,7 @@ fn a_crash_at_any_single_turn_changes_nothing() {
 
 #[test]
 fn the_same_seed_is_the_same_history() {
-    for seed in [1, 2, 3, 40, 41, 500] {
-        assert_eq!(played(Scenario::of(seed)), played(Scenario::of(seed)));
-    }
+    each_is_repeated(40, |seed| played(Scenario::of(seed)));
 }
 
 #[test]

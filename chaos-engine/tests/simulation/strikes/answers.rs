@@ -38,6 +38,10 @@ pub(super) fn seen(mut population: Population, scope: &Scope) -> Population {
     population.namespaces.retain(|namespace| reaches(&namespace.name));
     population.workloads.retain(|workload| sees(&workload.key));
     population.pods.retain(|pod| pod.workload.as_ref().map_or_else(|| reaches(&pod.namespace), sees));
+    population.budgets.retain(|budget| reaches(&budget.namespace));
+    for budget in &mut population.budgets {
+        budget.covers.retain(|uid| population.pods.iter().any(|pod| pod.uid == *uid));
+    }
     population
 }
 
@@ -76,7 +80,7 @@ impl State {
             workloads: self.workloads().collect(),
             pods,
             nodes: None,
-            budgets: Vec::new(),
+            budgets: self.disruption_budgets(),
         }
     }
 

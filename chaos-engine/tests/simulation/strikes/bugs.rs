@@ -90,10 +90,38 @@ pub(crate) enum Bug {
     RolloutIgnored,
     /// How many pods a workload wants is asked once, and never again.
     ScaleIgnored,
+    /// The window of a standing monkey is not asked.
+    WindowIgnored,
+    /// The kills of the day are forgotten in a crash.
+    DayForgotten,
+    /// Strikes that are skipped are not told.
+    SkipsForgotten,
+    /// It is not asked whether a monkey is suspended.
+    SuspendIgnored,
+    /// It is not asked whether a strike was cancelled.
+    CancelIgnored,
+    /// It is not asked whether a strike was postponed.
+    PostponeIgnored,
+    /// A kill is written down though people want something else since it was decided.
+    ChangeIgnored,
+    /// A dry run kills.
+    DryRunIsLive,
+    /// It is not asked how many pods have to be left ready.
+    MinReadyIgnored,
+    /// A share of the pods is rounded up.
+    PercentRoundedUp,
+    /// Disruption budgets are not asked.
+    DisruptionBudgetIgnored,
+    /// The cap on all monkeys together is not asked.
+    CapIgnored,
+    /// The cap is not asked once more when a kill was written down.
+    CapAskedOnce,
+    /// A strike of a standing monkey that was missed is made up for, whenever that is.
+    MissedStruck,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 43] = [
+    pub(crate) const ALL: [Self; 57] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -137,5 +165,19 @@ impl Bug {
         Self::GuardsFromCache,
         Self::RolloutIgnored,
         Self::ScaleIgnored,
+        Self::WindowIgnored,
+        Self::DayForgotten,
+        Self::SkipsForgotten,
+        Self::SuspendIgnored,
+        Self::CancelIgnored,
+        Self::PostponeIgnored,
+        Self::ChangeIgnored,
+        Self::DryRunIsLive,
+        Self::MinReadyIgnored,
+        Self::PercentRoundedUp,
+        Self::DisruptionBudgetIgnored,
+        Self::CapIgnored,
+        Self::CapAskedOnce,
+        Self::MissedStruck,
     ];
 }

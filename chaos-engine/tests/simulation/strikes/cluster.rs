@@ -9,7 +9,9 @@ use chaos_core::population::{OwnerFacts, PodFacts, Population, WorkloadKey};
 use chaos_core::record::PodChange;
 use jiff::{SignedDuration, Timestamp};
 
+use super::board::Board;
 use super::bugs::Bug;
+use super::people::People;
 use super::records::Records;
 use super::scenario::Scenario;
 use crate::seats::{Dice, Shared, Stage, millis};
@@ -36,6 +38,10 @@ pub(crate) struct State {
     pub(super) quiet_until: Timestamp,
     pub(super) budgets: BTreeMap<String, Vec<WorkloadBudget>>,
     pub(crate) statuses: BTreeMap<String, Status>,
+    /// What people want of a standing monkey.
+    pub(super) people: People,
+    /// How all monkeys stand, where there is a cap on them.
+    pub(super) board: Board,
     pub(crate) stopped_at: Option<Timestamp>,
     /// Changes of the stop switch, and whether it was on then.
     switched: Vec<(Change, bool)>,
@@ -83,8 +89,10 @@ pub(super) struct Pod {
 /// A kill request that left an actor.
 #[derive(Debug, Clone)]
 pub(crate) struct Send {
+    pub(super) run: String,
     pub(crate) uid: String,
     pub(crate) workload: String,
+    pub(super) decided_at: Timestamp,
     pub(crate) at: Timestamp,
     /// The server said that it did not happen.
     pub(crate) was_refused: bool,
@@ -113,20 +121,25 @@ pub(crate) struct Sighting {
 pub(crate) enum Done {
     Killed,
     Gone,
+    /// A disruption budget refused it.
+    Blocked,
 }
 
 /// A cluster at the start.
 pub(crate) fn cluster(scenario: Scenario) -> Cluster {
+    let begins = scenario.begins();
     let mut state = State {
-        now: start(),
+        now: begins,
         dice: Dice::new(scenario.seed),
         scenario,
         pods: Vec::new(),
         desired: scenario.size.pods,
         rolls_until: [None; 2],
-        quiet_until: start(),
+        quiet_until: begins,
         budgets: BTreeMap::new(),
         statuses: BTreeMap::new(),
+        people: People::new(&scenario),
+        board: Board::default(),
         stopped_at: None,
         switched: Vec::new(),
         written: 0,
@@ -140,11 +153,11 @@ pub(crate) fn cluster(scenario: Scenario) -> Cluster {
     };
     for (workload, replicas) in WORKLOADS.into_iter().zip(scenario.size.pods) {
         for index in 0..replicas {
-            state.add_pod(workload, index, start());
+            state.add_pod(workload, index, begins);
         }
     }
     // Not opted in: whoever kills it is wrong.
-    let outsider = state.add_pod("trips", OUTSIDER, start());
+    let outsider = state.add_pod("trips", OUTSIDER, begins);
     state.pods[outsider].facts.labels.clear();
     Cluster::new(state)
 }
@@ -155,7 +168,7 @@ pub(super) const WORKLOADS: [&str; 2] = ["trips", "gateway"];
 /// Number of the pod that is not opted in.
 pub(super) const OUTSIDER: u32 = 90;
 
-/// 2026-11-23T12:00:00Z, a Monday.
+/// 2026-11-23T12:00:00Z, a Monday. Where an hour or a day turns meanwhile, it begins at another time.
 pub(crate) const fn start() -> Timestamp {
     Timestamp::constant(1_795_435_200, 0)
 }
@@ -200,6 +213,7 @@ impl Stage for State {
     }
 
     fn happen(&mut self) {
+        self.want();
         if self.scenario.stop_switch {
             self.switch();
         }
@@ -209,7 +223,7 @@ impl Stage for State {
     }
 
     fn is_over(&self) -> bool {
-        self.scenario.size.cut.is_some_and(|cut| self.now > start() + millis(cut))
+        self.scenario.cut().is_some_and(|cut| self.now > self.scenario.instant(cut))
     }
 }
 
@@ -220,7 +234,7 @@ impl State {
 
     /// Somebody stops all, and takes it back again.
     fn switch(&mut self) {
-        let stop_at = start() + millis(self.scenario.size.stop_at);
+        let stop_at = self.scenario.instant(self.scenario.size.stop_at);
         let resume_at = stop_at + millis(self.scenario.size.stop_for);
         let is_stopped = self.now >= stop_at && !(self.scenario.resumes && self.now >= resume_at);
         if is_stopped != self.stopped_at.is_some() {
@@ -278,13 +292,13 @@ impl State {
 
     /// The last beat of a run that has fallen silent by now.
     pub(crate) fn silent_at(&self) -> Option<Timestamp> {
-        let at = start() + millis(self.scenario.size.silent_from);
+        let at = self.scenario.instant(self.scenario.size.silent_from);
         (self.scenario.falls_silent && self.now >= at).then_some(at)
     }
 
     /// Until when nobody reaches the API server, if so.
     pub(crate) fn away_until(&self) -> Option<Timestamp> {
-        let since = start() + millis(self.scenario.size.away_from);
+        let since = self.scenario.instant(self.scenario.size.away_from);
         let until = since + millis(self.scenario.away);
         (since <= self.now && self.now < until).then_some(until)
     }
@@ -304,8 +318,12 @@ impl State {
         let is_it =
             |pod: &Pod| pod.facts.name == order.victim.pod && (pod.facts.uid == order.victim.uid || ignores_uid);
         let found = self.pods.iter().position(is_it);
-        self.records.arrived(order, run, found.is_some());
+        let is_blocked = found.is_some_and(|index| self.blocks(order, index));
+        self.records.arrived(order, run, found.is_some() && !is_blocked);
         let Some(index) = found else { return Done::Gone };
+        if is_blocked {
+            return Done::Blocked;
+        }
         self.written += 1;
         let pod = &mut self.pods[index];
         if pod.facts.terminating {
@@ -323,22 +341,6 @@ impl State {
         self.seen(index, &[PodChange::Terminating, PodChange::EndpointOut]);
         self.check_availability(&order.victim.workload_uid);
         Done::Killed
-    }
-
-    fn check_availability(&self, workload_uid: &str) {
-        if self.scenario.has_foreigners {
-            return;
-        }
-        let of_it = |pod: &&Pod| {
-            pod.facts.workload.as_ref().is_some_and(|key| key.uid == workload_uid) && !pod.facts.labels.is_empty()
-        };
-        let serving = self.pods.iter().filter(of_it).filter(|pod| pod.facts.ready && !pod.facts.terminating).count();
-        // The outsider serves too, but nobody may count on that here: the limits are asked with all pods of the workload.
-        let outsider = usize::from(workload_uid == "uid-trips");
-        let desired = self.workloads().find(|of| of.key.uid == workload_uid).map_or(0, |of| of.desired as usize);
-        let unavailable = desired.saturating_sub(serving + outsider);
-        let max = self.scenario.max_unavailable as usize;
-        assert!(unavailable <= max, "{unavailable} of {desired} pods of {workload_uid} are unavailable, {max} may be");
     }
 
     pub(super) fn add_pod(&mut self, workload: &str, index: u32, ready_at: Timestamp) -> usize {

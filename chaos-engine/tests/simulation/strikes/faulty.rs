@@ -1,14 +1,23 @@
 //! The strike machine, with a mistake in it if one is asked for.
 
 use chaos_core::api::Outcome;
+use chaos_core::instant::micro_time;
 use chaos_core::killer::{
-    Action, KillAnswer, KillAnswerKind, Killer, KillerState, KillerView, Ledger, Observation, Response,
+    Action, KillAnswer, KillAnswerKind, Killer, KillerSpec, KillerState, KillerView, Ledger, Life, Observation,
+    Response,
 };
 use chaos_core::machine::{Machine, Step};
+use chaos_core::model::Schedule;
 use jiff::Timestamp;
 
 use super::bugs::Bug;
 use super::metrics::{Reading, well};
+use crate::seats::millis;
+
+/// A strike that is due for so long, in milliseconds, was missed.
+const LATE: i64 = 1_000;
+/// How a strike is marked that was missed, and is made up for.
+const MISSED: &str = "Missed";
 
 /// The strike machine, with a mistake in it if one is asked for.
 pub(crate) struct Faulty {
@@ -26,6 +35,23 @@ impl Faulty {
         }
         Response::Observed(Ok(seen))
     }
+
+    /// The machine that makes up for strikes that were missed, at any time, and the state in which they are due now.
+    fn made_up_for(&self, state: &KillerState, now: Timestamp) -> Option<(Killer, KillerState)> {
+        let spec = self.killer.spec();
+        if self.bug != Some(Bug::MissedStruck) || spec.life != Life::Standing {
+            return None;
+        }
+        let mut late = state.clone();
+        for missed in late.ledger.upcoming.iter_mut().filter(|planned| planned.at.0 + millis(LATE) < now) {
+            (missed.at, missed.waiting_for) = (micro_time(now), Some(MISSED.to_owned()));
+        }
+        let is_missed = late.ledger.upcoming.iter().any(|planned| planned.waiting_for.as_deref() == Some(MISSED));
+        let killer = is_missed.then(|| Killer::new(KillerSpec { schedule: Schedule::always(), ..spec.clone() }))?;
+        // It takes the plan that was drawn for its own.
+        late.ledger.plan = Some(killer.spec().plan_digest());
+        Some((killer, late))
+    }
 }
 
 impl Machine for Faulty {
@@ -41,6 +67,9 @@ impl Machine for Faulty {
         }
         if self.bug == Some(Bug::CountForgotten) {
             (ledger.kills, ledger.struck) = (0, 0);
+        }
+        if self.bug == Some(Bug::DayForgotten) {
+            ledger.kills_today = 0;
         }
         self.killer.resume(ledger)
     }
@@ -67,9 +96,18 @@ impl Machine for Faulty {
             (Some(Bug::FailingGuardHolds), Response::Observed(Ok(seen))) => self.with_readings(seen, Result::is_ok),
             (_, response) => response,
         });
-        let mut step = self.killer.step(state, view, response, now);
+        let mut step = match self.made_up_for(state, now) {
+            Some((killer, late)) => killer.step(&late, view, response, now),
+            None => self.killer.step(state, view, response, now),
+        };
+        if self.bug == Some(Bug::MissedStruck) {
+            step.state.ledger.plan = step.state.ledger.plan.map(|_| self.killer.spec().plan_digest());
+        }
         if self.bug == Some(Bug::OutcomeForgotten) {
             step.state.ledger.history.retain(|kill| kill.outcome != Outcome::Killed || kill.strike % 2 == 0);
+        }
+        if self.bug == Some(Bug::SkipsForgotten) {
+            step.state.ledger.skipped.clear();
         }
         step
     }

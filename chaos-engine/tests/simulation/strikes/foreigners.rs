@@ -6,6 +6,7 @@ use chaos_core::population::WorkloadKey;
 use jiff::Timestamp;
 
 use super::cluster::{OUTSIDER, State, WORKLOADS};
+use super::scenario::Scenario;
 use crate::history::note;
 use crate::seats::Stage as _;
 
@@ -19,6 +20,8 @@ struct Truth {
     desired: usize,
     serving: usize,
     is_rolled: bool,
+    /// So many of its pods might be evicted, if a disruption budget said so.
+    evictable: Option<usize>,
 }
 
 /// What was true when a process last read the cluster.
@@ -107,6 +110,7 @@ impl State {
                 desired: self.desired[index] as usize,
                 serving: pods.filter(|pod| pod.ready && !pod.terminating).count(),
                 is_rolled: self.is_rolled(index),
+                evictable: self.disruptions_allowed(index),
                 workload,
             }
         };
@@ -116,12 +120,15 @@ impl State {
 
 impl Truths {
     /// What must hold when a kill leaves: what was read last allowed it.
-    pub(super) fn check(&self, order: &KillOrder, max_unavailable: u32, at: Timestamp) {
+    pub(super) fn check(&self, order: &KillOrder, scenario: &Scenario, at: Timestamp) {
         let of = self.0.iter().find(|truth| order.victim.workload_uid.strip_prefix("uid-") == Some(truth.workload));
         let Some(truth) = of else { panic!("a kill was sent at {at} without a look at the cluster") };
         assert!(!truth.is_rolled, "a kill was sent though its workload was being rolled out");
         let after = (truth.desired + 1).saturating_sub(truth.serving);
-        let is_allowed = after <= max_unavailable as usize;
+        let is_allowed = after <= scenario.most_unavailable(truth.desired);
         assert!(is_allowed, "a kill was sent that left {after} of {} pods unavailable", truth.desired);
+        let (left, min) = (truth.serving.saturating_sub(1), scenario.min_ready() as usize);
+        assert!(left >= min, "a kill was sent that left {left} pods ready, and {min} have to be");
+        assert!(truth.evictable != Some(0), "a kill was sent that a disruption budget did not allow");
     }
 }

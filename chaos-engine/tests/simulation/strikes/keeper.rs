@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use chaos_core::api::KillRecord;
 use chaos_core::killer::{KillerView, Ledger};
+use chaos_core::model::Mode;
 use jiff::SignedDuration;
 
+use super::board::Place;
 use super::bugs::Bug;
 use super::cluster::{Cluster, Replaced, State, Status};
+use super::people::Wish;
 use super::records::{Telling, Told};
-use super::scenario::MONKEY;
+use super::scenario::{MONKEY, is_monkey};
 use crate::desk::Left;
 use crate::history::note;
 use crate::seats::{Chair, Stage as _, turn};
@@ -36,9 +39,20 @@ pub(crate) trait Keeper: Send + Sync {
     /// How often the run that it kills for has to give a sign of life, if it has to.
     fn heartbeat(&self) -> Option<Duration>;
 
-    /// Whether it was left as somebody else has written what this process has not claimed.
-    fn was_overtaken(&self) -> bool {
-        false
+    /// The same, once more before a kill is sent, if whoever keeps it asks that.
+    fn last_look(&mut self, _: &mut State, _: SignedDuration) -> Option<KillerView> {
+        None
+    }
+
+    /// Whether what was claimed kills or only says what it would, if that may be another than at the start.
+    fn mode(&self) -> Option<Mode> {
+        None
+    }
+
+    /// Why it is left, if not because all is done: somebody else has written what this process has not claimed, or people want
+    /// something else than what it was made for.
+    fn left(&self) -> Option<Left> {
+        None
     }
 }
 
@@ -50,11 +64,17 @@ pub(crate) struct StatusKeeper {
     version: u64,
     /// This process has written it, or made sure that nobody else does.
     is_claimed: bool,
-    /// It was last seen that somebody else has written what is not claimed.
-    is_overtaken: bool,
+    /// The generation of what people want that is known.
+    generation: usize,
+    /// What they wanted of it when it was claimed.
+    mode: Mode,
+    /// Why it is left, as was last seen.
+    left: Option<Left>,
     /// How it hears of the stop switch, and of the writes of others.
     watch: Watch,
     heartbeat: Option<Duration>,
+    /// Its place where all monkeys tell how they stand.
+    _place: Option<Place>,
 }
 
 impl StatusKeeper {
@@ -69,9 +89,12 @@ impl StatusKeeper {
             run: run.to_owned(),
             version: 0,
             is_claimed: false,
-            is_overtaken: false,
+            generation: 0,
+            mode: Mode::Live,
+            left: None,
             watch,
             heartbeat,
+            _place: if is_monkey(run) { Place::at(cluster) } else { None },
         }
     }
 
@@ -99,10 +122,14 @@ impl StatusKeeper {
         };
         let keeps = bug == Some(Bug::LedgerFromCache) || state.scenario.is_lazy;
         let by = Change { number: state.written + 1, at: state.now };
-        let status = state.statuses.entry(self.run.clone()).or_default();
-        if status.version != self.version && !is_blind {
+        let version = state.statuses.entry(self.run.clone()).or_default().version;
+        if version != self.version && !is_blind {
             return Err(Left::Fenced);
         }
+        let known = self.generation;
+        self.generation = state.agree(&self.run, ledger, known)?;
+        state.check_plan(&self.run, ledger, known);
+        let status = state.statuses.entry(self.run.clone()).or_default();
         status.replace(ledger.clone(), by, keeps);
         (self.version, self.is_claimed) = (status.version, true);
         state.written += 1;
@@ -116,7 +143,7 @@ impl StatusKeeper {
 
     /// Events for people, of a monkey's kills.
     fn telling(&self, news: Vec<Told>) -> Telling {
-        let is_told = self.run == MONKEY && self.bug() != Some(Bug::EventsForgotten);
+        let is_told = is_monkey(&self.run) && self.bug() != Some(Bug::EventsForgotten);
         Telling::new(self.cluster.clone(), if is_told { news } else { Vec::new() })
     }
 
@@ -130,6 +157,7 @@ impl StatusKeeper {
         if !state.scenario.is_lazy || self.run != MONKEY || !state.dice().chance(UNCLAIMED) {
             return None;
         }
+        self.generation = state.brought(&self.watch, 0);
         let (now, newest) = (state.now, state.written);
         let status = state.statuses.entry(self.run.clone()).or_default();
         let known = status.before.iter().rposition(|old| self.watch.brings(old.by, newest, now));
@@ -148,6 +176,7 @@ impl StatusKeeper {
         let is_cached = state.scenario.bug == Some(Bug::LedgerFromCache);
         let behind = if is_cached { 1 + state.dice().below(MOST_BEHIND) } else { 0 };
         let is_lazy = state.scenario.is_lazy;
+        self.generation = if self.run == MONKEY { state.people.newest() } else { 0 };
         let by = Change { number: state.written + 1, at: state.now };
         let status = state.statuses.entry(self.run.clone()).or_default();
         let index = status.before.len().saturating_sub(behind);
@@ -164,6 +193,37 @@ impl StatusKeeper {
         let before = cluster.statuses.get(&self.run).into_iter().flat_map(|status| &status.before);
         let mut since = before.filter(|old| old.version >= self.version);
         !self.is_claimed && since.any(|old| self.watch.brings(old.by, cluster.written, cluster.now))
+    }
+
+    /// Whether it is kept for people, who may want something else of it.
+    fn is_wanted(&self, cluster: &State) -> bool {
+        self.run == MONKEY && cluster.scenario.standing.is_some()
+    }
+
+    /// Takes notice of what the watch has brought, and gives what people want, as far as is known.
+    fn learn(&mut self, cluster: &State) -> Option<Wish> {
+        let is_overtaken = self.overtaken(cluster);
+        self.left = is_overtaken.then_some(Left::Changed);
+        if !self.is_wanted(cluster) {
+            return None;
+        }
+        let known = cluster.brought(&self.watch, self.generation);
+        // Of what is not claimed every other version is somebody else's.
+        let is_news = !self.is_claimed && known > self.generation;
+        self.generation = known;
+        let mut wish = cluster.wish(known).clone();
+        if wish.deleted {
+            self.left = Some(Left::Gone);
+        } else if is_news || wish.mode != self.mode {
+            self.left = Some(Left::Changed);
+        }
+        match cluster.scenario.bug {
+            Some(Bug::SuspendIgnored) => wish.suspended = false,
+            Some(Bug::CancelIgnored) => wish.cancel.clear(),
+            Some(Bug::PostponeIgnored) => wish.postpone.clear(),
+            _ => {}
+        }
+        Some(wish)
     }
 }
 
@@ -186,8 +246,19 @@ impl Keeper for StatusKeeper {
         let ledger = {
             let cluster = self.cluster.clone();
             let mut state = cluster.lock();
+            self.left = state.is_gone(&self.run).then_some(Left::Gone);
+            if self.left.is_some() {
+                return Ledger::default();
+            }
             let brought = self.brought(&mut state);
-            brought.unwrap_or_else(|| self.claimed(&mut state))
+            let ledger = brought.unwrap_or_else(|| self.claimed(&mut state));
+            self.mode = state.wish(self.generation).mode;
+            state.list_board(chair.ahead());
+            // What a watch has brought may be older than what was listed.
+            if self.is_claimed {
+                state.tell_board(&self.run, &ledger, chair.ahead());
+            }
+            ledger
         };
         turn().await;
         ledger
@@ -204,6 +275,7 @@ impl Keeper for StatusKeeper {
         let news = self.written(ledger)?;
         let telling = self.telling(news);
         turn().await;
+        self.cluster.lock().tell_board(&self.run, ledger, chair.ahead());
         telling.tell();
         Ok(())
     }
@@ -213,15 +285,34 @@ impl Keeper for StatusKeeper {
         let is_deaf = cluster.scenario.bug == Some(Bug::HeartbeatIgnored);
         let beat = cluster.silent_at().filter(|_| !is_deaf).unwrap_or(cluster.now) + ahead;
         let hold = is_stopped.then(|| "stopped".to_owned());
-        self.is_overtaken = self.overtaken(cluster);
-        KillerView { hold, beat: Some(beat), leave: self.is_overtaken, ..KillerView::default() }
+        let hold = hold.or_else(|| cluster.cap_objects(&self.run, cluster.now + ahead));
+        let wish = self.learn(cluster);
+        let view = KillerView { hold, beat: Some(beat), leave: self.left.is_some(), ..KillerView::default() };
+        match wish {
+            Some(Wish { suspended, cancel, postpone, .. }) => KillerView { suspended, cancel, postpone, ..view },
+            None => view,
+        }
+    }
+
+    fn last_look(&mut self, cluster: &mut State, ahead: SignedDuration) -> Option<KillerView> {
+        let is_asked = cluster.scenario.standing.is_some() && is_monkey(&self.run);
+        let view = is_asked.then(|| self.view(cluster, ahead))?;
+        // What others have written down meanwhile is known only now.
+        let is_blind = cluster.scenario.bug == Some(Bug::CapAskedOnce);
+        Some(KillerView { hold: view.hold.filter(|_| !is_blind), ..view })
+    }
+
+    fn mode(&self) -> Option<Mode> {
+        let cluster = self.cluster.lock();
+        let is_live = cluster.scenario.bug == Some(Bug::DryRunIsLive);
+        self.is_wanted(&cluster).then_some(if is_live { Mode::Live } else { self.mode })
     }
 
     fn heartbeat(&self) -> Option<Duration> {
         self.heartbeat
     }
 
-    fn was_overtaken(&self) -> bool {
-        self.is_overtaken
+    fn left(&self) -> Option<Left> {
+        self.left
     }
 }

@@ -10,28 +10,29 @@ use super::cluster::{Done, Send, State};
 use super::keeper::{Keeper, NEWS};
 use super::metrics::{FRESH, check_guards};
 use super::process::Process;
-use super::scenario::{MONKEY, SEND_WITHIN};
+use super::scenario::{SEND_WITHIN, is_monkey};
 use crate::faults::{Answer, Fault};
 use crate::history::note;
 use crate::seats::{millis, turn};
 
 impl<K: Keeper> Process<K> {
-    /// Sends a kill, if that is not too late.
-    pub(crate) async fn kill(&self, order: KillOrder) -> Response {
+    /// Sends a kill, if that is not too late, and if it is not known by now that it must not be.
+    pub(crate) async fn kill(&mut self, order: KillOrder) -> Response {
         turn().await;
         let really = self.cluster.lock().now;
         let (since, then) = self.stepped;
         let never_back = steady(self.clock(), since, really.duration_since(then).unsigned_abs());
         let at = if self.has(Bug::ClockTrusted) { self.clock() } else { never_back };
         let answer = |kind| Response::Kill(KillAnswer { at, kind, message: None });
-        if at > order.deadline && !self.has(Bug::DeadlineIgnored) {
+        let is_late = at > order.deadline && !self.has(Bug::DeadlineIgnored);
+        if is_late || self.objection(&order, at).is_some() {
             return answer(KillAnswerKind::NotSent);
         }
         if self.has(Bug::ReleasedBeforeOutcome) {
             self.release_now(&order);
         }
         assert!(never_back <= order.deadline, "an old decision was carried out");
-        let index = self.sent(&order, really);
+        let index = self.sent(&order, really, never_back);
         let victim = order.victim.uid.clone();
         let kind = self.carried_out(order);
         note(really, || format!("{} kills {victim}: {kind:?}", self.killer.spec().run));
@@ -41,8 +42,8 @@ impl<K: Keeper> Process<K> {
         answer(kind)
     }
 
-    /// The kill leaves: it must still be allowed to.
-    fn sent(&self, order: &KillOrder, at: Timestamp) -> usize {
+    /// The kill leaves, by its own clock at that other instant: it must still be allowed to.
+    fn sent(&self, order: &KillOrder, at: Timestamp, by_clock: Timestamp) -> usize {
         let mut state = self.cluster.lock();
         let longest = millis(SEND_WITHIN + 500);
         if let Some(stopped) = state.stopped_at {
@@ -54,16 +55,19 @@ impl<K: Keeper> Process<K> {
             let most = longest + jiff::SignedDuration::try_from(beat * 2).unwrap_or_default();
             assert!(at.duration_since(silent) <= most, "a kill was sent for a run that is silent");
         }
-        if self.killer.spec().run == MONKEY && state.scenario.is_guarded {
+        if is_monkey(&self.killer.spec().run) && state.scenario.is_guarded {
             check_guards(&state, self.heard.as_ref(), at);
         }
-        self.truths.check(order, state.scenario.max_unavailable, at);
+        let run = self.killer.spec().run.clone();
+        state.check_standing(order, &run, by_clock);
+        self.truths.check(order, &state.scenario, at);
         // Clocks that are an hour wrong keep no distance in time, and no kill in doubt for as long as it may still happen.
         if state.scenario.jumps == 0 {
             check_send(&state, order, at);
         }
         let (uid, workload) = (order.victim.uid.clone(), order.victim.workload_uid.clone());
-        state.sends.push(Send { uid, workload, at, was_refused: false });
+        let decided_at = state.decided_at(order, &run);
+        state.sends.push(Send { run, uid, workload, decided_at, at, was_refused: false });
         state.sends.len() - 1
     }
 
@@ -73,6 +77,7 @@ impl<K: Keeper> Process<K> {
             Fault::None => match self.cluster.lock().kill(&order, run) {
                 Done::Killed => KillAnswerKind::Accepted,
                 Done::Gone => KillAnswerKind::Gone,
+                Done::Blocked => KillAnswerKind::Blocked,
             },
             Fault::Never(answer) => {
                 if answer.is_of_server() {

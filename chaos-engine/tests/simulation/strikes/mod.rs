@@ -1,35 +1,44 @@
-//! The strike machine: two operators of the same monkey and a run that kills by itself, on the same two workloads. No limit is
-//! exceeded, no pod is killed twice or wrongly, every kill stands in all records alike, and it ends.
+//! The strike machine: two or three operators of the same monkey and a run that kills by itself, on the same two workloads. No
+//! limit is exceeded, no pod is killed twice or wrongly, every kill stands in all records alike, and it ends.
 
 mod answers;
+mod board;
 mod bugs;
 pub(crate) mod cluster;
 mod faulty;
 mod foreigners;
 pub(crate) mod keeper;
 mod kill;
+mod limits;
 mod metrics;
+mod people;
 pub(crate) mod process;
 pub(crate) mod records;
 pub(crate) mod scenario;
+mod specs;
+mod standing;
 
 use std::collections::BTreeSet;
 
 use chaos_core::api::{KillRecord, Outcome};
 use chaos_core::killer::{Killer, Ledger};
 
-use crate::schedules::{each_is_caught, hold, share, total};
+use crate::desk::Left;
+use crate::schedules::{each_is_caught, each_is_repeated, hold, share, total};
 use crate::seats::{Chair, Running, Seat, play};
 use bugs::Bug;
 use cluster::{Cluster, Effect, cluster};
 use keeper::StatusKeeper;
 use process::Process;
-use scenario::{LONG_EVERY, MONKEY, Scenario, monkey, own_killer};
+use scenario::{LONG_EVERY, MONKEY, Scenario, is_monkey};
+use specs::{monkey, other, own_killer};
 
 /// What a schedule came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Outcomes {
     kills: u64,
+    /// Kills that did not happen, and that count as if they had: nobody could tell.
+    doubts: u64,
     turns: u64,
 }
 
@@ -45,6 +54,10 @@ fn start(cluster: &Cluster, killer: &Killer, chair: Chair) -> Running {
         let keeper = StatusKeeper::new(&cluster, &spec.run, heartbeat);
         let ended = Process::new(cluster.clone(), killer, keeper, chair).run().await;
         let mut state = cluster.lock();
+        if ended == Err(Left::Gone) {
+            state.people.left += 1;
+            return None;
+        }
         let (low, high) = state.scenario.size.fenced;
         ended.err().map(|_| state.between(low, high))
     })
@@ -53,18 +66,30 @@ fn start(cluster: &Cluster, killer: &Killer, chair: Chair) -> Running {
 /// Plays one schedule. Panics if an invariant is broken.
 fn played(scenario: Scenario) -> Outcomes {
     let cluster = cluster(scenario);
-    let seat = |machine, killer: Killer| {
+    let seat = |machine, chair, killer: Killer| {
         let cluster = cluster.clone();
-        Seat::new(machine, move |chair| start(&cluster, &killer, chair))
+        Seat::on(machine, chair, move |chair| start(&cluster, &killer, chair))
     };
-    let killer = Killer::new(monkey(&scenario));
-    let mut seats = [seat(0, killer.clone()), seat(1, killer), seat(2, own_killer(&scenario)).once()];
+    let (killer, chair) = (Killer::new(monkey(&scenario)), Chair::default());
+    // A cap is that of one operator: it alone drives two monkeys then.
+    let is_capped = cluster.lock().cap().is_some();
+    let second =
+        if is_capped { seat(0, chair.beside(), other(&scenario)) } else { seat(1, Chair::default(), killer.clone()) };
+    let run = seat(2, Chair::default(), own_killer(&scenario)).once();
+    let mut seats = vec![seat(0, chair, killer.clone()), second, run];
+    let others = (2..scenario.operators).filter(|_| !is_capped);
+    seats.extend(others.map(|other| seat(other + 1, Chair::default(), killer.clone())));
     let turns = play(&cluster, &mut seats, &scenario.hazards());
     // Whoever was about to tell something does not get round to it any more.
     drop(seats);
     check_accounts(&cluster, &scenario);
-    let kills = cluster.lock().effects.len() as u64;
-    Outcomes { kills, turns }
+    let state = cluster.lock();
+    state.check_left(scenario.operators);
+    let kills = state.effects.len() as u64;
+    let unknown = state.statuses.values().flat_map(|status| &status.ledger.history);
+    let unknown = unknown.filter(|kill| kill.outcome == Outcome::Unknown);
+    let doubts = unknown.filter(|kill| state.effects.iter().all(|effect| effect.uid != kill.victim.uid)).count() as u64;
+    Outcomes { kills, doubts, turns }
 }
 
 /// What was killed is what the ledgers say, and what did not happen has a reason.
@@ -84,21 +109,25 @@ fn check_accounts(cluster: &Cluster, scenario: &Scenario) {
             let happened = effects.iter().any(|effect| effect.uid == *uid) || state.effects.iter().any(by_other);
             assert!(happened, "{run} says that it killed {}, which it did not", kill.victim.uid);
         }
-        let most = u64::from(if run == MONKEY { scenario.size.strikes.0 } else { scenario.size.strikes.1 });
-        assert!(ledger.kills <= most, "{run} killed {} times", ledger.kills);
+        let most = scenario.most_kills(run);
+        let counted = ledger.history.iter().filter(|kill| is_kill(kill)).count() as u64;
+        assert!(counted <= most, "{run} killed {counted} times");
         assert!(effects.len() as u64 <= most, "{run} killed {} times", effects.len());
         let nonces: BTreeSet<_> = ledger.history.iter().map(|kill| &kill.nonce).collect();
         assert_eq!(nonces.len(), ledger.history.len(), "a kill stands twice in the ledger of {run}");
         // The run is not started again after a crash.
-        if scenario.size.cut.is_none() && (run == MONKEY || scenario.crashes == 0) {
+        if scenario.cut().is_none() && (run == MONKEY || scenario.crashes == 0) {
             let end = ledger.ended.as_ref().expect("a killer that is done has a reason");
             assert!(ledger.kills == most || end.reason != "StrikesDone", "{end:?} after {} kills", ledger.kills);
         }
-        let counted = ledger.history.iter().filter(|kill| is_kill(kill)).count() as u64;
-        assert_eq!(ledger.kills, counted, "kills that {run} counts, and those that it tells of");
+        // A dry run may count what it would have killed.
+        let would = ledger.history.iter().filter(|kill| kill.outcome == Outcome::WouldKill).count() as u64;
+        let is_so = [counted, counted + would].contains(&ledger.kills);
+        assert!(is_so, "{run} counts {} kills, and tells of {counted}", ledger.kills);
         state.records.check(run, ledger);
-        if run == MONKEY {
+        if is_monkey(run) {
             state.records.check_events(ledger);
+            state.check_over(run, ledger);
         }
     }
 }
@@ -141,7 +170,8 @@ fn what_goes_wrong_never_leads_to_more_kills() {
     let [compared, complete, missing] = total(400, |index| {
         let scenario = Scenario::of(index * LONG_EVERY);
         let is_held = scenario.stop_switch || scenario.falls_silent || scenario.is_guarded;
-        if is_held || scenario.min_interval > 0 {
+        // A standing monkey makes up for nothing.
+        if is_held || scenario.standing.is_some() || scenario.min_interval > 0 {
             return [0; 3];
         }
         let (with, without) = (played(scenario), played(scenario.without_trouble()));
@@ -157,22 +187,37 @@ fn what_goes_wrong_never_leads_to_more_kills() {
 }
 
 #[test]
-fn a_crash_at_any_single_turn_changes_nothing() {
+fn a_crash_at_any_single_turn_costs_the_strike_under_way_at_most() {
     let without: Vec<_> = (0..4).map(|seed| played(Scenario::calm(seed))).collect();
-    let [_] = total(4 * 250, |index| {
+    assert!(without.iter().all(|calm| calm.kills >= 8 && calm.doubts == 0), "{without:?}");
+    let [kills, doubts] = total(4 * 250, |index| {
         let (seed, turn) = (index / 250, index % 250);
         let with = played(Scenario { crash_at: Some(turn), ..Scenario::calm(seed) });
         let calm = without[usize::try_from(seed).unwrap()];
         assert!(with.kills <= calm.kills.max(10), "more kills with a crash at turn {turn}: {with:?}, {calm:?}");
-        [with.turns]
+        // A kill that was written down, and not sent, counts as one that was made: nobody can tell. All others are made.
+        let is_told = with.kills + with.doubts >= calm.kills && with.doubts <= 1;
+        assert!(is_told, "fewer kills with a crash at turn {turn}: {with:?}, {calm:?}");
+        [with.kills, with.doubts]
     });
+    println!("{kills} kills with a crash at each of 1,000 turns, and {doubts} that were not made");
+}
+
+#[test]
+fn a_crash_at_any_single_turn_makes_a_standing_monkey_skip_with_a_reason() {
+    let [kills] = total(250, |turn| {
+        // What becomes of each strike is held when a ledger is saved, and at the end.
+        let with = played(Scenario { crash_at: Some(turn), ..Scenario::calm_standing(turn % 4) });
+        assert!(with.doubts <= 1, "a crash at turn {turn}: {with:?}");
+        [with.kills]
+    });
+    // The run beside it makes four.
+    assert!(kills > 5 * 250, "a standing monkey without kills proves nothing: {kills}");
 }
 
 #[test]
 fn the_same_seed_is_the_same_history() {
-    for seed in [1, 2, 3, 500, 501, LONG_EVERY, 20 * LONG_EVERY] {
-        assert_eq!(played(Scenario::of(seed)), played(Scenario::of(seed)));
-    }
+    each_is_repeated(1_001, |seed| played(Scenario::of(seed)));
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use chaos_core::killer::{
-    Action, BudgetVersion, KillAnswerKind, Killer, KillerView, Ledger, Observation, Response, Scope, Sighting, Stored,
-    VersionedBudget,
+    Action, BudgetVersion, KillAnswerKind, KillOrder, Killer, KillerSpec, KillerView, Ledger, Observation, Response,
+    Scope, Sighting, Stored, VersionedBudget,
 };
 use chaos_core::machine::Machine;
 use chaos_core::model::MonkeyGuard;
@@ -74,10 +74,22 @@ impl<K: Keeper> Process<K> {
     /// Runs until it is done, fenced off or overtaken. A drop is a crash.
     pub(crate) async fn run(mut self) -> Result<(), Left> {
         let ledger = self.keeper.claim(&self.chair).await;
+        if let Some(left) = self.keeper.left() {
+            return Err(left);
+        }
+        if let Some(mode) = self.keeper.mode().filter(|mode| *mode != self.killer.spec().mode) {
+            self.killer = Killer::new(KillerSpec { mode, ..self.killer.spec().clone() });
+        }
         self.saved = ledger.clone();
         let machine = Faulty { killer: self.killer.clone(), bug: self.bug };
         drive(&machine, &mut self, ledger).await?;
-        if self.keeper.was_overtaken() { Err(Left::Changed) } else { Ok(()) }
+        self.keeper.left().map_or(Ok(()), Err)
+    }
+
+    /// Why a kill must not be sent after all, by what is known once more before.
+    pub(crate) fn objection(&mut self, order: &KillOrder, at: Timestamp) -> Option<String> {
+        let ahead = self.chair.ahead();
+        self.keeper.last_look(&mut self.cluster.lock(), ahead)?.objection(order, at)
     }
 
     pub(crate) fn has(&self, bug: Bug) -> bool {

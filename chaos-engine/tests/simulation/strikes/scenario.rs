@@ -1,19 +1,11 @@
-//! What a schedule of kills is made of, and the killers that play in it. A few schedules are long, most are short: a schedule
-//! is one interleaving, and what a long one waits for costs turns in which nothing can go wrong.
-
-use std::sync::LazyLock;
-
-use chaos_core::api::ChaosMonkeySpec;
-use chaos_core::killer::{Killer, KillerSpec, Life, Streams};
-use chaos_core::model::{GroupBy, NamespaceScope, Policy};
-use chaos_core::units::{CountOrPercent, Duration};
-use chaos_core::validate::{self, Meta};
-use serde_json::json;
+//! What a schedule of kills is made of. A few schedules are long, most are short: a schedule is one interleaving, and what a long
+//! one waits for costs turns in which nothing can go wrong.
 
 use super::bugs::Bug;
-use super::cluster::{NS, OTHER_NS, WORKLOADS, start};
-use super::metrics::guards;
-use crate::seats::{HOUR, Hazards, millis};
+use super::cluster::{NS, OTHER_NS, WORKLOADS};
+use super::limits::Disruptions;
+use super::standing::{Standing, Times};
+use crate::seats::{HOUR, Hazards};
 
 /// Kills are never sent longer after they were decided, in milliseconds.
 pub(crate) const SEND_WITHIN: i64 = 5_000;
@@ -24,11 +16,11 @@ pub(crate) const LONG_EVERY: u64 = 50;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Size {
     /// The killers' time ends.
-    until: i64,
+    pub(super) until: i64,
     /// Strikes of the monkey, and of the run that kills by itself.
     pub(crate) strikes: (u32, u32),
-    mean: u64,
-    min: u64,
+    pub(super) mean: u64,
+    pub(super) min: u64,
     /// Pods of each workload.
     pub(crate) pods: [u32; 2],
     /// A pod takes so long at most to be gone, and its replacement to be ready.
@@ -44,8 +36,8 @@ pub(crate) struct Size {
     pub(crate) stop_for: i64,
     /// A watch that is behind for long has caught up after this, at most.
     pub(crate) behind_for: i64,
-    recover_within: u64,
-    max_blind: u64,
+    pub(super) recover_within: u64,
+    pub(super) max_blind: u64,
     /// Between two kills of a workload, where they have to keep their distance.
     min_interval: i64,
     /// Chances in a thousand: of a call to go wrong, of a crash or a pause at a turn.
@@ -60,11 +52,13 @@ pub(crate) struct Size {
     /// A kill that was not answered is carried out so much later at most.
     pub(crate) late: i64,
     /// What follows from then on is not played; absent: all is played to its end.
-    pub(crate) cut: Option<i64>,
+    cut: Option<i64>,
+    /// When what happens to a standing monkey.
+    pub(super) standing: Times,
 }
 
 /// Everything to its end.
-static LONG: Size = Size {
+const LONG_SIZE: Size = Size {
     until: 60_000,
     strikes: (6, 4),
     mean: 3_000,
@@ -88,7 +82,24 @@ static LONG: Size = Size {
     poll: 1_000,
     late: 10_000,
     cut: None,
+    standing: Times {
+        opens: 4_000,
+        turns: 30_000,
+        closes: 56_000,
+        kills: [4, 8],
+        suspended: (15_000, 26_000),
+        looks: [9_000, 20_000, 38_000],
+        goes_live: 18_000,
+        deleted: 44_000,
+        cap: 6,
+        ends: 290_000,
+    },
 };
+
+static LONG: Size = LONG_SIZE;
+
+/// The same with time for a kill whose outcome nobody knows, which is given up after 90 s, and for all that waits for it.
+static PATIENT: Size = Size { until: 240_000, ..LONG_SIZE };
 
 /// More of everything in less time, up to where the last kill may happen. Then all that is left is to look open intents up.
 const SHORT_SIZE: Size = Size {
@@ -115,6 +126,18 @@ const SHORT_SIZE: Size = Size {
     poll: 5_000,
     late: 4_000,
     cut: Some(9_000 + SEND_WITHIN + 4_000),
+    standing: Times {
+        opens: 1_000,
+        turns: 5_000,
+        closes: 9_000,
+        kills: [2, 4],
+        suspended: (3_000, 5_500),
+        looks: [1_800, 3_600, 6_500],
+        goes_live: 3_500,
+        deleted: 6_500,
+        cap: 3,
+        ends: 28_000,
+    },
 };
 
 static SHORT: Size = SHORT_SIZE;
@@ -162,6 +185,16 @@ pub(crate) struct Scenario {
     pub(crate) by_workload: bool,
     /// An operator may take the monkey up as a watch has brought it, and claim it by its first write only.
     pub(crate) is_lazy: bool,
+    /// The monkey belongs to no run.
+    pub(super) standing: Option<Standing>,
+    /// What may be unavailable of a workload is a share of its pods.
+    pub(super) is_percent: bool,
+    /// More than one pod of each workload has to be left ready.
+    pub(super) has_to_serve: bool,
+    /// Kills are evictions, and there are disruption budgets.
+    pub(super) disruptions: Option<Disruptions>,
+    /// So many operators drive it, each on a machine of its own.
+    pub(super) operators: usize,
 }
 
 impl Scenario {
@@ -198,6 +231,11 @@ impl Scenario {
             is_spread: kind % 17 % 3 == 1,
             by_workload: kind % 23 % 3 == 1,
             is_lazy: kind % 19 % 3 == 1,
+            standing: Standing::of(kind, &size.standing),
+            is_percent: (66..86).contains(&(kind % 109)),
+            has_to_serve: (68..86).contains(&(kind % 97)),
+            disruptions: Disruptions::of(kind),
+            operators: if (66..86).contains(&(kind % 107)) { 3 } else { 2 },
         }
     }
 
@@ -211,7 +249,7 @@ impl Scenario {
         Self {
             seed,
             bug: None,
-            size: &LONG,
+            size: &PATIENT,
             faults: 0,
             crashes: 0,
             pauses: 0,
@@ -230,7 +268,18 @@ impl Scenario {
             is_spread: false,
             by_workload: false,
             is_lazy: false,
+            standing: None,
+            is_percent: false,
+            has_to_serve: false,
+            disruptions: None,
+            operators: 2,
         }
+    }
+
+    /// The same with a standing monkey.
+    pub(super) fn calm_standing(seed: u64) -> Self {
+        let calm = Self::calm(seed);
+        Self { standing: Some(Standing::calm(&calm.size.standing)), ..calm }
     }
 
     /// The namespace of that workload.
@@ -251,8 +300,22 @@ impl Scenario {
             pauses: (self.pauses, self.size.longest),
             jumps: self.jumps,
             crash_at: self.crash_at,
-            until: start() + millis(self.size.until),
-            end: start() + millis(end),
+            until: self.instant(self.size.until),
+            end: self.instant(end),
+        }
+    }
+
+    /// What follows from then on is not played; absent: all is played to its end.
+    pub(super) fn cut(&self) -> Option<i64> {
+        // A standing monkey has no end of its own.
+        if self.standing.is_some() { Some(self.size.standing.ends) } else { self.size.cut }
+    }
+
+    /// So many kills of that run or monkey are planned, or allowed.
+    pub(super) fn most_kills(&self, run: &str) -> u64 {
+        match self.standing {
+            Some(standing) if is_monkey(run) => self.most_in_all(standing),
+            _ => u64::from(if run == MONKEY { self.size.strikes.0 } else { self.size.strikes.1 }),
         }
     }
 }
@@ -260,73 +323,10 @@ impl Scenario {
 /// Name of the monkey in what is written of it.
 pub(crate) const MONKEY: &str = "monkey";
 
-/// A monkey as its manifest says it. To read one takes as long as to play a short schedule, so it is done once.
-static SPEC: LazyLock<KillerSpec> = LazyLock::new(|| {
-    let spec = json!({
-        "target": {"workloads": [{"kind": "StatefulSet", "name": "trips"}, {"kind": "StatefulSet", "name": "gateway"}]},
-        "fault": {"podKill": {"mode": "Delete", "group": "Namespace"}},
-        "mode": "Live", "meanTimeBetweenKills": "3s", "minTimeBetweenKills": "500ms", "schedule": {}, "guards": [],
-        "limits": {
-            "maxUnavailable": 1, "minReady": 1, "maxKills": 6, "minInterval": "0s", "recoverWithin": "100s",
-            "maxBlind": "50s", "allowForce": false,
-        },
-        "until": (start() + millis(60_000)).to_string(), "maxKills": 6,
-        "heartbeatLease": {"name": "beat", "interval": "2s"},
-        "seed": 0,
-    });
-    let spec: ChaosMonkeySpec = serde_json::from_value(spec).unwrap();
-    let meta = Meta { name: "m".into(), namespace: NS.into(), uid: MONKEY.into() };
-    let monkey = validate::monkey(&spec, &meta).unwrap_or_else(|problems| panic!("{problems:?}"));
-    KillerSpec::of_monkey(&monkey, "chaos-system")
-});
+/// Name of another monkey of the same operator, where there is a cap on both.
+pub(super) const OTHER: &str = "other";
 
-/// The monkey of a schedule.
-pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
-    let mut spec = SPEC.clone();
-    let size = scenario.size;
-    spec.seed = scenario.seed.cast_signed();
-    (spec.every.mean, spec.every.min) = (Duration::from_millis(size.mean), Duration::from_millis(size.min));
-    spec.life = Life::OfRun {
-        until: start() + millis(size.until),
-        strikes: size.strikes.0,
-        heartbeat: Some(millis(size.beat).unsigned_abs()),
-    };
-    spec.limits.max_kills = size.strikes.0;
-    spec.limits.max_unavailable = CountOrPercent::Count(scenario.max_unavailable);
-    spec.limits.recover_within = Duration::from_secs(size.recover_within);
-    spec.limits.max_blind = Duration::from_secs(size.max_blind);
-    // A manifest may not ask for more kills than its limits allow; here two killers share a workload, so that they do.
-    spec.limits.min_interval = Duration::from_millis(scenario.min_interval.unsigned_abs());
-    // The manifest of a run's monkey may name none, and the machine keeps those that it is given.
-    if scenario.is_guarded && scenario.bug != Some(Bug::GuardsIgnored) {
-        spec.guards = guards();
-    }
-    let namespaces = WORKLOADS.map(|workload| scenario.namespace(workload).to_owned());
-    spec.target.namespaces = NamespaceScope::Named(namespaces.into());
-    if scenario.by_workload {
-        spec.kill.group = GroupBy::Workload;
-    }
-    match scenario.bug {
-        Some(Bug::MaxUnavailableIgnored) => {
-            spec.limits.max_unavailable = CountOrPercent::Count(scenario.max_unavailable + 1);
-        }
-        Some(Bug::MinIntervalIgnored) => spec.limits.min_interval = Duration::from_millis(0),
-        _ => {}
-    }
-    spec
-}
-
-/// A run that kills by itself, beside the monkey.
-pub(crate) fn own_killer(scenario: &Scenario) -> Killer {
-    let spec = monkey(scenario);
-    let size = scenario.size;
-    Killer::new(KillerSpec {
-        run: "run".to_owned(),
-        guards: Vec::new(),
-        policy: Policy::cli(NS),
-        streams: Streams::Single,
-        life: Life::OfRun { until: start() + millis(size.until), strikes: size.strikes.1, heartbeat: None },
-        seed: spec.seed.wrapping_add(1),
-        ..spec
-    })
+/// Whether that is a monkey, and not the run that kills by itself.
+pub(super) fn is_monkey(run: &str) -> bool {
+    run == MONKEY || run == OTHER
 }
