@@ -244,14 +244,19 @@ impl Ledger {
             if !self.history.iter().any(|before| before.strike == kill.strike && counts(before.outcome)) {
                 self.struck += 1;
             }
-            let at = kill.at.clone();
             let group = self.group(stream);
-            if let Some(last) = &group.last_kill_at {
-                let span = calendar::active_between(schedule, last.0, at.0);
-                group.active = (group.active.std() + span).into();
-            }
             group.kills += 1;
-            group.last_kill_at = Some(at);
+            match &group.last_kill_at {
+                // What became of a kill may be known only after later ones are.
+                Some(last) if last.0 >= kill.at.0 => {}
+                last => {
+                    if let Some(last) = last {
+                        let span = calendar::active_between(schedule, last.0, kill.at.0);
+                        group.active = (group.active.std() + span).into();
+                    }
+                    group.last_kill_at = Some(kill.at.clone());
+                }
+            }
         }
     }
 
@@ -296,10 +301,11 @@ impl Ledger {
     }
 }
 
-/// Kills on the day (UTC) of `now`, of these groups, which had so many on the day of their last one.
+/// Kills on the day (UTC) of `now`, of these groups, which had so many on the day of their last one. Those of a later day, of a faster
+/// clock or known before this one is, count as that day's.
 fn kills_on(groups: &[GroupRecord], kills_today: u64, now: Timestamp) -> u64 {
     let last = groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
-    if last.is_some_and(|last| day_of(last) == day_of(now)) { kills_today } else { 0 }
+    if last.is_some_and(|last| day_of(last) >= day_of(now)) { kills_today } else { 0 }
 }
 
 /// Whether an outcome is a kill: what may have happened is. What only would have happened is none.

@@ -5,6 +5,7 @@ mod calendar;
 mod drawn;
 mod early;
 mod guards;
+mod ledger;
 mod modes;
 mod play;
 mod scope;

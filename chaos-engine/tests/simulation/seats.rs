@@ -190,10 +190,6 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(crate) fn new(machine: usize, start: impl Fn(Chair) -> Running + 'static) -> Self {
-        Self::on(machine, Chair::default(), start)
-    }
-
     /// A seat on that chair, which somebody else may know too.
     pub(crate) fn on(machine: usize, chair: Chair, start: impl Fn(Chair) -> Running + 'static) -> Self {
         Self {

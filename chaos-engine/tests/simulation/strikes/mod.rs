@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 
 use chaos_core::api::{KillRecord, Outcome};
 use chaos_core::killer::{Killer, Ledger};
+use jiff::SignedDuration;
 
 use crate::desk::Left;
 use crate::schedules::{each_is_caught, each_is_repeated, hold, share, total};
@@ -32,6 +33,9 @@ use keeper::StatusKeeper;
 use process::Process;
 use scenario::{LONG_EVERY, MONKEY, Scenario, is_monkey};
 use specs::{monkey, other, own_killer};
+
+/// From a decision until another killer may have the pod, as clocks differ by seconds.
+const TAKEN_OVER: SignedDuration = SignedDuration::from_secs(80);
 
 /// What a schedule came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +109,13 @@ fn check_accounts(cluster: &Cluster, scenario: &Scenario) {
         for kill in killed.filter(|_| !scenario.has_foreigners) {
             let uid = &kill.victim.uid;
             // Where two calls for one pod are in doubt and it is gone, nobody can tell which of them was carried out.
-            let by_other = |it: &Effect| it.uid == *uid && doubts(&state.statuses[&it.run].ledger, uid);
+            // So it is where a call was in doubt for as long as its reservation holds, and another killer took the pod then.
+            let later =
+                |other: &KillRecord| other.victim.uid == *uid && other.at.0.duration_since(kill.at.0) >= TAKEN_OVER;
+            let by_other = |it: &Effect| {
+                let other = &state.statuses[&it.run].ledger;
+                it.uid == *uid && (doubts(other, uid) || other.history.iter().any(later))
+            };
             let happened = effects.iter().any(|effect| effect.uid == *uid) || state.effects.iter().any(by_other);
             assert!(happened, "{run} says that it killed {}, which it did not", kill.victim.uid);
         }

@@ -1,0 +1,30 @@
+//! What a ledger counts, in whatever order it is told.
+
+use super::modes::kill;
+use super::*;
+use crate::model::Schedule;
+
+/// The tests' kills begin at noon: seconds from there to the next midnight (UTC).
+const MIDNIGHT: i64 = 12 * 3_600;
+
+#[test]
+fn a_kill_of_yesterday_that_is_told_late_takes_none_away_from_today() {
+    let schedule = Schedule::always();
+    let mut ledger = Ledger::default();
+    ledger.record(kill(2, MIDNIGHT + 10, Outcome::Killed), "g", &schedule);
+    ledger.record(kill(3, MIDNIGHT + 20, Outcome::Killed), "g", &schedule);
+    let last = ledger.groups[0].last_kill_at.clone();
+    ledger.record(kill(1, MIDNIGHT - 10, Outcome::Unknown), "g", &schedule);
+    let today = kill(4, MIDNIGHT + 30, Outcome::Killed).at.0;
+    assert!(ledger.kills_on(today) >= 2, "{}", ledger.kills_on(today));
+    assert_eq!(ledger.groups[0].last_kill_at, last, "the gap to the next is from the latest");
+    assert_eq!(ledger.kills, 3);
+}
+
+#[test]
+fn whoever_takes_over_with_a_slower_clock_begins_no_day_anew() {
+    let mut ledger = Ledger::default();
+    ledger.record(kill(1, MIDNIGHT + 1, Outcome::Killed), "g", &Schedule::always());
+    let before = kill(2, MIDNIGHT - 1, Outcome::Killed).at.0;
+    assert_eq!(ledger.kills_on(before), 1);
+}
