@@ -90,9 +90,12 @@ fn played(scenario: Scenario) -> Outcomes {
     let state = cluster.lock();
     state.check_left(scenario.operators);
     let kills = state.effects.len() as u64;
-    let unknown = state.statuses.values().flat_map(|status| &status.ledger.history);
-    let unknown = unknown.filter(|kill| kill.outcome == Outcome::Unknown);
-    let doubts = unknown.filter(|kill| state.effects.iter().all(|effect| effect.uid != kill.victim.uid)).count() as u64;
+    let told =
+        state.statuses.iter().flat_map(|(run, status)| status.ledger.history.iter().map(move |kill| (run, kill)));
+    let told = told.filter(|(_, kill)| is_kill(kill));
+    let is_made =
+        |run: &String, kill: &KillRecord| state.effects.iter().any(|it| it.run == *run && it.uid == kill.victim.uid);
+    let doubts = told.filter(|(run, kill)| !is_made(run, kill)).count() as u64;
     Outcomes { kills, doubts, turns }
 }
 
