@@ -4,6 +4,7 @@ use chaos_tests::Ended;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::runs;
 use crate::workload::Workload;
 
 /// An Experiment, and a game day of dry runs over it that asks before it ends.
@@ -12,25 +13,25 @@ pub(crate) fn manifests(namespace: &str) -> String {
         {"name": "first", "experiment": {"name": "eta"}},
         {"name": "look", "dependsOn": ["first"], "approval": {"prompt": "Is it green?", "within": "1h"}},
     ]);
-    manifests_of(namespace, "DryRun", steps)
+    let experiment = json!({
+        "hypothesis": "Somebody answers while eta pods die.",
+        "target": {"environment": "test", "workloads": [{"kind": "Deployment", "name": "eta"}]},
+        "fault": {"podKill": {"strikes": {"target": 4, "min": 2}, "every": {"mean": "1s", "distribution": "Fixed"}}},
+        "phases": {"baseline": "1s", "fault": "40s", "recovery": "1s"},
+        "probes": [{"name": "ask", "http": {"service": "eta", "rate": "50/s", "timeout": "1s", "maxLag": "5s"},
+            "slo": {"availability": "90%", "confidence": "95%", "evidence": {"observed": {}}}}],
+        "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 10, "minInterval": "0s", "recoverWithin": "30s",
+            "maxBlind": "30s", "allowForce": false},
+        "abort": [],
+    });
+    manifests_of(namespace, "DryRun", &experiment, &steps)
 }
 
-/// The same with other steps.
-fn manifests_of(namespace: &str, mode: &str, steps: Value) -> String {
+/// That experiment, and a game day of other steps.
+fn manifests_of(namespace: &str, mode: &str, experiment: &Value, steps: &Value) -> String {
     let experiment = json!({
         "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "Experiment",
-        "metadata": {"name": "eta", "namespace": namespace},
-        "spec": {
-            "hypothesis": "Somebody answers while eta pods die.",
-            "target": {"environment": "test", "workloads": [{"kind": "Deployment", "name": "eta"}]},
-            "fault": {"podKill": {"strikes": {"target": 4, "min": 2}, "every": {"mean": "1s", "distribution": "Fixed"}}},
-            "phases": {"baseline": "1s", "fault": "40s", "recovery": "1s"},
-            "probes": [{"name": "ask", "http": {"service": "eta", "rate": "50/s", "timeout": "1s", "maxLag": "5s"},
-                "slo": {"availability": "90%", "confidence": "95%", "evidence": {"observed": {}}}}],
-            "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 10, "minInterval": "0s", "recoverWithin": "30s",
-                "maxBlind": "30s", "allowForce": false},
-            "abort": [],
-        },
+        "metadata": {"name": "eta", "namespace": namespace}, "spec": experiment,
     });
     let day = json!({
         "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "GameDay",
@@ -128,7 +129,9 @@ fn a_game_day_that_is_over_is_told_on_one_page_with_the_reports_of_its_runs() {
         {"name": "first", "experiment": {"name": "eta"}},
         {"name": "second", "dependsOn": ["first"], "experiment": {"name": "not-there"}},
     ]);
-    cluster.apply(&manifests_of(&workload.namespace, "Live", steps));
+    cluster.apply(&runs::service(&workload.namespace).to_string());
+    workload.until_reached();
+    cluster.apply(&manifests_of(&workload.namespace, "Live", &runs::experiment(), &steps));
     let started = gameday(&workload, &["start", "weekly"]);
     assert_eq!(started.code, Some(0), "{}", started.stderr);
     let last = cluster.eventually("an end", || async {
