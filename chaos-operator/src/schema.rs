@@ -237,7 +237,7 @@ mod tests {
             }
             (format!("some.reversed.{kind}"), schema)
         });
-        serde_json::from_value(json!({"components": {"schemas": Map::from_iter(schemas)}})).unwrap()
+        serde_json::from_value(json!({"components": {"schemas": schemas.collect::<Map<_, _>>()}})).unwrap()
     }
 
     #[test]

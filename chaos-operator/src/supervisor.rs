@@ -60,7 +60,10 @@ pub(crate) async fn supervise(
         tokio::select! {
             () = &mut shutdown => break,
             () = elected => {}
-            _ = tick.tick() => shared.beat(),
+            _ = tick.tick() => {
+                shared.beat();
+                work.iter_mut().for_each(AllWork::let_go);
+            }
             () = news => {}
         }
     }
@@ -101,6 +104,13 @@ impl AllWork {
             event = self.runs.watch.next() => self.runs.take(event),
             event = self.days.watch.next() => self.days.take(event),
         }
+    }
+
+    /// Keeps nothing of what is over. Its task ends after the watch has brought that, and nothing else may ever come.
+    fn let_go(&mut self) {
+        self.monkeys.let_go();
+        self.runs.let_go();
+        self.days.let_go();
     }
 
     async fn end(self) {
@@ -204,7 +214,6 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             None => {}
         }
         self.let_go();
-        self.shared.metrics.works_on(&K::kind(&()), self.tended.len());
     }
 
     /// Nobody knows what is wanted of that object, so whoever tends it finishes what is in hand and leaves, as if it were gone:
@@ -253,6 +262,7 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
     fn let_go(&mut self) {
         let is_over = self.is_over;
         self.tended.retain(|_, tended| !tended.task.is_finished() || !is_over(&tended.object.borrow()));
+        self.shared.metrics.works_on(&K::kind(&()), self.tended.len());
     }
 
     /// Lets every task finish what it has in hand; what takes too long is dropped, which is as good as a crash.

@@ -21,6 +21,8 @@ const HISTORY: usize = 100;
 /// So many of them may be of a dry run: no more push out what was killed, by whose records reservations are told from those of
 /// nothing.
 const PRETENDED: usize = 50;
+/// So far ahead may a kill be that counts as one of today.
+const A_DAY: Duration = Duration::from_secs(24 * 3_600);
 /// The latest skips that are kept.
 const SKIPPED: usize = 50;
 
@@ -301,11 +303,12 @@ impl Ledger {
     }
 }
 
-/// Kills on the day (UTC) of `now`, of these groups, which had so many on the day of their last one. Those of a later day, of a faster
-/// clock or known before this one is, count as that day's.
+/// Kills on the day (UTC) of `now`, of these groups, which had so many on the day of their last one. Those of the next day, of a
+/// faster clock or known before this one is, count as that day's; not those of a clock that was wrong by more.
 fn kills_on(groups: &[GroupRecord], kills_today: u64, now: Timestamp) -> u64 {
     let last = groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
-    if last.is_some_and(|last| day_of(last) >= day_of(now)) { kills_today } else { 0 }
+    let is_of_day = |last: Timestamp| day_of(last) >= day_of(now) && elapsed(now, last) <= A_DAY;
+    if last.is_some_and(is_of_day) { kills_today } else { 0 }
 }
 
 /// Whether an outcome is a kill: what may have happened is. What only would have happened is none.

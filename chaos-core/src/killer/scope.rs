@@ -109,7 +109,9 @@ impl Cursor<'_> {
         if is_old || self.state.surveyed_at.is_none() || self.state.blind.is_some() {
             return Scope::Target;
         }
-        self.recovering().chain(self.scope_of_near()).reduce(Scope::and).unwrap_or(Scope::Target)
+        // What a strike needs may be all of the target, which has just not shown what recovers.
+        let near = self.scope_of_near().into_iter().filter(|_| !self.state.leaves_out);
+        self.recovering().chain(near).reduce(Scope::and).unwrap_or(Scope::Target)
     }
 
     /// Whether a look of that scope, whatever it is for, stands for one that is made for no strike: the next of these has time

@@ -33,9 +33,9 @@ impl Cursor<'_> {
         self.look_ends(scope);
         // What is decided rests on the newest look.
         self.state.ready.clear();
-        let leaves_out = observed.as_ref().is_ok_and(|seen| self.leaves_out(&seen.population, scope));
-        if self.is_enough(scope) && !leaves_out {
+        if self.is_enough(scope) {
             self.state.looked_at = Some(self.now);
+            self.state.leaves_out = observed.as_ref().is_ok_and(|seen| self.leaves_out(&seen.population, scope));
         }
         let observation = match observed {
             Ok(observation) => observation,
@@ -75,7 +75,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Whether a look at all of the target does not show what becomes of some kill: a look at that alone has to follow.
+    /// Whether a look at all of the target does not show what becomes of some kill: the next one has to be at that alone.
     fn leaves_out(&self, facts: &Population, scope: &Scope) -> bool {
         *scope == Scope::Target && self.state.ledger.recovering.iter().any(|record| !shows(record, facts, scope))
     }

@@ -44,6 +44,8 @@ pub struct KillerState {
     pub(super) looked_at: Option<Timestamp>,
     /// When the whole target was last seen.
     pub(super) surveyed_at: Option<Timestamp>,
+    /// The last look that counts as one of the routine did not show what becomes of some kill.
+    pub(super) leaves_out: bool,
     /// Since when some of it cannot be seen, and why.
     pub(super) blind: Option<(Timestamp, String)>,
     /// Due strikes that were put off, by number: when to try again.
@@ -146,6 +148,7 @@ impl KillerState {
             began_at: None,
             looked_at: None,
             surveyed_at: None,
+            leaves_out: false,
             blind: None,
             retry: BTreeMap::new(),
             look_up: BTreeMap::new(),

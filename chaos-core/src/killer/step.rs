@@ -47,8 +47,11 @@ pub(super) fn step(
 ) -> Step<KillerState, Action> {
     let mut cursor = Cursor { spec: &killer.spec, digest: &killer.digest, view, now, state: state.clone() };
     cursor.state.began_at.get_or_insert(now);
-    // Here, not where a ledger is read: it has to be saved as well.
-    cursor.state.ledger.turn(killer.spec.mode);
+    // Here, not where a ledger is read: it has to be saved as well. While kills are held it may be that the server drops what it is
+    // saved in, and nothing is counted meanwhile.
+    if view.hold.is_none() {
+        cursor.state.ledger.turn(killer.spec.mode);
+    }
     // A clock that was set back must not keep the next looks and look-ups waiting until it has caught up.
     for at in [&mut cursor.state.looked_at, &mut cursor.state.surveyed_at].into_iter().flatten() {
         *at = now.min(*at);

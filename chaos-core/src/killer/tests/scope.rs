@@ -171,18 +171,51 @@ fn a_survey_that_leaves_a_namespace_out_does_not_tell_that_its_pods_are_back() {
         population.workloads.retain(|workload| workload.key.namespace != victim.namespace);
         population
     };
-    let (recovering, before) = (play.ledger().recovering.clone(), play.state.looked_at);
+    let recovering = play.ledger().recovering.clone();
     assert_eq!(recovering.len(), 1);
     play.now += SignedDuration::from_millis(50);
     let all = without(play.facts(&Scope::Target));
     play.state = after_a_look(&play, all, &Scope::Target);
-    assert_eq!((&play.ledger().recovering, play.state.looked_at), (&recovering, before), "it says nothing of them");
+    assert_eq!(play.ledger().recovering, recovering, "it says nothing of them");
     let alone = Scope::of_victim(&victim);
     let none = without(play.facts(&alone));
     assert_eq!(after_a_look(&play, none, &alone).ledger.recovering, [], "there is nothing left to come back");
     play.looks.clear();
-    play.run(SignedDuration::from_millis(500));
+    play.run(SignedDuration::from_secs(2));
     assert!(play.looks.first().is_some_and(|(_, scope)| *scope == alone), "{:?}", play.looks);
+}
+
+#[test]
+fn a_workload_that_no_look_at_the_target_shows_any_more_does_not_keep_strikes_waiting() {
+    // All looks for its strikes are at the target, and there is always one near.
+    let mut play = Play::new(|spec| {
+        by_pod(spec);
+        spec["meanTimeBetweenKills"] = json!("2s");
+        spec["minTimeBetweenKills"] = json!("1s");
+    });
+    play.replaced_after = None;
+    while play.orders.is_empty() {
+        play.run(SignedDuration::from_secs(1));
+    }
+    let victim = play.orders[0].1.victim.clone();
+    play.now += SignedDuration::from_millis(50);
+    let mut none = play.facts(&Scope::Target);
+    none.pods.clear();
+    none.workloads.clear();
+    play.state = after_a_look(&play, none, &Scope::Target);
+    assert_eq!(play.ledger().recovering.len(), 1);
+    assert_eq!(play.state.looked_at, Some(play.now), "the next look has its time, however near a strike is");
+    // A strike is near as soon as the plan goes on.
+    let near = PlannedStrike { at: micro_time(play.now), ..play.ledger().upcoming[0].clone() };
+    play.state.ledger.upcoming.insert(0, near);
+    let Killer { spec, digest } = &play.killer;
+    let next = Cursor { spec, digest, view: &play.view, now: play.now, state: play.state.clone() };
+    let alone = Scope::of_victim(&victim);
+    assert_eq!(next.scope_of_survey(), alone);
+    let mut gone = play.facts(&alone);
+    gone.pods.clear();
+    gone.workloads.clear();
+    assert_eq!(after_a_look(&play, gone, &alone).ledger.recovering, [], "there is nothing left to come back");
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod worker;
 use std::time::Duration;
 
 use chaos_core::record::{Event, ProbeSchedule, RunTime};
+use chaos_core::slots::DueTimes;
 use tokio::sync::oneshot;
 
 pub use ledger::StepTimes;
@@ -110,18 +111,24 @@ impl Load {
         }
         let (stop, stopped) = oneshot::channel();
         let (finished, done) = oneshot::channel();
-        let network = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let pacer = {
-            let _entered = network.enter();
-            Pacer::new(due, end, stopped, context.clock)?
-        };
-        let worker = Worker::new(context.clock, lanes);
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let (clock, worker) = (context.clock, Worker::new(context.clock, lanes));
+        // The runtime is made and dropped in the thread: who waits for something else meanwhile may not drop one.
         let run = move || {
+            let (network, pacer) = match beginning(due, end, stopped, clock) {
+                Ok(beginning) => beginning,
+                Err(error) => {
+                    let _ = begun.send(Err(error));
+                    return;
+                }
+            };
+            let _ = begun.send(Ok(()));
             let times = network.block_on(worker.run(pacer));
             // Nobody listens after a drop of `Load`.
             let _ = finished.send(times);
         };
         std::thread::Builder::new().name("probe-load".into()).spawn(run)?;
+        has_begun.recv().map_err(|_| LoadError::Died)??;
         Ok(Self { stop, clock: context.clock, first_due, done })
     }
 
@@ -169,6 +176,21 @@ pub struct Unreachable {
     pub origin: String,
     /// Why.
     pub detail: String,
+}
+
+/// What the thread of the load works with.
+fn beginning(
+    due: Vec<DueTimes>,
+    end: Option<RunTime>,
+    stopped: oneshot::Receiver<RunTime>,
+    clock: RunClock,
+) -> std::io::Result<(tokio::runtime::Runtime, Pacer)> {
+    let network = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let pacer = {
+        let _entered = network.enter();
+        Pacer::new(due, end, stopped, clock)?
+    };
+    Ok((network, pacer))
 }
 
 fn schedule(plan: &HttpPlan, first_due: RunTime, seed: u64) -> ProbeSchedule {

@@ -159,8 +159,8 @@ impl Lane {
         let is_own = match wrong.class {
             BadClass::TooSlow => is_own(plan.within),
             BadClass::Slow => is_own(plan.latency_bound),
-            // No answer in a second is not the fault of a moment.
-            _ => held_up > plan.max_lag.min(plan.timeout / 10),
+            // No answer in all that time is not the fault of a moment.
+            _ => held_up > plan.max_lag.max(plan.timeout / 10).min(plan.timeout / 2),
         };
         if !is_own {
             return wrong;
@@ -193,7 +193,7 @@ impl Stalls {
             let now = Instant::now();
             if now - last > TICK + HOLD_UP {
                 let mut stalls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                stalls.push_back((last, now));
+                stalls.push_back((last + TICK, now));
                 if stalls.len() > MOST_STALLS {
                     stalls.pop_front();
                 }

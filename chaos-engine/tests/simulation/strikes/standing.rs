@@ -122,7 +122,7 @@ impl Standing {
     }
 
     /// All that comes after it.
-    fn from_turn(self) -> Schedule {
+    fn since_turn(self) -> Schedule {
         let (always, monday) = (Schedule::always(), DayOfWeek::from(Weekday::Monday));
         if self.is_midnight {
             let weekdays = DayOfWeek::all().into_iter().filter(|day| *day != monday).collect();
@@ -156,7 +156,7 @@ impl Scenario {
         let (before, after) = (blackout(-DAY, times.opens), blackout(times.closes, 30 * DAY));
         match standing.hours {
             Hours::Spans => Schedule { blackout: vec![before, after], ..Schedule::always() },
-            Hours::Open => Schedule { blackout: vec![after], ..standing.from_turn() },
+            Hours::Open => Schedule { blackout: vec![after], ..standing.since_turn() },
             Hours::Close => Schedule { blackout: vec![before], ..standing.until_turn() },
         }
     }
