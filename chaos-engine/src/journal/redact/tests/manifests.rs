@@ -106,7 +106,7 @@ path: /rides/very-secret",
 
 /// Further probes of that kind.
 const TELLING: [&str; 2] = [
-    "{name: g, command: {argv: [curl, -H, \"Authorization: Bearer very-secret\", --token, very-secret, --password=very-secret, -u, \"me:very-secret\", -H, \"Token: very-secret\", \"https://me:very-secret@host/\"], timeout: 1s}, when: After, expect: {exitCode: 0}}",
+    "{name: g, command: {argv: [curl, -H, \"Authorization: Bearer very-secret\", --token, very-secret, --password=very-secret, -u, \"me:very-secret\", -H, \"Token: very-secret\", \"--user=me:very-secret\", \"-ume:very-secret\", \"--header=Token: very-secret\", \"-HToken: very-secret\", \"https://me:very-secret@host/\"], timeout: 1s}, when: After, expect: {exitCode: 0}}",
     "{name: h, invariants: {service: user-auth, path: /rules?api_key=very-secret}}",
 ];
 
