@@ -45,7 +45,11 @@ impl Redactor {
             Place::Selected(path) if selects_credential(path) => masked(text),
             Place::Argument(before) => self.argument(before, text),
             Place::Url => self.url(text),
-            Place::Text => patterns::hide_fields(self.text(text)).into_owned(),
+            // Fields first: a known secret that was replaced in the midst of a value would be taken for all of it.
+            Place::Text => {
+                let fields = patterns::hide_fields(text.into());
+                patterns::hide_fields(self.text(&fields)).into_owned()
+            }
             Place::Named(_) | Place::Selected(_) | Place::Comment => self.text(text).into_owned(),
         };
         let is_template = matches!(place, Place::Named(_) | Place::Text);
