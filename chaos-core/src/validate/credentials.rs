@@ -12,7 +12,7 @@ use super::document::{self, Data, Node};
 /// Where in a manifest a credential can stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
-    /// The value of what is named so: a header that is sent or expected, an annotation.
+    /// The value of what is named so: a header that is sent or expected, a field of an expected answer, an annotation.
     Named(&'a str),
     /// What an answer must hold where this path leads to.
     Selected(&'a str),
@@ -60,20 +60,21 @@ struct Walk<'t, C> {
 
 impl<C: FnMut(Place<'_>, &str) -> Option<String>> Walk<'_, C> {
     /// What a node is to mean. `at`: the fields that lead to it. `beside`: in a list the text before it, in a mapping the
-    /// `jsonPath` of that mapping.
+    /// `jsonPath` of that mapping; below what is expected there, still that one.
     fn value<'n>(&mut self, node: &'n Node, at: &mut Vec<&'n str>, beside: Option<&'n str>) -> Value {
+        let is_expected = at.contains(&"equals");
         match &node.data {
             Data::List(items) => {
                 let mut before = None;
                 let mut values = Vec::new();
                 for item in items {
-                    values.push(self.value(item, at, before));
+                    values.push(self.value(item, at, if is_expected { beside } else { before }));
                     before = text_of(item);
                 }
                 Value::Array(values)
             }
             Data::Map(fields) => {
-                let path = node.get("jsonPath").and_then(text_of);
+                let path = if is_expected { beside } else { node.get("jsonPath").and_then(text_of) };
                 let mut values = Map::new();
                 for (key, value) in fields {
                     self.scalars.push(written(self.text, &key.span, key.style));
@@ -177,6 +178,7 @@ fn place_of_request<'a>(at: &[&'a str], beside: Option<&'a str>) -> Option<Place
         ["headers", name] | ["success", "headers", name, "equals" | "contains"] => Some(Place::Named(name)),
         ["path" | "body"] | ["success", "body" | "bodies", "contains"] => Some(Place::Text),
         ["success", "body" | "bodies", "equals"] => beside.map(Place::Selected),
+        ["success", "body" | "bodies", "equals", .., name] => Some(Place::Named(name)),
         ["url"] => Some(Place::Url),
         _ => None,
     }

@@ -68,7 +68,11 @@ impl Redactor {
     /// Hides the credentials in the headers of this load.
     pub fn hide_load(&mut self, load: &HttpLoad) {
         for (name, value) in load.steps.iter().flat_map(|step| &step.headers) {
-            value.texts().for_each(|text| self.hide_header(name, text));
+            let written = value.to_string();
+            for text in value.texts() {
+                let is_before_another = text.ends_with(['=', ':']) && !written.ends_with(text);
+                self.hide_header(name, if is_before_another { before_last_name(text) } else { text });
+            }
         }
     }
 
@@ -147,7 +151,7 @@ impl Redactor {
             Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
             Value::Object(fields) => {
                 for (name, field) in fields {
-                    if field.is_string() && is_of_credential(name) {
+                    if !field.is_null() && !field.is_boolean() && is_of_credential(name) {
                         *field = MASK.into();
                     } else {
                         self.value(field);
@@ -163,6 +167,12 @@ impl Redactor {
             *text = clean;
         }
     }
+}
+
+/// What stands before the name at the end of a text: `id=1` of `id=1; session=`. That name is no secret, and where it was hidden,
+/// what follows it would be known by nothing.
+fn before_last_name(text: &str) -> &str {
+    text.rfind([' ', ';', ',']).map_or("", |at| text[..at].trim_end_matches([' ', ';', ',']))
 }
 
 #[cfg(test)]

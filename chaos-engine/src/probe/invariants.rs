@@ -15,7 +15,7 @@ use super::look::{NoAnswer, patiently};
 const LARGEST: usize = 16 << 20;
 /// Violations that are kept with their story; of more, only the number is.
 const MOST: usize = 1_000;
-/// Longest story, in characters.
+/// Longest story, and longest name of an invariant, in characters.
 const LONGEST_STORY: usize = 4_096;
 
 /// A checker to ask.
@@ -76,8 +76,10 @@ fn bounded(mut violations: Vec<Violation>) -> (Vec<Violation>, Option<u64>) {
     let total = (violations.len() > MOST).then_some(violations.len() as u64);
     violations.truncate(MOST);
     for violation in &mut violations {
-        if violation.story.chars().count() > LONGEST_STORY {
-            violation.story = violation.story.chars().take(LONGEST_STORY).chain("…".chars()).collect();
+        for text in [&mut violation.invariant, &mut violation.story] {
+            if text.chars().count() > LONGEST_STORY {
+                *text = text.chars().take(LONGEST_STORY).chain("…".chars()).collect();
+            }
         }
     }
     (violations, total)
@@ -123,6 +125,14 @@ mod tests {
             panic!("no answer")
         };
         assert_eq!((violations.len(), total), (1_000, Some(1_500)));
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let long = "é".repeat(LONGEST_STORY + 1);
+        let (cut, _) = bounded(vec![Violation { invariant: long.clone(), story: long }]);
+        let wanted = format!("{}…", "é".repeat(LONGEST_STORY));
+        assert_eq!(cut, [Violation { invariant: wanted.clone(), story: wanted }]);
     }
 
     #[tokio::test]

@@ -62,10 +62,8 @@ pub(super) fn not_started(
         probes: Vec::new(),
     };
     let spec = experiment.map_or_else(unnamed, JudgeSpec::from);
-    // As in a journal: no credential of a manifest gets into a file that is kept. One that is not valid is a text like any other.
     let redactor = Redactor::of(experiment.map_or(&[], |experiment| &experiment.probes));
-    let as_text = || redactor.text(&file.text).into_owned();
-    let manifest = experiment.map_or_else(as_text, |_| redactor.manifest(&file.text));
+    let manifest = kept(&redactor, &file.text, experiment.is_some());
     let started = Started {
         run_id: String::new(),
         started_at: Timestamp::now(),
@@ -82,4 +80,26 @@ pub(super) fn not_started(
     };
     let message = redactor.text(&failure.message()).into_owned();
     verdict::not_started(NotStarted { spec, started, reason_code: failure.reason(), message })
+}
+
+/// As in a journal: no credential of a manifest gets into a file that is kept. In one that is not valid they may stand anywhere:
+/// it is a text like any other as well.
+fn kept(redactor: &Redactor, text: &str, is_valid: bool) -> String {
+    let manifest = redactor.manifest(text);
+    if is_valid { manifest } else { redactor.text(&manifest).into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_is_not_valid_is_kept_without_credentials() {
+        let redactor = Redactor::default();
+        // By its place as in a valid one, and as in any text where no credential belongs.
+        let text = "spec: {probes: [{http: {headers: {Token: very-secret}}, x-auth-key: very-secret}]}\n";
+        let clean = "spec: {probes: [{http: {headers: {Token: (redacted)}}, x-auth-key: (redacted)}]}\n";
+        assert_eq!(kept(&redactor, text, false), clean);
+        assert_eq!(kept(&redactor, "a: [\n  X-Api-Key: b\nc: d", false), "a: [\n  X-Api-Key: (redacted)\nc: d");
+    }
 }

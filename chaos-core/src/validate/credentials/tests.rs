@@ -62,6 +62,14 @@ fn values_are_replaced_where_they_stand_and_nothing_else_is_touched() {
             "success: {body: {equals: (redacted), jsonPath: $.secret}}",
         ),
         ("success: {body: {equals: 7, jsonPath: $.other}}", "success: {body: {equals: 7, jsonPath: $.other}}"),
+        (
+            "success: {body: {jsonPath: $.user, equals: {secret: a, n: [{secret: [b, 7]}], c: 1}}}",
+            "success: {body: {jsonPath: $.user, equals: {secret: (redacted), n: [{secret: [(redacted), (redacted)]}], c: 1}}}",
+        ),
+        (
+            "success: {bodies: [{jsonPath: $.secret, equals: [a, b]}]}",
+            "success: {bodies: [{jsonPath: $.secret, equals: [(redacted), (redacted)]}]}",
+        ),
         ("extract: {secret: {jsonPath: $.s3cret}}", "extract: {secret: {jsonPath: $.s3cret}}"),
         ("service: s3cret\nport: s3cret", "service: s3cret\nport: s3cret"),
     ] {

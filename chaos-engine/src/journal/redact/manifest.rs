@@ -45,7 +45,11 @@ impl Redactor {
             Place::Selected(path) if selects_credential(path) => masked(text),
             Place::Argument(before) => self.argument(before, text),
             Place::Url => self.url(text),
-            Place::Text => patterns::hide_fields(self.text(text)).into_owned(),
+            // Fields first: a known secret that was replaced in the midst of a value would be taken for all of it.
+            Place::Text => {
+                let fields = patterns::hide_fields(text.into());
+                patterns::hide_fields(self.text(&fields)).into_owned()
+            }
             Place::Named(_) | Place::Selected(_) | Place::Comment => self.text(text).into_owned(),
         };
         let is_template = matches!(place, Place::Named(_) | Place::Text);
@@ -66,13 +70,20 @@ impl Redactor {
 
     /// An argument of a program, by the option before it or in it.
     fn argument(&self, before: Option<&str>, text: &str) -> String {
+        if let Some((option, value)) = glued(text) {
+            let clean = format!("{}{}", &text[..text.len() - value.len()], self.value_of(Some(option), value));
+            return self.text(&clean).into_owned();
+        }
         let option = before.filter(|before| before.starts_with('-')).map(|before| before.trim_start_matches('-'));
-        let is_value = !text.starts_with('-');
-        if let Some(option) = option.filter(|_| is_value) {
-            let is_user = matches!(option, "u" | "user" | "proxy-user") && text.contains(':');
-            if is_user || is_of_credential(option) {
-                return masked(text);
-            }
+        // An option is no value of the one before it.
+        self.value_of(option.filter(|_| !text.starts_with('-')), text)
+    }
+
+    /// The value of an option, or an argument of none.
+    fn value_of(&self, option: Option<&str>, text: &str) -> String {
+        let is_user = matches!(option, Some("u" | "user" | "proxy-user")) && text.contains(':');
+        if is_user || option.is_some_and(is_of_credential) {
+            return masked(text);
         }
         if let Some((name, _)) = text.split_once('=').filter(|(name, _)| is_of_credential(name.trim_start_matches('-')))
         {
@@ -84,6 +95,19 @@ impl Redactor {
             _ => self.text(text).into_owned(),
         }
     }
+}
+
+/// The option and the value that are one argument: `--user=me:secret`, `-ume:secret`, `-HToken: secret`.
+fn glued(text: &str) -> Option<(&str, &str)> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if let Some((name, value)) = text.split_once('=')
+        && name.starts_with('-')
+        && name.chars().all(is_of_name)
+    {
+        return Some((name.trim_start_matches('-'), value));
+    }
+    let short = |option: &'static str| text.strip_prefix('-')?.strip_prefix(option).map(|value| (option, value));
+    ["u", "H"].into_iter().find_map(short).filter(|(_, value)| !value.is_empty())
 }
 
 /// The experiment of that name, as whoever reads a record looks for it.

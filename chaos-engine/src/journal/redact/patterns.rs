@@ -11,8 +11,15 @@ use super::MASK;
 use super::names::{IN_TEXTS, is_of_credential};
 
 /// What stands behind a name: what was hidden before, a quoted text (also one in a quoted text, where a backslash stands before
-/// each quote, and one that was cut off), or all up to a comma, a brace or the end of the line.
+/// each quote, and one that was cut off).
 const VALUE: &str = r#"\(redacted\)|\\"[^"\n]*(?:"|$)|"(?:[^"\\\n]|\\.)*(?:"|\\?$)|'[^'\n]*(?:'|$)"#;
+
+/// What belongs to such a value behind it: of `session=new`, what was hidden may have been `session=` alone.
+const TAIL: &str = r#"[^\s"',}\])&]*"#;
+
+/// Bytes behind a name by which it is told whether a credential is meant: a version or a port is shorter. With all of the rest,
+/// a text full of such names would take the square of its length.
+const LOOK_AHEAD: usize = 64;
 
 /// The value of a parameter. A placeholder, in which blanks stand, is one piece of it.
 const PARAMETER: &str = r#"(?:\{\{[^}\n]*\}\}|[^&\s"'#])+"#;
@@ -47,39 +54,60 @@ pub(super) fn hide_fields(text: Cow<'_, str>) -> Cow<'_, str> {
     clean
 }
 
-/// A name with a value.
+/// How a name with its separator is found, and what a value right behind them looks like.
+struct Pattern {
+    name: Regex,
+    value: Regex,
+}
+
+impl Pattern {
+    fn new(name: &str, value: &str) -> Option<Self> {
+        Some(Self { name: Regex::new(name).ok()?, value: Regex::new(&format!(r"(?m)\A(?:{value})")).ok()? })
+    }
+}
+
+/// A name with what stands behind it.
 struct Found<'t> {
     name: &'t str,
     /// What stands between the two.
     separator: &'t str,
-    value: &'t str,
+    /// The first bytes behind them.
+    behind: &'t str,
 }
 
 /// Hides the values that a pattern finds and that are meant, by what stands before the name and by what was found; `None`: there
 /// are none.
-fn hide_named(pattern: &Regex, text: &str, is_meant: impl Fn(&str, &Found<'_>) -> bool) -> Option<String> {
+fn hide_named(pattern: &Pattern, text: &str, is_meant: impl Fn(&str, &Found<'_>) -> bool) -> Option<String> {
     let mut clean = String::new();
     let (mut from, mut copied) = (0, 0);
-    while let Some(captures) = pattern.captures_at(text, from) {
+    while let Some(captures) = pattern.name.captures_at(text, from) {
         let part = |name| captures.name(name);
-        let (Some(name), Some(separator), Some(value)) = (part("name"), part("separator"), part("value")) else {
-            break;
-        };
-        let found = Found { name: name.as_str(), separator: separator.as_str(), value: value.as_str() };
+        let (Some(name), Some(separator)) = (part("name"), part("separator")) else { break };
+        // What follows may hold another one.
+        from = separator.end();
+        let rest = &text[from..];
+        let found = Found { name: name.as_str(), separator: separator.as_str(), behind: first_bytes(rest) };
         if !is_meant(&text[..name.start()], &found) {
-            // What follows may hold another one.
-            from = separator.end();
             continue;
         }
-        clean.push_str(&text[copied..value.start()]);
+        let Some(value) = pattern.value.find(rest) else { continue };
+        clean.push_str(&text[copied..from]);
         clean.push_str(MASK);
-        (from, copied) = (value.end(), value.end());
+        from += value.end();
+        copied = from;
     }
     if copied == 0 {
         return None;
     }
     clean.push_str(&text[copied..]);
     Some(clean)
+}
+
+/// The first [`LOOK_AHEAD`] bytes, or a few less: no character is cut.
+fn first_bytes(text: &str) -> &str {
+    let most = text.len().min(LOOK_AHEAD);
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    &text[..end]
 }
 
 /// Whether this is the name of a host, an image or an object rather than that of a credential.
@@ -91,7 +119,7 @@ fn is_of_a_thing(before: &str, found: &Found<'_>) -> bool {
     }
     let is_in_a_path = before.ends_with('/');
     if found.separator == ":" {
-        return is_in_a_path || ADDRESS.as_ref().is_some_and(|address| address.is_match(found.value));
+        return is_in_a_path || ADDRESS.as_ref().is_some_and(|address| address.is_match(found.behind));
     }
     // `Deployment/user-auth: …`, `shop/user-auth: …`; but `example.com/api-token: …` is an annotation.
     let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
@@ -110,23 +138,21 @@ static ADDRESS: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^(?:\d{1,5}|v?\d+(?:\.\d+)+(?:[-+][\w.+-]*)?|v\d+|latest)\.?(?:[^\w.+-]|$)").ok());
 
 /// Names of credentials with their values: as the first thing on a line, which all belongs to it, and anywhere else.
-static NAMED: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-    let line = format!(
-        r#"(?im)^[ \t]*(?:-[ \t]+)?["']?(?P<name>{IN_TEXTS})(?P<separator>["']?[ \t]*:[ \t]*)(?P<value>[^\s|>].*)$"#
-    );
-    let inline = format!(
-        r#"(?im)\b(?P<name>{IN_TEXTS})(?P<separator>\\?["']?[ \t]*[:=][ \t]*)(?P<value>{VALUE}|[^\s"',}}][^,}}\n]*)"#
-    );
-    [line, inline].iter().filter_map(|pattern| Regex::new(pattern).ok()).collect()
+static NAMED: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    let line = format!(r#"(?im)^[ \t]*(?:-[ \t]+)?["']?(?P<name>{IN_TEXTS})(?P<separator>["']?[ \t]*:[ \t]*)"#);
+    let inline = format!(r#"(?im)\b(?P<name>{IN_TEXTS})(?P<separator>\\?["']?[ \t]*[:=][ \t]*)"#);
+    // Up to a comma, a brace or the end of the line, where it is not quoted.
+    let value = format!(r#"(?:{VALUE}){TAIL}|[^\s"',}}][^,}}\n]*"#);
+    [Pattern::new(&line, r"[^\s|>].*"), Pattern::new(&inline, &value)].into_iter().flatten().collect()
 });
 
 /// Fields of JSON and of a form or a query, whatever they are named.
-static FIELDS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-    let json = format!(
-        r#"(?im)["'](?P<name>[a-z0-9._-]+)(?P<separator>\\?["'][ \t]*:[ \t]*)(?P<value>{VALUE}|-?[0-9][0-9.]*)"#
-    );
-    let form = format!(r"(?i)(?:^|[?&])(?P<name>[a-z0-9._-]+)(?P<separator>=)(?P<value>{PARAMETER})");
-    [json, form].iter().filter_map(|pattern| Regex::new(pattern).ok()).collect()
+static FIELDS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    let json = r#"(?i)["'](?P<name>[a-z0-9._-]+)(?P<separator>\\?["']\s*:\s*)"#;
+    // A list is hidden up to its end, or all of it where it was cut off.
+    let value = format!(r"(?:{VALUE}|\[[^\]]*\]?|-?[0-9][0-9.]*){TAIL}");
+    let form = r"(?i)(?:^|[?&])(?P<name>[a-z0-9._-]+)(?P<separator>=)";
+    [Pattern::new(json, &value), Pattern::new(form, PARAMETER)].into_iter().flatten().collect()
 });
 
 /// What else looks like a credential, and what is left of it.
@@ -198,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_hidden_in_part_is_hidden_whole() {
+        assert_eq!(hidden("sent set-cookie: (redacted)new, a: b"), "sent set-cookie: (redacted), a: b");
+        assert_eq!(hidden("x session-token=(redacted)new&page=2"), "x session-token=(redacted)&page=2");
+    }
+
+    #[test]
+    fn many_names_on_one_line_take_no_square_of_time() {
+        let things = "a-auth:1 ".repeat((1 << 20) / 9);
+        assert_eq!(hidden(&things), things);
+    }
+
+    #[test]
     fn quoted_values_are_hidden_whole_and_only_once() {
         for (text, clean) in [
             (r#"{"password": "a\"b", "c": 1}"#, r#"{"password": (redacted), "c": 1}"#),
@@ -216,6 +254,8 @@ mod tests {
         for (text, clean) in [
             (r#"{"token": "a", "id": "b", "pin": 7}"#, r#"{"token": (redacted), "id": "b", "pin": 7}"#),
             (r#"{\"secret\": \"a\", \"n\": 1}"#, r#"{\"secret\": (redacted), \"n\": 1}"#),
+            (r#"{"tokens": ["a", "b"], "n": [1]}"#, r#"{"tokens": (redacted), "n": [1]}"#),
+            ("{\"token\":\n  \"a\"\n}", "{\"token\":\n  (redacted)\n}"),
             (r#"{"secret":42,"n":1}"#, r#"{"secret":(redacted),"n":1}"#),
             ("token=a&page=2&session=b", "token=(redacted)&page=2&session=(redacted)"),
             ("token={{choice a b}}&page=2", "token=(redacted)&page=2"),

@@ -89,9 +89,9 @@ fn texts_deep_in_an_event_are_reached() {
     assert_eq!(note, Event::Note { at, text: "see http://h/?api_key=(redacted)".into() });
     let Event::Bad(clean) = redactor.event(Event::Bad(bad("Cookie: a=b"))) else { panic!("another event") };
     assert_eq!(clean.detail, "Cookie: (redacted)");
-    let answer = json!({"token": "a", "list": ["got bearer abcdefgh", 7], "state": "on"});
+    let answer = json!({"token": "a", "secrets": [{"a": 1}], "pin_secret": 7, "session": true, "list": ["got bearer abcdefgh", 7], "state": "on"});
     let sample = |answer| Event::Sample(Sample { probe: "x-auth: p".into(), at, answer, met: Some(true) });
-    let clean = json!({"token": "(redacted)", "list": ["got bearer (redacted)", 7], "state": "on"});
+    let clean = json!({"token": "(redacted)", "secrets": "(redacted)", "pin_secret": "(redacted)", "session": true, "list": ["got bearer (redacted)", 7], "state": "on"});
     assert_eq!(redactor.event(sample(Answer::Value(answer))), sample(Answer::Value(clean)));
     let error = |message: &str| sample(Answer::Error { reason: "refused".into(), message: message.into() });
     assert_eq!(redactor.event(error("X-Auth: a")), error("X-Auth: (redacted)"));
@@ -108,6 +108,12 @@ fn texts_deep_in_an_event_are_reached() {
     assert_eq!(redactor.event(broken("Cookie: a")), broken("Cookie: (redacted)"));
     let killed = |message: &str| Event::Kill(Kill { message: Some(message.into()), ..kill() });
     assert_eq!(redactor.event(killed("Cookie: a")), killed("Cookie: (redacted)"));
+}
+
+#[test]
+fn the_name_before_a_placeholder_is_no_secret() {
+    assert_eq!(before_last_name("session="), "");
+    assert_eq!(before_last_name("id=very-secret; session="), "id=very-secret");
 }
 
 #[test]

@@ -66,7 +66,7 @@ const PROBES: [&str; 6] = [
 ];
 
 /// Credentials where http probes have them: `very-secret` wherever it stands.
-const SECRET: [&str; 16] = [
+const SECRET: [&str; 18] = [
     "headers: {Authorization: Bearer very-secret, X-Api-Key: very-secret, accept: \"*/*\"}",
     "headers: {Token: very-secret, Secret: very-secret, Session: very-secret, Auth: very-secret, Signature: very-secret}",
     "headers:
@@ -100,11 +100,13 @@ body: 'secret-key={{choice very-secret, b}} {{uuid}}'",
     "path: \"/rides?token={{choice very-secret b}}&page=2\"",
     "headers: {X-Api-Key: very-secret}
 path: /rides/very-secret",
+    "success: {body: {jsonPath: $.user, equals: {password: very-secret, id: 7}}}",
+    "success: {bodies: [{jsonPath: $.tokens, equals: [very-secret, very-secret]}]}",
 ];
 
 /// Further probes of that kind.
 const TELLING: [&str; 2] = [
-    "{name: g, command: {argv: [curl, -H, \"Authorization: Bearer very-secret\", --token, very-secret, --password=very-secret, -u, \"me:very-secret\", -H, \"Token: very-secret\", \"https://me:very-secret@host/\"], timeout: 1s}, when: After, expect: {exitCode: 0}}",
+    "{name: g, command: {argv: [curl, -H, \"Authorization: Bearer very-secret\", --token, very-secret, --password=very-secret, -u, \"me:very-secret\", -H, \"Token: very-secret\", \"--user=me:very-secret\", \"-ume:very-secret\", \"--header=Token: very-secret\", \"-HToken: very-secret\", \"https://me:very-secret@host/\"], timeout: 1s}, when: After, expect: {exitCode: 0}}",
     "{name: h, invariants: {service: user-auth, path: /rules?api_key=very-secret}}",
 ];
 
