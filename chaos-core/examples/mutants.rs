@@ -86,8 +86,8 @@ const MUTANTS: [Mutant; 24] = [
     mutant(
         "windows off by one: a slot due at the instant of a kill belongs to the window before",
         "evidence/load.rs",
-        "slot.due >= t.span.end",
-        "slot.due > t.span.end",
+        "at >= trial.span.end",
+        "at > trial.span.end",
     ),
     mutant("a kill at the instant of Ready merged", "evidence/windows.rs", "kill.at < ready", "kill.at <= ready"),
     mutant(

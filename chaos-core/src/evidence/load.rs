@@ -177,7 +177,7 @@ fn walk<'a>(
             let second = (slot.due.0 - recovery.start.0) / SECOND_NANOS;
             load.recovery_seconds.entry(second).or_default().add(slot.state);
         }
-        while trials.get(trial).is_some_and(|t| slot.due >= t.span.end) {
+        while trials.get(trial).is_some_and(|trial| is_behind(slot.due, trial)) {
             trial += 1;
         }
         let (number, span) = window_of(&slot, trial, trials);
@@ -195,9 +195,14 @@ fn walk<'a>(
 fn window_of(slot: &Slot<'_>, due_in: usize, trials: &[Trial]) -> (usize, Span) {
     let failed = slot.bad.filter(|_| slot.state == State::Failed).and_then(failed_at);
     let at = failed.unwrap_or(slot.due);
-    let later = trials.iter().skip(due_in).take_while(|trial| at >= trial.span.end).count();
+    let later = trials.iter().skip(due_in).take_while(|trial| is_behind(at, trial)).count();
     let number = (due_in + later).min(trials.len().saturating_sub(1));
     (number, trials.get(number).map_or_else(Span::default, |trial| trial.span))
+}
+
+/// Whether a window is over at an instant. That of a kill belongs to the window of that kill.
+fn is_behind(at: RunTime, trial: &Trial) -> bool {
+    at >= trial.span.end
 }
 
 /// When a slot failed, as far as it is known. What ran out of time failed at no instant of its own.
