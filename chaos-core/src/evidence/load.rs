@@ -7,6 +7,7 @@ use super::EvidenceError;
 use super::exposure::{Exposure, exposure};
 use super::fold::{RawLoad, Recorded, Span};
 use super::neighbours::Neighbours;
+use super::outages::Outages;
 use super::timeline::Timeline;
 use super::windows::Trial;
 use crate::record::{BadClass, BadSlot, Bin, ProbeSchedule, RunTime};
@@ -170,7 +171,7 @@ fn walk<'a>(
             continue;
         }
         load.judged.add(slot.state);
-        outages.add(&slot);
+        outages.add(slot.due, slot.state);
         neighbours.add(slot.due, slot.state, slot.bad);
         if let Some(recovery) = phases.recovery.filter(|_| inside(phases.recovery, slot.due)) {
             load.recovery.add(slot.state);
@@ -306,59 +307,6 @@ impl<'r, 'a> Slots<'r, 'a> {
             None => State::Unknown,
         };
         Ok(Some(Slot { due: bad.map_or(due, |bad| bad.due), state, bad }))
-    }
-}
-
-/// Finds the longest run of failed slots. Unknown slots between failed ones neither end it nor count.
-#[derive(Default)]
-struct Outages {
-    open: Option<OpenOutage>,
-    worst: Option<Outage>,
-}
-
-struct OpenOutage {
-    start: RunTime,
-    requests: u64,
-    last_failure: RunTime,
-    /// Due time of the slot after the last failed one, once it came.
-    end: Option<RunTime>,
-}
-
-impl Outages {
-    fn add(&mut self, slot: &Slot<'_>) {
-        if let Some(open) = &mut self.open {
-            open.end.get_or_insert(slot.due);
-        }
-        match slot.state {
-            State::Failed => {
-                let fresh = OpenOutage { start: slot.due, requests: 0, last_failure: slot.due, end: None };
-                let open = self.open.get_or_insert(fresh);
-                open.requests += 1;
-                open.last_failure = slot.due;
-                open.end = None;
-            }
-            State::Good | State::Slow => self.close(),
-            State::Unknown => {}
-        }
-    }
-
-    fn close(&mut self) {
-        let Some(open) = self.open.take() else {
-            return;
-        };
-        let outage = Outage {
-            start_us: open.start.micros(),
-            duration_us: open.end.unwrap_or(open.last_failure).micros().saturating_sub(open.start.micros()),
-            requests: open.requests,
-        };
-        if self.worst.is_none_or(|worst| (worst.duration_us, worst.requests) < (outage.duration_us, outage.requests)) {
-            self.worst = Some(outage);
-        }
-    }
-
-    fn worst(mut self) -> Option<Outage> {
-        self.close();
-        self.worst
     }
 }
 

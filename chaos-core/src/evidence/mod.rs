@@ -5,6 +5,7 @@ mod exposure;
 mod fold;
 mod load;
 mod neighbours;
+mod outages;
 mod timeline;
 mod windows;
 
