@@ -4,6 +4,7 @@ use chaos_tests::Ended;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::given;
 use crate::runs;
 use crate::workload::Workload;
 
@@ -130,7 +131,10 @@ fn a_game_day_that_is_over_is_told_on_one_page_with_the_reports_of_its_runs() {
         {"name": "second", "dependsOn": ["first"], "experiment": {"name": "not-there"}},
     ]);
     cluster.apply(&runs::service(&workload.namespace).to_string());
-    workload.until_reached();
+    // From elsewhere no address of a cluster is reached.
+    if given::machines().is_some() {
+        workload.until_reached();
+    }
     cluster.apply(&manifests_of(&workload.namespace, "Live", &runs::experiment(), &steps));
     let started = gameday(&workload, &["start", "weekly"]);
     assert_eq!(started.code, Some(0), "{}", started.stderr);

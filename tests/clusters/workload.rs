@@ -1,6 +1,7 @@
 //! A namespace with a Deployment that may be killed, and a monkey for it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use chaos_core::api::ChaosMonkey;
 use chaos_operator::manifests::user;
@@ -73,8 +74,10 @@ impl<'a> Workload<'a> {
         let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
         let address = self.cluster.block(services.get("eta")).unwrap().spec.unwrap().cluster_ip.unwrap();
         self.cluster.eventually("the node knows the new Service", || async {
-            let connected = tokio::net::TcpStream::connect((address.as_str(), 8084)).await;
-            connected.map(drop).map_err(|error| error.to_string())
+            // Until the node knows it nobody answers, and the kernel goes on asking for two minutes.
+            let connecting = tokio::net::TcpStream::connect((address.as_str(), 8084));
+            let connected = tokio::time::timeout(Duration::from_secs(1), connecting).await;
+            connected.map_err(|error| error.to_string())?.map(drop).map_err(|error| error.to_string())
         });
     }
 
