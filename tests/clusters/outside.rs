@@ -75,6 +75,7 @@ fn a_service_is_probed_by_its_address_by_a_node_port_or_refused_with_a_hint() {
     );
 
     service("NodePort");
+    workload.until_reached_by_node(&no_route.via);
     let by_node_port = experiment(&cluster, &workload);
     assert_eq!(by_node_port.code, Some(0), "{}", by_node_port.stderr);
     drop(no_route);

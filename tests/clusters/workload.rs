@@ -7,7 +7,7 @@ use chaos_core::api::ChaosMonkey;
 use chaos_operator::manifests::user;
 use chaos_tests::kills::{Kills, disagreements};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::core::v1::{Namespace, Service, ServiceSpec};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
@@ -71,11 +71,25 @@ impl<'a> Workload<'a> {
 
     /// Waits until its Service `eta` is reached from this machine by the address that it has in the cluster: the node knows it then.
     pub(crate) fn until_reached(&self) {
+        let address = self.service().cluster_ip.unwrap();
+        self.until_connected(&address, 8084);
+    }
+
+    /// Waits until its Service `eta` is reached by its port of that node.
+    pub(crate) fn until_reached_by_node(&self, node: &str) {
+        let ports = self.service().ports.unwrap();
+        self.until_connected(node, u16::try_from(ports[0].node_port.unwrap()).unwrap());
+    }
+
+    fn service(&self) -> ServiceSpec {
         let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
-        let address = self.cluster.block(services.get("eta")).unwrap().spec.unwrap().cluster_ip.unwrap();
-        self.cluster.eventually("the node knows the new Service", || async {
-            // Until the node knows it nobody answers, and the kernel goes on asking for two minutes.
-            let connecting = tokio::net::TcpStream::connect((address.as_str(), 8084));
+        self.cluster.block(services.get("eta")).unwrap().spec.unwrap()
+    }
+
+    fn until_connected(&self, address: &str, port: u16) {
+        self.cluster.eventually("the node knows the Service as it is now", || async {
+            // Until then nobody answers, and the kernel may go on asking for two minutes.
+            let connecting = tokio::net::TcpStream::connect((address, port));
             let connected = tokio::time::timeout(Duration::from_secs(1), connecting).await;
             connected.map_err(|error| error.to_string())?.map(drop).map_err(|error| error.to_string())
         });
