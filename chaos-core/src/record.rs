@@ -12,8 +12,8 @@ mod names;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use cluster::NO_POD_KNOWN;
 pub use cluster::{Excluded, Kill, PodChange, PodSighting};
+pub(crate) use cluster::{NO_POD_KNOWN, names_a_pod};
 
 use crate::api::{SkipRecord, VictimRef};
 use crate::population::Population;

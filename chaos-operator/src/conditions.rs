@@ -131,21 +131,27 @@ mod tests {
     use super::*;
     use crate::watched::tests::monkey;
 
-    #[test]
-    fn groups_that_nothing_is_planned_for_are_told() {
-        let monkey = monkey("m", &json!({}));
-        let facts = Facts {
-            spec: &monkey.spec,
+    /// Of a monkey that may kill, apart from the schema and what is permitted.
+    fn facts<'a>(spec: &'a ChaosMonkeySpec, schema: &'a SchemaState, permissions: &'a Permissions) -> Facts<'a> {
+        Facts {
+            spec,
             generation: Some(1),
             invalid: None,
-            schema: &SchemaState::Same,
+            schema,
             switch: SwitchState::Running,
-            permissions: &Permissions::Known(Vec::new()),
+            permissions,
             capped: None,
             blind: None,
             is_in_schedule: true,
             now: Timestamp::UNIX_EPOCH,
-        };
+        }
+    }
+
+    #[test]
+    fn groups_that_nothing_is_planned_for_are_told() {
+        let monkey = monkey("m", &json!({}));
+        let permissions = Permissions::Known(Vec::new());
+        let facts = facts(&monkey.spec, &SchemaState::Same, &permissions);
         for (unplanned_groups, told) in [(None, false), (Some(7), true)] {
             let mut status = ChaosMonkeyStatus { unplanned_groups, ..ChaosMonkeyStatus::default() };
             update(&mut status, &facts);
@@ -187,21 +193,10 @@ mod tests {
             (SchemaState::Other("why".to_owned()), ("False", "SchemaMismatch"), ("False", "Stopped")),
             (SchemaState::Unknown("why".to_owned()), ("False", "SchemaUnknown"), ("False", "Stopped")),
         ];
+        let permissions = Permissions::Known(Vec::new());
         for (schema, ready, active) in cases {
             let mut status = ChaosMonkeyStatus::default();
-            let facts = Facts {
-                spec: &monkey.spec,
-                generation: Some(1),
-                invalid: None,
-                schema: &schema,
-                switch: SwitchState::Running,
-                permissions: &Permissions::Known(Vec::new()),
-                capped: None,
-                blind: None,
-                is_in_schedule: true,
-                now: Timestamp::UNIX_EPOCH,
-            };
-            update(&mut status, &facts);
+            update(&mut status, &facts(&monkey.spec, &schema, &permissions));
             for (kind, said) in [("Ready", ready), ("Active", active)] {
                 let found = status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
                 assert_eq!((found.status.as_str(), found.reason.as_str()), said, "{schema:?}");

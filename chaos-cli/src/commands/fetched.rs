@@ -29,28 +29,23 @@ pub(super) struct Fetched<'a> {
 }
 
 impl Fetched<'_> {
-    /// Writes the journal of these events and the reports into a folder of its own below `out`, and says what the run proved.
-    pub(super) async fn finish(&self, events: Vec<Event>, out: &Path) -> Result<RunResult, Failure> {
-        let Self { experiment, told, attempt, .. } = *self;
+    /// Writes the journal of these events and the reports into a folder of its own below `out`, and says what the run proved. Gives
+    /// that, and the folder.
+    pub(super) async fn finish(&self, events: Vec<Event>, out: &Path) -> Result<(RunResult, PathBuf), Failure> {
+        let Self { key, experiment, told, attempt } = *self;
         let spec = JudgeSpec::from(experiment);
         let (mut events, mut result) = settle(&spec, events, told);
         if attempt > 1 {
             number(&mut events, attempt);
             result = no_better(judge(&spec, &events), told);
         }
-        let folder = self.folder(out)?;
+        let folder = files::run_folder(out, &experiment.name, &key.uid[..key.uid.len().min(12)])?;
         let path = folder.join(files::JOURNAL);
         keep(&path, experiment, events).await?;
         output::say(&format!("journal: {}", path.display()));
         let written = files::write_reports(&folder, &result)?;
         output::verdict(&result, &written);
-        Ok(result)
-    }
-
-    /// Its folder below `out`.
-    pub(super) fn folder(&self, out: &Path) -> Result<PathBuf, Failure> {
-        let uid = &self.key.uid;
-        files::run_folder(out, &self.experiment.name, &uid[..uid.len().min(12)])
+        Ok((result, folder))
     }
 }
 

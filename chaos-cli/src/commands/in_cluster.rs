@@ -47,7 +47,8 @@ pub(super) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     }
     let (experiment, attempt) = (&job.experiment, job.attempt);
     let fetched = Fetched { key: &follower.key, experiment, told: &verdict, attempt };
-    fetched.finish(events, &job.out.out).await
+    let (result, _folder) = fetched.finish(events, &job.out.out).await?;
+    Ok(result)
 }
 
 async fn submit(job: &Job<'_>, runs: &Api<ExperimentRun>) -> Result<ExperimentRun, Failure> {

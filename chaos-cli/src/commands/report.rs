@@ -86,8 +86,7 @@ async fn fetch(
     let whole = Evidence::new(&target.clients.read, &key).whole(&judged, READ_WITHIN, &nobody).await;
     let events = whole.map_err(|missing| fetched::unread(&key, &verdict, &missing))?;
     let fetched = Fetched { key: &key, experiment: &begun.experiment, told: &verdict, attempt: 1 };
-    let result = fetched.finish(events, out).await?;
-    Ok((result, fetched.folder(out)?))
+    fetched.finish(events, out).await
 }
 
 /// The verdict of a run that is over.

@@ -25,8 +25,13 @@ pub(crate) const NO_POD_KNOWN: &str = "/*";
 impl Excluded {
     /// Whether it is one pod, which can be counted.
     pub fn is_pod(&self) -> bool {
-        !self.pod.ends_with(NO_POD_KNOWN)
+        names_a_pod(&self.pod)
     }
+}
+
+/// Whether what was excluded is one pod, by its name.
+pub(crate) fn names_a_pod(excluded: &str) -> bool {
+    !excluded.ends_with(NO_POD_KNOWN)
 }
 
 /// A kill call.

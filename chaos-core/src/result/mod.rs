@@ -15,7 +15,7 @@ pub use measures::{
     ClassCount, Counts, ExpectationResult, InvariantsResult, LatencyQuantiles, Outage, ProbeResult, Second, Series,
 };
 
-use crate::record::{NO_POD_KNOWN, Phase};
+use crate::record::{Phase, names_a_pod};
 pub use crate::verdict::{ExitCode, Level, Outcome, ReasonCode};
 
 /// `schemaVersion` of what this version of the tool writes: the major number changes when a reader could misread it.
@@ -292,7 +292,7 @@ pub struct ExcludedPod {
 impl ExcludedPod {
     /// Whether it is one pod, which can be counted: `namespace/*` stands for a namespace of which no pod is known.
     pub fn is_pod(&self) -> bool {
-        !self.pod.ends_with(NO_POD_KNOWN)
+        names_a_pod(&self.pod)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::client;
 use super::http::Origin;
-use super::look::{NoAnswer, patiently};
+use super::look::{NoAnswer, cut, patiently};
 
 /// Largest answer, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -76,11 +76,8 @@ fn bounded(mut violations: Vec<Violation>) -> (Vec<Violation>, Option<u64>) {
     let total = (violations.len() > MOST).then_some(violations.len() as u64);
     violations.truncate(MOST);
     for violation in &mut violations {
-        for text in [&mut violation.invariant, &mut violation.story] {
-            if text.chars().count() > LONGEST_STORY {
-                *text = text.chars().take(LONGEST_STORY).chain("…".chars()).collect();
-            }
-        }
+        cut(&mut violation.invariant, LONGEST_STORY);
+        cut(&mut violation.story, LONGEST_STORY);
     }
     (violations, total)
 }

@@ -115,11 +115,20 @@ where
     }
 }
 
+/// Leaves so many characters of a text, and a mark where there were more.
+pub(super) fn cut(text: &mut String, most: usize) {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
 /// The value as a record may hold it; long ones are told by their size.
 fn abridged(value: Value) -> Value {
     match value {
-        Value::String(text) if text.chars().count() > LONGEST => {
-            Value::String(text.chars().take(LONGEST).chain("…".chars()).collect())
+        Value::String(mut text) => {
+            cut(&mut text, LONGEST);
+            Value::String(text)
         }
         Value::Array(_) | Value::Object(_) => {
             let size = value.to_string().len();

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::exchange::Failure;
 use super::plan::StepPlan;
 use crate::journal::{is_of_credential, selects_credential};
+use crate::probe::look::cut;
 
 /// Longest value that is extracted, in bytes.
 const LONGEST_VALUE: usize = 4_096;
@@ -52,13 +53,13 @@ fn wanted(check: &HeaderCheck, is_secret: bool) -> String {
 
 /// A value of an answer, as much of it as a detail tells: what is not one value may hold anything.
 fn told(value: &Value) -> String {
-    let text = match value {
+    let mut text = match value {
         Value::Array(_) => return "a list".to_owned(),
         Value::Object(_) => return "an object".to_owned(),
         value => value.to_string(),
     };
-    let short: String = text.chars().take(LONGEST_TOLD).collect();
-    if short.len() < text.len() { format!("{short}…") } else { text }
+    cut(&mut text, LONGEST_TOLD);
+    text
 }
 
 /// What the body must hold, and what is taken from the answer.
