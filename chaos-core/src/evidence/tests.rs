@@ -3,6 +3,7 @@
 use super::fixture::{Story, ms};
 use super::*;
 use crate::api::Outcome;
+use crate::limits::fixture::population;
 use crate::record::{BadClass, Event, PodChange};
 use crate::result::Counts;
 
@@ -141,6 +142,46 @@ fn replacements_are_matched_by_owner_and_creation_never_by_name() {
     let evidence = evidence(&events).unwrap();
     let replacement = evidence.timelines[0].replacement.as_ref().unwrap();
     assert_eq!((replacement.uid, replacement.ready), ("same-name", Some(ms(11_400))));
+}
+
+#[test]
+fn a_pod_that_was_hit_had_become_ready_though_nobody_saw_it() {
+    let population = Box::new(population(2));
+    let planned = Event::Planned { at: ms(1), population, eligible: Vec::new(), excluded: Vec::new() };
+    let story = |hit: &str, sees_it_appear: bool, knows_the_population: bool| {
+        let mut story = Story::new(15_000, 25_000);
+        story.probe("ride", 100.0);
+        if knows_the_population {
+            story.extra.push(planned.clone());
+        }
+        story.bare_kill(11_000, Outcome::Killed);
+        story.call(12_500, Outcome::Killed);
+        let Some(Event::Kill(kill)) = story.extra.last_mut() else { panic!("a kill was added") };
+        kill.victim.pod = hit.into();
+        kill.victim.uid = hit.into();
+        if sees_it_appear {
+            story.sight(11_010, PodChange::Created, hit, hit);
+        }
+        story.sight(12_550, PodChange::Deleted, "other", "other");
+        story.replace(12_510, 300);
+        story.events()
+    };
+    for (sees_it_appear, created) in [(true, ms(11_010)), (false, ms(12_500))] {
+        let events = story("replacement", sees_it_appear, true);
+        let evidence = evidence(&events).unwrap();
+        let replacement = evidence.timelines[0].replacement.as_ref().unwrap();
+        assert_eq!((replacement.uid, replacement.created), ("replacement", created));
+        assert_eq!(replacement.ready, Some(ms(12_500)), "at the latest when it was hit");
+        assert_eq!(evidence.timelines[1].ready(), Some(ms(12_810)));
+        assert_eq!(spans(&evidence), [(10_000, 12_500), (12_500, 25_000)]);
+    }
+    // One that was there from the start replaced nobody; and without a population nobody knows what was.
+    for (hit, knows_the_population) in [("pod-1", true), ("replacement", false)] {
+        let events = story(hit, false, knows_the_population);
+        let evidence = evidence(&events).unwrap();
+        assert_eq!(evidence.timelines[0].ready(), Some(ms(12_810)), "{hit}");
+        assert_eq!((evidence.timelines[1].ready(), evidence.trials.len()), (None, 1), "{hit}");
+    }
 }
 
 #[test]

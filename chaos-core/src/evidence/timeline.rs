@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fold::Recorded;
-use crate::api::Outcome;
+use crate::api::{Outcome, VictimRef};
 use crate::record::{Kill, PodChange, PodSighting, RunTime};
 
 /// What followed one kill.
@@ -55,19 +55,66 @@ impl Timeline<'_> {
 /// First sightings of every change of every pod.
 type Firsts<'a> = BTreeMap<(&'a str, PodChange), RunTime>;
 
+/// A pod that appeared while the run watched.
+struct Appeared<'a> {
+    at: RunTime,
+    pod: &'a str,
+    uid: &'a str,
+    owner_uid: &'a str,
+}
+
 /// One timeline for each kill of the record, in the same order.
 pub(super) fn timelines<'a>(recorded: &Recorded<'a>) -> Vec<Timeline<'a>> {
     let mut firsts = Firsts::new();
     for sighting in &recorded.sightings {
         firsts.entry((&sighting.uid, sighting.what)).or_insert(sighting.at);
     }
+    add_hits(recorded, &mut firsts);
+    let appeared = appeared(recorded, &firsts);
     let mut taken = BTreeSet::new();
-    recorded.kills.iter().map(|kill| timeline(kill, recorded, &firsts, &mut taken)).collect()
+    recorded.kills.iter().map(|kill| timeline(kill, &appeared, &firsts, &mut taken)).collect()
+}
+
+/// Only pods that are Ready are hit. Where nobody saw that one appeared or became Ready (a watch was broken, or the process that
+/// watched died before it wrote what it saw), it had when it was hit, at the latest.
+fn add_hits<'a>(recorded: &Recorded<'a>, firsts: &mut Firsts<'a>) {
+    // What was there from the start is known only where the population is.
+    let Some((population, ..)) = recorded.planned else { return };
+    let planned: BTreeSet<&str> = population.pods.iter().map(|pod| pod.uid.as_str()).collect();
+    let seen: BTreeSet<&str> = recorded.sightings.iter().map(|sighting| sighting.uid.as_str()).collect();
+    for kill in &recorded.kills {
+        let uid = kill.victim.uid.as_str();
+        if !planned.contains(uid) && !seen.contains(uid) {
+            firsts.entry((uid, PodChange::Created)).or_insert(kill.at);
+        }
+        if firsts.contains_key(&(uid, PodChange::Created)) {
+            firsts.entry((uid, PodChange::Ready)).or_insert(kill.at);
+        }
+    }
+}
+
+/// All pods that appeared, in that order.
+fn appeared<'a>(recorded: &Recorded<'a>, firsts: &Firsts<'a>) -> Vec<Appeared<'a>> {
+    let sighted = recorded.sightings.iter().filter(|sighting| sighting.what == PodChange::Created);
+    let sighted = sighted.filter_map(|sighting| {
+        let PodSighting { at, pod, uid, owner_uid, .. } = *sighting;
+        Some(Appeared { at: *at, pod, uid, owner_uid: owner_uid.as_deref()? })
+    });
+    let seen: BTreeSet<&str> = recorded.sightings.iter().map(|sighting| sighting.uid.as_str()).collect();
+    let hit = recorded.kills.iter().filter(|kill| !seen.contains(kill.victim.uid.as_str()));
+    let hit = hit.filter_map(|kill| {
+        let VictimRef { pod, uid, owner_uid, .. } = &kill.victim;
+        let at = *firsts.get(&(uid.as_str(), PodChange::Created))?;
+        Some(Appeared { at, pod, uid, owner_uid })
+    });
+    let mut appeared: Vec<_> = sighted.chain(hit).collect();
+    appeared.sort_by_key(|pod| pod.at);
+    appeared
 }
 
 fn timeline<'a>(
     kill: &Kill,
-    recorded: &Recorded<'a>,
+    appeared: &[Appeared<'a>],
     firsts: &Firsts<'a>,
     taken: &mut BTreeSet<&'a str>,
 ) -> Timeline<'a> {
@@ -81,29 +128,26 @@ fn timeline<'a>(
     if !done {
         return Timeline::default();
     }
-    let replacement = recorded
-        .sightings
+    let replacement = appeared
         .iter()
-        .copied()
-        .find(|sighting| is_replacement(kill, sighting) && !taken.contains(sighting.uid.as_str()))
-        .map(|sighting| replacement(sighting, firsts));
+        .find(|pod| is_replacement(kill, pod) && !taken.contains(pod.uid))
+        .map(|pod| replacement(pod, firsts));
     taken.extend(replacement.as_ref().map(|replacement| replacement.uid));
     Timeline { done, terminating, endpoint_out: of_victim(PodChange::EndpointOut), deleted, replacement }
 }
 
-fn is_replacement(kill: &Kill, sighting: &PodSighting) -> bool {
-    sighting.what == PodChange::Created
-        && sighting.owner_uid.as_deref() == Some(kill.victim.owner_uid.as_str())
-        && sighting.uid != kill.victim.uid
-        && sighting.at.0.saturating_add(kill.uncertainty) >= kill.at.0
+fn is_replacement(kill: &Kill, pod: &Appeared<'_>) -> bool {
+    pod.owner_uid == kill.victim.owner_uid
+        && pod.uid != kill.victim.uid
+        && pod.at.0.saturating_add(kill.uncertainty) >= kill.at.0
 }
 
-fn replacement<'a>(created: &'a PodSighting, firsts: &Firsts<'a>) -> Replacement<'a> {
-    let first = |what: PodChange| firsts.get(&(created.uid.as_str(), what)).copied();
+fn replacement<'a>(appeared: &Appeared<'a>, firsts: &Firsts<'a>) -> Replacement<'a> {
+    let first = |what: PodChange| firsts.get(&(appeared.uid, what)).copied();
     Replacement {
-        pod: &created.pod,
-        uid: &created.uid,
-        created: created.at,
+        pod: appeared.pod,
+        uid: appeared.uid,
+        created: appeared.at,
         scheduled: first(PodChange::Scheduled),
         started: first(PodChange::Started),
         ready: first(PodChange::Ready),

@@ -1,56 +1,83 @@
 //! Which kills have not been made good yet: for each, a pod of the same direct owner that was created after it and became
 //! Ready. Fed with the events of a run as they come; the full timeline of each kill is the verdict's business.
+//!
+//! Only pods that are Ready are hit, as the killer sees them. Where a watch was broken, or the process that watched died before it
+//! wrote what it saw, the hit itself is what is known of a pod: it had become Ready by then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::Outcome;
-use crate::record::{Event, PodChange, RunTime};
+use crate::api::{Outcome, VictimRef};
+use crate::record::{Event, Kill, PodChange, PodSighting, RunTime};
 
 /// Kills on one side, fresh pods on the other, per direct owner.
 #[derive(Debug, Clone, Default)]
 pub struct Recovering {
     owners: BTreeMap<String, Owner>,
+    /// UIDs of all pods that were planned with, seen or hit. Empty as long as nothing was planned.
+    known: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Owner {
     /// Kills that no Ready pod stands for yet, oldest first.
-    open: Vec<(RunTime, String)>,
-    /// Pods seen created and not Ready yet, by UID, with the instant they appeared.
+    open: Vec<Open>,
+    /// Pods that were seen created and not Ready, by UID, with the instant they appeared.
     fresh: BTreeMap<String, RunTime>,
-    /// Pods that became Ready before the kill they may stand for was told, with the instant they appeared.
-    spare: Vec<RunTime>,
+    /// Pods that became Ready before the kill they may stand for was told: when they appeared, and their UIDs.
+    spare: Vec<(RunTime, String)>,
+}
+
+/// A kill that no Ready pod stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Open {
+    at: RunTime,
+    pod: String,
+    uid: String,
 }
 
 impl Recovering {
     /// Takes notice of an event.
     pub fn take(&mut self, event: &Event) {
         match event {
-            // One of which nobody knows was made of a pod that was still there when no request could be carried out any more:
-            // nothing comes in its place.
-            Event::Kill(kill) if kill.outcome == Outcome::Killed => {
-                let owner = self.owners.entry(kill.victim.owner_uid.clone()).or_default();
-                // It may have been sent as early as this: its replacement can be seen before the instant that is told.
-                let earliest = RunTime(kill.at.0.saturating_sub(kill.uncertainty));
-                owner.open.push((earliest, kill.victim.pod.clone()));
-                owner.open.sort();
-                owner.settle();
-            }
-            Event::Pod(seen) => {
-                let Some(owner) = seen.owner_uid.clone() else { return };
-                let owner = self.owners.entry(owner).or_default();
-                match seen.what {
-                    PodChange::Created => _ = owner.fresh.insert(seen.uid.clone(), seen.at),
-                    PodChange::Ready => {
-                        if let Some(created) = owner.fresh.remove(&seen.uid) {
-                            owner.spare.push(created);
-                            owner.settle();
-                        }
-                    }
-                    PodChange::Deleted => _ = owner.fresh.remove(&seen.uid),
-                    _ => (),
+            Event::Planned { population, .. } => self.known.extend(population.pods.iter().map(|pod| pod.uid.clone())),
+            Event::Kill(kill) => self.take_kill(kill),
+            Event::Pod(seen) => self.take_sighting(seen),
+            _ => (),
+        }
+    }
+
+    fn take_kill(&mut self, kill: &Kill) {
+        let VictimRef { pod, uid, owner_uid, .. } = &kill.victim;
+        // It may have been sent as early as this: its replacement can be seen before the instant that is told.
+        let at = RunTime(kill.at.0.saturating_sub(kill.uncertainty));
+        let is_unheard_of = !self.known.is_empty() && self.known.insert(uid.clone());
+        let owner = self.owners.entry(owner_uid.clone()).or_default();
+        let appeared = owner.fresh.remove(uid).or(is_unheard_of.then_some(at));
+        owner.spare.extend(appeared.map(|appeared| (appeared, uid.clone())));
+        // One of which nobody knows was made of a pod that was still there when no request could be carried out any more:
+        // nothing comes in its place.
+        if kill.outcome == Outcome::Killed {
+            owner.open.push(Open { at, pod: pod.clone(), uid: uid.clone() });
+            owner.open.sort();
+        }
+        owner.settle();
+    }
+
+    fn take_sighting(&mut self, seen: &PodSighting) {
+        if !self.known.is_empty() {
+            self.known.insert(seen.uid.clone());
+        }
+        let Some(owner) = seen.owner_uid.clone() else { return };
+        let owner = self.owners.entry(owner).or_default();
+        match seen.what {
+            PodChange::Created => _ = owner.fresh.insert(seen.uid.clone(), seen.at),
+            PodChange::Ready => {
+                if let Some(created) = owner.fresh.remove(&seen.uid) {
+                    owner.spare.push((created, seen.uid.clone()));
+                    owner.settle();
                 }
             }
+            // One that is gone stays fresh: that it was hit, and so was Ready, may be told after that.
             _ => (),
         }
     }
@@ -58,7 +85,7 @@ impl Recovering {
     /// The oldest kill that was not made good: when it was made, and which pod it hit.
     pub fn oldest(&self) -> Option<(RunTime, &str)> {
         let open = self.owners.values().filter_map(|owner| owner.open.first());
-        open.min_by_key(|(at, _)| *at).map(|(at, pod)| (*at, pod.as_str()))
+        open.min_by_key(|open| open.at).map(|open| (open.at, open.pod.as_str()))
     }
 
     /// Kills that were not made good.
@@ -68,11 +95,11 @@ impl Recovering {
 }
 
 impl Owner {
-    /// Lets Ready pods stand for the oldest kills that came before they appeared; each for one.
+    /// Lets Ready pods stand for the oldest kills that came before they appeared; each for one, and none for its own.
     fn settle(&mut self) {
         let open = &mut self.open;
-        self.spare.retain(|created| {
-            let made_good = open.iter().position(|(killed, _)| killed <= created);
+        self.spare.retain(|(created, uid)| {
+            let made_good = open.iter().position(|kill| kill.at <= *created && kill.uid != *uid);
             match made_good {
                 Some(kill) => {
                     open.remove(kill);
@@ -87,8 +114,7 @@ impl Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::VictimRef;
-    use crate::record::{Kill, PodSighting};
+    use crate::limits::fixture::population;
 
     fn kill(at: u64, pod: &str) -> Event {
         let victim = VictimRef {
@@ -132,6 +158,35 @@ mod tests {
         assert_eq!(open_after(&[Event::Kill(late), good[1].clone(), good[2].clone()]), 0);
         // The kill may be told after its replacement was seen.
         assert_eq!(open_after(&[good[1].clone(), good[2].clone(), good[0].clone()]), 0);
+    }
+
+    fn planned() -> Event {
+        let population = Box::new(population(3));
+        Event::Planned { at: RunTime(0), population, eligible: Vec::new(), excluded: Vec::new() }
+    }
+
+    #[test]
+    fn a_pod_that_was_hit_had_become_ready_though_nobody_saw_it() {
+        // Its end may be told before its kill is.
+        let unseen = [kill(10, "a"), pod(12, PodChange::Created, "b"), pod(16, PodChange::Deleted, "b"), kill(15, "b")];
+        assert_eq!(open_after(&unseen), 1, "b stands for a, and nothing stands for b");
+        let replaced = [pod(17, PodChange::Created, "c"), pod(18, PodChange::Ready, "c")];
+        assert_eq!(open_after(&[&unseen[..], &replaced].concat()), 0);
+        // Nobody saw that there was one at all.
+        let unheard_of = [planned(), kill(10, "a"), kill(15, "b")];
+        assert_eq!(open_after(&unheard_of), 1);
+        assert_eq!(open_after(&[&unheard_of[..], &replaced].concat()), 0);
+        // One that was there from the start, or was known before, is no replacement.
+        let mut known = kill(15, "b");
+        let Event::Kill(hit) = &mut known else { unreachable!("a kill") };
+        hit.victim.uid = "pod-1".into();
+        assert_eq!(open_after(&[planned(), kill(10, "a"), known]), 2);
+        assert_eq!(open_after(&[planned(), pod(5, PodChange::NotReady, "b"), kill(10, "a"), kill(15, "b")]), 2);
+        // None stands for its own kill, however badly the instants are known.
+        let mut early = kill(15, "b");
+        let Event::Kill(hit) = &mut early else { unreachable!("a kill") };
+        hit.uncertainty = 10;
+        assert_eq!(open_after(&[planned(), pod(12, PodChange::Created, "b"), early]), 1);
     }
 
     #[test]

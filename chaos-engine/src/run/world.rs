@@ -50,7 +50,7 @@ impl RunWorld {
             clock: order.clock,
             recorder: order.recorder.clone(),
             strict: false,
-            known: Known::default(),
+            known: Known::of(&order.recorder.events()),
             guards: order.guards.clone(),
         });
         Self { order, plans, probes: None, killer: None, observer, read: 0, failed: None, left: Vec::new() }
