@@ -11,7 +11,7 @@
 //! | the state machines, all of the shape of [`machine`] | [`killer`] (strikes), [`run`] (phases of an experiment), [`operated`] and [`prober`] (the same by the operator, measured by a prober), [`gameday`] (such runs on a calendar) |
 //! | what was recorded, and what it proves | [`record`], [`evidence`], [`verdict`], [`stats`] |
 //! | what is told | [`result`](mod@result), [`compare`] (two results), [`replay`] (a recorded run planned again), [`load`] (load without faults), [`condition`] |
-//! | values and small tools | [`units`], [`instant`], [`slots`], [`placeholder`], [`promql`], [`digest`] |
+//! | values and small tools | [`units`], [`instant`], [`slots`], [`placeholder`], [`promql`], [`digest`], [`forbidden`] |
 
 pub mod api;
 pub mod check;
@@ -21,6 +21,7 @@ pub mod digest;
 pub mod draft;
 pub mod eligible;
 pub mod evidence;
+pub mod forbidden;
 pub mod gameday;
 pub mod instant;
 pub mod killer;

@@ -50,9 +50,15 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Whether the same write may succeed later: the server did not answer, or could not do it at that time.
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Call(error) if !error.is_forbidden())
+    /// Whether the same write may succeed later: the server did not answer, could not do it at that time, or said that it may
+    /// not be done, as one that has just been started says of everything.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Call(_))
+    }
+
+    /// Whether the server says that it may not be done.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Call(error) if error.is_forbidden())
     }
 }
 

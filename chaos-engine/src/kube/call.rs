@@ -106,6 +106,22 @@ pub const fn is_passing(code: u16) -> bool {
     code >= 500 || matches!(code, 408 | 429)
 }
 
+/// Whether an error of a client is one of a moment, so that asking again may help: there is no answer, or that of a server that is in
+/// trouble.
+pub fn is_of_a_moment(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => is_passing(status.code),
+        kube::Error::Service(_) | kube::Error::HyperError(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether a client was told that the permission is missing. A server that has just been started says so of everything: see
+/// [`chaos_core::forbidden`].
+pub fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
 impl Caller {
     /// Calls through this client.
     pub const fn new(client: Client) -> Self {

@@ -225,11 +225,7 @@ impl ProberWorld {
                 self.row.told = self.recorder.count();
                 Err(self.last_word(format!("more than {MOST_EVENTS} events were measured")).await)
             }
-            Err(error @ (WriteError::Taken | WriteError::Gone | WriteError::Codec(_))) => {
-                Err(ReportError::Refused(error.to_string()))
-            }
-            Err(WriteError::Call(error)) if error.is_forbidden() => Err(ReportError::Refused(error.to_string())),
-            Err(WriteError::Call(error)) => Err(ReportError::Unreached(error.to_string())),
+            Err(error) => Err(untold(&error)),
         }
     }
 
@@ -265,6 +261,13 @@ impl ProberWorld {
             self.probes = Some(probes);
         }
     }
+}
+
+/// Why a report was not taken, as the machine needs it. One that is refused is tried again for as long as one to a silent server:
+/// whoever drives the run takes its prober for lost long before that.
+fn untold(error: &WriteError) -> ReportError {
+    let why = error.to_string();
+    if error.may_pass() { ReportError::Unreached(why) } else { ReportError::Refused(why) }
 }
 
 impl World<Prober> for ProberWorld {
@@ -339,6 +342,28 @@ impl World<Prober> for ProberWorld {
         if changed.is_err() {
             // The run is gone; the view says so, and the machine ends.
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+    use crate::kube::CallError;
+
+    #[test]
+    fn a_report_that_is_refused_is_tried_again_and_one_that_nobody_wants_is_not() {
+        let refused = |code: u16| {
+            let status = Box::new(Status::failure("no", "Reason").with_code(code));
+            WriteError::Call(CallError::Refused { what: "create".into(), status })
+        };
+        for error in [refused(403), refused(503), refused(429)] {
+            assert!(matches!(untold(&error), ReportError::Unreached(_)), "{error}");
+        }
+        for error in [WriteError::Gone, WriteError::Taken] {
+            assert!(matches!(untold(&error), ReportError::Refused(_)), "{error}");
         }
     }
 }

@@ -40,7 +40,7 @@ use chaos_core::verdict::JudgeSpec;
 use tokio::sync::watch;
 
 use crate::clock::RunClock;
-use crate::kube::Clients;
+use crate::kube::{Clients, is_forbidden, is_of_a_moment};
 use crate::recorder::Recorder;
 
 pub use prepare::{Prepared, Surroundings, Unfit, prepare, prepare_on, read_population};
@@ -101,5 +101,11 @@ pub enum RunError {
 impl RunError {
     pub(crate) fn cluster(what: &'static str, source: kube::Error) -> Self {
         Self::Cluster { what, source }
+    }
+
+    /// Whether the same may succeed a little later: the server did not answer, could not do it at that time, or said that it may
+    /// not be done, as one that has just been started says of everything.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Cluster { source, .. } if is_of_a_moment(source) || is_forbidden(source))
     }
 }

@@ -14,7 +14,7 @@ use chaos_core::record::{Event, Excluded, RunTime};
 use kube::Api;
 use kube::api::ListParams;
 
-use crate::kube::{Caller, Clients, Environment, PopulationReader, told};
+use crate::kube::{Caller, Clients, Environment, PopulationReader, is_forbidden, told};
 use crate::probe::preflight::{Plans, PreflightError, Reach};
 use crate::probe::{Access, AlertLook, ProbePlan};
 
@@ -162,10 +162,6 @@ fn unread(is_forbidden: bool, text: String) -> Unfit {
     } else {
         Unfit::OutOfReach(text)
     }
-}
-
-fn is_forbidden(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 fn refuse_stopped(population: &Population) -> Result<(), Unfit> {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::RunClock;
-use crate::kube::told;
+use crate::kube::{is_forbidden, told};
 use crate::recorder::Recorder;
 
 /// Time between two looks: a stop switch must work within a second.
@@ -79,7 +79,7 @@ impl Vigil {
     /// Reads the switches. A cluster without one is fine for a run by a person; one that says anything but Running is not.
     async fn look(&self) -> kube::Result<Option<StopCause>> {
         let switches: Api<ConfigMap> = Api::namespaced(self.client.clone(), switch::NAMESPACE);
-        match forbidden_is_none(switches.get_opt(switch::NAME).await)? {
+        match self.allowed(switches.get_opt(switch::NAME).await)? {
             Some(found) if !found.data.as_ref().is_some_and(switch::is_running) => {
                 let message =
                     format!("ConfigMap {}/{} does not say {}", switch::NAMESPACE, switch::NAME, switch::RUNNING);
@@ -93,7 +93,7 @@ impl Vigil {
         }
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         for name in &self.namespaces {
-            let namespace = forbidden_is_none(namespaces.get_opt(name).await)?;
+            let namespace = self.allowed(namespaces.get_opt(name).await)?;
             let stop = namespace.as_ref().and_then(|namespace| switch::stopped_by(namespace.annotations()));
             if let Some(value) = stop {
                 let message = format!("namespace {name} carries {}: {value:?}", labels::STOP);
@@ -102,12 +102,62 @@ impl Vigil {
         }
         Ok(None)
     }
+
+    /// A person who may not read a switch still sees the cluster. The operator, which kills, must be able to read it, and sees nothing
+    /// until it can: a server that has just been started lets nobody read anything, and that is no stop.
+    fn allowed<T>(&self, result: kube::Result<Option<T>>) -> kube::Result<Option<T>> {
+        match result {
+            Err(error) if !self.strict && is_forbidden(&error) => Ok(None),
+            other => other,
+        }
+    }
 }
 
-/// Who may not read a switch still sees the cluster; the operator, which kills, must be able to read it.
-fn forbidden_is_none<T>(result: kube::Result<Option<T>>) -> kube::Result<Option<T>> {
-    match result {
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
-        other => other,
+#[cfg(test)]
+mod tests {
+    use axum::http::{StatusCode, Uri};
+    use axum::{Json, Router};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::journal::Redactor;
+
+    /// A look at a cluster that answers like this, for a switch and for anything else.
+    async fn look(strict: bool, of_switch: StatusCode, other: StatusCode) -> Watchfire {
+        let answer = move |uri: Uri| {
+            let is_switch = uri.path().ends_with(switch::NAME);
+            let code = if is_switch { of_switch } else { other };
+            let body: Value = match (code.is_success(), is_switch) {
+                (true, true) => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": switch::NAME},
+                    "data": {(switch::KEY): switch::RUNNING}}),
+                (true, false) => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
+                (false, _) => json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no",
+                    "reason": "No", "code": code.as_u16()}),
+            };
+            async move { (code, Json(body)) }
+        };
+        let router: Router = Router::new().fallback(answer);
+        let client = Client::new(router, "default");
+        let (recorder, tell) = (Recorder::in_memory(Redactor::default()), watch::channel(Watchfire::default()).0);
+        let (namespaces, clock) = (vec!["shop".to_owned()], RunClock::start());
+        let vigil = Vigil { client, namespaces, clock, recorder, tell, strict };
+        let seen = vigil.look().await.map_err(|error| told(&error));
+        vigil.note(RunTime(1), seen);
+        vigil.tell.borrow().clone()
+    }
+
+    #[tokio::test]
+    async fn a_switch_that_may_not_be_read_is_no_stop_and_blinds_the_operator_alone() {
+        let (ok, forbidden, missing) = (StatusCode::OK, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND);
+        for strict in [true, false] {
+            assert_eq!(look(strict, ok, ok).await, Watchfire::default());
+            for (of_switch, other) in [(forbidden, ok), (ok, forbidden), (forbidden, forbidden)] {
+                let Watchfire { blind, stop } = look(strict, of_switch, other).await;
+                assert_eq!((blind.is_some(), stop), (strict, None), "{strict} {of_switch} {other}");
+            }
+            // What is not there was read.
+            let Watchfire { blind, stop } = look(strict, missing, ok).await;
+            assert_eq!((blind, stop.is_some()), (None, strict));
+        }
     }
 }

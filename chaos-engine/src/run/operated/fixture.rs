@@ -34,8 +34,8 @@ pub(super) struct Server(Arc<Mutex<State>>);
 struct State {
     /// By path.
     objects: BTreeMap<String, Value>,
-    /// What is answered to whoever creates something, where it is refused.
-    refusal: Option<StatusCode>,
+    /// Requests that begin like this are refused, so, and so often.
+    refusal: Option<(&'static str, StatusCode, usize)>,
 }
 
 impl Server {
@@ -56,7 +56,17 @@ impl Server {
 
     /// Refuses to create anything from here on.
     pub(super) fn refuse(&self, code: StatusCode) {
-        self.0.lock().unwrap().refusal = Some(code);
+        self.refuse_some("POST ", code, usize::MAX);
+    }
+
+    /// Refuses the next requests whose method and path begin like this.
+    pub(super) fn refuse_some(&self, what: &'static str, code: StatusCode, times: usize) {
+        self.0.lock().unwrap().refusal = Some((what, code, times));
+    }
+
+    /// The object at that path.
+    pub(super) fn object(&self, path: &str) -> Option<Value> {
+        self.0.lock().unwrap().objects.get(path).cloned()
     }
 
     /// The run is deleted.
@@ -104,21 +114,44 @@ impl Server {
 
     fn answer(&self, method: &Method, path: &str, body: &Bytes) -> (StatusCode, Value) {
         let mut state = self.0.lock().unwrap();
+        if let Some((what, code, left @ 1..)) = &mut state.refusal
+            && format!("{method} {path}").starts_with(*what)
+        {
+            *left -= 1;
+            return (*code, Value::Null);
+        }
         if *method == Method::GET {
             let found = state.objects.get(path).cloned();
             return found.map_or((StatusCode::NOT_FOUND, Value::Null), |object| (StatusCode::OK, object));
         }
-        let object: Value = serde_json::from_slice(body).unwrap();
-        let at = match (method.as_str(), state.refusal) {
-            ("POST", Some(code)) => return (code, Value::Null),
-            ("POST", None) => format!("{path}/{}", object["metadata"]["name"].as_str().unwrap()),
+        let mut object: Value = serde_json::from_slice(body).unwrap();
+        let at = match method.as_str() {
+            "POST" => format!("{path}/{}", object["metadata"]["name"].as_str().unwrap()),
             _ => path.trim_end_matches("/status").to_owned(),
         };
-        if *method != Method::POST && !state.objects.contains_key(&at) {
+        let known = state.objects.get(&at).cloned();
+        if *method != Method::POST && known.is_none() {
             return (StatusCode::NOT_FOUND, Value::Null);
+        }
+        if let (&Method::PATCH, Some(known)) = (method, known) {
+            object = patched(known, object);
         }
         state.objects.insert(at, object.clone());
         (StatusCode::OK, object)
+    }
+}
+
+/// An object with a merge patch.
+fn patched(known: Value, patch: Value) -> Value {
+    match (known, patch) {
+        (Value::Object(mut known), Value::Object(patch)) => {
+            for (key, value) in patch {
+                let before = known.remove(&key).unwrap_or_default();
+                known.insert(key, patched(before, value));
+            }
+            Value::Object(known)
+        }
+        (_, patch) => patch,
     }
 }
 
@@ -139,7 +172,12 @@ pub(super) fn changed_run(change: impl FnOnce(&mut Value)) -> (ExperimentRun, Ru
 
 /// The same run under way, with nothing of its record written yet, and its prober, of whom nothing is heard.
 pub(super) async fn begun(server: &Server, max_blind: &str) -> (Live, Link) {
-    let (backing, run, desk) = (server.backing(), Arc::new(run(max_blind)), server.desk().await);
+    under_way(server, run(max_blind)).await
+}
+
+/// That run under way in the same manner.
+pub(super) async fn under_way(server: &Server, run: Run) -> (Live, Link) {
+    let (backing, run, desk) = (server.backing(), Arc::new(run), server.desk().await);
     let reads = Caller::new(server.client());
     let link = Link::open(reads, key(&run), Arc::new(run.experiment.clone()), desk.clone());
     let recorder = Recorder::in_memory(Redactor::default());

@@ -43,6 +43,8 @@ pub(in crate::run) struct KeptKiller {
 struct Orders {
     /// Start no strike any more, but see what became of those that were sent.
     rest: bool,
+    /// Start none for the time being: what happens cannot be written down.
+    hold: bool,
     /// Leave when nothing is in hand.
     leave: bool,
 }
@@ -85,7 +87,7 @@ impl KeptKiller {
         let killer = Killer::new(KillerSpec::of_pod_kill(&parts.run.experiment, pod_kill, identity));
         let ledger = read_killer(&parts.desk.status().await);
         let (show, shown) = watch::channel(Shown { ledger, resting: false });
-        let (orders, obeyed) = watch::channel(Orders { rest: parts.resting, leave: false });
+        let (orders, obeyed) = watch::channel(Orders { rest: parts.resting, ..Orders::default() });
         let (fence, fenced) = watch::channel(false);
         let task = AbortOnDropHandle::new(tokio::spawn(work(parts, killer, show, obeyed, fence)));
         Some(Self { shown, orders, task, fenced })
@@ -112,6 +114,17 @@ impl KeptKiller {
             let resting = self.shown.borrow().resting;
             tracing::warn!(resting, "the outcome of a kill is not known");
         }
+    }
+
+    /// Whether it starts no strike for the time being, as what happens cannot be written down.
+    pub(in crate::run) fn hold(&self, hold: bool) {
+        self.orders.send_if_modified(|orders| std::mem::replace(&mut orders.hold, hold) != hold);
+    }
+
+    /// Whether it is told to.
+    #[cfg(test)]
+    pub(super) fn is_held(&self) -> bool {
+        self.orders.borrow().hold
     }
 
     /// Finishes the strike in hand and leaves. What is left for a person to look at is given.
@@ -231,8 +244,9 @@ impl Keeper for RunKeeper {
         // The step that follows is decided with this order, and what was decided before is written and shown.
         self.show.send_if_modified(|shown| std::mem::replace(&mut shown.resting, orders.rest) != orders.rest);
         let resting = orders.rest.then(|| "the run is winding down".to_owned());
+        let unkept = orders.hold.then(|| "the evidence of the run cannot be written at present".to_owned());
         let hold = self.hold.borrow_and_update().as_ref().map(|hold| hold.message.clone());
-        KillerView { hold: resting.or(hold), leave: orders.leave, ..KillerView::default() }
+        KillerView { hold: resting.or(unkept).or(hold), leave: orders.leave, ..KillerView::default() }
     }
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), StoreError> {
@@ -339,6 +353,18 @@ mod tests {
         assert!(!is_over(rest.as_mut()).await, "what became of its kill is not known");
         drop(keeper);
         assert!(is_over(rest.as_mut()).await, "whoever is not there kills nobody");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_killed_while_what_happens_cannot_be_written_down() {
+        let (mut keeper, killer) = killer(&Server::start()).await;
+        assert_eq!(keeper.view().await.hold, None);
+        killer.hold(true);
+        let held = keeper.view().await.hold.expect("it decides on no kill");
+        assert!(held.contains("evidence"), "{held}");
+        assert!(keeper.last_look().await.hold.is_some(), "nor is one sent that was decided on before");
+        killer.hold(false);
+        assert_eq!(keeper.view().await.hold, None);
     }
 
     #[tokio::test]

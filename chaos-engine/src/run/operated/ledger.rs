@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chaos_core::forbidden::FORBIDDEN_AT_MOST;
 use chaos_core::record::{Event, Phase};
 
 use crate::chunks::{ChunkReader, ChunkWriter, ReadError, Role, RunKey, WriteError};
@@ -30,6 +31,8 @@ enum Writing {
     Unreached {
         /// Since when.
         since: Instant,
+        /// Since when it says that it may not be written, if that is why.
+        forbidden: Option<Instant>,
         /// Why, the last time.
         why: String,
     },
@@ -117,9 +120,20 @@ impl OwnRow {
         events
     }
 
-    /// Why what happens is not kept any more, if that is so: it is lost, or could not be written for longer than `at_most`.
+    /// Whether the latest of what happens could be written.
+    pub(super) fn is_kept(&self) -> bool {
+        self.writing == Writing::Well
+    }
+
+    /// Why what happens is not kept any more, if that is so: it is lost, or could not be written for longer than `at_most`, or not
+    /// for longer than a refusal is borne with.
     pub(super) fn failure(&self, at_most: Duration) -> Option<String> {
         self.writing.failure(at_most, Instant::now())
+    }
+
+    /// Whether the cluster has refused to take it for longer than is borne with.
+    pub(super) fn is_refused(&self) -> bool {
+        self.writing.is_refused(Instant::now())
     }
 }
 
@@ -129,8 +143,12 @@ impl Writing {
         *self = match (written, &*self) {
             (Ok(()), _) => Self::Well,
             (Err(error), before) if error.may_pass() => {
-                let since = if let Self::Unreached { since, .. } = before { *since } else { begun };
-                Self::Unreached { since, why: error.to_string() }
+                let (since, forbidden) = match before {
+                    Self::Unreached { since, forbidden, .. } => (*since, *forbidden),
+                    Self::Well | Self::Lost { .. } => (begun, None),
+                };
+                let forbidden = error.is_forbidden().then(|| forbidden.unwrap_or(begun));
+                Self::Unreached { since, forbidden, why: error.to_string() }
             }
             (Err(error), _) => Self::Lost { why: error.to_string() },
         };
@@ -139,12 +157,18 @@ impl Writing {
     fn failure(&self, at_most: Duration, now: Instant) -> Option<String> {
         match self {
             Self::Well => None,
-            Self::Unreached { since, why } => {
+            Self::Unreached { since, why, .. } => {
                 let span = now.saturating_duration_since(*since);
-                (span > at_most).then(|| format!("the evidence could not be written for {} s: {why}", span.as_secs()))
+                let is_over = span > at_most || self.is_refused(now);
+                is_over.then(|| format!("the evidence could not be written for {} s: {why}", span.as_secs()))
             }
             Self::Lost { why } => Some(why.clone()),
         }
+    }
+
+    fn is_refused(&self, now: Instant) -> bool {
+        let Self::Unreached { forbidden: Some(since), .. } = self else { return false };
+        now.saturating_duration_since(*since) > FORBIDDEN_AT_MOST
     }
 }
 
@@ -165,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_does_not_answer_is_borne_with_for_a_while_and_a_refusal_is_not() {
+    fn a_cluster_that_does_not_answer_is_borne_with_for_a_while_and_what_it_never_takes_is_not() {
         let (begun, at_most) = (Instant::now(), Duration::from_secs(30));
         let after = |seconds: u64| begun + Duration::from_secs(seconds);
         let mut writing = Writing::default();
@@ -177,10 +201,36 @@ mod tests {
         assert!(failure.contains("for 31 s"), "{failure}");
         writing.take(&Ok(()), after(32));
         assert_eq!(writing.failure(at_most, after(100)), None);
-        for error in [refused(403), WriteError::Full] {
-            let why = error.to_string();
-            writing.take(&Err(error), begun);
-            assert_eq!(writing.failure(at_most, begun), Some(why));
+        let why = WriteError::Full.to_string();
+        writing.take(&Err(WriteError::Full), begun);
+        assert_eq!(writing.failure(at_most, begun), Some(why));
+    }
+
+    #[test]
+    fn a_refusal_is_borne_with_for_as_long_as_a_server_may_take_to_know_who_may_do_what() {
+        let (begun, at_most) = (Instant::now(), Duration::from_secs(600));
+        let after = |seconds: u64| begun + Duration::from_secs(seconds);
+        let mut writing = Writing::default();
+        for second in [0, 10, 29] {
+            writing.take(&Err(refused(403)), after(second));
+            assert_eq!(writing.failure(at_most, after(second)), None, "{second} s");
         }
+        assert_eq!(writing.failure(at_most, begun + FORBIDDEN_AT_MOST), None);
+        let failure = writing.failure(at_most, after(31)).expect("another attempt does not begin the time anew");
+        assert!(failure.contains("for 31 s") && failure.contains("(403)"), "{failure}");
+        assert!(writing.is_refused(after(31)));
+        // The time that it did not answer is none in which it refused.
+        let mut writing = Writing::default();
+        writing.take(&Err(silent()), begun);
+        writing.take(&Err(refused(403)), after(100));
+        assert_eq!(writing.failure(at_most, after(130)), None);
+        assert!(writing.failure(at_most, after(131)).is_some());
+        writing.take(&Err(refused(503)), after(132));
+        assert_eq!(writing.failure(at_most, after(200)), None, "it does not refuse any more");
+        // Where a run has less patience with a silent server it has no more with one that refuses.
+        writing.take(&Err(refused(403)), after(201));
+        assert!(writing.failure(Duration::from_secs(5), after(202)).is_some());
+        writing.take(&Ok(()), after(203));
+        assert!(!writing.is_refused(after(300)) && writing == Writing::Well);
     }
 }

@@ -1,13 +1,15 @@
 //! The part of an operated run that is under way: the actions of its phases. Each may have been carried out before by a process
 //! that is gone, so each takes it well to be carried out once more.
 
+mod employ;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chaos_core::api::{ExperimentRun, Outcome};
 use chaos_core::digest::sha256_hex;
-use chaos_core::model::{Fault, Run};
+use chaos_core::model::Run;
 use chaos_core::operated::merge;
 use chaos_core::prober::Reached;
 use chaos_core::record::{Event, Phase, StopCause};
@@ -16,18 +18,16 @@ use chaos_core::verdict::{JudgeSpec, judge};
 use jiff::Timestamp;
 
 use super::super::killer::Killer;
-use super::super::monkey::MonkeyOrder;
 use super::super::observer::{Observer, Scene};
 use super::super::prepare::namespaces_of;
 use super::super::sight::Known;
-use super::super::told::Told;
-use super::killer::{KeptKiller, KillerParts};
 use super::ledger::OwnRow;
 use super::link::Link;
 use super::{Backing, patience};
 use crate::chunks::WriteError;
 use crate::clock::RunClock;
 use crate::kube::StatusDesk;
+use employ::Vacancy;
 
 /// A prober that is ready starts its load within this.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -54,6 +54,8 @@ pub(super) struct Live {
     ended: bool,
     observer: Observer,
     killer: Option<Killer>,
+    /// One is wanted, and not there yet.
+    vacancy: Option<Vacancy>,
     /// Something could not be done.
     failed: Option<StopCause>,
     fenced: bool,
@@ -106,6 +108,7 @@ impl Live {
             ended: false,
             observer,
             killer: None,
+            vacancy: None,
             failed: None,
             fenced: false,
         })
@@ -156,15 +159,21 @@ impl Live {
 
     /// Why the run must end. What is not kept proves nothing, so nothing more is done for it.
     pub(super) fn stop_cause(&self) -> Option<StopCause> {
-        let unkept = self.row.failure(self.run.experiment.limits.max_blind.std());
-        let unkept = unkept.map(|message| StopCause::Journal { message });
+        let unkept = self.unkept().map(|message| StopCause::Journal { message });
         let trouble = self.killer.as_ref().and_then(Killer::trouble);
         let trouble = trouble.map(|message| StopCause::Killer { message });
         self.observer.stop_cause().or_else(|| self.failed.clone()).or(unkept).or(trouble)
     }
 
+    /// Why what happens is not kept any more, if that is so.
+    pub(super) fn unkept(&self) -> Option<String> {
+        self.row.failure(self.run.experiment.limits.max_blind.std())
+    }
+
     /// Carries an action of the phases out.
     pub(super) async fn perform(&mut self, action: RunAction, link: &Link) {
+        // Whoever is not let in by now never is.
+        self.vacancy = None;
         match action {
             RunAction::StartProbes => {
                 self.row.phase(self.clock.now(), Phase::Baseline);
@@ -174,7 +183,10 @@ impl Live {
                 let patience = patience::of_looks(&self.run.experiment);
                 self.await_prober(link, Reached::BeforeAsked, patience).await;
             }
-            RunAction::StartKiller { until } => self.start_killer(until).await,
+            RunAction::StartKiller { until } => {
+                self.row.phase(self.clock.now(), Phase::Fault);
+                self.vacancy = self.killer.is_none().then_some(Vacancy::new(until));
+            }
             RunAction::StopKiller => self.rest_killer().await,
             RunAction::BeginRecovery => self.row.phase(self.clock.now(), Phase::Recovery),
             RunAction::NoteStop(cause) => self.note_stop(cause),
@@ -192,6 +204,7 @@ impl Live {
         if let Err(error) = self.write().await {
             tracing::warn!(%error, "the record of a run could not be written, and is tried again");
         }
+        self.fill_vacancy().await;
     }
 
     async fn await_prober(&mut self, link: &Link, stage: Reached, patience: Duration) {
@@ -209,72 +222,6 @@ impl Live {
     fn note_stop(&self, cause: StopCause) {
         let alike = |event: &Event| matches!(event, Event::Stop { .. });
         self.row.record_once(Event::Stop { at: self.clock.now(), cause }, alike);
-    }
-
-    /// The beginning of the fault phase is on the cluster before anything is killed.
-    async fn start_killer(&mut self, until: Timestamp) {
-        self.row.phase(self.clock.now(), Phase::Fault);
-        if let Err(error) = self.write().await {
-            self.failed.get_or_insert(StopCause::Journal { message: error.to_string() });
-            return;
-        }
-        if self.killer.is_none() {
-            self.employ(until, false).await;
-        }
-    }
-
-    async fn employ(&mut self, until: Timestamp, resting: bool) {
-        let parts = KillerParts {
-            backing: self.backing.clone(),
-            run: self.run.clone(),
-            seed: self.seed,
-            until,
-            desk: self.desk.clone(),
-            clock: self.clock,
-            recorder: self.row.recorder().clone(),
-            slack: self.slack.clone(),
-            resting,
-        };
-        if let Some(kept) = KeptKiller::start(parts).await {
-            self.killer = Some(Killer::Kept(kept));
-            return;
-        }
-        let Fault::Monkey(plan) = &self.run.experiment.fault else { return };
-        let order = MonkeyOrder {
-            run_id: self.run.uid.clone(),
-            namespace: self.run.namespace.clone(),
-            plan: plan.clone(),
-            limits: self.run.experiment.limits,
-            seed: self.seed,
-            until,
-            owner: Some(super::key(&self.run).owner()),
-            beat: BEAT,
-            may_create: !resting,
-            slack: self.slack.clone(),
-            instance: Some(self.backing.instance.clone()),
-        };
-        let told = Told::knowing(&self.row.recorder().events());
-        let (clock, recorder) = (self.clock, self.row.recorder().clone());
-        match Killer::of_monkey(&self.backing.clients, &order, clock, recorder, told).await {
-            Ok(killer) => self.killer = killer,
-            Err(error) => _ = self.failed.get_or_insert(StopCause::Killer { message: error.to_string() }),
-        }
-    }
-
-    /// No more kills once this returns. A killer of a process that is gone may have left something open.
-    async fn rest_killer(&mut self) {
-        let begun =
-            self.row.recorder().events().iter().any(|event| matches!(event, Event::Phase { phase: Phase::Fault, .. }));
-        if self.killer.is_none() && begun {
-            self.employ(self.now(), true).await;
-        }
-        let rested = match &self.killer {
-            Some(killer) => killer.rest().await,
-            None => Ok(()),
-        };
-        if let Err(error) = rested {
-            self.note(error.to_string());
-        }
     }
 
     async fn clean_up(&mut self) {
@@ -321,7 +268,7 @@ impl Live {
         let mut written = self.write().await;
         for _ in 1..LAST_TRIES {
             match &written {
-                Err(error) if error.may_pass() => {
+                Err(error) if error.may_pass() && !self.row.is_refused() => {
                     tracing::warn!(%error, "the end of a record could not be written, and is tried again");
                 }
                 _ => break,
@@ -336,13 +283,16 @@ impl Live {
     pub(super) async fn write(&mut self) -> Result<(), WriteError> {
         let written = self.row.write().await;
         self.fenced |= is_fence(&written);
+        self.hold_unkept();
         written
     }
 
-    /// Writes if it is time to.
+    /// Writes if it is time to, and lets the killer in who has waited for that.
     pub(super) async fn write_in_time(&mut self) -> Result<(), WriteError> {
         let written = self.row.write_in_time().await;
         self.fenced |= is_fence(&written);
+        self.hold_unkept();
+        self.fill_vacancy().await;
         written
     }
 

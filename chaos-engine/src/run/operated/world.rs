@@ -194,13 +194,16 @@ impl OperatedWorld {
 
     /// Why evidence could not be written, as the machine needs it. A row that somebody else writes means that we do not drive.
     fn lost(&mut self, error: WriteError) -> RecordLoss {
-        match error {
-            WriteError::Taken => {
+        // The machine has more patience with a record that is out of reach than anybody has with one that is refused.
+        let refused = self.live.as_ref().filter(|_| error.is_forbidden()).and_then(Live::unkept);
+        match (error, refused) {
+            (WriteError::Taken, _) => {
                 self.fenced.cancel();
                 RecordLoss::Unreached("somebody else writes it".into())
             }
-            error if error.may_pass() => RecordLoss::Unreached(error.to_string()),
-            other => RecordLoss::Lost(other.to_string()),
+            (_, Some(refused)) => RecordLoss::Lost(refused),
+            (error, None) if error.may_pass() => RecordLoss::Unreached(error.to_string()),
+            (other, None) => RecordLoss::Lost(other.to_string()),
         }
     }
 
@@ -391,15 +394,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_that_could_not_be_written_is_not_taken_for_begun() {
-        let server = Server::start();
-        let (live, _link) = fixture::begun(&server, "30s").await;
-        let desk = server.desk().await;
-        let (_watch, object) = watch::channel(Arc::new(desk.object().await));
-        let mut world = OperatedWorld::new(server.backing(), fixture::run("30s"), 7, desk, object);
-        world.live = Some(live);
-        server.refuse(StatusCode::FORBIDDEN);
-        let begun = world.perform(OperatedAction::Begin).await;
-        assert!(matches!(begun, OperatedResponse::Recorded(Err(RecordLoss::Lost(_)))), "{begun:?}");
+    async fn a_record_that_is_refused_is_not_taken_for_begun_and_not_for_lost_before_that_has_lasted() {
+        // With ten minutes of patience for a server that is silent, and with none at all.
+        for max_blind in ["10m", "1ns"] {
+            let server = Server::start();
+            let (live, _link) = fixture::begun(&server, max_blind).await;
+            let desk = server.desk().await;
+            let (_watch, object) = watch::channel(Arc::new(desk.object().await));
+            let mut world = OperatedWorld::new(server.backing(), fixture::run(max_blind), 7, desk, object);
+            world.live = Some(live);
+            server.refuse(StatusCode::FORBIDDEN);
+            let begun = world.perform(OperatedAction::Begin).await;
+            let OperatedResponse::Recorded(Err(loss)) = &begun else { panic!("{begun:?}") };
+            assert_eq!(matches!(loss, RecordLoss::Lost(_)), max_blind == "1ns", "{loss:?}");
+        }
     }
 }

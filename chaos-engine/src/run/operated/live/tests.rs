@@ -1,22 +1,31 @@
 //! The record of a run: what is part of it, and what becomes of a run whose record cannot be written.
 
+use chaos_core::api::ChaosMonkey;
 use chaos_core::prober::Report;
 use chaos_core::record::RunTime;
 use chaos_core::verdict::ReasonCode;
 use http::StatusCode;
+use kube::Resource as _;
+use serde_json::json;
 
-use super::super::fixture::{Server, begun};
+use super::super::fixture::{Server, begun, changed_run, under_way};
 use super::*;
 use crate::chunks::{ChunkWriter, Role};
 use crate::kube::Caller;
 
+/// How evidence is written, and a monkey is made and suspended.
+const EVIDENCE: &str = "POST /api/v1/namespaces/shop/configmaps";
+const MAKE: &str = "POST /apis/chaos.dispatch.dev/v1alpha1/namespaces/shop/chaosmonkeys";
+const SUSPEND: &str = "PATCH /apis/chaos.dispatch.dev/v1alpha1/namespaces/shop/chaosmonkeys";
+
 #[tokio::test]
-async fn a_record_that_is_lost_or_out_of_reach_for_too_long_stops_the_run() {
+async fn a_record_that_is_out_of_reach_or_refused_for_too_long_stops_the_run() {
     let table = [
-        (StatusCode::FORBIDDEN, "30s", true),
         (StatusCode::SERVICE_UNAVAILABLE, "30s", false),
         // The attempts of one write take a second.
         (StatusCode::SERVICE_UNAVAILABLE, "500ms", true),
+        (StatusCode::FORBIDDEN, "30s", false),
+        (StatusCode::FORBIDDEN, "1ns", true),
     ];
     for (code, max_blind, stops) in table {
         let server = Server::start();
@@ -30,7 +39,7 @@ async fn a_record_that_is_lost_or_out_of_reach_for_too_long_stops_the_run() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_whose_last_events_cannot_be_written_ends_as_stopped_and_has_no_digest() {
     for refused in [false, true] {
         let server = Server::start();
@@ -45,6 +54,100 @@ async fn a_run_whose_last_events_cannot_be_written_ends_as_stopped_and_has_no_di
         let reason = judge(&spec, &events).verdict.reason_code;
         assert_eq!(reason == ReasonCode::JournalFailed, refused, "{reason}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_whose_end_is_refused_for_a_moment_is_whole() {
+    let server = Server::start();
+    let (mut live, _link) = begun(&server, "30s").await;
+    server.refuse_some(EVIDENCE, StatusCode::FORBIDDEN, 5);
+    let spec = JudgeSpec::from(&live.run.experiment);
+    let (events, told) = live.finish(&spec).await;
+    assert_eq!(told, Some(digest(&events)));
+    assert_ne!(judge(&spec, &events).verdict.reason_code, ReasonCode::JournalFailed);
+}
+
+/// The fault phase begins, and is meant to last for a while.
+async fn begin_to_kill(live: &mut Live, link: &Link) {
+    let until = chaos_core::instant::after(live.now(), Duration::from_secs(600));
+    live.perform(RunAction::StartKiller { until }, link).await;
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_to_kill_before_the_beginning_of_the_fault_phase_is_on_the_cluster() {
+    let server = Server::start();
+    let (mut live, link) = begun(&server, "10m").await;
+    server.refuse_some(EVIDENCE, StatusCode::FORBIDDEN, 2);
+    begin_to_kill(&mut live, &link).await;
+    assert_eq!((live.killer.is_some(), live.stop_cause()), (false, None));
+    live.write_in_time().await.unwrap_err();
+    assert_eq!((live.killer.is_some(), live.stop_cause()), (false, None));
+    live.write_in_time().await.unwrap();
+    assert!(live.killer.is_some());
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_to_kill_once_something_else_is_to_be_done() {
+    let server = Server::start();
+    let (mut live, link) = begun(&server, "10m").await;
+    server.refuse_some(EVIDENCE, StatusCode::FORBIDDEN, 1);
+    begin_to_kill(&mut live, &link).await;
+    live.perform(RunAction::NoteStop(StopCause::Signal { name: "enough".into() }), &link).await;
+    live.write_in_time().await.unwrap();
+    assert!(live.killer.is_none(), "the run is going to end");
+}
+
+#[tokio::test]
+async fn a_killer_is_held_while_what_happens_cannot_be_written() {
+    let server = Server::start();
+    let (mut live, link) = begun(&server, "10m").await;
+    begin_to_kill(&mut live, &link).await;
+    let held = |live: &Live| matches!(&live.killer, Some(Killer::Kept(kept)) if kept.is_held());
+    assert!(live.killer.is_some() && !held(&live));
+    server.refuse_some(EVIDENCE, StatusCode::FORBIDDEN, 1);
+    live.note("something happens".to_owned());
+    live.write().await.unwrap_err();
+    assert!(held(&live));
+    live.write_in_time().await.unwrap();
+    assert!(!held(&live));
+}
+
+/// The same run, whose pods a monkey kills.
+async fn begun_with_monkey(server: &Server) -> (Live, Link) {
+    let run = changed_run(|experiment| {
+        experiment["fault"] = json!({"monkey": {"meanTimeBetweenKills": "2s", "minTimeBetweenKills": "1s",
+            "strikes": {"target": 4, "min": 2}, "killMode": "Evict", "group": "Workload"}});
+    });
+    under_way(server, run.1).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monkey_that_may_not_be_made_is_asked_for_again_for_a_while() {
+    for (times, is_made) in [(2, true), (usize::MAX, false)] {
+        let server = Server::start();
+        let (mut live, link) = begun_with_monkey(&server).await;
+        server.refuse_some(MAKE, StatusCode::FORBIDDEN, times);
+        begin_to_kill(&mut live, &link).await;
+        assert_eq!((live.killer.is_some(), live.stop_cause()), (false, None));
+        while live.vacancy.is_some() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            live.write_in_time().await.unwrap();
+        }
+        assert_eq!(live.killer.is_some(), is_made);
+        let cause = live.stop_cause();
+        assert_eq!(matches!(cause, Some(StopCause::Killer { .. })), !is_made, "{cause:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monkey_is_told_to_rest_until_that_is_not_refused_any_more() {
+    let server = Server::start();
+    let (mut live, link) = begun_with_monkey(&server).await;
+    begin_to_kill(&mut live, &link).await;
+    server.refuse_some(SUSPEND, StatusCode::FORBIDDEN, 2);
+    live.perform(RunAction::StopKiller, &link).await;
+    let monkey = format!("{}/run-{}", ChaosMonkey::url_path(&(), Some("shop")), live.run.uid);
+    assert_eq!(server.object(&monkey).unwrap()["spec"]["suspend"], json!(true));
 }
 
 fn note(text: &str) -> Event {
