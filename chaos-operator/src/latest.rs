@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chaos_core::api::{ExperimentRun, RunPhase};
 use chaos_engine::kube::{StatusDesk, is_newer};
-use chaos_engine::run::operated::Hold;
+use chaos_engine::run::operated::{HeldBy, Hold};
 use tokio::sync::watch;
 
 /// The newest version of one run.
@@ -85,6 +85,6 @@ fn hold_of(held: Option<&Hold>, run: &ExperimentRun) -> Option<Hold> {
     let is_aborted = run.spec.control.as_ref().is_some_and(|control| control.abort);
     let is_fault = run.status.as_ref().is_some_and(|status| status.phase == Some(RunPhase::Fault));
     let is_over = (is_aborted && is_fault) || run.metadata.deletion_timestamp.is_some();
-    let over = || Hold { may_pass: false, message: "the run was asked to end".to_owned() };
+    let over = || Hold { by: HeldBy::Others, message: "the run was asked to end".to_owned() };
     held.cloned().or_else(|| is_over.then(over))
 }

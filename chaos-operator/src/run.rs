@@ -2,16 +2,17 @@
 //! abort; a process that is told to rest leaves it to the next one.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chaos_core::api::{Experiment, ExperimentRun, ExperimentRunStatus};
+use chaos_core::forbidden::FORBIDDEN_AT_MOST;
 use chaos_core::model::Run;
 use chaos_core::operated::{Facts, OperatedRun, Record, Stage, Unfit, read_record, update_conditions, write_record};
 use chaos_core::run::{RunMachine, RunState};
 use chaos_core::validate::{self, Meta};
 use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
-use chaos_engine::kube::{CallError, StatusDesk, StatusStore, StoreError, told};
+use chaos_engine::kube::{CallError, StatusDesk, StatusStore, StoreError, is_of_a_moment, is_turned_away, told};
 use chaos_engine::program;
 use chaos_engine::run::operated::{Announcer as _, Backing, OperatedWorld, recorded};
 use jiff::Timestamp;
@@ -22,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::latest::Latest;
 use crate::shared::Shared;
+
+/// Pause before an Experiment is read again that could not be for lack of a permission.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Looks after one run until it is over, gone, or `rest` is cancelled. Where somebody else has written its status it is taken up
 /// once more after a pause: that process may not lead any more, and a run that nobody drives has no deadline. Whoever takes it up
@@ -66,7 +70,7 @@ async fn stint(
     }
     let desk = StatusDesk::new(store);
     desk.update(|status| status.driver = Some(shared.instance.clone())).await?;
-    let run = match understood(shared, &fresh, &record).await? {
+    let run = match understood(shared, &fresh, &record, rest).await? {
         Ok(run) => run,
         Err(unfit) => {
             let (before, after) = conclude(&desk, &fresh, &unfit).await?;
@@ -119,6 +123,7 @@ async fn understood(
     shared: &Shared,
     object: &ExperimentRun,
     record: &Record,
+    rest: &CancellationToken,
 ) -> Result<Result<Run, Unfit>, StoreError> {
     let begun = matches!(record.stage, Stage::Running(_) | Stage::Judging);
     if begun {
@@ -135,14 +140,14 @@ async fn understood(
         Some(reference) => {
             let namespace = object.namespace().unwrap_or_default();
             let experiments: Api<Experiment> = Api::namespaced(shared.clients.read.clone(), &namespace);
-            match experiments.get_opt(&reference.name).await {
+            match read(&experiments, &reference.name, rest).await {
                 Ok(Some(experiment)) => Some(experiment.spec),
                 Ok(None) => {
                     let message = format!("there is no Experiment {namespace}/{}", reference.name);
                     return Ok(Err(Unfit::invalid(message)));
                 }
                 // A server that fails for a moment ends no run, least of all one that waits for somebody's approval.
-                Err(error) if is_passing(&error) => {
+                Err(error) if is_of_a_moment(&error) || rest.is_cancelled() => {
                     let what = format!("read Experiment {namespace}/{}", reference.name);
                     return Err(CallError::Lost { what, message: told(&error) }.into());
                 }
@@ -161,12 +166,19 @@ async fn understood(
     })
 }
 
-/// Whether an error is one of a moment, so that asking again may help: no answer, or that of a server that is in trouble.
-fn is_passing(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => chaos_engine::kube::is_passing(status.code),
-        kube::Error::Service(_) | kube::Error::HyperError(_) => true,
-        _ => false,
+/// The Experiment of that name, as soon as it may be read: that it may not be is borne with for a while, unless this process rests.
+async fn read(experiments: &Api<Experiment>, name: &str, rest: &CancellationToken) -> kube::Result<Option<Experiment>> {
+    let deadline = tokio::time::Instant::now() + FORBIDDEN_AT_MOST;
+    loop {
+        let found = experiments.get_opt(name).await;
+        let is_early = found.as_ref().is_err_and(is_turned_away) && tokio::time::Instant::now() < deadline;
+        if !is_early || rest.is_cancelled() {
+            return found;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TRY_AGAIN) => {}
+            () = rest.cancelled() => {}
+        }
     }
 }
 
@@ -226,29 +238,49 @@ mod tests {
     use super::*;
     use crate::shared::tests::shared;
 
-    /// What becomes of a run whose experiment is answered for like this.
-    async fn taken_up(code: StatusCode) -> Result<Result<Run, Unfit>, StoreError> {
-        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
-            "message": "no", "reason": "No"});
+    /// What becomes of a run whose experiment is answered for like this, by how often that was asked for, and after how long.
+    async fn taken_up(
+        answers: fn(usize) -> StatusCode,
+        rest: &CancellationToken,
+    ) -> (Result<Result<Run, Unfit>, StoreError>, Duration) {
+        let asked = Arc::new(AtomicUsize::new(0));
         let answer = move || {
-            let status = status.clone();
+            let code = answers(asked.fetch_add(1, Ordering::Relaxed));
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
+                "message": "no", "reason": "No"});
             async move { (code, Json(status)) }
         };
         let router: Router = Router::new().fallback(answer);
         let shared = shared(kube::Client::new(router, "default")).0;
         let new = ExperimentRunStatus::default();
-        understood(&shared, &crate::watched::tests::run("r", RunPhase::Resolving), &read_record(&new)).await
+        let (run, began) = (crate::watched::tests::run("r", RunPhase::Resolving), tokio::time::Instant::now());
+        (understood(&shared, &run, &read_record(&new), rest).await, began.elapsed())
     }
 
-    #[tokio::test]
-    async fn a_server_that_fails_for_a_moment_ends_no_run_and_one_that_refuses_does() {
-        for code in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS]
-        {
-            assert!(matches!(taken_up(code).await, Err(StoreError::Call(_))), "{code}");
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_fails_for_a_moment_ends_no_run_and_one_that_goes_on_refusing_does() {
+        let rest = CancellationToken::new();
+        let passing: [fn(usize) -> StatusCode; 3] = [
+            |_| StatusCode::INTERNAL_SERVER_ERROR,
+            |_| StatusCode::SERVICE_UNAVAILABLE,
+            |_| StatusCode::TOO_MANY_REQUESTS,
+        ];
+        for answers in passing {
+            let (failed, lasted) = taken_up(answers, &rest).await;
+            assert!(matches!(failed, Err(StoreError::Call(_))) && lasted < TRY_AGAIN, "{failed:?}");
         }
-        for code in [StatusCode::NOT_FOUND, StatusCode::FORBIDDEN] {
-            assert!(matches!(taken_up(code).await, Ok(Err(_))), "{code}");
-        }
+        let (missing, lasted) = taken_up(|_| StatusCode::NOT_FOUND, &rest).await;
+        assert!(matches!(missing, Ok(Err(_))) && lasted < TRY_AGAIN, "{missing:?}");
+        // One that has just been started knows nobody's permissions.
+        let early = |asked: usize| if asked < 5 { StatusCode::FORBIDDEN } else { StatusCode::NOT_FOUND };
+        let (missing, _) = taken_up(early, &rest).await;
+        assert!(matches!(&missing, Ok(Err(unfit)) if unfit.message.contains("there is no Experiment")), "{missing:?}");
+        let (refused, lasted) = taken_up(|_| StatusCode::FORBIDDEN, &rest).await;
+        assert!(matches!(refused, Ok(Err(_))) && lasted >= FORBIDDEN_AT_MOST, "{lasted:?} {refused:?}");
+        // Whoever rests leaves the run to the next process.
+        rest.cancel();
+        let (left, _) = taken_up(|_| StatusCode::FORBIDDEN, &rest).await;
+        assert!(matches!(left, Err(StoreError::Call(_))), "{left:?}");
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use chaos_core::killer::calendar;
 use chaos_core::model::Schedule;
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, Clients, EventSink, Happening, StoreError, Tended, say_unreadable};
-use chaos_engine::run::operated::{Announcer, Hold};
+use chaos_engine::run::operated::{Announcer, HeldBy, Hold};
 use chaos_engine::sources::Sources;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -111,6 +111,7 @@ impl Shared {
     ) -> (Arc<Self>, Teller) {
         let (events, receiver) = mpsc::channel(EVENTS);
         let sink = EventSink::new(Caller::new(clients.write.clone()), args.identity());
+        let unread = Some(Hold { by: HeldBy::Nobody, message: "nothing has been read yet".to_owned() });
         let shared = Self {
             clients,
             namespace: args.operator_namespace().to_owned(),
@@ -127,8 +128,8 @@ impl Shared {
             permissions: watch::channel(Permissions::Unknown("the permissions have not been asked for yet".to_owned()))
                 .0,
             refused: Notify::new(),
-            hold: watch::channel(Some(Hold { may_pass: true, message: "nothing has been read yet".to_owned() })).0,
-            day_hold: watch::channel(Some(Hold { may_pass: true, message: "nothing has been read yet".to_owned() })).0,
+            hold: watch::channel(unread.clone()).0,
+            day_hold: watch::channel(unread).0,
             events,
             started: Instant::now(),
             alive_at: AtomicU64::new(0),

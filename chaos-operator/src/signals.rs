@@ -8,7 +8,7 @@ use chaos_core::api::ClockReading;
 use chaos_core::instant::micro_time;
 use chaos_core::population::SwitchState;
 use chaos_engine::kube::{Caller, read_switch};
-use chaos_engine::run::operated::Hold;
+use chaos_engine::run::operated::{HeldBy, Hold};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use tokio::sync::watch;
@@ -73,14 +73,7 @@ pub(crate) async fn follow_hold(shared: Arc<Shared>) {
         let (hold, for_days) = {
             let (schema, switch) = (schema.borrow_and_update(), *switch.borrow_and_update());
             let permissions = permissions.borrow_and_update();
-            let unknown = matches!(*schema, SchemaState::Unknown(_))
-                || switch == SwitchState::Unreadable
-                || matches!(*permissions, Permissions::Unknown(_));
-            let why =
-                conditions::hold_all(&schema, switch).or_else(|| permissions.lacks_for_runs().map(|lack| lack.message));
-            let for_days = why.clone().or_else(|| permissions.lacks_for_days().map(|lack| lack.message));
-            let hold = |message| Hold { may_pass: unknown, message };
-            (why.map(hold), for_days.map(hold))
+            (hold(&schema, switch, &permissions), hold_for_days(&schema, switch, &permissions))
         };
         for (sender, hold) in [(&shared.hold, hold), (&shared.day_hold, for_days)] {
             sender.send_if_modified(|known| {
@@ -96,6 +89,22 @@ pub(crate) async fn follow_hold(shared: Arc<Shared>) {
             _ = permissions.changed() => {}
         }
     }
+}
+
+/// Why no run may kill, if so.
+fn hold(schema: &SchemaState, switch: SwitchState, permissions: &Permissions) -> Option<Hold> {
+    let is_unknown = matches!(*schema, SchemaState::Unknown(_))
+        || switch == SwitchState::Unreadable
+        || matches!(*permissions, Permissions::Unknown(_));
+    let held = |by: HeldBy, message| Hold { by: if is_unknown { HeldBy::Nobody } else { by }, message };
+    let by_others = conditions::hold_all(schema, switch).map(|why| held(HeldBy::Others, why));
+    by_others.or_else(|| permissions.lacks_for_runs().map(|lack| held(HeldBy::Permissions, lack.message)))
+}
+
+/// Why no game day may start a run, if so: all that holds runs, and what it lacks itself.
+fn hold_for_days(schema: &SchemaState, switch: SwitchState, permissions: &Permissions) -> Option<Hold> {
+    let lacks = || permissions.lacks_for_days().map(|lack| Hold { by: HeldBy::Permissions, message: lack.message });
+    hold(schema, switch, permissions).or_else(lacks)
 }
 
 /// A heartbeat, as it was last seen to change.
@@ -149,4 +158,40 @@ async fn take_reading(caller: &Caller, path: &str, sender: &watch::Sender<Option
         }
         is_new
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grants::GRANTS;
+    use crate::permitted::Missing;
+
+    #[test]
+    fn it_is_told_by_whose_word_nothing_may_be_killed() {
+        let without = |resource: &str| {
+            let grant = GRANTS.iter().find(|grant| grant.resource == resource).unwrap();
+            Permissions::Known(vec![Missing { verb: grant.verbs[0], grant }])
+        };
+        let (all, unknown) = (Permissions::Known(Vec::new()), Permissions::Unknown("no answer".to_owned()));
+        let (same, unread) = (SchemaState::Same, SchemaState::Unknown("no answer".to_owned()));
+        let (running, stopped) = (SwitchState::Running, SwitchState::Stopped);
+        let cases = [
+            (&same, running, all.clone(), None),
+            (&same, stopped, all.clone(), Some(HeldBy::Others)),
+            (&same, stopped, without("pods/eviction"), Some(HeldBy::Others)),
+            (&same, running, without("pods/eviction"), Some(HeldBy::Permissions)),
+            (&same, running, unknown, Some(HeldBy::Nobody)),
+            (&unread, running, without("pods/eviction"), Some(HeldBy::Nobody)),
+            (&same, SwitchState::Unreadable, all, Some(HeldBy::Nobody)),
+        ];
+        for (schema, switch, permissions, by) in cases {
+            let held = hold(schema, switch, &permissions);
+            assert_eq!(held.as_ref().map(|hold| hold.by), by, "{schema:?} {switch:?} {permissions:?}");
+            assert_eq!(hold_for_days(schema, switch, &permissions), held);
+        }
+        let of_days = GRANTS.iter().find(|grant| grant.role == crate::grants::Role::GameDays).unwrap();
+        let permissions = Permissions::Known(vec![Missing { verb: of_days.verbs[0], grant: of_days }]);
+        assert_eq!(hold(&same, running, &permissions), None);
+        assert_eq!(hold_for_days(&same, running, &permissions).map(|hold| hold.by), Some(HeldBy::Permissions));
+    }
 }

@@ -13,9 +13,13 @@ use crate::model::Mode;
 use crate::record::StopCause;
 use crate::run::{RunState, RunView};
 use crate::units::Duration;
+use crate::verdict::ExitCode;
 
 /// A cluster that cannot be read for this long is out of reach.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(30);
+/// A permission of which it is said for this long that it is missing is. A server that can say so knows nearly all of them, and is
+/// asked for all of them every three seconds while one is missing.
+const MISSING_FOR: Duration = Duration::from_secs(5);
 /// A prober that is not ready by then will not be.
 const PREPARE_WITHIN: Duration = Duration::from_secs(60);
 /// Pause before what failed is tried again.
@@ -82,12 +86,17 @@ fn resolved_as(
                 Stage::Resolving { until } | Stage::AwaitingApproval { until } => until.min(after(now, RESOLVE_WITHIN)),
                 _ => now,
             };
+            let is_refused = unfit.exit_code == ExitCode::Refused;
+            // A clock that was set back must not give more time than there is.
+            state.retry_since = is_refused.then(|| state.retry_since.map_or(now, |since| since.min(now)));
+            let until = state.retry_since.map_or(until, |since| until.min(after(since, MISSING_FOR)));
             if unfit.may_pass() && now < until && view.abort.is_none() {
                 return wait(state, after(now, TRY_AGAIN).min(until));
             }
             return complete(state, unfit.verdict());
         }
     };
+    state.retry_since = None;
     let is_approved = view.approved.as_deref() == Some(resolved.plan_digest.as_str());
     let until = match (state.record.stage.clone(), machine.approval) {
         (Stage::AwaitingApproval { until }, _) => Some(until),

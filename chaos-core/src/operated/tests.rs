@@ -273,9 +273,10 @@ fn what_stops_a_run_survives_every_crash() {
 
 #[test]
 fn nothing_is_touched_by_a_dry_run_a_refusal_or_an_abort() {
-    let cases: [(&str, World, OperatedRun, &str); 6] = [
+    let cases: [(&str, World, OperatedRun, &str); 7] = [
         ("dry run", World::new(), OperatedRun { mode: Mode::DryRun, ..machine() }, "DryRun"),
         ("refused", World { plan: |_| Err(Unfit::refused("the switch")), ..World::new() }, machine(), "Refused"),
+        ("not permitted", World { plan: |_| Err(Unfit::not_permitted("kill")), ..World::new() }, machine(), "Refused"),
         ("blind", World { plan: |_| Err(Unfit::out_of_reach("no answer")), ..World::new() }, machine(), "OutOfReach"),
         ("no prober", World { view: |_| OperatedView::default(), ..World::new() }, machine(), "OutOfReach"),
         (
@@ -307,6 +308,29 @@ fn nothing_is_touched_by_a_dry_run_a_refusal_or_an_abort() {
         assert!(!world.orders.contains(&ProberStage::Load), "{name}");
         assert!(world.elapsed() <= 61, "{name}: {}", world.elapsed());
     }
+}
+
+#[test]
+fn a_permission_that_is_said_to_be_missing_is_asked_for_again_for_a_moment_and_a_refusal_is_final() {
+    fn ends_after(plan: fn(&World) -> Result<ResolvedRun, Unfit>) -> (String, i64) {
+        let mut world = World { view: healthy, plan, ..World::new() };
+        let record = world.play(&machine());
+        (verdict(&record).1.to_owned(), world.elapsed())
+    }
+    assert_eq!(ends_after(|_| Err(Unfit::refused("the switch"))), ("Refused".to_owned(), 0));
+    assert_eq!(ends_after(|_| Err(Unfit::not_permitted("kill"))), ("Refused".to_owned(), 5));
+    assert_eq!(ends_after(|_| Err(Unfit::out_of_reach("no answer").for_good())), ("OutOfReach".to_owned(), 0));
+    let told_late = |world: &World| {
+        if world.elapsed() < 4 { Err(Unfit::not_permitted("kill")) } else { Ok(resolved("p1")) }
+    };
+    assert_eq!(ends_after(told_late).0, "X", "it goes on once the permission is there");
+    // The time in which there was no answer is none in which it was missing.
+    let after_silence = |world: &World| match world.elapsed() {
+        0..20 => Err(Unfit::out_of_reach("no answer")),
+        20..24 => Err(Unfit::not_permitted("kill")),
+        _ => Ok(resolved("p1")),
+    };
+    assert_eq!(ends_after(after_silence).0, "X");
 }
 
 #[test]

@@ -16,32 +16,48 @@ pub struct Unfit {
     pub reason: &'static str,
     /// The facts, for people.
     pub message: String,
+    may_pass: bool,
 }
 
 impl Unfit {
     /// A manifest that is not valid, or that may not be run from inside a cluster.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self { exit_code: ExitCode::InvalidManifest, reason: "InvalidManifest", message: message.into() }
+        Self::new(ExitCode::InvalidManifest, "InvalidManifest", message.into())
     }
 
-    /// Something that is needed does not answer.
+    /// Something that is needed does not answer. It may do so a moment later.
     pub fn out_of_reach(message: impl Into<String>) -> Self {
-        Self { exit_code: ExitCode::OutOfReach, reason: "OutOfReach", message: message.into() }
+        Self { may_pass: true, ..Self::new(ExitCode::OutOfReach, "OutOfReach", message.into()) }
     }
 
     /// A safety rule.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self { exit_code: ExitCode::Refused, reason: "Refused", message: message.into() }
+        Self::new(ExitCode::Refused, "Refused", message.into())
+    }
+
+    /// A permission is missing, by the word of the API server. One that has just been started says so of those that are there.
+    pub fn not_permitted(message: impl Into<String>) -> Self {
+        Self { may_pass: true, ..Self::refused(message) }
     }
 
     /// Nobody may be killed.
     pub fn no_victim(message: impl Into<String>) -> Self {
-        Self { exit_code: ExitCode::InvalidRun, reason: "NoVictim", message: message.into() }
+        Self::new(ExitCode::InvalidRun, "NoVictim", message.into())
+    }
+
+    const fn new(exit_code: ExitCode, reason: &'static str, message: String) -> Self {
+        Self { exit_code, reason, message, may_pass: false }
+    }
+
+    /// The same where asking again does not help.
+    #[must_use]
+    pub fn for_good(self) -> Self {
+        Self { may_pass: false, ..self }
     }
 
     /// Whether asking again may help.
-    pub fn may_pass(&self) -> bool {
-        self.exit_code == ExitCode::OutOfReach
+    pub const fn may_pass(&self) -> bool {
+        self.may_pass
     }
 
     /// As a verdict.

@@ -137,7 +137,7 @@ pub enum News {
 pub enum ProberAction {
     /// Make the first report, which nobody else can make then. Answered by [`ProberResponse::Claimed`].
     Claim,
-    /// Find the addresses. Answered by [`ProberResponse::Prepared`].
+    /// Find the addresses. Answered by [`ProberResponse::Prepared`]; asked for again for a while where that may help.
     Prepare,
     /// Start the continuous probes. Answered by [`ProberResponse::Started`].
     StartLoad,
@@ -186,6 +186,8 @@ pub struct ProberState {
     /// When the run asked to be measured, as far as this prober knows.
     asked_at: Option<Timestamp>,
     reported_at: Option<Timestamp>,
+    /// Since when it could not be prepared for what may pass, and when it was last tried.
+    unprepared: Option<(Timestamp, Timestamp)>,
     /// Since when reports are not taken.
     unheard_since: Option<Timestamp>,
     /// When it ends by itself.
@@ -207,6 +209,7 @@ impl Machine for Prober {
             waiting: None,
             asked_at: None,
             reported_at: None,
+            unprepared: None,
             unheard_since: None,
             ceiling: None,
             load: false,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{News, ProberAction, ProberResponse, ProberState, ProberView, REPORT_EVERY, Reached, ReportError};
 use crate::api::ProberStage;
+use crate::forbidden::FORBIDDEN_AT_MOST;
 use crate::instant::after;
 use crate::machine::{Next, Step};
 
@@ -60,8 +61,14 @@ pub(super) fn step(
     if now >= report_at {
         return act(state, ProberAction::Report(reached));
     }
-    let until = state.ceiling.map_or(report_at, |ceiling| report_at.min(ceiling));
+    let again = prepare_again_at(&state).filter(|_| reached == Reached::Claimed && !view.queued);
+    let until = [state.ceiling, again].into_iter().flatten().fold(report_at, Ord::min);
     Step { state, next: Next::Wait(Some(until)) }
+}
+
+/// When what could not be prepared is tried again.
+fn prepare_again_at(state: &ProberState) -> Option<Timestamp> {
+    state.unprepared.map(|(_, tried)| after(tried, TRY_AGAIN))
 }
 
 /// Takes in what came of the last action.
@@ -79,6 +86,11 @@ fn take(state: &mut ProberState, asked: ProberAction, response: ProberResponse, 
         (ProberAction::Claim, ProberResponse::Claimed(Err(_))) => state.reported_at = Some(now),
         (ProberAction::Prepare, ProberResponse::Prepared(Ok(()))) => reach(state, Reached::Ready),
         (ProberAction::Prepare, ProberResponse::Prepared(Err(unfit))) => {
+            let since = state.unprepared.map_or(now, |(since, _)| since);
+            state.unprepared = Some((since, now));
+            if unfit.may_pass() && now < after(since, FORBIDDEN_AT_MOST) {
+                return;
+            }
             reach(state, Reached::Unfit { exit_code: unfit.exit_code, message: unfit.message });
         }
         (ProberAction::StartLoad, ProberResponse::Started(Ok(ceiling))) => {
@@ -133,7 +145,10 @@ fn forwards(state: &ProberState, reached: &Reached, view: &ProberView, now: Time
     let order = view.order;
     let over = state.ceiling.is_some_and(|ceiling| now >= ceiling);
     match reached {
-        Reached::Claimed => (!view.queued).then_some(ProberAction::Prepare),
+        Reached::Claimed => {
+            let is_time = prepare_again_at(state).is_none_or(|at| now >= at);
+            (is_time && !view.queued).then_some(ProberAction::Prepare)
+        }
         Reached::Ready => (order == Some(ProberStage::Load)).then_some(ProberAction::StartLoad),
         Reached::Loading | Reached::BeforeAsked if over || order > Some(ProberStage::Load) => {
             Some(ProberAction::StopLoad)

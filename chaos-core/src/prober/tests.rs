@@ -108,6 +108,45 @@ fn orders_that_were_missed_are_not_made_up_for() {
 }
 
 #[test]
+fn what_may_pass_is_borne_with_for_a_while_before_a_prober_is_unfit() {
+    /// Whether it says that it is ready, or unfit, and when.
+    fn told(unfit: fn(u64) -> Option<Unfit>) -> (bool, u64) {
+        let answer = |action: &ProberAction, now: u64| match action {
+            ProberAction::Prepare => ProberResponse::Prepared(unfit(now).map_or(Ok(()), Err)),
+            other => well(other, now),
+        };
+        let prepares = |now| Some(if now < 50_000 { ProberStage::Prepare } else { ProberStage::Release });
+        let actions = play(ordered(prepares), answer);
+        assert!(actions.len() < 60, "it pauses between two tries: {}", actions.len());
+        let is_ready = |(at, action): &(u64, ProberAction)| match action {
+            ProberAction::Report(Reached::Ready) => Some((true, *at)),
+            ProberAction::Report(Reached::Unfit { .. }) => Some((false, *at)),
+            _ => None,
+        };
+        actions.iter().find_map(is_ready).expect("it is told")
+    }
+
+    let (fit, at) = told(|now| (now < 10_000).then(|| Unfit::out_of_reach("forbidden")));
+    assert!(fit && (10_000..11_200).contains(&at), "{at}");
+    let (fit, at) = told(|_| Some(Unfit::out_of_reach("forbidden")));
+    assert!(!fit && (30_000..31_500).contains(&at), "{at}");
+    let (fit, at) = told(|_| Some(Unfit::invalid("no such Service")));
+    assert!(!fit && at < 1_000, "{at}");
+}
+
+#[test]
+fn a_report_that_is_not_taken_for_a_while_ends_nothing() {
+    let deaf = |action: &ProberAction, now: u64| match action {
+        ProberAction::Report(_) if (5_000..15_000).contains(&now) => {
+            ProberResponse::Reported(Err(ReportError::Unreached("forbidden".into())))
+        }
+        other => well(other, now),
+    };
+    let actions = play(ordered(stage_at), deaf);
+    assert_eq!(without_reports(&actions), without_reports(&play(ordered(stage_at), well)));
+}
+
+#[test]
 fn load_goes_off_when_the_run_is_gone_or_nobody_hears_of_it_or_the_ceiling_has_come() {
     let last = |actions: &[(u64, ProberAction)]| {
         let stop = actions.iter().find(|(_, action)| *action == ProberAction::StopLoad);

@@ -79,6 +79,11 @@ impl CallError {
         self.code() == Some(403)
     }
 
+    /// Whether whoever asked was turned away: see [`is_turned_away`].
+    pub fn is_turned_away(&self) -> bool {
+        self.code().is_some_and(turns_away)
+    }
+
     /// Whether nothing new is taken because the namespace is being deleted.
     pub fn is_namespace_terminating(&self) -> bool {
         let Self::Refused { status, .. } = self else { return false };
@@ -116,10 +121,19 @@ pub fn is_of_a_moment(error: &kube::Error) -> bool {
     }
 }
 
-/// Whether a client was told that the permission is missing. A server that has just been started says so of everything: see
-/// [`chaos_core::forbidden`].
+/// Whether a client was told that the permission is missing.
 pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
+/// Whether a client was turned away, as it is not known, or may not do what it asked for. A server that has just been started turns
+/// everybody away: see [`chaos_core::forbidden`].
+pub fn is_turned_away(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if turns_away(status.code))
+}
+
+const fn turns_away(code: u16) -> bool {
+    matches!(code, 401 | 403)
 }
 
 impl Caller {

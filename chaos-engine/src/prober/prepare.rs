@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt as _};
 
 use super::ProberDesk;
 use super::agreed::agrees;
-use crate::kube::told;
+use crate::kube::{is_of_a_moment, is_turned_away, told};
 use crate::probe::preflight::{Plans, PreflightError, Reach, Services};
 
 /// The run as it is meant, as long as it is what the operator resolved.
@@ -18,10 +18,7 @@ pub(super) async fn resolve(desk: &ProberDesk, object: &ExperimentRun) -> Result
     let named = match &object.spec.experiment_ref {
         Some(reference) => {
             let experiments: Api<Experiment> = Api::namespaced(desk.clients.read.clone(), &namespace);
-            let failed = |error: kube::Error| {
-                let why = told(&error);
-                Unfit::out_of_reach(format!("failed to read Experiment {namespace}/{}: {why}", reference.name))
-            };
+            let failed = |error: kube::Error| unread(&error, &format!("Experiment {namespace}/{}", reference.name));
             Some(experiments.get(&reference.name).await.map_err(failed)?.spec)
         }
         None => None,
@@ -38,8 +35,7 @@ pub(super) async fn resolve(desk: &ProberDesk, object: &ExperimentRun) -> Result
 /// The plan of every probe, each with an address that may be asked.
 pub(super) async fn plans(desk: &ProberDesk, run: &Run) -> Result<Plans, Unfit> {
     for namespace in probed_namespaces(&run.experiment) {
-        let failed =
-            |error: kube::Error| Unfit::out_of_reach(format!("failed to read namespace {namespace}: {}", told(&error)));
+        let failed = |error: kube::Error| unread(&error, &format!("namespace {namespace}"));
         if !agrees(&desk.clients.read, &namespace, &run.namespace).await.map_err(failed)? {
             return Err(not_allowed(&namespace, &run.namespace));
         }
@@ -60,8 +56,47 @@ pub(super) async fn plans(desk: &ProberDesk, run: &Run) -> Result<Plans, Unfit> 
         prometheus: desk.sources.of_namespace(&run.namespace),
         services: Services::Inside { loopback: desk.loopback },
     };
-    reach.plans(&run.experiment.probes).await.map_err(|error| match error {
+    reach.plans(&run.experiment.probes).await.map_err(|error| unprepared(&error))
+}
+
+/// Something of the cluster could not be read. Its server may be in trouble, or so young that it lets nobody read anything.
+pub(super) fn unread(error: &kube::Error, what: &str) -> Unfit {
+    of_api_server(Unfit::out_of_reach(format!("failed to read {what}: {}", told(error))), error)
+}
+
+fn unprepared(error: &PreflightError) -> Unfit {
+    match error {
         PreflightError::Refused { .. } => Unfit::refused(error.to_string()),
-        other => Unfit::out_of_reach(other.to_string()),
-    })
+        PreflightError::Service { source, .. } => of_api_server(Unfit::out_of_reach(error.to_string()), source),
+        // Whoever is to be asked had the time to come up before the run was made.
+        _ => Unfit::out_of_reach(error.to_string()).for_good(),
+    }
+}
+
+/// What the API server has answered may pass, or it may not.
+fn of_api_server(unfit: Unfit, error: &kube::Error) -> Unfit {
+    if is_of_a_moment(error) || is_turned_away(error) { unfit } else { unfit.for_good() }
+}
+
+#[cfg(test)]
+mod tests {
+    use chaos_core::verdict::ExitCode;
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_of_a_moment_may_pass_and_what_it_says_of_an_object_may_not() {
+        let answer = |code: u16| kube::Error::Api(Status::failure("no", "Reason").with_code(code).boxed());
+        for (code, may_pass) in [(403, true), (401, true), (429, true), (503, true), (404, false)] {
+            let unfit = unread(&answer(code), "namespace shop");
+            assert_eq!((unfit.exit_code, unfit.may_pass()), (ExitCode::OutOfReach, may_pass), "{code}");
+            let service = PreflightError::Service { service: "shop/gateway".into(), source: Box::new(answer(code)) };
+            let unfit = unprepared(&service);
+            assert_eq!((unfit.exit_code, unfit.may_pass()), (ExitCode::OutOfReach, may_pass), "{code}");
+        }
+        let away = PreflightError::OutOfReach { service: "shop/gateway".into(), tried: "none".into(), hint: "none" };
+        let unfit = unprepared(&away);
+        assert_eq!((unfit.exit_code, unfit.may_pass()), (ExitCode::OutOfReach, false));
+    }
 }

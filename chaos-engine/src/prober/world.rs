@@ -23,7 +23,7 @@ use crate::chunks::{ChunkWriter, MOST_EVENTS, Role, RunKey, WriteError};
 use crate::clock::RunClock;
 use crate::drive::World;
 use crate::journal::Redactor;
-use crate::kube::{Caller, told};
+use crate::kube::Caller;
 use crate::probe::set::End;
 use crate::probe::{ProbeContext, ProbePlan, ProbeSet};
 use crate::recorder::Recorder;
@@ -146,8 +146,7 @@ impl ProberWorld {
         let plans = prepare::plans(&self.desk, &run).await?;
         // Nothing of a namespace is read that has not agreed.
         let agreed = Agreed::of(&self.desk.clients.read, &run).await;
-        self.agreed =
-            Some(agreed.map_err(|error| Unfit::out_of_reach(format!("failed to read a Service: {}", told(&error))))?);
+        self.agreed = Some(agreed.map_err(|error| prepare::unread(&error, "a Service"))?);
         self.plans = plans.probes;
         let sources = self.desk.sources.of_namespace(&run.namespace);
         self.recorder = Recorder::in_memory(Redactor::of_run(&run.experiment.probes, sources.values()));

@@ -40,7 +40,7 @@ use chaos_core::verdict::JudgeSpec;
 use tokio::sync::watch;
 
 use crate::clock::RunClock;
-use crate::kube::{Clients, is_forbidden, is_of_a_moment};
+use crate::kube::{Clients, is_of_a_moment, is_turned_away};
 use crate::recorder::Recorder;
 
 pub use prepare::{Prepared, Surroundings, Unfit, prepare, prepare_on, read_population};
@@ -103,9 +103,8 @@ impl RunError {
         Self::Cluster { what, source }
     }
 
-    /// Whether the same may succeed a little later: the server did not answer, could not do it at that time, or said that it may
-    /// not be done, as one that has just been started says of everything.
+    /// Whether the same may succeed a little later: the server did not answer, could not do it at that time, or turned us away.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Cluster { source, .. } if is_of_a_moment(source) || is_forbidden(source))
+        matches!(self, Self::Cluster { source, .. } if is_of_a_moment(source) || is_turned_away(source))
     }
 }

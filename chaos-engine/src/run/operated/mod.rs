@@ -65,10 +65,21 @@ pub struct Backing {
 /// Why nothing may be killed at present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// It is not known yet whether it really is so.
-    pub may_pass: bool,
+    /// By whose word.
+    pub by: HeldBy,
     /// The facts, for people.
     pub message: String,
+}
+
+/// By whose word nothing may be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldBy {
+    /// Nobody's: it is not known yet whether anything may be.
+    Nobody,
+    /// The API server's, of which this process has not all the permissions that it takes.
+    Permissions,
+    /// Somebody's, or a schema's that is not ours.
+    Others,
 }
 
 /// Tells people what happens to pods, and what becomes of runs.

@@ -11,7 +11,7 @@ use chaos_core::record::{Event, Excluded, RunTime};
 use chaos_core::validate::{allows, probed_namespaces};
 
 use super::super::prepare::{self, candidates};
-use super::Backing;
+use super::{Backing, HeldBy};
 use crate::kube::{Caller, Environment, PopulationReader};
 
 /// Who may be killed.
@@ -33,10 +33,14 @@ impl Survey {
 /// Reads the cluster and works out who may be killed, or why nothing can be run.
 pub(super) async fn survey(backing: &Backing, run: &Run, seed: i64) -> Result<(Survey, ResolvedRun), Unfit> {
     if let Some(hold) = backing.hold.borrow().clone() {
-        return Err(if hold.may_pass { Unfit::out_of_reach(hold.message) } else { Unfit::refused(hold.message) });
+        return Err(match hold.by {
+            HeldBy::Nobody => Unfit::out_of_reach(hold.message),
+            HeldBy::Permissions => Unfit::not_permitted(hold.message),
+            HeldBy::Others => Unfit::refused(hold.message),
+        });
     }
     if let Some(lack) = (backing.lacks)(&run.experiment) {
-        return Err(Unfit::refused(lack));
+        return Err(Unfit::not_permitted(lack));
     }
     let reads = Caller::new(backing.clients.read.clone());
     let environment = Environment::LabelOf(backing.operator_namespace.clone());
@@ -93,5 +97,37 @@ fn unfit(unfit: prepare::Unfit, policy: &Policy, population: &Population) -> Unf
                 Unfit::refused(format!("no pod may be killed; {}: {}{others}", first.exclusion.as_str(), first.message))
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chaos_core::verdict::ExitCode;
+    use tokio::sync::watch;
+
+    use super::super::Hold;
+    use super::super::fixture::{Server, run};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_permission_that_is_missing_may_be_told_too_early_and_a_stop_is_not() {
+        let backing = || Server::start().backing();
+        let held = |by| {
+            let hold = Some(Hold { by, message: "why".to_owned() });
+            Backing { hold: watch::channel(hold).1, ..backing() }
+        };
+        let lacking = Backing { lacks: Arc::new(|_| Some("the operator may not".to_owned())), ..backing() };
+        let table = [
+            (held(HeldBy::Nobody), ExitCode::OutOfReach, true),
+            (held(HeldBy::Permissions), ExitCode::Refused, true),
+            (lacking, ExitCode::Refused, true),
+            (held(HeldBy::Others), ExitCode::Refused, false),
+        ];
+        for (number, (backing, exit_code, may_pass)) in table.into_iter().enumerate() {
+            let unfit = survey(&backing, &run("30s"), 7).await.expect_err("nothing can be run");
+            assert_eq!((unfit.exit_code, unfit.may_pass()), (exit_code, may_pass), "{number}: {unfit:?}");
+        }
     }
 }
