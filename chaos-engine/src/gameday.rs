@@ -219,7 +219,14 @@ fn fact(run: &ExperimentRun) -> RunFact {
 
 /// What an error says about a run that was to be created. (A conflict says that something of its name is there.)
 pub fn not_created(error: &CallError) -> NotCreated {
-    if error.is_passing() { NotCreated::Unclear(error.to_string()) } else { NotCreated::Refused(error.to_string()) }
+    let why = error.to_string();
+    if error.is_passing() {
+        NotCreated::Unclear(why)
+    } else if error.is_turned_away() && !error.is_namespace_terminating() {
+        NotCreated::Forbidden(why)
+    } else {
+        NotCreated::Refused(why)
+    }
 }
 
 /// What is not there any more needs no more doing.
@@ -276,6 +283,34 @@ impl World<GameDayMachine> for GameDayWorld {
                     tokio::time::sleep(span).await;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_an_answer_says_of_a_run_that_was_to_be_created() {
+        let refused = |code: u16, cause: Option<&str>| {
+            let causes: Vec<_> = cause.iter().map(|reason| serde_json::json!({"reason": reason})).collect();
+            let status = serde_json::json!({"code": code, "details": {"causes": causes}});
+            let status: Status = serde_json::from_value(status).unwrap();
+            CallError::Refused { what: "create".into(), status: Box::new(status) }
+        };
+        for (error, expected) in [
+            (refused(503, None), NotCreated::Unclear(String::new())),
+            (refused(429, None), NotCreated::Unclear(String::new())),
+            (refused(403, None), NotCreated::Forbidden(String::new())),
+            (refused(401, None), NotCreated::Forbidden(String::new())),
+            (refused(403, Some("NamespaceTerminating")), NotCreated::Refused(String::new())),
+            (refused(422, None), NotCreated::Refused(String::new())),
+        ] {
+            let found = not_created(&error);
+            assert_eq!(std::mem::discriminant(&found), std::mem::discriminant(&expected), "{error}: {found:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chaos_core::api::EvidenceRecord;
+use chaos_core::forbidden::FORBIDDEN_AT_MOST;
 use chaos_core::operated::merge;
 use chaos_core::record::Event;
 use chaos_engine::chunks::{ChunkReader, ReadError, Role, RunKey};
@@ -23,6 +24,16 @@ pub(super) struct Evidence {
     prober: Row,
     /// Why not all was read at the last look, where a call failed.
     trouble: Option<String>,
+    refusals: Refusals,
+}
+
+/// What is known of a permission to read.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// It was there: whoever was never answered has none to lose.
+    was_there: bool,
+    /// Since when it is said that it is missing.
+    since: Option<Instant>,
 }
 
 /// One row.
@@ -46,11 +57,11 @@ impl Evidence {
             reader: ChunkReader::new(Caller::new(client.clone()), run.clone(), role),
             read: Read::default(),
         };
-        Self { operator: row(Role::Operator), prober: row(Role::Prober), trouble: None }
+        Self { operator: row(Role::Operator), prober: row(Role::Prober), trouble: None, refusals: Refusals::default() }
     }
 
-    /// Fetches what was recorded since the last time, and tells `shown`. A call that failed is made again the next time; an
-    /// error is one that time does not heal.
+    /// Fetches what was recorded since the last time, and tells `shown`. A call that failed is made again the next time, and so is for
+    /// a while one that is refused to whoever could read it before; an error is one that time does not heal.
     pub(super) async fn fetch(&mut self, shown: &Recorder) -> Result<(), ReadError> {
         self.trouble = None;
         for row in [&mut self.operator, &mut self.prober] {
@@ -60,8 +71,13 @@ impl Evidence {
                         chunk.events.iter().cloned().for_each(|event| shown.record(event));
                         row.read.take(chunk.events, row.reader.read_so_far());
                     }
-                    Ok(None) => break,
-                    Err(ReadError::Call(error)) if !error.is_forbidden() => {
+                    Ok(None) => {
+                        self.refusals = Refusals { was_there: true, since: None };
+                        break;
+                    }
+                    Err(ReadError::Call(error))
+                        if !error.is_forbidden() || self.refusals.are_borne_with(Instant::now()) =>
+                    {
                         tracing::debug!(%error, "evidence could not be read");
                         self.trouble = Some(error.to_string());
                         break;
@@ -118,6 +134,14 @@ impl Read {
         }
         let (_, events) = self.marks.iter().find(|(read, _)| *read == chunks)?;
         self.events.get(..*events)
+    }
+}
+
+impl Refusals {
+    /// Takes notice of one. Whether it may be one of a moment.
+    fn are_borne_with(&mut self, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        self.was_there && now.duration_since(since) <= FORBIDDEN_AT_MOST
     }
 }
 
@@ -189,6 +213,16 @@ mod tests {
         let theirs = read(vec![Event::Started(Box::new(started("0.0.0"))), note("a")]);
         assert!(whole(&theirs, &prober, &judged(2, 1, Some("other".into()))).is_ok());
         assert_eq!(whole(&operator, &prober, &EvidenceRecord::default()), Ok(Vec::new()), "nothing was judged");
+    }
+
+    #[test]
+    fn what_is_refused_to_whoever_could_read_it_is_asked_for_again_for_a_while() {
+        let now = Instant::now();
+        assert!(!Refusals::default().are_borne_with(now), "it may not be read, and never could be");
+        let mut refusals = Refusals { was_there: true, since: None };
+        for (seconds, borne) in [(0, true), (30, true), (31, false)] {
+            assert_eq!(refusals.are_borne_with(now + Duration::from_secs(seconds)), borne, "{seconds} s");
+        }
     }
 
     #[cfg(feature = "bundled")]

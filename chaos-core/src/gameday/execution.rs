@@ -268,8 +268,10 @@ pub(super) fn created(
             step.until = Some(micro_time(after(now, within)));
         }
         // An earlier try may have been carried out, although nobody heard of it.
-        Err(NotCreated::Refused(why)) if step.message.is_some() => abort(step, StepReason::NotCreated, &why, now),
-        Err(NotCreated::Refused(why)) => {
+        Err(NotCreated::Refused(why) | NotCreated::Forbidden(why)) if step.message.is_some() => {
+            abort(step, StepReason::NotCreated, &why, now);
+        }
+        Err(NotCreated::Refused(why) | NotCreated::Forbidden(why)) => {
             step.run = None;
             over(step, StepPhase::Failed, Outcome::Invalid, StepReason::NotCreated, &why);
         }

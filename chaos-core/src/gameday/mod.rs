@@ -152,6 +152,8 @@ pub enum GameDayResponse {
 pub enum NotCreated {
     /// The server refuses, or somebody else's run has the name: asking again does not help.
     Refused(String),
+    /// The server says that it may not be created, which it may say for a while only. It was not.
+    Forbidden(String),
     /// It may help; and the run may have been created all the same.
     Unclear(String),
 }
@@ -186,6 +188,8 @@ pub struct GameDayState {
     budgets: Option<budget::Reading>,
     /// What was tried since it last waited: each thing once, so that it always comes to wait.
     tried: BTreeSet<String>,
+    /// Since when it is said of runs that they may not be created.
+    forbidden: BTreeMap<String, Timestamp>,
 }
 
 impl Machine for GameDayMachine {
@@ -198,7 +202,8 @@ impl Machine for GameDayMachine {
     fn resume(&self, mut ledger: Ledger) -> GameDayState {
         let steps = ledger.active.iter_mut().flat_map(|execution| &mut execution.steps);
         steps.for_each(execution::resumed);
-        GameDayState { ledger, waiting: None, budgets: None, tried: BTreeSet::new() }
+        let (tried, forbidden) = (BTreeSet::new(), BTreeMap::new());
+        GameDayState { ledger, waiting: None, budgets: None, tried, forbidden }
     }
 
     fn durable<'a>(&self, state: &'a GameDayState) -> &'a Ledger {

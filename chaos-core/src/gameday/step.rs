@@ -1,6 +1,6 @@
 //! The step function of a game day. Pure: the same state, view and instant give the same decision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use super::budget::Extent;
 use super::due::take_due;
 use super::{
-    About, GameDayAction, GameDayMachine, GameDayResponse, GameDayState, GameDayView, Ledger, RunOrder, budget,
-    execution, outcome,
+    About, GameDayAction, GameDayMachine, GameDayResponse, GameDayState, GameDayView, Ledger, NotCreated, RunOrder,
+    budget, execution, outcome,
 };
 use crate::api::{StepPhase, StepRecord};
+use crate::forbidden::FORBIDDEN_AT_MOST;
 use crate::instant::after;
 use crate::machine::{Next, Step};
 use crate::model::{Check, ConcurrencyPolicy, GameDay, StepKind};
@@ -40,9 +41,15 @@ pub(super) fn step(
         (Some(GameDayAction::Ask(About::Budgets, _)), Some(GameDayResponse::Answered(left))) => {
             state.budgets = Some(budget::Reading { at: now, left });
         }
-        (Some(asked), Some(response)) => take_in(&mut state.ledger, day, &asked, response, now),
+        (Some(asked), Some(response)) => take_in(&mut state, day, &asked, response, now),
         // It has waited, or was just resumed.
-        _ => state.tried.clear(),
+        _ => {
+            state.tried.clear();
+            let steps = || state.ledger.active.iter().flat_map(|execution| &execution.steps);
+            let starting =
+                |run: &String| steps().any(|step| step.phase == StepPhase::Starting && step.run.as_ref() == Some(run));
+            state.forbidden.retain(|run, _| starting(run));
+        }
     }
     let is_held = take_due(machine, &mut state.ledger, view, state.budgets.as_ref(), now);
     let side_by_side = day.is_some_and(|day| day.concurrency == ConcurrencyPolicy::Allow);
@@ -72,12 +79,13 @@ pub(super) fn step(
 }
 
 fn take_in(
-    ledger: &mut Ledger,
+    state: &mut GameDayState,
     day: Option<&GameDay>,
     asked: &GameDayAction,
     response: GameDayResponse,
     now: Timestamp,
 ) {
+    let GameDayState { ledger, forbidden, .. } = state;
     let steps = |ledger: &mut Ledger, run: &str, change: &mut dyn FnMut(&mut StepRecord)| {
         let all = ledger.active.iter_mut().flat_map(|execution| &mut execution.steps);
         all.filter(|step| step.run.as_deref() == Some(run)).for_each(change);
@@ -89,6 +97,7 @@ fn take_in(
             }
         }
         (GameDayAction::Create(order), GameDayResponse::Created(result)) => {
+            let Some(result) = settled(forbidden, &order.name, result, now) else { return };
             steps(ledger, &order.name, &mut |step| execution::created(step, result.clone(), day, now));
         }
         (GameDayAction::Ask(About::Check { execution, step }, _), GameDayResponse::Answered(answer)) => {
@@ -102,6 +111,24 @@ fn take_in(
         // What could not be read or done is tried again after a pause.
         _ => {}
     }
+}
+
+/// What came of creating a run, if that is said for good.
+fn settled(
+    forbidden: &mut BTreeMap<String, Timestamp>,
+    run: &str,
+    result: Result<String, NotCreated>,
+    now: Timestamp,
+) -> Option<Result<String, NotCreated>> {
+    let before = forbidden.remove(run);
+    let Err(NotCreated::Forbidden(why)) = result else { return Some(result) };
+    // A clock that was set back must not give more time than there is.
+    let since = before.map_or(now, |since| since.min(now));
+    if now >= after(since, FORBIDDEN_AT_MOST) {
+        return Some(Err(NotCreated::Refused(why)));
+    }
+    forbidden.insert(run.to_owned(), since);
+    None
 }
 
 /// The next thing to do that was not tried since the machine last waited.

@@ -174,6 +174,23 @@ fn a_run_that_cannot_be_created_is_told_and_never_left_behind() {
 }
 
 #[test]
+fn a_run_that_may_not_be_created_is_asked_for_again_for_a_while() {
+    let early = |write: usize| if write <= 10 { Answer::Forbidden } else { Answer::Well };
+    let world = played(|_| (), World { answer: early, ..World::new(START) });
+    assert_eq!(world.outcomes(), [("pass", "Passed")]);
+    let world = played(|_| (), World { answer: |_| Answer::Forbidden, ..World::new(START) });
+    assert_eq!(world.outcomes(), [("invalid", "NotCreated")], "nothing was created, and nobody looks for it");
+    let result = &world.saved.history[0];
+    let lasted = result.finished_at.0.duration_since(result.started_at.0).as_secs();
+    assert!((30..=34).contains(&lasted), "{lasted}");
+    assert!((15..=18).contains(&world.writes), "with a pause between two tries: {}", world.writes);
+    // Every other answer begins the time anew.
+    let now_and_then = |write: usize| if write % 10 == 0 { Answer::Away } else { Answer::Forbidden };
+    let world = played(|_| (), World { answer: now_and_then, ..World::new(START) });
+    assert_eq!(world.outcomes(), [("aborted", "NotCreated")], "and has an end all the same");
+}
+
+#[test]
 fn concurrency_policies_are_honoured() {
     // Two runs of 40 minutes each take longer than the hour.
     let long = || World { lasts: 2_400, ..World::new(START) };

@@ -59,6 +59,8 @@ pub(super) enum Answer {
     Away,
     /// It refuses.
     No,
+    /// It says that this may not be done.
+    Forbidden,
 }
 
 /// A crash before the point of that number; afterwards the clock has moved by so much.
@@ -185,7 +187,8 @@ impl World {
         let answer = self.write();
         match answer {
             Answer::Away => return Err(NotCreated::Unclear("away".into())),
-            Answer::No => return Err(NotCreated::Refused("forbidden".into())),
+            Answer::No => return Err(NotCreated::Refused("no such field".into())),
+            Answer::Forbidden => return Err(NotCreated::Forbidden("forbidden".into())),
             Answer::Well | Answer::Lost => {}
         }
         if !self.runs.contains_key(&order.name) {
