@@ -332,7 +332,7 @@ async fn a_prober_that_is_lost_ends_the_run_as_inconclusive() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_whose_evidence_is_refused_is_stopped_by_that() {
+async fn a_run_whose_evidence_is_refused_for_too_long_is_stopped_by_that() {
     let fixture = Fixture::start().await;
     let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
     let (operator, prober) = (fixture.operator("a"), fixture.prober());
