@@ -84,7 +84,12 @@ impl Cursor<'_> {
 
     /// Whether the strike was looked at, and is not due yet.
     pub(super) fn is_ready(&self, strike: &PlannedStrike) -> bool {
-        self.state.ready.iter().any(|ready| ready.attempt.strike.strike == strike.strike)
+        self.kept_at(strike).is_some()
+    }
+
+    /// Where it is kept what was seen for a strike.
+    fn kept_at(&self, strike: &PlannedStrike) -> Option<usize> {
+        self.state.ready.iter().position(|ready| ready.attempt.strike.strike == strike.strike)
     }
 
     /// Whether a strike that was looked at is due so soon that whatever is done before it would make it late.
@@ -193,8 +198,7 @@ impl Cursor<'_> {
 
     /// Goes on with a strike that is due, by what was seen for it if that was done already.
     pub(super) fn turn_to(&mut self, attempt: Attempt) -> Option<Action> {
-        let is_it = |ready: &Ready| ready.attempt.strike.strike == attempt.strike.strike;
-        match self.state.ready.iter().position(is_it).map(|index| self.state.ready.remove(index)) {
+        match self.kept_at(&attempt.strike).map(|index| self.state.ready.remove(index)) {
             Some(Ready { attempt, observation, .. }) => self.judge(attempt, observation),
             None => Some(self.look_for(attempt)),
         }
