@@ -65,7 +65,7 @@ pub use messages::{
 pub use plan::MAX_GROUPS;
 pub(crate) use plan::SINGLE as SINGLE_STREAM;
 pub use reason::{EndReason, Refused, SkipReason};
-pub use scope::{Scope, WorkloadName};
+pub use scope::{Scope, SelectedKind, WorkloadName};
 pub use spec::{KillerSpec, Life, RunIdentity, Streams, Victims};
 pub use state::KillerState;
 pub use tally::{Caps, Tally};

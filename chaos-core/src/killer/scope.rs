@@ -11,9 +11,6 @@ use crate::instant::after;
 use crate::model::{GroupBy, NamespaceScope};
 use crate::population::Population;
 
-/// Kinds of which all pods carry the labels of one selector, which never changes.
-const SELECTED: [&str; 3] = ["DaemonSet", "Deployment", "StatefulSet"];
-
 /// How much of the cluster a look reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
@@ -30,19 +27,45 @@ pub enum Scope {
 pub struct WorkloadName {
     /// Its namespace.
     pub namespace: String,
-    /// Deployment, StatefulSet or DaemonSet.
-    pub kind: String,
+    /// Its kind.
+    pub kind: SelectedKind,
     /// Its name.
     pub name: String,
+}
+
+/// A kind of which all pods of a workload carry the labels of its selector, which never changes. Whoever reads pods by that has to
+/// know every one of these kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names that Kubernetes gives them")]
+pub enum SelectedKind {
+    DaemonSet,
+    Deployment,
+    StatefulSet,
+}
+
+impl SelectedKind {
+    const ALL: [Self; 3] = [Self::DaemonSet, Self::Deployment, Self::StatefulSet];
+
+    /// As objects name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DaemonSet => "DaemonSet",
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+        }
+    }
+
+    /// The kind of that name; `None`: no selector tells the pods of such workloads.
+    pub fn of(kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == kind)
+    }
 }
 
 impl Scope {
     /// The pods of one workload, or its namespace where no selector tells them.
     fn workload(namespace: &str, kind: &str, name: &str) -> Self {
-        if !SELECTED.contains(&kind) {
-            return Self::namespace(namespace);
-        }
-        let [namespace, kind, name] = [namespace, kind, name].map(str::to_owned);
+        let Some(kind) = SelectedKind::of(kind) else { return Self::namespace(namespace) };
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
         Self::Workloads([WorkloadName { namespace, kind, name }].into())
     }
 

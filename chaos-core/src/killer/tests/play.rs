@@ -290,6 +290,7 @@ impl Play {
 /// Whether a look of that scope reads the workload of a namespace.
 fn sees(scope: &Scope, namespace: &str) -> bool {
     let WorkloadKey { namespace, kind, name, .. } = key(namespace);
+    let kind = SelectedKind::of(&kind).unwrap();
     scope.covers(&Scope::Workloads([WorkloadName { namespace, kind, name }].into()))
 }
 

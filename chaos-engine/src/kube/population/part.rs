@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chaos_core::killer::WorkloadName;
+use chaos_core::killer::{SelectedKind, WorkloadName};
 use kube::core::Selector;
 
 use super::{Contents, PopulationReader, encode, few_at_a_time, path_in, pod_facts};
@@ -14,7 +14,7 @@ use crate::kube::wire;
 /// A workload, and what carries the labels of its selector.
 struct Family {
     /// Its kind, which it does not say of itself.
-    kind: &'static str,
+    kind: SelectedKind,
     workload: wire::Workload,
     sets: Vec<wire::Workload>,
     pods: Vec<wire::Pod>,
@@ -34,7 +34,7 @@ impl PopulationReader {
         // Selectors may overlap, though no two of one kind should.
         let mut pods = BTreeMap::new();
         for family in families.into_iter().flatten() {
-            owners.add(family.kind, vec![family.workload]);
+            owners.add(family.kind.as_str(), vec![family.workload]);
             owners.add("ReplicaSet", family.sets);
             pods.extend(family.pods.into_iter().map(|pod: wire::Pod| (pod.metadata.uid.clone(), pod)));
         }
@@ -44,11 +44,12 @@ impl PopulationReader {
 
     /// The workload of that name with its pods; `None`: there is none.
     async fn family(&self, name: &WorkloadName) -> Result<Option<Family>, CallError> {
-        let (kind, plural) = match name.kind.as_str() {
-            "Deployment" => ("Deployment", "deployments"),
-            "StatefulSet" => ("StatefulSet", "statefulsets"),
-            "DaemonSet" => ("DaemonSet", "daemonsets"),
-            _ => return Ok(None),
+        let kind = name.kind;
+        // And whether ReplicaSets stand between it and its pods.
+        let (plural, has_sets) = match kind {
+            SelectedKind::DaemonSet => ("daemonsets", false),
+            SelectedKind::Deployment => ("deployments", true),
+            SelectedKind::StatefulSet => ("statefulsets", false),
         };
         let path = path_in(&name.namespace, "apis/apps/v1", plural);
         // A list of one: who may list may not have to be allowed to get as well.
@@ -59,7 +60,7 @@ impl PopulationReader {
         let selected = selected(&workload);
         let (pods, sets) =
             (path_in(&name.namespace, "api/v1", "pods"), path_in(&name.namespace, "apis/apps/v1", "replicasets"));
-        let sets = async { if kind == "Deployment" { self.list(&sets, &selected).await } else { Ok(Vec::new()) } };
+        let sets = async { if has_sets { self.list(&sets, &selected).await } else { Ok(Vec::new()) } };
         let (pods, sets) = futures::try_join!(self.list(&pods, &selected), sets)?;
         Ok(Some(Family { kind, workload, sets, pods }))
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chaos_core::killer::WorkloadName;
+use chaos_core::killer::{SelectedKind, WorkloadName};
 use chaos_core::model::{Operator, Requirement, Selector};
 use chaos_core::population::SwitchState;
 use http::{Request, Response};
@@ -243,7 +243,7 @@ async fn a_look_at_workloads_reads_what_their_selectors_select_and_nothing_else(
     let server = Server::new(200);
     let named = |namespace: &str, kind: &str, name: &str| WorkloadName {
         namespace: namespace.to_owned(),
-        kind: kind.to_owned(),
+        kind: SelectedKind::of(kind).unwrap(),
         name: name.to_owned(),
     };
     let wanted = [

@@ -32,7 +32,7 @@ pub(super) fn seen(mut population: Population, scope: &Scope) -> Population {
     let sees = |key: &WorkloadKey| match scope {
         Scope::Target | Scope::Namespaces(_) => reaches(&key.namespace),
         Scope::Workloads(names) => {
-            names.iter().any(|it| (&it.namespace, &it.kind, &it.name) == (&key.namespace, &key.kind, &key.name))
+            names.iter().any(|it| it.namespace == key.namespace && it.kind.as_str() == key.kind && it.name == key.name)
         }
     };
     population.namespaces.retain(|namespace| reaches(&namespace.name));
