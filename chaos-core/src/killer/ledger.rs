@@ -137,6 +137,9 @@ impl Ledger {
     /// The counts are of this mode from here on. What was killed is set aside while a dry run counts, and counts on afterwards; what
     /// a dry run counted ends with it.
     pub(super) fn turn(&mut self, mode: Mode) {
+        if self.live.is_none() {
+            self.mend();
+        }
         match (mode, self.live.is_some()) {
             (Mode::DryRun, false) => {
                 self.live = Some(LiveCounts::default());
@@ -149,6 +152,39 @@ impl Ledger {
                 self.live = None;
             }
             (Mode::DryRun, true) | (Mode::Live, false) => {}
+        }
+    }
+
+    /// Takes out of the counts what an older version put there of a dry run, as far as the history tells.
+    fn mend(&mut self) {
+        let is_pretended = |kill: &&KillRecord| kill.outcome == Outcome::WouldKill;
+        let Some(last) = self.history.iter().rfind(is_pretended) else { return };
+        // Where kills alone are counted, no group has its last one at the instant of such a record.
+        let is_counted =
+            |group: &GroupRecord| group.group == last.group && group.last_kill_at.as_ref() == Some(&last.at);
+        if !self.groups.iter().any(is_counted) {
+            return;
+        }
+        let day = self.groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| day_of(at.0)).max();
+        let count = |of: &dyn Fn(&KillRecord) -> bool| {
+            self.history.iter().filter(|kill| is_pretended(kill) && of(kill)).count() as u64
+        };
+        self.kills = self.kills.saturating_sub(count(&|_| true));
+        self.kills_today = self.kills_today.saturating_sub(count(&|kill| Some(day_of(kill.at.0)) == day));
+        self.struck = self.kills;
+        for group in &mut self.groups {
+            let own: Vec<&KillRecord> = self.history.iter().filter(|kill| kill.group == group.group).collect();
+            let pretended = own.iter().filter(|kill| is_pretended(kill)).count() as u64;
+            if pretended == 0 {
+                continue;
+            }
+            let killed = own.iter().filter(|kill| is_kill(kill.outcome));
+            let last = killed.map(|kill| kill.at.clone()).max_by_key(|at| at.0);
+            let (before, kills) = (group.kills, group.kills.saturating_sub(pretended));
+            // The mean stays as it is: a dry run keeps the same distance.
+            let gaps = |kills: u64| kills.saturating_sub(1) as f64;
+            group.active = group.active.std().mul_f64(gaps(kills) / gaps(before).max(1.0)).into();
+            (group.kills, group.last_kill_at) = (kills, last);
         }
     }
 

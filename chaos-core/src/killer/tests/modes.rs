@@ -171,6 +171,50 @@ fn a_kill_whose_outcome_comes_while_a_dry_run_counts_is_one_of_before() {
 }
 
 #[test]
+fn what_an_older_version_counted_of_a_dry_run_counts_for_no_kill() {
+    let schedule = crate::model::Schedule::always();
+    let mut stored = Ledger::default();
+    // It had one count for both.
+    for (strike, outcome) in [(0, Outcome::Killed), (1, Outcome::WouldKill), (2, Outcome::WouldKill)] {
+        stored.record(kill(strike, 600 * i64::try_from(strike).unwrap(), outcome), "g", &schedule);
+    }
+    stored.record(KillRecord { group: "h".into(), ..kill(3, 30, Outcome::Killed) }, "h", &schedule);
+    let untouched = stored.group("h").clone();
+    assert_eq!((stored.kills, stored.kills_on(start())), (4, 4));
+    let mut dry = stored.clone();
+    dry.turn(Mode::DryRun);
+    let counted = dry.live.clone().unwrap();
+    assert_eq!((dry.kills, counted.kills, counted.kills_today, dry.all_kills_on(start())), (0, 2, 2, 2));
+    let mut live = stored;
+    for _ in 0..2 {
+        live.turn(Mode::Live);
+        assert_eq!((live.kills, live.kills_today, live.struck, live.kills_on(start())), (2, 2, 2, 2));
+        assert_eq!(live.groups, counted.groups);
+        assert_eq!(*live.group("h"), untouched);
+        let group = live.group("g").clone();
+        assert_eq!((group.kills, group.active.std()), (1, Duration::ZERO));
+        assert_eq!(group.last_kill_at, Some(kill(0, 0, Outcome::Killed).at));
+    }
+    // This version counts them apart, however often the mode is changed.
+    live.turn(Mode::DryRun);
+    live.record(kill(4, 1_800, Outcome::WouldKill), "g", &schedule);
+    for mode in [Mode::Live, Mode::Live, Mode::DryRun, Mode::Live] {
+        live.turn(mode);
+        assert_eq!(live.all_kills_on(start()), 2, "{mode:?}");
+    }
+}
+
+#[test]
+fn what_an_older_version_counted_of_a_dry_run_alone_leaves_nothing() {
+    let schedule = crate::model::Schedule::always();
+    let mut ledger = Ledger::default();
+    (0..3).for_each(|strike| ledger.record(kill(strike, 7 * 3_600, Outcome::WouldKill), "g", &schedule));
+    ledger.turn(Mode::Live);
+    let group = ledger.group("g").clone();
+    assert_eq!((ledger.kills, ledger.kills_today, group.kills, group.last_kill_at), (0, 0, 0, None));
+}
+
+#[test]
 fn groups_that_were_killed_for_before_a_dry_run_are_kept_as_long_as_that_counts() {
     let mut ledger = Ledger::default();
     for (name, hours_ago) in [("today", 2), ("old", 48)] {
