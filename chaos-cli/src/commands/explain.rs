@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use chaos_core::check::Row;
-use chaos_core::killer::{Scope, calendar};
+use chaos_core::killer::{Scope, Streams, calendar, explain_group};
 use chaos_core::limits::{self, KillRequest, KillsDone, WorkloadBudget};
 use chaos_core::model::{Fault, Kill, Limits, Policy, Schedule, Target as PodTarget};
 use chaos_core::population::{PodFacts, Population};
@@ -22,6 +22,7 @@ struct Aim {
     target: PodTarget,
     limits: Limits,
     kill: Kill,
+    streams: Streams,
     policy: Policy,
     schedule: Option<Schedule>,
     killer: Subject,
@@ -47,6 +48,7 @@ async fn decided(aim: &Aim, population: &Population, pod: &PodFacts, clients: &C
     let now = population.taken_at;
     let checks = eligible::explain(&aim.target, &aim.policy, population, now, pod);
     let mut rows: Vec<Row> = checks.into_iter().map(Row::from).collect();
+    rows.push(explain_group(&aim.target, &aim.policy, (&aim.kill.group, aim.streams), population, pod));
     rows.extend(aim.schedule.as_ref().map(|schedule| window(schedule, now)));
     let budget = match &pod.workload {
         Some(workload) => {
@@ -94,6 +96,7 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
                 Fault::PodKill(_) => Subject::Ourselves,
                 Fault::Monkey(_) => Subject::Operator,
             },
+            streams: streams(&experiment.fault),
             kill: experiment.fault.kill().clone(),
             limits: experiment.limits,
             target: experiment.target,
@@ -102,6 +105,7 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
         Manifest::Monkey(monkey) => Aim {
             policy: Policy::operator(monkey.namespace.clone(), api::switch::NAMESPACE),
             kill: monkey.kill,
+            streams: Streams::PerGroup,
             limits: monkey.limits,
             target: monkey.target,
             schedule: Some(monkey.schedule),
@@ -109,6 +113,7 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
         },
         Manifest::Run(Some(run)) => Aim {
             policy: Policy::operator(run.namespace.clone(), api::switch::NAMESPACE),
+            streams: streams(&run.experiment.fault),
             kill: run.experiment.fault.kill().clone(),
             limits: run.experiment.limits,
             target: run.experiment.target,
@@ -129,6 +134,14 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
             return Err(Failure::invalid(anyhow::anyhow!(message)));
         }
     })
+}
+
+/// How the strikes of a fault relate to groups: those of a monkey come group by group.
+const fn streams(fault: &Fault) -> Streams {
+    match fault {
+        Fault::PodKill(_) => Streams::Single,
+        Fault::Monkey(_) => Streams::PerGroup,
+    }
 }
 
 fn find<'a>(population: &'a Population, name: &str, namespace: Option<&str>) -> Result<&'a PodFacts, Failure> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::groups::{GroupNames, is_meant};
 use super::plan::SINGLE;
 use super::reason::{Refused, SkipReason};
 use super::state::{Attempt, Decision};
@@ -27,11 +28,9 @@ pub(super) struct Pick<'a> {
 }
 
 impl Cursor<'_> {
-    /// Names of the groups that have pods of the target, those included whose pods are in no state to be killed right now.
+    /// The groups that have pods of the target.
     pub(super) fn group_names(&self, facts: &Population) -> BTreeSet<String> {
-        let judged = self.eligible(facts);
-        let pods = judged.iter().filter(|judged| is_meant(judged)).map(|judged| judged.pod);
-        victims::groups(&self.spec.kill.group, pods, facts).members.into_keys().collect()
+        GroupNames::of(&self.eligible(facts), &self.spec.kill.group, facts).into_inner()
     }
 
     /// The pod that this strike hits on these facts.
@@ -167,11 +166,6 @@ impl Cursor<'_> {
     fn eligible<'f>(&self, facts: &'f Population) -> Vec<Judged<'f>> {
         eligible(&self.spec.target, &self.spec.policy, facts, self.now)
     }
-}
-
-/// Whether the pod is one that the spec means, though its state may forbid to kill it at the moment.
-fn is_meant(judged: &Judged<'_>) -> bool {
-    judged.reasons.iter().all(|reason| reason.exclusion.may_pass())
 }
 
 /// Why no pod may be killed: how many pods each reason excludes, and how many namespaces of which no pod is known. `hit` pods of the

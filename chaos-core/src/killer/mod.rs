@@ -40,6 +40,7 @@ mod decide;
 mod drawn;
 mod early;
 mod gaps;
+mod groups;
 mod guard;
 mod ledger;
 mod messages;
@@ -56,13 +57,13 @@ mod tally;
 mod tests;
 
 pub(crate) use gaps::draw as gap;
+pub use groups::{GroupNames, MAX_GROUPS, NOT_PLANNED, explain_group};
 pub use guard::{GuardReading, held};
 pub use ledger::Ledger;
 pub use messages::{
     Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, KillerView, Observation, Response, Sighting, Stored,
     VersionedBudget,
 };
-pub use plan::MAX_GROUPS;
 pub(crate) use plan::SINGLE as SINGLE_STREAM;
 pub use reason::{EndReason, Refused, SkipReason};
 pub use scope::{Scope, SelectedKind, WorkloadName};

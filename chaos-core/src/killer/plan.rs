@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::groups::MAX_GROUPS;
 use super::reason::SkipReason;
 use super::step::Cursor;
 use super::{Life, Streams, calendar, elapsed, gaps};
@@ -18,8 +19,6 @@ pub(crate) const SINGLE: &str = "all";
 /// A standing killer shows this many strikes ahead, at most [`PER_GROUP`] of a group and at least one.
 const SHOWN: usize = 20;
 const PER_GROUP: usize = 5;
-/// Groups that one killer plans for, the first by name: its status has to stay small.
-pub const MAX_GROUPS: usize = 300;
 /// A strike of a standing killer that is later than its least gap was missed; within these bounds. A busy server, or another strike,
 /// makes one seconds late. Whoever takes over from a process that is gone finds those of many groups overdue: they must not follow
 /// all at once.

@@ -24,6 +24,7 @@ pub use schedule::ExpectedStrike;
 
 use crate::digest::sha256_hex;
 use crate::eligible::{Reason, barred, eligible};
+use crate::killer::{GroupNames, NOT_PLANNED};
 use crate::model::{Experiment, Fault, Policy};
 use crate::population::{PodFacts, Population};
 use crate::record::{Excluded, NO_POD_KNOWN};
@@ -110,7 +111,7 @@ pub fn plan(request: &PlanRequest<'_>) -> Plan {
     let PlanRequest { experiment, policy, population, seed, now } = *request;
     let judged = eligible(&experiment.target, policy, population, now);
     let able: Vec<&PodFacts> = judged.iter().filter(|judged| judged.is_eligible()).map(|judged| judged.pod).collect();
-    let groups = victims::groups(experiment.fault.group(), able.iter().copied(), population);
+    let mut groups = victims::groups(experiment.fault.group(), able.iter().copied(), population);
     let mut excluded: Vec<Excluded> = judged.iter().filter_map(excluded_pod).collect();
     excluded.extend(excluded_namespaces(policy, population));
     excluded.extend(groups.ungrouped.iter().map(|(pod, why)| Excluded {
@@ -119,6 +120,10 @@ pub fn plan(request: &PlanRequest<'_>) -> Plan {
         reason: why.as_str().to_owned(),
         message: "it belongs to no group".to_owned(),
     }));
+    if matches!(experiment.fault, Fault::Monkey(_)) {
+        let names = GroupNames::of(&judged, experiment.fault.group(), population);
+        excluded.extend(leave_out(&mut groups, &names));
+    }
     let strikes = schedule::expected(experiment, seed, &groups);
     let mut plan = Plan {
         experiment: experiment.name.clone(),
@@ -145,6 +150,22 @@ pub fn plan(request: &PlanRequest<'_>) -> Plan {
     plan.objections.extend(objections::ruled_out(&plan.claims));
     plan.digest = digest(&plan);
     plan
+}
+
+/// Takes the pods out for whose groups a monkey plans nothing, and says so of each.
+fn leave_out(groups: &mut victims::Groups<'_>, names: &GroupNames) -> Vec<Excluded> {
+    let mut excluded = Vec::new();
+    groups.members.retain(|group, pods| {
+        let Some(why) = names.leave_out(group) else { return true };
+        excluded.extend(pods.iter().map(|pod| Excluded {
+            pod: full_name(pod),
+            uid: pod.uid.clone(),
+            reason: NOT_PLANNED.to_owned(),
+            message: why.clone(),
+        }));
+        false
+    });
+    excluded
 }
 
 fn seconds(experiment: &Experiment, fault: f64) -> f64 {

@@ -56,6 +56,31 @@ fn a_plan_is_the_same_for_the_same_facts_and_only_then() {
 }
 
 #[test]
+fn pods_of_groups_that_a_monkey_plans_nothing_for_are_told_and_nothing_is_promised_of_them() {
+    let mut world = population(302);
+    world.nodes = None;
+    for (number, pod) in world.pods.iter_mut().enumerate() {
+        pod.node = Some(format!("node-{number:03}"));
+    }
+    let by_node = experiment(|text| text.replace("group: Namespace", "group: Node"));
+    let plan = planned(&by_node, &world, 1);
+    assert_eq!((plan.candidates.len(), plan.groups.len()), (300, 300));
+    let excluded: Vec<_> = plan.excluded.iter().map(|it| (it.pod.as_str(), it.reason.as_str())).collect();
+    assert_eq!(excluded, [("dispatch/trips-300", "GroupNotPlanned"), ("dispatch/trips-301", "GroupNotPlanned")]);
+    assert!(plan.excluded[0].message.contains("; hint: "), "{}", plan.excluded[0].message);
+    // A run that kills by itself goes to all groups in turn.
+    let itself = experiment(|text| {
+        text.replace("group: Namespace", "group: Node")
+            .replace(
+                "    monkey:\n      meanTimeBetweenKills: 850ms\n      minTimeBetweenKills: 400ms\n",
+                "    podKill:\n      every: {mean: 850ms, min: 400ms}\n",
+            )
+            .replace("killMode", "mode")
+    });
+    assert_eq!(planned(&itself, &world, 1).candidates.len(), 302);
+}
+
+#[test]
 fn a_namespace_whose_pods_nobody_has_looked_at_is_told_as_one() {
     let main = experiment(|text| text);
     let mut world = population(3);
