@@ -8,7 +8,7 @@ use chaos_core::api::{Experiment, ExperimentRun, ExperimentRunStatus};
 use chaos_core::model::Run;
 use chaos_core::operated::{Facts, OperatedRun, Record, Stage, Unfit, read_record, update_conditions, write_record};
 use chaos_core::run::{RunMachine, RunState};
-use chaos_core::validate::{self, Meta};
+use chaos_core::validate;
 use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::kube::{CallError, StatusDesk, StatusStore, StoreError, told};
@@ -150,7 +150,7 @@ async fn understood(
             }
         }
     };
-    let run = validate::run(&object.spec, named.as_ref(), &Meta::from(&object.metadata))
+    let run = validate::run(object, named.as_ref())
         .map_err(|problems| Unfit::invalid(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")));
     let changed = |run: &Run| record.resolved.as_ref().is_some_and(|resolved| resolved.experiment_digest != run.digest);
     Ok(match run {
