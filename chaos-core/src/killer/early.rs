@@ -155,6 +155,13 @@ impl Cursor<'_> {
         attempt.companions.is_none() && self.now < self.due_at(&attempt.strike)
     }
 
+    /// As of when the rules are asked for a strike: for one that is not due yet as of when it is, since no more than that it may
+    /// happen then is told by it, and all of them are asked again. One that has kept its distance by then is not refused for having
+    /// been looked at before.
+    pub(super) fn as_of(&self, attempt: &Attempt) -> Timestamp {
+        if self.is_early(attempt) { self.due_at(&attempt.strike) } else { self.now }
+    }
+
     /// Keeps what lets a strike happen until it is due.
     pub(super) fn keep(&mut self, attempt: Attempt, workload: WorkloadKey, observation: Observation) {
         self.state.ready.push(Ready { attempt, observation, since: self.now, workload });

@@ -152,7 +152,7 @@ impl Cursor<'_> {
     /// Two kills of a group keep their distance even if the first one was late.
     fn too_close(&self, attempt: &Attempt) -> Option<(SkipReason, String)> {
         let record = self.state.ledger.groups.iter().find(|group| group.group == attempt.strike.group)?;
-        let since = elapsed(record.last_kill_at.as_ref()?.0, self.now);
+        let since = elapsed(record.last_kill_at.as_ref()?.0, self.as_of(attempt));
         let is_same_strike = attempt.companions.is_some();
         let min = self.spec.every.min;
         (!is_same_strike && since < min.std()).then(|| {

@@ -309,3 +309,29 @@ fn a_strike_that_is_put_off_when_the_clock_was_set_back_goes_on() {
     play.run(SignedDuration::from_secs(60));
     assert_eq!((play.ledger().kills, play.ended()), (3, Some(EndReason::StrikesDone)));
 }
+
+#[test]
+fn a_strike_that_has_kept_its_distance_when_it_is_due_is_not_late_for_having_been_looked_at_before() {
+    // By the least gap between kills of a group, and by the interval between those of a workload.
+    for interval in ["0s", "10m"] {
+        let mut play = slow(|spec| spec["limits"]["minInterval"] = json!(interval));
+        while play.orders.is_empty() {
+            play.run(SignedDuration::from_secs(1));
+        }
+        let due = play.ledger().history[0].at.0 + SignedDuration::from_mins(10);
+        assert!(play.ledger().upcoming[0].at.0 > due, "none comes sooner");
+        play.state.ledger.upcoming[0].at = micro_time(due);
+        play.run(SignedDuration::from_mins(10) + SignedDuration::from_secs(1));
+        assert_eq!(killed(&play)[1].1, SignedDuration::ZERO, "{interval}: {:?}", play.looks);
+        assert_eq!((play.orders[1].0, play.ledger().skips), (due, 0), "{interval}");
+    }
+}
+
+#[test]
+fn the_distance_between_kills_is_asked_for_again_when_a_strike_is_due() {
+    let mut play = slow(|_| ());
+    let strike = until_ready(&mut play);
+    play.state.ledger.group(&strike.group).last_kill_at = Some(micro_time(play.now));
+    play.run(strike.at.0.duration_since(play.now) + SignedDuration::from_secs(1));
+    assert_eq!((play.orders.len(), play.reasons()), (0, BTreeSet::from(["Spacing"])));
+}
