@@ -216,7 +216,7 @@ impl Cursor<'_> {
         Some(after(self.view.beat.or(self.state.began_at)?, interval * MISSED_BEATS))
     }
 
-    fn plan_if_allowed(&mut self) {
+    pub(super) fn plan_if_allowed(&mut self) {
         if self.state.seen && self.state.ledger.ended.is_none() && !self.view.suspended {
             self.fill_plan();
         }

@@ -268,6 +268,8 @@ impl Cursor<'_> {
         match put_off {
             None => {
                 self.struck(&attempt, answer.at);
+                // Saved with the outcome, not by a write of its own after the release, which a strike that is due by then waits for.
+                self.plan_if_allowed();
                 let left = attempt.companions.unwrap_or_default();
                 release.then = left.checked_sub(1).map(|left| Attempt { companions: Some(left), round: 0, ..attempt });
                 return self.release_in_time(release);

@@ -69,6 +69,28 @@ fn a_cluster_that_is_out_of_sight_before_a_strike_is_not_asked_without_a_pause()
 }
 
 #[test]
+fn a_kill_is_saved_when_it_is_decided_with_its_outcome_and_when_its_pod_is_back_and_not_oftener() {
+    let mut play = Play::new(|_| ());
+    let (mut saves, mut response) = (Vec::new(), None);
+    while play.outcomes().is_empty() || !play.ledger().recovering.is_empty() {
+        let before = play.ledger().clone();
+        let next = play.step(response.take());
+        let ledger = play.ledger();
+        // The driver saves whatever has changed.
+        if *ledger != before {
+            saves.push((ledger.intents.len(), ledger.history.len(), ledger.upcoming.len()));
+        }
+        match next {
+            Next::Act(action) => response = Some(play.answer(action)),
+            Next::Wait(until) => play.now = until.expect("it has plans"),
+            Next::Done => panic!("a standing monkey ended"),
+        }
+    }
+    // The plan comes first, and what follows in it goes with the outcome.
+    assert_eq!(saves, [(0, 0, 5), (1, 0, 5), (0, 1, 5), (0, 1, 5)]);
+}
+
+#[test]
 fn the_plan_survives_a_crash() {
     let mut play = Play::new(|_| ());
     play.run(hours(10));
