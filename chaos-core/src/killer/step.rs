@@ -76,7 +76,9 @@ impl Cursor<'_> {
             }
             (Phase::Examining(attempt, scope), Response::Observed(observed)) => self.examine(attempt, observed, &scope),
             (Phase::Reserving(decision), Response::Stored(stored)) => self.reserved(*decision, stored),
-            (Phase::Sending { attempt, nonce }, Response::Kill(answer)) => self.sent(attempt, &nonce, answer),
+            (Phase::Sending { attempt, nonce, reserved }, Response::Kill(answer)) => {
+                self.sent(attempt, &nonce, reserved, answer)
+            }
             (Phase::LookingUp { nonce }, Response::Found(sighting)) => self.found(&nonce, sighting),
             (Phase::Rereading(release), Response::Budget(read)) => self.reread(release, read),
             (Phase::Releasing(release), Response::Stored(stored)) => self.released(release, stored),

@@ -392,6 +392,28 @@ fn a_refused_kill_gives_its_reservation_back_and_is_no_kill() {
 }
 
 #[test]
+fn a_reservation_is_given_back_without_a_look_at_its_budget_unless_somebody_else_has_written_that() {
+    for is_contended in [false, true] {
+        let mut play = Play::new(|_| ());
+        let mut response = None;
+        while play.outcomes().is_empty() || !play.budget_of("w").reservations.is_empty() {
+            let has_read = play.actions.contains(&"read budget");
+            match play.step(response.take()) {
+                Next::Act(Action::WriteBudget { .. }) if is_contended && !has_read && !play.outcomes().is_empty() => {
+                    play.budgets.get_mut("w").unwrap().0 += 1;
+                    response = Some(Response::Stored(Stored::Conflict));
+                }
+                Next::Act(action) => response = Some(play.answer(action)),
+                Next::Wait(until) => play.now = until.expect("it has plans"),
+                Next::Done => panic!("a standing monkey ended"),
+            }
+        }
+        assert_eq!(play.actions.contains(&"read budget"), is_contended, "{:?}", play.actions);
+        assert_eq!(play.budget_of("w").kills_today, 1);
+    }
+}
+
+#[test]
 fn no_kill_may_be_sent_after_the_end_of_its_run() {
     let until = |spec: &mut Value| {
         of_run(spec);

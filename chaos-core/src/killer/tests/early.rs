@@ -199,8 +199,10 @@ fn a_reservation_is_given_back_after_the_strikes_that_come_right_after_its_kill_
     // Each is written before its kill; the first one's reservation is given back after the second kill.
     let late = SignedDuration::from_millis(20);
     assert_eq!(killed(&play), strikes.map(|strike| (strike.strike, late)));
-    let ends: Vec<_> = play.actions.iter().rev().take(6).rev().copied().collect();
-    assert_eq!(ends, ["write budget", "kill", "write budget", "kill", "write budget", "write budget"]);
+    let kills = ["write budget", "kill", "write budget", "kill"];
+    // Others may have written the first one's budget meanwhile.
+    let ends: Vec<_> = kills.into_iter().chain(["write budget", "read budget", "write budget"]).collect();
+    assert!(play.actions.ends_with(&ends), "{:?}", play.actions);
     assert!(play.budgets.values().all(|(_, budget)| budget.reservations.is_empty()));
 }
 
