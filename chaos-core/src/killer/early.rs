@@ -53,9 +53,10 @@ impl Cursor<'_> {
         let took = elapsed(asked_at, self.now);
         match (*scope == Scope::Target, self.looks_at_parts()) {
             (true, true) => self.state.survey_takes = took.min(SURVEY_GIVES_WAY),
-            // The longest counts, and is forgotten slowly.
+            // The longest counts, and is forgotten slowly: by half after some twenty looks, which come to a handful of kills. One that
+            // takes longer than is reckoned with makes its strike late.
             (true, false) | (false, true) => {
-                self.state.look_takes = took.min(LEAD).max(self.state.look_takes * 7 / 8);
+                self.state.look_takes = took.min(LEAD).max(self.state.look_takes * 31 / 32);
             }
             // A look at less than a strike takes tells nothing of one that it takes.
             (false, false) => {}

@@ -53,6 +53,20 @@ fn looks_that_take_very_long_make_kills_late_and_never_early() {
 }
 
 #[test]
+fn a_look_that_took_long_is_reckoned_with_for_several_kills_and_not_for_ever() {
+    let mut play = slow(|_| ());
+    play.run(hours(1));
+    let (long, kills) = (Duration::from_millis(800), play.orders.len());
+    play.state.look_takes = long;
+    while play.orders.len() < kills + 3 {
+        play.run(SignedDuration::from_secs(1));
+    }
+    assert!(play.state.look_takes > long / 2, "{:?}", play.state.look_takes);
+    play.run(hours(48));
+    assert_eq!(play.state.look_takes, Duration::from_millis(300));
+}
+
+#[test]
 fn what_was_decided_ahead_of_time_is_not_done_if_people_stop_it_until_then() {
     type Stop = fn(&mut KillerView, &PlannedStrike);
     let stops: [(&str, Stop); 4] = [
