@@ -160,7 +160,7 @@ impl GameDayWorld {
             return Err(NotCreated::Unclear("it was decided too long ago".to_owned()));
         }
         let spec = ExperimentRunSpec {
-            experiment_ref: Some(ExperimentRef { name: experiment }),
+            experiment_ref: Some(ExperimentRef { name: experiment.clone() }),
             experiment: None,
             mode,
             overrides,
@@ -172,6 +172,7 @@ impl GameDayWorld {
         run.metadata.owner_references = Some(vec![self.owner.clone()]);
         run.labels_mut().insert(labels::GAME_DAY.to_owned(), self.parts.day.name_any());
         run.labels_mut().insert(labels::EXECUTION.to_owned(), execution);
+        run.labels_mut().insert(labels::EXPERIMENT.to_owned(), experiment);
         let writes = Caller::new(self.parts.clients.write.clone());
         let path = ExperimentRun::url_path(&(), Some(&self.namespace()));
         match writes.create::<ExperimentRun>(&path, &run).await {

@@ -9,7 +9,7 @@ use chaos_core::forbidden::FORBIDDEN_AT_MOST;
 use chaos_core::model::Run;
 use chaos_core::operated::{Facts, OperatedRun, Record, Stage, Unfit, read_record, update_conditions, write_record};
 use chaos_core::run::{RunMachine, RunState};
-use chaos_core::validate::{self, Meta};
+use chaos_core::validate;
 use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::kube::{CallError, StatusDesk, StatusStore, StoreError, is_of_a_moment, is_turned_away, told};
@@ -155,7 +155,7 @@ async fn understood(
             }
         }
     };
-    let run = validate::run(&object.spec, named.as_ref(), &Meta::from(&object.metadata))
+    let run = validate::run(object, named.as_ref())
         .map_err(|problems| Unfit::invalid(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")));
     let changed = |run: &Run| record.resolved.as_ref().is_some_and(|resolved| resolved.experiment_digest != run.digest);
     Ok(match run {

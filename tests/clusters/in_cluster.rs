@@ -1,16 +1,21 @@
 //! `chaos run --in-cluster`: a run of the operator that is submitted, followed, ended early and withdrawn from the command line, with
 //! the exit code, the journal and the reports of a run from this machine.
 
-use chaos_core::api::ExperimentRun;
+use std::path::{Path, PathBuf};
+
+use chaos_core::api::{ExperimentRun, labels};
 use chaos_tests::Ended;
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, PATIENCE};
 use crate::runs;
 use crate::workload::Workload;
+
+/// What the file calls its experiment.
+const NAME: &str = "followed";
 
 /// An Experiment of the pods of a workload in a file, with so many strikes.
 struct Manifest<'a> {
@@ -28,7 +33,7 @@ impl<'a> Manifest<'a> {
         (spec["fault"]["podKill"]["strikes"]["target"], spec["limits"]["maxKills"]) = (json!(strikes), json!(strikes));
         let experiment = json!({
             "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "Experiment",
-            "metadata": {"name": "followed", "namespace": workload.namespace}, "spec": spec,
+            "metadata": {"name": NAME, "namespace": workload.namespace}, "spec": spec,
         });
         std::fs::write(&file, experiment.to_string()).unwrap();
         Self { workload, file, copy }
@@ -63,7 +68,9 @@ impl<'a> Manifest<'a> {
 
     /// Holds what was told here to what the operator says of a run that is over.
     fn assert_told_alike(&self, code: Option<i32>, said: &str) {
-        let status = self.submitted().status.expect("a status");
+        let submitted = self.submitted();
+        assert_eq!(submitted.labels()[labels::EXPERIMENT], NAME);
+        let (run, status) = (submitted.name_any(), submitted.status.expect("a status"));
         let verdict = status.verdict.as_ref().expect("a verdict");
         assert_eq!(code, Some(i32::from(verdict.exit_code)), "{verdict:?}\n{said}");
         assert!(!said.contains("the evidence says"), "{said}");
@@ -71,14 +78,32 @@ impl<'a> Manifest<'a> {
         for told in [&result, &self.copied()] {
             assert_eq!(told["verdict"]["exitCode"], verdict.exit_code, "{said}");
             assert_eq!(told["verdict"]["reasonCode"], verdict.reason_code.as_str(), "{said}");
+            assert_eq!(told["run"]["experiment"], NAME, "{said}");
         }
         assert_eq!(result["kills"]["done"], status.kills);
-        // The journal is whole: it tells the same by itself, but for the name, which is that of the run there.
+        // The journal is whole: it tells the same by itself, and so does what the cluster keeps.
         let again = runs::told_by_journal(self.workload.cluster, &folder, verdict.exit_code);
-        for part in ["verdict", "kills", "killRows", "claims"] {
-            assert_eq!(again[part], result[part], "{part}");
-        }
+        assert_eq!(again, result);
+        assert_same(&folder, &self.workload.cluster.path("again"));
+        assert_same(&folder, &self.fetched(&run, verdict.exit_code).join(folder.file_name().unwrap()));
         runs::assert_accounted(self.workload, &status, Some(&result));
+    }
+
+    /// Below which folder `chaos report` tells the run on the cluster, with this exit code.
+    fn fetched(&self, run: &str, exit_code: u8) -> PathBuf {
+        let (cluster, out) = (self.workload.cluster, self.workload.cluster.path("fetched"));
+        let (run, namespace) = (format!("crun/{run}"), self.workload.namespace.as_str());
+        let end = cluster.run(&["report", &run, "-n", namespace, "--out", out.to_str().unwrap()]);
+        assert_eq!(end.code, Some(i32::from(exit_code)), "{}", end.stderr);
+        out
+    }
+}
+
+/// All reports in one folder are those in the other, to the byte.
+fn assert_same(folder: &Path, other: &Path) {
+    for name in ["report.html", "result.json", "junit.xml", "summary.md"] {
+        let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
+        assert!(read(folder) == read(other), "{name} differs from that in {}", other.display());
     }
 }
 

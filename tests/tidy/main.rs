@@ -10,6 +10,7 @@
 )]
 
 mod generated;
+mod lateness;
 mod measured;
 mod scripts;
 mod shell;

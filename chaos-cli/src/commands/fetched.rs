@@ -21,7 +21,10 @@ use crate::{files, output};
 /// A run that is over.
 pub(super) struct Fetched<'a> {
     pub(super) key: &'a RunKey,
+    /// What was run, as its record tells it.
     pub(super) experiment: &'a Experiment,
+    /// Its secrets, as far as they are known here.
+    pub(super) redactor: &'a Redactor,
     /// What the operator made of it.
     pub(super) told: &'a RunVerdict,
     /// Which attempt at the same manifest it was. The operator does not know that.
@@ -32,17 +35,18 @@ impl Fetched<'_> {
     /// Writes the journal of these events and the reports into a folder of its own below `out`, and says what the run proved. Gives
     /// that, and the folder.
     pub(super) async fn finish(&self, events: Vec<Event>, out: &Path) -> Result<(RunResult, PathBuf), Failure> {
-        let Self { key, experiment, told, attempt } = *self;
+        let Self { key, experiment, redactor, told, attempt } = *self;
         let spec = JudgeSpec::from(experiment);
-        let (mut events, mut result) = settle(&spec, events, told);
+        let mut events = settle(&spec, events, told);
         if attempt > 1 {
             number(&mut events, attempt);
-            result = no_better(judge(&spec, &events), told);
         }
         let folder = files::run_folder(out, &experiment.name, &key.uid[..key.uid.len().min(12)])?;
         let path = folder.join(files::JOURNAL);
-        keep(&path, experiment, events).await?;
+        // Judged is what was kept: the journal tells the same by itself.
+        let kept = keep(&path, redactor, events).await?;
         output::say(&format!("journal: {}", path.display()));
+        let result = no_better(judge(&spec, &kept), told);
         let written = files::write_reports(&folder, &result)?;
         output::verdict(&result, &written);
         Ok((result, folder))
@@ -57,8 +61,8 @@ fn number(events: &mut [Event], attempt: u32) {
 }
 
 /// Writes a journal beside and renames it: half of one has no name that anybody looks for, and what was fetched before is
-/// replaced by what the cluster tells now.
-async fn keep(path: &Path, experiment: &Experiment, events: Vec<Event>) -> anyhow::Result<()> {
+/// replaced by what the cluster tells now. Gives the events as they stand in it.
+async fn keep(path: &Path, redactor: &Redactor, events: Vec<Event>) -> anyhow::Result<Vec<Event>> {
     let partial = path.with_extension("partial");
     match std::fs::remove_file(&partial) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -67,12 +71,13 @@ async fn keep(path: &Path, experiment: &Experiment, events: Vec<Event>) -> anyho
         _ => {}
     }
     let journal = JournalWriter::create(&partial).context("failed to start the journal")?;
-    let recorder = Recorder::with_journal(journal, Redactor::of(&experiment.probes));
+    let recorder = Recorder::with_journal(journal, redactor.clone());
     for event in events {
         recorder.record_durably(event).await.context("failed to write the journal")?;
     }
     recorder.close().await.context("failed to close the journal")?;
-    std::fs::rename(&partial, path).with_context(|| format!("failed to write {}", path.display()))
+    std::fs::rename(&partial, path).with_context(|| format!("failed to write {}", path.display()))?;
+    Ok(recorder.events())
 }
 
 /// A run that ended before anything was touched.
@@ -113,11 +118,10 @@ fn reason_of(told: &RunVerdict) -> ReasonCode {
 }
 
 /// Judges a record of which the operator said what it proves. Where the two differ the worse one counts, and the record says so.
-fn settle(spec: &JudgeSpec, mut events: Vec<Event>, told: &RunVerdict) -> (Vec<Event>, RunResult) {
-    let result = judge(spec, &events);
-    let ours = &result.verdict;
+fn settle(spec: &JudgeSpec, mut events: Vec<Event>, told: &RunVerdict) -> Vec<Event> {
+    let ours = judge(spec, &events).verdict;
     if ours.exit_code.code() == told.exit_code {
-        return (events, result);
+        return events;
     }
     let text = format!(
         "the operator says {} ({}), the evidence says {} ({}) by this version, and the worse of both counts; digest of the \
@@ -136,8 +140,7 @@ fn settle(spec: &JudgeSpec, mut events: Vec<Event>, told: &RunVerdict) -> (Vec<E
         _ => RunTime::default(),
     };
     events.insert(end, Event::Note { at, text });
-    let result = no_better(judge(spec, &events), told);
-    (events, result)
+    events
 }
 
 /// The result, unless the operator says something worse: then that decides.
@@ -160,6 +163,7 @@ pub(super) mod tests {
     use chaos_core::verdict::{NotStarted, not_started};
     use jiff::Timestamp;
 
+    use super::super::recorded::{Recorded, experiment_of};
     use super::*;
 
     pub(in super::super) fn started(tool: &str) -> Started {
@@ -223,17 +227,51 @@ pub(super) mod tests {
         // A record that ends at once is an orphan's.
         let end = Event::Finished { at: RunTime(9), exit_code: 5 };
         let events = vec![Event::Started(Box::new(started("1"))), end.clone()];
-        let (same, result) = settle(&spec(), events.clone(), &told(5, "Interrupted"));
-        assert_eq!((same, result.verdict.exit_code), (events.clone(), ExitCode::Stopped));
+        let same = settle(&spec(), events.clone(), &told(5, "Interrupted"));
+        assert_eq!((judge(&spec(), &same).verdict.exit_code, same), (ExitCode::Stopped, events.clone()));
         for (word, exit_code) in [
             (told(0, "HypothesisHeld"), ExitCode::Stopped),
             (told(1, "SloRefuted"), ExitCode::Failed),
             (told(6, "WindDownIncomplete"), ExitCode::LeftBehind),
         ] {
-            let (noted, result) = settle(&spec(), events.clone(), &word);
+            let noted = settle(&spec(), events.clone(), &word);
+            let result = no_better(judge(&spec(), &noted), &word);
             assert_eq!(result.verdict.exit_code, exit_code);
             assert!(result.notes.iter().any(|note| note.contains("the worse of both counts")), "{:?}", result.notes);
             assert_eq!((noted.len(), noted.last()), (3, Some(&end)));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_journal_of_a_run_tells_by_itself_what_is_told_of_the_run() {
+        let name = "riders-can-request-while-pods-die";
+        let begun = Started {
+            manifest: include_str!("../../../experiments/riders-can-request-while-pods-die.yaml").into(),
+            experiment: name.into(),
+            manifest_source: format!("ExperimentRun dispatch/{name}-1a2b3c4d"),
+            ..started("1")
+        };
+        let events = vec![
+            Event::Started(Box::new(begun)),
+            Event::Note { at: RunTime(1), text: "got bearer abcdefgh".into() },
+            Event::Finished { at: RunTime(9), exit_code: 5 },
+        ];
+        let experiment = experiment_of(&events).unwrap();
+        let Verdict { exit_code, reason_code, .. } = judge(&JudgeSpec::from(&experiment), &events).verdict;
+        let word = told(exit_code.code(), &reason_code.to_string());
+        let key = RunKey { namespace: "dispatch".into(), name: format!("{name}-1a2b3c4d"), uid: "u-1".into() };
+        let (out, redactor) = (tempfile::tempdir().unwrap(), Redactor::default());
+        let fetched = Fetched { key: &key, experiment: &experiment, redactor: &redactor, told: &word, attempt: 3 };
+        let (result, folder) = fetched.finish(events, out.path()).await.unwrap();
+        assert_eq!((result.run.experiment.as_str(), result.run.attempt), (name, 3));
+        assert!(result.notes.iter().any(|note| note.contains("got bearer")), "{:?}", result.notes);
+        assert!(!result.notes.iter().any(|note| note.contains("abcdefgh")), "{:?}", result.notes);
+        assert_eq!(folder, out.path().join(format!("{name}-u-1")), "called as the file calls it, not as the run is");
+        let again = Recorded::read(&folder).unwrap().judge();
+        assert_eq!(again, result);
+        for path in files::write_reports(out.path(), &again).unwrap() {
+            let of_run = folder.join(path.file_name().unwrap());
+            assert!(std::fs::read(of_run).unwrap() == std::fs::read(&path).unwrap(), "{} differs", path.display());
         }
     }
 

@@ -4,7 +4,7 @@
 
 use anyhow::Context as _;
 use chaos_core::api::{
-    self, EvidenceRecord, ExperimentRun, ExperimentRunSpec, Mode, RunOverrides, RunPhase, RunVerdict,
+    self, EvidenceRecord, ExperimentRun, ExperimentRunSpec, Mode, RunOverrides, RunPhase, RunVerdict, labels,
 };
 use chaos_core::model::Experiment;
 use chaos_core::operated::{Stage, read_record};
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::evidence::{Evidence, READ_WITHIN};
 use super::fetched::{Fetched, unfit, unread};
 use super::followed::{Followed, LOOK, NOTICE_WITHIN, ended};
+use super::recorded::experiment_of;
 use super::run::Job;
 use crate::exit::Failure;
 use crate::output;
@@ -45,8 +46,17 @@ pub(super) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     if events.is_empty() {
         return Err(unfit(&verdict));
     }
-    let (experiment, attempt) = (&job.experiment, job.attempt);
-    let fetched = Fetched { key: &follower.key, experiment, told: &verdict, attempt };
+    // By its record, as `chaos report` tells it afterwards: an operator of another version may not know what the file calls it.
+    let recorded = experiment_of(&events);
+    if recorded.is_err() {
+        output::warn(
+            "this version cannot read the manifest in the record: told by the file, and not by the journal alone",
+        );
+    }
+    let experiment = recorded.as_ref().unwrap_or(&job.experiment);
+    let redactor = Redactor::of(&job.experiment.probes);
+    let (told, attempt) = (&verdict, job.attempt);
+    let fetched = Fetched { key: &follower.key, experiment, redactor: &redactor, told, attempt };
     let (result, _folder) = fetched.finish(events, &job.out.out).await?;
     Ok(result)
 }
@@ -62,8 +72,12 @@ async fn submit(job: &Job<'_>, runs: &Api<ExperimentRun>) -> Result<ExperimentRu
     };
     let suffix = &uuid::Uuid::new_v4().simple().to_string()[..8];
     let stem: String = job.experiment.name.chars().take(54).collect();
-    let name = format!("{}-{suffix}", stem.trim_end_matches('-'));
-    match runs.create(&PostParams::default(), &ExperimentRun::new(&name, spec)).await {
+    let mut run = ExperimentRun::new(&format!("{}-{suffix}", stem.trim_end_matches('-')), spec);
+    run.labels_mut().insert(labels::EXPERIMENT.to_owned(), job.experiment.name.clone());
+    if job.attempt > 1 {
+        run.annotations_mut().insert(labels::ATTEMPT.to_owned(), job.attempt.to_string());
+    }
+    match runs.create(&PostParams::default(), &run).await {
         Ok(run) => Ok(run),
         Err(kube::Error::Api(status)) if status.code == 404 => {
             let error = anyhow::anyhow!("the cluster serves no ExperimentRuns; hint: `chaos install`");

@@ -12,6 +12,20 @@ use chaos_engine::journal::{self, Journal};
 use crate::exit::Failure;
 use crate::{files, output};
 
+/// The experiment that a record tells of: the one of that name in its manifest.
+pub(super) fn experiment_of(events: &[Event]) -> Result<Experiment, Failure> {
+    let started = events.iter().find_map(|event| match event {
+        Event::Started(started) => Some(started),
+        _ => None,
+    });
+    let started = started.context("the journal holds no start of a run").map_err(Failure::invalid)?;
+    super::validate::experiments(&started.manifest_source, &started.manifest)?
+        .into_iter()
+        .find(|experiment| experiment.name == started.experiment)
+        .with_context(|| format!("the journal's manifest holds no experiment {:?}", started.experiment))
+        .map_err(Failure::invalid)
+}
+
 /// What a journal holds.
 pub(super) struct Recorded {
     pub(super) journal: Journal,
@@ -28,16 +42,7 @@ impl Recorded {
                 "the journal is torn: {good} bytes are good, {dropped} bytes behind them are not and are left out"
             ));
         }
-        let started = journal.events.iter().find_map(|event| match event {
-            Event::Started(started) => Some(started),
-            _ => None,
-        });
-        let started = started.context("the journal holds no start of a run").map_err(Failure::invalid)?;
-        let experiment = super::validate::experiments(&started.manifest_source, &started.manifest)?
-            .into_iter()
-            .find(|experiment| experiment.name == started.experiment)
-            .with_context(|| format!("the journal's manifest holds no experiment {:?}", started.experiment))
-            .map_err(Failure::invalid)?;
+        let experiment = experiment_of(&journal.events)?;
         Ok(Self { journal, experiment })
     }
 

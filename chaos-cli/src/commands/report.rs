@@ -6,7 +6,7 @@ mod day;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chaos_core::api::{ExperimentRun, Mode, RunVerdict};
+use chaos_core::api::{ExperimentRun, Mode, RunVerdict, labels};
 use chaos_core::result::RunResult;
 use chaos_engine::chunks::RunKey;
 use chaos_engine::journal::Redactor;
@@ -85,8 +85,14 @@ async fn fetch(
     let nobody = Recorder::in_memory(Redactor::default());
     let whole = Evidence::new(&target.clients.read, &key).whole(&judged, READ_WITHIN, &nobody).await;
     let events = whole.map_err(|missing| fetched::unread(&key, &verdict, &missing))?;
-    let fetched = Fetched { key: &key, experiment: &begun.experiment, told: &verdict, attempt: 1 };
+    let (experiment, redactor) = (&begun.experiment, Redactor::of(&begun.experiment.probes));
+    let fetched = Fetched { key: &key, experiment, redactor: &redactor, told: &verdict, attempt: attempt_of(run) };
     fetched.finish(events, out).await
+}
+
+/// Which attempt at the same manifest a run was, by the word of whoever submitted it; what is no number says nothing.
+fn attempt_of(run: &ExperimentRun) -> u32 {
+    run.annotations().get(labels::ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(1)
 }
 
 /// The verdict of a run that is over.
@@ -143,6 +149,28 @@ mod tests {
         }
         for path in ["run.journal", "./crun/r", "out/r", "crun/", "crun/r/run.journal", "/crun/r", "gameday/"] {
             assert_eq!([named(Path::new(path), RUNS), named(Path::new(path), DAYS)], [None; 2], "{path}");
+        }
+    }
+
+    #[test]
+    fn a_run_says_which_attempt_it_was() {
+        let attempt = |annotations: serde_json::Value| {
+            let run = serde_json::json!({
+                "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
+                "metadata": {"name": "r", "annotations": annotations},
+                "spec": {"experimentRef": {"name": "e"}, "mode": "Live"},
+            });
+            attempt_of(&serde_json::from_value(run).unwrap())
+        };
+        let said = |attempt: &str| serde_json::json!({(labels::ATTEMPT): attempt});
+        assert_eq!(attempt(said("3")), 3);
+        for (annotations, why) in [
+            (serde_json::json!({}), "the first"),
+            (said(""), "no number"),
+            (said("-3"), "none either"),
+            (said("99999999999"), "nor this one"),
+        ] {
+            assert_eq!(attempt(annotations), 1, "{why}");
         }
     }
 

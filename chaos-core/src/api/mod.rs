@@ -85,6 +85,10 @@ pub mod labels {
     pub const EXECUTION: &str = "chaos.dispatch.dev/execution";
     /// On runs that a game day made: its name.
     pub const GAME_DAY: &str = "chaos.dispatch.dev/game-day";
+    /// On runs: the name of the experiment that they are of. One that stands in the run itself has no other.
+    pub const EXPERIMENT: &str = "chaos.dispatch.dev/experiment";
+    /// Annotation on runs that were submitted to be followed: which attempt at the same manifest each is; absent: the first.
+    pub const ATTEMPT: &str = "chaos.dispatch.dev/attempt";
     /// Annotation on a namespace, any value but `"false"`: chaos stops in this namespace.
     pub const STOP: &str = "chaos.dispatch.dev/stop";
 }

@@ -76,17 +76,18 @@ impl Cursor<'_> {
         }
         let strike = attempt.strike.strike;
         let companions = attempt.companions.unwrap_or_else(|| self.companions(pick.desired));
+        let as_of = self.as_of(attempt);
         let request = KillRequest {
             limits: &self.spec.limits,
             policy: &self.spec.policy,
             mode: self.spec.kill.mode,
             run: &self.spec.run,
             strike,
-            done: self.spec.kills_done(&self.state.ledger, self.now),
+            done: self.spec.kills_done(&self.state.ledger, as_of),
             victim: pick.pod,
             companions,
         };
-        limits::admit(&request, facts, &budget, self.now)
+        limits::admit(&request, facts, &budget, as_of)
             .map_err(|refusal| Refused::new(SkipReason::Limit(refusal.reason), refusal.message))?;
         let reservation =
             Reservation { run: self.spec.run.clone(), strike, victim_uid: pick.pod.uid.clone(), since: self.now };

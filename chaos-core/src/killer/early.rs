@@ -53,9 +53,10 @@ impl Cursor<'_> {
         let took = elapsed(asked_at, self.now);
         match (*scope == Scope::Target, self.looks_at_parts()) {
             (true, true) => self.state.survey_takes = took.min(SURVEY_GIVES_WAY),
-            // The longest counts, and is forgotten slowly.
+            // The longest counts, and is forgotten slowly: by half after some twenty looks, which come to a handful of kills. One that
+            // takes longer than is reckoned with makes its strike late.
             (true, false) | (false, true) => {
-                self.state.look_takes = took.min(LEAD).max(self.state.look_takes * 7 / 8);
+                self.state.look_takes = took.min(LEAD).max(self.state.look_takes * 31 / 32);
             }
             // A look at less than a strike takes tells nothing of one that it takes.
             (false, false) => {}
@@ -158,6 +159,13 @@ impl Cursor<'_> {
     /// Whether the strike is not due yet. A victim after the first of a strike never is early.
     pub(super) fn is_early(&self, attempt: &Attempt) -> bool {
         attempt.companions.is_none() && self.now < self.due_at(&attempt.strike)
+    }
+
+    /// As of when the rules are asked for a strike: for one that is not due yet as of when it is, since no more than that it may
+    /// happen then is told by it, and all of them are asked again. One that has kept its distance by then is not refused for having
+    /// been looked at before.
+    pub(super) fn as_of(&self, attempt: &Attempt) -> Timestamp {
+        if self.is_early(attempt) { self.due_at(&attempt.strike) } else { self.now }
     }
 
     /// Keeps what lets a strike happen until it is due.

@@ -176,7 +176,8 @@ impl Cursor<'_> {
     /// the workload has one pod less to lose.
     pub(super) fn release_in_time(&mut self, release: Release) -> Option<Action> {
         if release.then.is_none() && self.is_pressed() {
-            self.state.to_release.push(release);
+            // Others may write its budget until then.
+            self.state.to_release.push(Release { known: None, ..release });
             return None;
         }
         self.release(release)

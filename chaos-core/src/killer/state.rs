@@ -69,8 +69,8 @@ pub(super) enum Phase {
     Examining(Attempt, Scope),
     /// The reservation.
     Reserving(Box<Decision>),
-    /// The answer to the kill of this intent.
-    Sending { attempt: Attempt, nonce: String },
+    /// The answer to the kill of this intent, and the budget as it was written with its reservation.
+    Sending { attempt: Attempt, nonce: String, reserved: (BudgetVersion, WorkloadBudget) },
     /// A look at the victim of this intent.
     LookingUp { nonce: String },
     /// The budget, to give a reservation back.

@@ -76,7 +76,9 @@ impl Cursor<'_> {
             }
             (Phase::Examining(attempt, scope), Response::Observed(observed)) => self.examine(attempt, observed, &scope),
             (Phase::Reserving(decision), Response::Stored(stored)) => self.reserved(*decision, stored),
-            (Phase::Sending { attempt, nonce }, Response::Kill(answer)) => self.sent(attempt, &nonce, answer),
+            (Phase::Sending { attempt, nonce, reserved }, Response::Kill(answer)) => {
+                self.sent(attempt, &nonce, reserved, answer)
+            }
             (Phase::LookingUp { nonce }, Response::Found(sighting)) => self.found(&nonce, sighting),
             (Phase::Rereading(release), Response::Budget(read)) => self.reread(release, read),
             (Phase::Releasing(release), Response::Stored(stored)) => self.released(release, stored),
@@ -216,7 +218,7 @@ impl Cursor<'_> {
         Some(after(self.view.beat.or(self.state.began_at)?, interval * MISSED_BEATS))
     }
 
-    fn plan_if_allowed(&mut self) {
+    pub(super) fn plan_if_allowed(&mut self) {
         if self.state.seen && self.state.ledger.ended.is_none() && !self.view.suspended {
             self.fill_plan();
         }

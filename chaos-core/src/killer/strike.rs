@@ -14,7 +14,7 @@ use super::{SEND_WITHIN, calendar, elapsed};
 use crate::api::{IntentRecord, KillRecord, Mode, Outcome, RecoveringRecord};
 use crate::digest::hex;
 use crate::instant::{after, micro_time};
-use crate::limits::{RefusalReason, Reservation};
+use crate::limits::{RefusalReason, Reservation, WorkloadBudget};
 use crate::population::WorkloadKey;
 
 /// How often a strike looks again because the facts or the budget changed under it.
@@ -152,7 +152,7 @@ impl Cursor<'_> {
     /// Two kills of a group keep their distance even if the first one was late.
     fn too_close(&self, attempt: &Attempt) -> Option<(SkipReason, String)> {
         let record = self.state.ledger.groups.iter().find(|group| group.group == attempt.strike.group)?;
-        let since = elapsed(record.last_kill_at.as_ref()?.0, self.now);
+        let since = elapsed(record.last_kill_at.as_ref()?.0, self.as_of(attempt));
         let is_same_strike = attempt.companions.is_some();
         let min = self.spec.every.min;
         (!is_same_strike && since < min.std()).then(|| {
@@ -208,11 +208,11 @@ impl Cursor<'_> {
             let release = self.release_of(&decision, Some((version, decision.budget.clone())));
             return self.release(release);
         }
-        Some(self.send(decision))
+        Some(self.send(decision, version))
     }
 
     /// Writes the intent and asks for the kill: the driver saves the one before it does the other.
-    fn send(&mut self, decision: Decision) -> Action {
+    fn send(&mut self, decision: Decision, version: BudgetVersion) -> Action {
         self.outdate(&decision.victim);
         let nonce = self.nonce(&decision);
         let deadline = self.deadline(decision.at);
@@ -233,7 +233,8 @@ impl Cursor<'_> {
             since: micro_time(self.now),
             serving_before: decision.serving,
         });
-        self.state.phase = Phase::Sending { attempt: decision.attempt, nonce: nonce.clone() };
+        let reserved = (version, decision.budget);
+        self.state.phase = Phase::Sending { attempt: decision.attempt, nonce: nonce.clone(), reserved };
         let kill = &self.spec.kill;
         let grace = kill.grace.map(crate::units::Duration::std);
         Action::Kill(KillOrder { strike, nonce, victim: decision.victim, mode: kill.mode, grace, deadline })
@@ -249,7 +250,13 @@ impl Cursor<'_> {
     }
 
     /// The kill was answered, or not.
-    pub(super) fn sent(&mut self, attempt: Attempt, nonce: &str, answer: KillAnswer) -> Option<Action> {
+    pub(super) fn sent(
+        &mut self,
+        attempt: Attempt,
+        nonce: &str,
+        reserved: (BudgetVersion, WorkloadBudget),
+        answer: KillAnswer,
+    ) -> Option<Action> {
         let (outcome, put_off) = match answer.kind {
             KillAnswerKind::Accepted => (Outcome::Killed, None),
             KillAnswerKind::Blocked => (Outcome::Blocked, Some((SkipReason::EvictionBlocked, RETRY))),
@@ -265,9 +272,13 @@ impl Cursor<'_> {
             }
         };
         let mut release = self.settle(nonce, outcome, answer.at, answer.message.clone())?;
+        // Whoever has written it since is noticed when it is written, and only then it is read again.
+        release.known = Some(reserved);
         match put_off {
             None => {
                 self.struck(&attempt, answer.at);
+                // Saved with the outcome, not by a write of its own after the release, which a strike that is due by then waits for.
+                self.plan_if_allowed();
                 let left = attempt.companions.unwrap_or_default();
                 release.then = left.checked_sub(1).map(|left| Attempt { companions: Some(left), round: 0, ..attempt });
                 return self.release_in_time(release);
@@ -329,11 +340,7 @@ impl Cursor<'_> {
         }
     }
 
-    pub(super) fn release_of(
-        &self,
-        decision: &Decision,
-        known: Option<(BudgetVersion, crate::limits::WorkloadBudget)>,
-    ) -> Release {
+    pub(super) fn release_of(&self, decision: &Decision, known: Option<(BudgetVersion, WorkloadBudget)>) -> Release {
         Release {
             workload: decision.workload.clone(),
             strike: decision.attempt.strike.strike,

@@ -69,6 +69,28 @@ fn a_cluster_that_is_out_of_sight_before_a_strike_is_not_asked_without_a_pause()
 }
 
 #[test]
+fn a_kill_is_saved_when_it_is_decided_with_its_outcome_and_when_its_pod_is_back_and_not_oftener() {
+    let mut play = Play::new(|_| ());
+    let (mut saves, mut response) = (Vec::new(), None);
+    while play.outcomes().is_empty() || !play.ledger().recovering.is_empty() {
+        let before = play.ledger().clone();
+        let next = play.step(response.take());
+        let ledger = play.ledger();
+        // The driver saves whatever has changed.
+        if *ledger != before {
+            saves.push((ledger.intents.len(), ledger.history.len(), ledger.upcoming.len()));
+        }
+        match next {
+            Next::Act(action) => response = Some(play.answer(action)),
+            Next::Wait(until) => play.now = until.expect("it has plans"),
+            Next::Done => panic!("a standing monkey ended"),
+        }
+    }
+    // The plan comes first, and what follows in it goes with the outcome.
+    assert_eq!(saves, [(0, 0, 5), (1, 0, 5), (0, 1, 5), (0, 1, 5)]);
+}
+
+#[test]
 fn the_plan_survives_a_crash() {
     let mut play = Play::new(|_| ());
     play.run(hours(10));
@@ -366,6 +388,28 @@ fn a_refused_kill_gives_its_reservation_back_and_is_no_kill() {
         assert!(!play.outcomes().is_empty() && play.outcomes().iter().all(|found| *found == outcome));
         assert_eq!(play.ledger().kills, 0);
         assert_eq!(play.budget_of("w"), WorkloadBudget::default(), "nothing is left of it");
+    }
+}
+
+#[test]
+fn a_reservation_is_given_back_without_a_look_at_its_budget_unless_somebody_else_has_written_that() {
+    for is_contended in [false, true] {
+        let mut play = Play::new(|_| ());
+        let mut response = None;
+        while play.outcomes().is_empty() || !play.budget_of("w").reservations.is_empty() {
+            let has_read = play.actions.contains(&"read budget");
+            match play.step(response.take()) {
+                Next::Act(Action::WriteBudget { .. }) if is_contended && !has_read && !play.outcomes().is_empty() => {
+                    play.budgets.get_mut("w").unwrap().0 += 1;
+                    response = Some(Response::Stored(Stored::Conflict));
+                }
+                Next::Act(action) => response = Some(play.answer(action)),
+                Next::Wait(until) => play.now = until.expect("it has plans"),
+                Next::Done => panic!("a standing monkey ended"),
+            }
+        }
+        assert_eq!(play.actions.contains(&"read budget"), is_contended, "{:?}", play.actions);
+        assert_eq!(play.budget_of("w").kills_today, 1);
     }
 }
 

@@ -103,6 +103,14 @@ impl Meta {
     }
 }
 
+/// A label of a document, where it is the text that it has to be ([`Meta::read`]).
+pub(super) fn label<'n>(document: &'n Node, key: &str) -> Option<&'n str> {
+    match &document.get("metadata")?.get("labels")?.get(key)?.data {
+        Data::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
 /// Labels and annotations map text to text.
 fn texts(node: &Node, at: &Path, problems: &mut Problems) {
     let Data::Map(fields) = &node.data else {

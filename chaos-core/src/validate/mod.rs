@@ -120,12 +120,15 @@ pub fn monkey(spec: &api::ChaosMonkeySpec, meta: &Meta) -> Result<Monkey, Vec<Pr
 }
 
 /// Validates an ExperimentRun of the API server. `named` is the Experiment that it refers to, where it does.
-pub fn run(
-    spec: &api::ExperimentRunSpec,
-    named: Option<&api::ExperimentSpec>,
-    meta: &Meta,
-) -> Result<Run, Vec<Problem>> {
-    checked(|problems| run::run(spec, named, meta, problems))
+pub fn run(object: &api::ExperimentRun, named: Option<&api::ExperimentSpec>) -> Result<Run, Vec<Problem>> {
+    let (meta, label) = (Meta::from(&object.metadata), run::label_of(object));
+    checked(|problems| run::run(&object.spec, named, &meta, label, problems))
+}
+
+/// The name of the experiment that an ExperimentRun is of, as its record and its reports have it.
+pub fn experiment_name(object: &api::ExperimentRun) -> &str {
+    let own = object.metadata.name.as_deref().unwrap_or_default();
+    run::experiment_name(&object.spec, run::label_of(object), own)
 }
 
 /// Validates a GameDay of the API server. The Experiments that it names are not looked up.
@@ -245,7 +248,8 @@ fn manifest(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<
         }
         Kind::Run => {
             let spec = parse::<api::ExperimentRunSpec>(spec, &at, problems)?;
-            Some(Manifest::Run(run::run(&spec, None, &meta, problems).map(Box::new)))
+            let label = meta::label(document, api::labels::EXPERIMENT);
+            Some(Manifest::Run(run::run(&spec, None, &meta, label, problems).map(Box::new)))
         }
         Kind::GameDay => {
             let spec = parse::<api::GameDaySpec>(spec, &at, problems)?;

@@ -2,6 +2,7 @@
 
 mod gameday;
 mod monkey_guards;
+mod run;
 
 use super::*;
 use crate::model::{Endpoint, Fault, Moment, ProbeKind};

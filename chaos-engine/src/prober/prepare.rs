@@ -4,7 +4,7 @@
 use chaos_core::api::{Experiment, ExperimentRun};
 use chaos_core::model::{ProbeKind, PrometheusSource, Run};
 use chaos_core::operated::{Unfit, not_allowed};
-use chaos_core::validate::{self, Meta, probed_namespaces};
+use chaos_core::validate::{self, probed_namespaces};
 use kube::{Api, ResourceExt as _};
 
 use super::ProberDesk;
@@ -23,7 +23,7 @@ pub(super) async fn resolve(desk: &ProberDesk, object: &ExperimentRun) -> Result
         }
         None => None,
     };
-    let run = validate::run(&object.spec, named.as_ref(), &Meta::from(&object.metadata))
+    let run = validate::run(object, named.as_ref())
         .map_err(|problems| Unfit::invalid(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let resolved = object.status.as_ref().and_then(|status| status.resolved.as_ref());
     if resolved.is_none_or(|resolved| resolved.experiment_digest != run.digest) {

@@ -106,6 +106,8 @@ async fn a_game_day_goes_through_its_steps_and_a_crash_repeats_none() {
     for run in &runs {
         assert_eq!(run.owner_references()[0].uid, day.uid().unwrap(), "they go with the game day");
         assert_eq!(run.labels()["chaos.dispatch.dev/execution"], id);
+        let experiment = run.spec.experiment_ref.as_ref().unwrap();
+        assert_eq!(run.labels()["chaos.dispatch.dev/experiment"], experiment.name);
     }
     assert_eq!(over.status.as_ref().unwrap().started, 1, "an order starts once");
     operator.end().await;

@@ -237,7 +237,9 @@ async fn the_api_server_and_the_operator_refuse_the_same_specs() {
     let (base, cases) = runs();
     let run = |spec: &ExperimentRunSpec| {
         let named = spec.experiment_ref.as_ref().map(|_| &named);
-        told(validate::run(spec, named, &meta()))
+        let mut object = ExperimentRun::new("m", spec.clone());
+        object.metadata.namespace = Some(NS.into());
+        told(validate::run(&object, named))
     };
     ask::<ExperimentRun, _>(&fixture, &base, cases, run).await;
 }

@@ -2,6 +2,7 @@
 //! where its evidence is.
 
 use chaos_core::api::{EvidenceRecord, ExperimentRun, ExperimentRunStatus, Mode, RunClaim, RunPhase, RunVerdict};
+use chaos_core::validate::experiment_name;
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -16,6 +17,8 @@ use crate::output;
 pub(in super::super) struct RunLine {
     namespace: String,
     name: String,
+    /// Of which experiment it is, as its reports say.
+    experiment: String,
     mode: Mode,
     /// Absent: no operator has taken it up.
     phase: Option<RunPhase>,
@@ -75,6 +78,7 @@ impl RunLine {
         Self {
             namespace: run.namespace().unwrap_or_default(),
             name: run.name_any(),
+            experiment: experiment_name(run).to_owned(),
             mode: run.spec.mode,
             phase: status.phase,
             kills: status.kills,
@@ -125,6 +129,7 @@ impl RunView {
         let mut head = Table::new();
         head.load_style(presets::NOTHING);
         head.add_row(["run".to_owned(), line.full_name()]);
+        head.add_row(["experiment".to_owned(), line.experiment.clone()]);
         head.add_row(["mode".to_owned(), line.mode.as_str().to_owned()]);
         head.add_row(["phase".to_owned(), line.phase_word()]);
         let facts = [
@@ -237,7 +242,7 @@ mod tests {
 
     fn line() -> Value {
         json!({
-            "namespace": "n", "name": "r", "mode": "Live", "phase": "Completed", "kills": 4, "skips": 1,
+            "namespace": "n", "name": "r", "experiment": "e", "mode": "Live", "phase": "Completed", "kills": 4, "skips": 1,
             "startedAt": "2026-11-28T09:00:00Z", "finishedAt": "2026-11-28T09:01:17Z",
             "verdict": {"outcome": "pass", "exitCode": 0, "reasonCode": "HypothesisHeld", "reasonText": "all of it held"},
         })
@@ -291,6 +296,8 @@ mod tests {
             assert!(shown.contains(part), "{part}:\n{shown}");
         }
         assert!(!shown.contains("waits for"), "{shown}");
+        let says = |words: [&str; 2]| shown.lines().any(|line| line.split_whitespace().eq(words));
+        assert!(says(["run", "n/r"]) && says(["experiment", "e"]), "{shown}");
     }
 
     #[test]

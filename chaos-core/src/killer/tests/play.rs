@@ -192,7 +192,10 @@ impl Play {
             Action::Observe { scope, budgets, guards } => {
                 Response::Observed(self.look(scope, budgets, !guards.is_empty()))
             }
-            Action::ReadBudget(workload) => Response::Budget(Ok(self.versioned(&workload.uid))),
+            Action::ReadBudget(workload) => {
+                self.actions.push("read budget");
+                Response::Budget(Ok(self.versioned(&workload.uid)))
+            }
             Action::WriteBudget { workload, at, budget } => {
                 self.actions.push("write budget");
                 let uid = workload.uid;

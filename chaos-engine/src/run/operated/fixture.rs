@@ -8,7 +8,7 @@ use chaos_core::api::{ExperimentRun, ExperimentRunStatus, KillRecord, SkipRecord
 use chaos_core::model::Run;
 use chaos_core::population::{Population, SwitchState};
 use chaos_core::record::{Event, RunTime};
-use chaos_core::validate::{self, Meta};
+use chaos_core::validate;
 use http::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use kube::Resource as _;
@@ -158,7 +158,7 @@ fn patched(known: Value, patch: Value) -> Value {
 /// The run, as its object says it.
 pub(super) fn run(max_blind: &str) -> Run {
     let object: ExperimentRun = serde_json::from_value(object(max_blind)).unwrap();
-    validate::run(&object.spec, None, &Meta::from(&object.metadata)).unwrap()
+    validate::run(&object, None).unwrap()
 }
 
 /// An object whose experiment was changed like this, and its run.
@@ -166,7 +166,7 @@ pub(super) fn changed_run(change: impl FnOnce(&mut Value)) -> (ExperimentRun, Ru
     let mut object = object("30s");
     change(&mut object["spec"]["experiment"]);
     let object: ExperimentRun = serde_json::from_value(object).unwrap();
-    let run = validate::run(&object.spec, None, &Meta::from(&object.metadata)).unwrap();
+    let run = validate::run(&object, None).unwrap();
     (object, run)
 }
 

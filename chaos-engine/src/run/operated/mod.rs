@@ -133,7 +133,10 @@ fn key_of(meta: &Meta) -> RunKey {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::api::labels;
+    use chaos_core::validate;
     use chaos_core::verdict::JudgeSpec;
+    use kube::ResourceExt as _;
     use serde_json::json;
 
     use super::*;
@@ -161,6 +164,29 @@ mod tests {
         let again = recorded_run(&recorded.manifest, &object.spec, &Meta::from(&object.metadata), &run.digest).unwrap();
         assert_eq!(JudgeSpec::from(&again.experiment), JudgeSpec::from(&run.experiment));
         assert_eq!((&again.experiment.target, &again.digest), (&run.experiment.target, &run.digest));
+    }
+
+    #[tokio::test]
+    async fn a_record_calls_the_experiment_as_its_run_says_when_it_begins() {
+        let (backing, (mut object, unnamed)) = (fixture::Server::start().backing(), fixture::changed_run(|_| ()));
+        let begin = |run: &Run| started(&backing, run, 7, Timestamp::UNIX_EPOCH, None);
+        // As every run was before there was such a label.
+        assert_eq!(begin(&unnamed).experiment, "r");
+        object.labels_mut().insert(labels::EXPERIMENT.to_owned(), "gateway-answers".to_owned());
+        let run = validate::run(&object, None).unwrap();
+        assert_eq!(run.digest, unnamed.digest, "it is the same that is run, and that was approved");
+        let begun = begin(&run);
+        assert_eq!(
+            (begun.experiment.as_str(), begun.manifest_source.as_str()),
+            ("gateway-answers", "ExperimentRun shop/r")
+        );
+        // Labels can be changed, and what was recorded cannot.
+        for label in ["another", "No Name"] {
+            object.labels_mut().insert(labels::EXPERIMENT.to_owned(), label.to_owned());
+            let meta = Meta::from(&object.metadata);
+            let again = recorded_run(&begun.manifest, &object.spec, &meta, &run.digest).unwrap();
+            assert_eq!((again.experiment, again.name.as_str()), (run.experiment.clone(), "r"), "{label}");
+        }
     }
 
     #[tokio::test]
