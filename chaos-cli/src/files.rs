@@ -28,7 +28,7 @@ const REPORTS: [(OutputKind, &str); 4] = [
 ];
 
 /// What a copy is called that goes to standard output.
-const STDOUT: &str = "-";
+const STDOUT: [&str; 2] = ["-", "/dev/stdout"];
 
 /// Makes the folder of a run: `OUT/EXPERIMENT-RUNID`.
 pub(crate) fn run_folder(out: &Path, experiment: &str, run_id: &str) -> Result<PathBuf, Failure> {
@@ -60,9 +60,13 @@ pub(crate) fn write_reports(folder: &Path, result: &RunResult) -> anyhow::Result
     Ok(written)
 }
 
+fn is_stdout(path: &Path) -> bool {
+    STDOUT.iter().any(|name| path.as_os_str() == *name)
+}
+
 /// Keeps stdout for the copies that go there.
 pub(crate) fn claim_stdout(copies: &[(OutputKind, PathBuf)]) {
-    if copies.iter().any(|(_, path)| path.as_os_str() == STDOUT) {
+    if copies.iter().any(|(_, path)| is_stdout(path)) {
         output::take_stdout();
     }
 }
@@ -73,6 +77,9 @@ pub(crate) fn check_copies(copies: &[(OutputKind, PathBuf)], experiments: usize)
         if *kind == OutputKind::Html && experiments > 1 {
             let several = anyhow::anyhow!("{experiments} runs have {experiments} pages, and one file is asked for");
             return Err(Failure::invalid(several).hint("each run's folder holds its report.html"));
+        }
+        if path.is_dir() {
+            return Err(Failure::invalid(anyhow::anyhow!("{} cannot be written: it is a folder", path.display())));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
@@ -88,7 +95,7 @@ pub(crate) fn check_copies(copies: &[(OutputKind, PathBuf)], experiments: usize)
 pub(crate) fn write_copies(copies: &[(OutputKind, PathBuf)], results: &[RunResult]) -> anyhow::Result<()> {
     copies.iter().try_for_each(|(kind, path)| {
         let text = render(*kind, results)?;
-        if path.as_os_str() == STDOUT {
+        if is_stdout(path) {
             output::data(&text);
             return Ok(());
         }
@@ -107,8 +114,12 @@ fn render(kind: OutputKind, results: &[RunResult]) -> anyhow::Result<String> {
     })
 }
 
-/// Written beside and renamed, so that nobody ever reads half a report.
+/// Written beside and renamed, so that nobody ever reads half a report. A pipe or a device (`/dev/null`, `>(…)` of a shell) is
+/// written as it is: renamed over it, a file would take its place.
 pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return std::fs::write(path, text).with_context(|| format!("failed to write {}", path.display()));
+    }
     let partial = path.with_extension("partial");
     let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
     if written.is_err() {
@@ -128,5 +139,30 @@ mod tests {
         let inside = folder.path().join(JOURNAL);
         assert_eq!(journal(folder.path()), inside);
         assert_eq!(journal(&inside), inside);
+    }
+
+    #[test]
+    fn a_pipe_is_written_and_stays_a_pipe() {
+        use std::io::Read as _;
+        use std::os::unix::fs::FileTypeExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.xml");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        // Open at both ends, so that nobody waits for anybody.
+        let mut held = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+        write(&pipe, "told").unwrap();
+        assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        let mut told = [0; 4];
+        held.read_exact(&mut told).unwrap();
+        assert_eq!(&told, b"told");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left there");
+    }
+
+    #[test]
+    fn a_folder_cannot_be_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = check_copies(&[(OutputKind::Json, folder.path().to_path_buf())], 1).unwrap_err();
+        assert!(refused.message().ends_with("it is a folder"), "{}", refused.message());
+        check_copies(&[(OutputKind::Json, folder.path().join("result.json"))], 1).unwrap();
     }
 }
