@@ -47,6 +47,7 @@ pub fn main() -> ExitCode {
     // Threads that still block (a name look-up, a file) must not keep a finished command alive.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     match outcome {
+        Ok(code) if output::is_lost() => code.worse(exit::Exit::STOPPED).into(),
         Ok(code) => code.into(),
         Err(failure) => failure.report(),
     }

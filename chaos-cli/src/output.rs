@@ -18,6 +18,8 @@ use crate::refusal;
 static QUIET: AtomicBool = AtomicBool::new(false);
 /// Whether stdout is for an output that was asked for there.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether data could not be written.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 const BOLD: Style = Style::new().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -82,12 +84,25 @@ pub(crate) fn rendered(
     })
 }
 
-/// Writes data to stdout. A reader that went away (a closed pipe) is no error.
+/// Writes data to stdout. What cannot be written there is told, and the command does not end well.
 pub(crate) fn data(text: &str) {
-    let mut out = anstream::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-        QUIET.store(true, Ordering::Relaxed);
+    if let Err(cause) = print(text) {
+        LOST.store(true, Ordering::Relaxed);
+        error(&anyhow::Error::new(cause).context("failed to write to standard output"));
     }
+}
+
+/// Whether data that was asked for could not be written to stdout.
+pub(crate) fn is_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Writes to stdout. A reader that went away (a closed pipe) is no error.
+fn print(text: &str) -> std::io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) else { return Ok(()) };
+    QUIET.store(true, Ordering::Relaxed);
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }
 
 /// Keeps stdout for the output that was asked for there.
@@ -98,7 +113,8 @@ pub(crate) fn take_stdout() {
 /// Prints what came of a command: data, or on stderr for a person where stdout is taken.
 pub(crate) fn end(text: &str) {
     if !TAKEN.load(Ordering::Relaxed) {
-        data(text);
+        // The exit code tells a verdict, too: it must not change because nobody can read the words.
+        let _ = print(text);
     } else if !QUIET.load(Ordering::Relaxed) {
         // There is nobody to tell when stderr itself is gone.
         let _ = anstream::stderr().lock().write_all(text.as_bytes());

@@ -123,6 +123,21 @@ fn usage_errors_and_help_have_their_codes() {
     assert!(help.stdout.contains("demo") && help.stdout.contains("explain"), "{}", help.stdout);
 }
 
+#[test]
+fn what_cannot_be_written_to_standard_output_is_an_error_and_a_reader_that_went_away_is_none() {
+    let chaos = chaos();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let end = chaos.command(["crds"]).stdout(full).output().unwrap();
+    let told = String::from_utf8_lossy(&end.stderr);
+    assert_eq!(end.status.code(), Some(5), "{told}");
+    assert!(told.contains("failed to write to standard output"), "{told}");
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let end = chaos.command(["crds"]).stdout(writer).output().unwrap();
+    assert_eq!((end.status.code(), end.stderr.len()), (Some(0), 0), "{}", String::from_utf8_lossy(&end.stderr));
+}
+
 /// The address of a server that answers each request with the JSON that `body` gives for its first line, as long as the test lasts.
 fn answering(body: fn(&str) -> String) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
