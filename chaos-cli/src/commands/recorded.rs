@@ -46,8 +46,36 @@ impl Recorded {
         Ok(Self { journal, experiment })
     }
 
+    /// The same of a run that is over: what is recorded of one that goes on has no end either, and is no orphan for that.
+    pub(super) fn of_the_past(path: &Path) -> Result<Self, Failure> {
+        let journal = files::journal(path);
+        // Where that cannot be told, it is read like any other.
+        if journal::is_written(&journal).unwrap_or(false) {
+            let goes_on = anyhow::anyhow!("the run of {} still goes on", journal.display());
+            return Err(Failure::could_not_run(goes_on).hint("it writes its own report when it ends"));
+        }
+        Self::read(path)
+    }
+
     /// Judges the run anew.
     pub(super) fn judge(&self) -> RunResult {
         verdict::judge(&JudgeSpec::from(&self.experiment), &self.journal.events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chaos_engine::journal::JournalWriter;
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_goes_on_is_no_orphan() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = JournalWriter::create(&folder.path().join(files::JOURNAL)).unwrap();
+        let told = |path| Recorded::of_the_past(path).err().map(|failure| failure.message()).unwrap_or_default();
+        assert!(told(folder.path()).contains("still goes on"));
+        drop(writer);
+        assert!(told(folder.path()).contains("no start of a run"), "it is read, and nothing stands in it");
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn report(global: &Global, args: &ReportArgs) -> Result<Exit, F
 }
 
 fn of_journal(args: &ReportArgs) -> Result<Exit, Failure> {
-    let result = Recorded::read(&args.run)?.judge();
+    let result = Recorded::of_the_past(&args.run)?.judge();
     let folder = match &args.out {
         Some(folder) => folder.clone(),
         None => files::journal(&args.run).parent().map(Path::to_path_buf).unwrap_or_default(),

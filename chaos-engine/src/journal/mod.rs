@@ -14,7 +14,7 @@ mod writer;
 use std::io;
 use std::path::PathBuf;
 
-pub use reader::{Journal, Torn, is_finished, is_orphaned, read};
+pub use reader::{Journal, Torn, is_finished, is_orphaned, is_written, read};
 pub use redact::{Redactor, Unrecordable};
 pub(crate) use redact::{is_of_credential, selects_credential};
 pub use writer::JournalWriter;

@@ -71,12 +71,17 @@ pub fn is_finished(path: &Path) -> Result<bool, JournalError> {
 
 /// Whether the journal at `path` has no end and nobody writes it any more: whoever drove that run died.
 pub fn is_orphaned(path: &Path) -> Result<bool, JournalError> {
+    Ok(!is_written(path)? && !is_finished(path)?)
+}
+
+/// Whether somebody still writes the journal at `path`: its run goes on. An error where its file system knows no locks.
+pub fn is_written(path: &Path) -> Result<bool, JournalError> {
     let failed = |source| JournalError::Read { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(failed)?;
     // Its writer holds it locked for as long as its process lives.
     match file.try_lock_shared() {
-        Ok(()) => Ok(!is_finished(path)?),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+        Ok(()) => Ok(false),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(true),
         Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
     }
 }

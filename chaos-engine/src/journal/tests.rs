@@ -114,10 +114,10 @@ fn a_journal_without_an_end_is_an_orphan_once_nobody_writes_it() {
     let path = folder.path().join("run.chaos");
     let mut writer = JournalWriter::create(&path).unwrap();
     writer.write(&examples()[0]);
-    assert!(!is_orphaned(&path).unwrap(), "it is still written");
+    assert_eq!((is_orphaned(&path).unwrap(), is_written(&path).unwrap()), (false, true));
     writer.close().unwrap();
     drop(writer);
-    assert!(is_orphaned(&path).unwrap());
+    assert_eq!((is_orphaned(&path).unwrap(), is_written(&path).unwrap()), (true, false));
     std::fs::write(&path, encode(&examples())).unwrap();
     assert!(!is_orphaned(&path).unwrap(), "it has an end");
     assert!(is_orphaned(&folder.path().join("none")).is_err());
