@@ -143,7 +143,7 @@ pub(super) fn endpoint(place: Where<'_>, own: &str, at: &Path, problems: &mut Pr
             })
         }
         (None, Some(url)) => {
-            super::target::name(url, names::base_url, &at.field("url"), problems);
+            super::target::url(url, &at.field("url"), problems);
             for (field, given) in [("namespace", place.namespace), ("port", place.port)] {
                 if given.is_some() {
                     problems.add_at_key(&at.field(field), format!("{field} belongs to a service, not to a url"));

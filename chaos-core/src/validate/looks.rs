@@ -59,7 +59,7 @@ pub(super) fn source(
             Some(PrometheusSource::Named(source.clone()))
         }
         (None, Some(url)) => {
-            name(url, names::base_url, &at.field("url"), problems);
+            super::target::url(url, &at.field("url"), problems);
             Some(PrometheusSource::Url(url.clone()))
         }
         (None, None) => {

@@ -61,16 +61,31 @@ pub(super) fn base_url(url: &str) -> Result<(), &'static str> {
     let rest =
         url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).ok_or("start with http:// or https://")?;
     let authority = rest.split('/').next().unwrap_or_default();
-    if authority.is_empty() {
-        return Err("name a host");
-    }
     if authority.contains('@') {
         return Err("leave credentials out: they would end up in the journal");
     }
+    host_and_port(authority)?;
     if rest.contains(['?', '#']) || !rest.bytes().all(|b| b.is_ascii_graphic()) {
         return Err("no query, fragment or blank; those belong into path");
     }
     Ok(())
+}
+
+/// `gateway`, `gateway:8080` or `[::1]:8080`. A port that is none would else be left out, and the default one be meant.
+fn host_and_port(authority: &str) -> Result<(), &'static str> {
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(address) => address.split_once(']').ok_or("an IPv6 address ends with ]")?,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    if host.is_empty() {
+        return Err("name a host");
+    }
+    let is_port =
+        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    if rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port) {
+        return Ok(());
+    }
+    Err("a port is a number from 1 to 65535")
 }
 
 #[cfg(test)]
@@ -92,8 +107,22 @@ mod tests {
             (header, vec!["Idempotency-Key"], vec!["", "a b", "a:b"]),
             (
                 base_url,
-                vec!["http://127.0.0.1:80", "https://a.b/c"],
-                vec!["127.0.0.1", "http://", "http://u:p@h/", "http://h?q", "ftp://h"],
+                vec!["http://127.0.0.1:80", "https://a.b/c", "http://[::1]", "http://[::1]:65535/c"],
+                vec![
+                    "127.0.0.1",
+                    "http://",
+                    "http://:80",
+                    "http://u:p@h/",
+                    "http://h?q",
+                    "ftp://h",
+                    "http://h:0",
+                    "http://h:65536",
+                    "http://h:+80",
+                    "http://h:/c",
+                    "http://[::1",
+                    "http://[]:80",
+                    "http://[::1]80",
+                ],
             ),
         ] {
             for name in good {

@@ -50,6 +50,13 @@ pub(super) fn name(value: &str, rule: impl Fn(&str) -> Result<(), &'static str>,
     }
 }
 
+/// Checks a base URL. It is not repeated: what is wrong with it may be the credentials in it.
+pub(super) fn url(value: &str, at: &Path, problems: &mut Problems) {
+    if let Err(rule) = names::base_url(value) {
+        problems.add(at, "this is no base URL").hint(rule);
+    }
+}
+
 fn non_empty_label(value: &str) -> Result<(), &'static str> {
     if value.is_empty() { Err("it must not be empty") } else { names::label_value(value) }
 }

@@ -108,6 +108,11 @@ fn what_the_values_mean_together_is_checked() {
         ("exposure: {header: x-served-by}", "", &["only kills of pods that served requests certify"]),
         ("exposure: {header: x-served-by}", "exposure: {header: \"x served\"}", &["cannot be a name here"]),
         ("service: gateway", "service: gateway\n        url: http://127.0.0.1", &["service and url are both given"]),
+        (
+            "service: gateway\n        port: http\n",
+            "url: http://127.0.0.1:99999\n",
+            &["this is no base URL (a port is a number from 1 to 65535)"],
+        ),
         ("name: ledger", "name: request-ride", &["name of probe 1 already"]),
         ("method: POST", "method: Post", &["is no method"]),
         ("{{uuid}}", "{{uid}}", &["unknown placeholder"]),
