@@ -9,7 +9,7 @@ use super::problem::Problems;
 use super::target::{name, target};
 use super::{Meta, fault};
 use crate::api;
-use crate::model::{AlertGuard, BurnRate, Experiment, Guard, Phases, Probe};
+use crate::model::{AlertGuard, BurnRate, Experiment, Guard, HttpProbe, Phases, Probe};
 use crate::units::Duration;
 
 const SHORTEST_PHASE: Duration = Duration::from_secs(1);
@@ -85,6 +85,24 @@ fn alert(raw: &api::AlertGuard, at: &Path, problems: &mut Problems) -> Option<Gu
     Some(Guard::Alert(AlertGuard { source: source?, matchers: raw.matchers.clone(), timeout: raw.timeout }))
 }
 
+/// A guard that no share of failures could trip would only look like one.
+fn can_trip(raw: &api::BurnRate, http: &HttpProbe, at: &Path, problems: &mut Problems) {
+    let budgets = http.slo.claims.iter().map(|claim| claim.share().complement());
+    let Some(budget) = budgets.min_by(f64::total_cmp) else { return };
+    if raw.factor * budget > 1.0 {
+        let most = 1.0 / budget;
+        problems
+            .add(
+                &at.field("factor"),
+                format!(
+                    "if all requests fail, a budget burns {most:.1} times too fast, and never {} times",
+                    raw.factor
+                ),
+            )
+            .hint("lower the factor, or promise more");
+    }
+}
+
 /// Labels of alerts, as PromQL.
 pub(super) fn matchers(raw: &[String], at: &Path, problems: &mut Problems) {
     if crate::promql::firing(raw).is_none() {
@@ -95,9 +113,9 @@ pub(super) fn matchers(raw: &[String], at: &Path, problems: &mut Problems) {
 }
 
 fn burn_rate(raw: &api::BurnRate, probes: &[Probe], phases: &Phases, at: &Path, problems: &mut Problems) -> Guard {
-    match probes.iter().find(|probe| probe.name == raw.probe) {
-        Some(probe) if probe.http().is_some() => {}
-        Some(_) => {
+    match probes.iter().find(|probe| probe.name == raw.probe).map(Probe::http) {
+        Some(Some(http)) => can_trip(raw, http, at, problems),
+        Some(None) => {
             problems.add(&at.field("probe"), format!("probe {:?} has no slo, so no budget that could burn", raw.probe));
         }
         None => {

@@ -135,6 +135,11 @@ fn what_the_values_mean_together_is_checked() {
             "abort: [{burnRate: {probe: ledger, factor: 2, long: 5s, short: 5s}}]",
             &["has no slo", "not within the long one"],
         ),
+        (
+            "abort: []",
+            "abort: [{burnRate: {probe: request-ride, factor: 1001, long: 30s, short: 5s}}]",
+            &["burns 1000.0 times too fast, and never 1001 times"],
+        ),
         ("path: /v1/rides", "path: v1/rides", &["start it with a slash"]),
         ("success: {status: [201]}", "success: {status: [101]}", &["is no final status"]),
         ("success: {status: [201]}", "success: {within: 2s}", &["longer than the timeout"]),
@@ -158,6 +163,8 @@ fn what_the_values_mean_together_is_checked() {
     ] {
         check(from, to, expected);
     }
+    let all_fail = "abort: [{burnRate: {probe: request-ride, factor: 1000, long: 30s, short: 5s}}]";
+    assert_eq!(problems(&GOOD.replacen("abort: []", all_fail, 1)), Vec::<String>::new());
 }
 
 #[test]
