@@ -59,7 +59,8 @@ pub(super) fn bound(
             every_seconds: 1.0 / per_second,
             detection_seconds: detection,
             rescued,
-            unavailability: per_detection * detection,
+            // Where pods are killed faster than their traffic goes away there are none but dead ones, and no more can fail.
+            unavailability: (per_detection * detection).min(1.0 - rescued),
             allowed,
             detection_allowed_seconds: allowed / per_detection,
         }

@@ -216,6 +216,13 @@ fn a_promise_that_a_killed_pod_breaks_by_design_is_ruled_out_with_the_numbers() 
         "{:?}",
         ruled_out.objections
     );
+    // All pods dead at once: what is not rescued fails, and no more.
+    let all = declared("10m", "90%");
+    assert!(
+        (all.claims[0].by_design.clone().unwrap().unavailability - 0.1).abs() < 1e-9,
+        "{:?}",
+        all.claims[0].by_design
+    );
     assert_eq!(reasons(&declared("100ms", "98%")), []);
     assert_eq!(reasons(&declared("20ms", "90%")), []);
     let budget = ruled_out.claims[0].budget_30d.unwrap();
