@@ -19,7 +19,8 @@ pub fn render(result: &RunResult) -> Result<String, SerializeError> {
 pub fn render_all(results: &[RunResult]) -> Result<String, SerializeError> {
     let mut report = Report::new("chaos");
     report.add_test_suites(results.iter().map(suite));
-    report.to_string()
+    // The writer leaves these two, which are no characters of XML: one of them in an answer, and no reader takes the file.
+    Ok(report.to_string()?.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"))
 }
 
 fn suite(result: &RunResult) -> TestSuite {

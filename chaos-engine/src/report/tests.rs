@@ -105,6 +105,21 @@ fn junit_never_skips_and_says_error_for_everything_that_is_neither_held_nor_fail
 }
 
 #[test]
+fn junit_holds_characters_of_xml_alone() {
+    let mut result = fail();
+    // But for the one that begins a sequence for a terminal, of which more goes than itself.
+    let all: String = (0..=0xffff).filter_map(char::from_u32).filter(|c| *c != '\u{1b}').collect();
+    result.verdict.reason_text.clone_from(&all);
+    result.hypothesis.clone_from(&all);
+    result.verdict.findings[0].message = all;
+    let is_xml =
+        |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    let xml = junit::render(&result).unwrap();
+    assert_eq!(xml.chars().find(|c| !is_xml(*c)), None);
+    assert!(xml.contains('\u{fffd}') && xml.contains('\u{e000}'));
+}
+
+#[test]
 fn junit_calls_a_broken_claim_a_failure_only_where_the_run_failed_or_left_something_behind() {
     for exit in chaos_core::verdict::ExitCode::ALL {
         let mut result = fail();
