@@ -119,12 +119,14 @@ async fn finish(mut child: Child) -> Result<Finished, NoAnswer> {
     let (status, output, error) = tokio::join!(child.wait(), read(stdout), read(stderr));
     let status = status.map_err(|error| NoAnswer::new("failed", error))?;
     let code = status.code().ok_or_else(|| NoAnswer::new("killed", signal(status)))?;
-    let error = error?.trim_end().chars().take(LONGEST_ERROR).collect();
-    Ok(Finished { code, output: output?, error })
+    // What stands there is told, and nothing is judged by it: in whatever encoding it is, it makes no answer unheard.
+    let error = String::from_utf8_lossy(&error?).trim_end().chars().take(LONGEST_ERROR).collect();
+    let output = String::from_utf8(output?).map_err(|error| NoAnswer::new("unparsable", error))?;
+    Ok(Finished { code, output, error })
 }
 
-async fn read(stream: Option<impl AsyncRead + Unpin>) -> Result<String, NoAnswer> {
-    let Some(mut stream) = stream else { return Ok(String::new()) };
+async fn read(stream: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, NoAnswer> {
+    let Some(mut stream) = stream else { return Ok(Vec::new()) };
     let mut bytes = Vec::new();
     let read = (&mut stream).take(LARGEST + 1).read_to_end(&mut bytes).await;
     read.map_err(|error| NoAnswer::new("failed", error))?;
@@ -133,7 +135,7 @@ async fn read(stream: Option<impl AsyncRead + Unpin>) -> Result<String, NoAnswer
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
         return Err(NoAnswer::new("tooLarge", format!("it wrote more than {LARGEST} bytes")));
     }
-    String::from_utf8(bytes).map_err(|error| NoAnswer::new("unparsable", error))
+    Ok(bytes)
 }
 
 fn signal(status: ExitStatus) -> String {
@@ -162,6 +164,8 @@ mod tests {
     async fn code_and_output_are_the_answer() {
         let json = look("sh", &["-c", "echo '{\"rides\": 3}'; echo oops >&2; exit 4"], LONG).value().await;
         assert_eq!(json.unwrap(), json!({"exitCode": 4, "output": {"rides": 3}, "error": "oops"}));
+        let latin1 = look("sh", &["-c", "printf 'na\\357ve' >&2"], LONG).value().await;
+        assert_eq!(latin1.unwrap(), json!({"exitCode": 0, "output": "", "error": "na\u{fffd}ve"}));
         let text = look("echo", &["two words", "$HOME"], LONG).value().await;
         assert_eq!(text.unwrap(), json!({"exitCode": 0, "output": "two words $HOME"}), "no shell reads arguments");
     }
