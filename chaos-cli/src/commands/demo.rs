@@ -93,7 +93,10 @@ pub(crate) async fn deploy(target: &Target, overlay: Overlay, rides: Option<u32>
     }
     apply::apply(&target.client, &operator).await?;
     apply::apply(&target.client, &stack).await?;
-    let pods = ready::wait(&target.client, &[chaos_core::api::switch::NAMESPACE, "dispatch"], READY_WITHIN).await?;
+    let pods =
+        ready::wait(&target.client, &[chaos_core::api::switch::NAMESPACE, "dispatch"], READY_WITHIN).await.map_err(
+            |failure| failure.hint("a machine that is busy with other things may do with fewer rides: --rides 5"),
+        )?;
     output::say(&format!(
         "operator and {} dispatch stack: {pods} pods ready in {:.1} s",
         cli::word(&overlay),
