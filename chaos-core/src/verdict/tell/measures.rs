@@ -46,7 +46,7 @@ fn probe(slo: Option<&Slo>, evidence: &Evidence<'_>, load: &Load<'_>) -> ProbeRe
     }
 }
 
-/// Share of the service's error budget of 30 days that was used, in millionths.
+/// Share of the service's error budget of 30 days that was used, in millionths; never 0 where something of it was.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; `as` saturates")]
 fn budget_30d(slo: &Slo, counts: &Counts) -> Option<u64> {
     let requests = slo.requests_per_30d.filter(|requests| *requests > 0)?;
@@ -56,7 +56,7 @@ fn budget_30d(slo: &Slo, counts: &Counts) -> Option<u64> {
         ClaimSpec::Latency { .. } => counts.failed + counts.slow,
     };
     let budget = claim.share().complement() * requests as f64;
-    (budget > 0.0).then(|| (bad as f64 / budget * 1e6).round() as u64)
+    (budget > 0.0).then(|| ((bad as f64 / budget * 1e6).round() as u64).max(u64::from(bad > 0)))
 }
 
 pub(super) fn series(evidence: &Evidence<'_>) -> Vec<Series> {

@@ -127,6 +127,11 @@ fn an_outage_that_heals_fails_the_run() {
     assert_eq!(result.kills.bad, 10);
     assert_eq!(result.probes[0].worst_outage.unwrap().duration_us, 300_000);
     assert_eq!(result.probes[0].budget_30d_ppm, Some(30_000));
+    let mut large = spec(harmless());
+    if let JudgedBy::Slo(slo) = &mut large.probes[0].judged_by {
+        slo.requests_per_30d = Some(1_000_000_000_000_000);
+    }
+    assert_eq!(judge(&large, &story.events()).probes[0].budget_30d_ppm, Some(1), "little, and not nothing");
 }
 
 #[test]
