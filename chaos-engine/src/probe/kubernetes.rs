@@ -108,11 +108,21 @@ impl KubernetesLook {
             let (resource, capabilities) = pinned_kind(&self.client, &self.kind).await?;
             Ok((resource, capabilities.scope))
         });
-        let (resource, scope) = kind.await.map_err(|error: kube::Error| cause(&error))?;
+        let (resource, scope) = kind.await.map_err(|error: kube::Error| match error {
+            kube::Error::Discovery(_) => NoAnswer::new("notFound", self.unserved()),
+            other => cause(&other),
+        })?;
         Ok(match scope {
             Scope::Namespaced => Api::namespaced_with(self.client.clone(), &self.namespace, resource),
             Scope::Cluster => Api::all_with(self.client.clone(), resource),
         })
+    }
+
+    /// What is said of a kind that the server does not know.
+    fn unserved(&self) -> String {
+        let GroupVersionKind { group, version, kind } = &self.kind;
+        let slash = if group.is_empty() { "" } else { "/" };
+        format!("the server serves no {kind} of {group}{slash}{version}; hint: `kubectl api-resources`")
     }
 }
 
@@ -136,7 +146,6 @@ fn cause(error: &kube::Error) -> NoAnswer {
         kube::Error::Api(status) if matches!(status.code, 401 | 403) => "refused",
         kube::Error::Api(_) => "failed",
         kube::Error::SerdeError(_) => "unparsable",
-        kube::Error::Discovery(_) => "notFound",
         _ => "unreachable",
     };
     NoAnswer::new(reason, told(error))

@@ -58,10 +58,14 @@ async fn client() -> kube::Client {
 }
 
 async fn ask(kind: (&str, &str, &str), question: Question) -> Result<Value, &'static str> {
+    answer(kind, question).await.map_err(|cause| cause.reason)
+}
+
+async fn answer(kind: (&str, &str, &str), question: Question) -> Result<Value, NoAnswer> {
     // The client's own set-up asks for a TLS provider even where the URL is plain.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kind = GroupVersionKind::gvk(kind.0, kind.1, kind.2);
-    KubernetesLook::new(client().await, kind, "dispatch", question).value().await.map_err(|cause| cause.reason)
+    KubernetesLook::new(client().await, kind, "dispatch", question).value().await
 }
 
 fn field(name: &str, path: &str) -> Question {
@@ -84,7 +88,11 @@ async fn one_field_of_one_object_or_a_cause() {
     assert_eq!(look(DEPLOYMENT, "trips", "$.status.conditions[*].type").await, Err("severalValues"));
     assert_eq!(look(DEPLOYMENT, "gone", "$.status").await, Err("notFound"));
     assert_eq!(look(DEPLOYMENT, "secret", "$.status").await, Err("refused"));
-    assert_eq!(look(("apps", "v1", "Typo"), "trips", "$.status").await, Err("notFound"));
+    for (kind, words) in [(("apps", "v1", "Typo"), "no Typo of apps/v1"), (("", "v1", "Typo"), "no Typo of v1")] {
+        let cause = answer(kind, field("trips", "$.status")).await.unwrap_err();
+        assert_eq!(cause.reason, "notFound");
+        assert!(cause.message.starts_with(&format!("the server serves {words}; hint: ")), "{}", cause.message);
+    }
 }
 
 #[tokio::test]
