@@ -88,6 +88,17 @@ fn stdout_is_json_where_json_goes_there() {
 }
 
 #[test]
+fn every_experiment_stands_in_the_results_also_where_another_file_is_not_valid() {
+    let chaos = chaos();
+    let path = manifest(&chaos, SHORT);
+    let end = chaos.run(["run", "/no/such/file.yaml", &path, "-o", "json=-"]);
+    assert_eq!(end.code, Some(2), "{}", end.stderr);
+    let results = end.document();
+    let told = |i: usize| (&results["items"][i]["run"]["experiment"], &results["items"][i]["verdict"]["exitCode"]);
+    assert_eq!([told(0), told(1)], [(&"file.yaml".into(), &2.into()), (&"short".into(), &2.into())], "{results}");
+}
+
+#[test]
 fn a_cluster_is_not_touched_without_a_named_agreement() {
     let chaos = chaos();
     let kubeconfig = chaos.path("kubeconfig");

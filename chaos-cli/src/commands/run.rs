@@ -52,9 +52,16 @@ pub(super) async fn run(global: &Global, args: RunArgs) -> Result<Exit, Failure>
         files::check_copies(&args.out.outputs, files.iter().map(|file| file.experiments.len()).sum())?;
         run_all(global, &args, &files, &asked).await
     } else {
-        invalid
+        invalid.into_iter().chain(not_tried(&files, &args)).collect()
     };
     Ok(told(&args.out, &results))
+}
+
+/// Results of the experiments that are not started because another file of the command is not valid.
+fn not_tried(files: &[ManifestFile], args: &RunArgs) -> Vec<RunResult> {
+    let another = Failure::invalid(anyhow::anyhow!("another file of this command is not valid: nothing was started"));
+    let experiments = files.iter().flat_map(|file| file.experiments.iter().map(move |experiment| (file, experiment)));
+    experiments.map(|(file, experiment)| not_started(file, Some(experiment), args, &another)).collect()
 }
 
 /// Runs every experiment, one after the other, and tells each failure as it comes. A result for each of them.
