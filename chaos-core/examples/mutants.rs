@@ -99,14 +99,14 @@ const MUTANTS: [Mutant; 24] = [
     mutant(
         "replacements matched without their owner",
         "evidence/timeline.rs",
-        "sighting.owner_uid.as_deref() == Some(kill.victim.owner_uid.as_str())",
-        "sighting.owner_uid.is_some()",
+        "pod.owner_uid == kill.victim.owner_uid",
+        "!pod.owner_uid.is_empty()",
     ),
     mutant(
         "pods older than the kill taken for replacements",
         "evidence/timeline.rs",
-        "sighting.at.0.saturating_add(kill.uncertainty) >= kill.at.0",
-        "sighting.at.0.saturating_add(1_000_000_000_000) >= kill.at.0",
+        "pod.at.0.saturating_add(kill.uncertainty) >= kill.at.0",
+        "pod.at.0.saturating_add(1_000_000_000_000) >= kill.at.0",
     ),
     mutant(
         "traffic of more than five seconds ago counted as exposure",

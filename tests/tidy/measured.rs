@@ -51,6 +51,21 @@ fn the_seeded_errors_are_those_of_their_program_and_all_are_caught() {
 }
 
 #[test]
+fn every_seeded_error_has_the_one_place_that_it_is_seeded_into() {
+    let source = read("chaos-core/examples/mutants.rs");
+    let list = source.split_once("const MUTANTS").and_then(|(_, rest)| rest.split_once("\n];")).map(|(list, _)| list);
+    // Of each what it is, its file, the text there and what is put in its place; no text holds a quote.
+    let texts: Vec<&str> = list.unwrap_or_default().split('"').skip(1).step_by(2).collect();
+    assert!(!texts.is_empty() && texts.len().is_multiple_of(4), "{texts:#?}");
+    let found = |mutant: &[&str]| read(&format!("chaos-core/src/{}", mutant[1])).matches(mutant[2]).count();
+    let lost: Vec<_> = texts.chunks(4).filter(|&mutant| found(mutant) != 1).collect();
+    assert!(
+        lost.is_empty(),
+        "not there, or more than once; hint: say in examples/mutants.rs what stands there: {lost:#?}"
+    );
+}
+
+#[test]
 fn the_mistakes_of_the_simulations_are_those_that_the_page_shows() {
     let page = read("docs/simulation.md");
     let shown: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
