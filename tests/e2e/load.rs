@@ -155,3 +155,23 @@ fn an_interrupt_ends_the_load_and_reports() {
     let output = running.output();
     assert!(output.contains("STOPPED") && output.contains("answered well\n"), "{output}");
 }
+
+#[test]
+fn a_signal_while_nobody_answers_ends_it_before_anything_is_sent() {
+    let _machine = beside();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let chaos = chaos();
+    let mut running = chaos.start(["load", &url, "--connect-timeout", "10m"]);
+    // It is connected to, and says nothing.
+    let mut connection = None;
+    let connected = || {
+        connection = listener.accept().ok();
+        connection.is_some()
+    };
+    assert!(chaos_tests::wait(Duration::from_secs(60), connected), "{}", running.output());
+    running.signal(Signal::SIGINT);
+    assert_eq!(running.expect_end(Duration::from_secs(60)), Some(5), "{}", running.output());
+    assert!(running.output().contains("stopped before anything was sent"), "{}", running.output());
+}

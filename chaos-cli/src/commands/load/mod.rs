@@ -49,7 +49,13 @@ async fn one(
     asked: &signals::Asked,
 ) -> Result<Exit, Failure> {
     let plans = plans(&test, reach, trust).await?;
-    reachable(&plans, args).await?;
+    let mut interrupted = asked.clone();
+    tokio::select! {
+        reached = reachable(&plans, args) => reached?,
+        _ = interrupted.wait_for(Option::is_some) => {
+            return Err(Failure::stopped(anyhow::anyhow!("stopped before anything was sent")));
+        }
+    }
     let result = run(test, plans, args, asked.clone()).await?;
     output::data(&match args.format {
         LoadFormat::Text => report::load::render(&result),
