@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks for an orderly end, the second leaves at once.
+//! SIGINT and SIGTERM: the first asks for an orderly end, the second leaves at once. SIGHUP asks for an orderly end, too: who
+//! lost a connection wants no run that nobody drives.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -6,30 +7,86 @@ use tokio::sync::watch;
 /// The name of the signal that asked for an end, once one did.
 pub(crate) type Asked = watch::Receiver<Option<&'static str>>;
 
+/// What is listened to.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Option<Signal>,
+}
+
 /// Listens from now on. The second signal ends the process with 130 or 143: whatever is to be left clean by then must not
 /// depend on this process (the embedded cluster's supervisor does not).
 pub(crate) fn listen() -> std::io::Result<Asked> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let hangup = if heeds_hangup() { Some(signal(SignalKind::hangup())?) } else { None };
+    let mut signals =
+        Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup };
     let (asked, receiver) = watch::channel(None);
     tokio::spawn(async move {
-        let (name, _) = next(&mut interrupt, &mut terminate).await;
+        let name = signals.first().await;
         asked.send_replace(Some(name));
         crate::output::warn(&format!("{name}: winding down; once more to leave at once"));
-        let (name, code) = next(&mut interrupt, &mut terminate).await;
+        let (name, code) = signals.insistent().await;
         crate::output::warn(&format!("{name} again: leaving at once"));
         leave(code);
     });
     Ok(receiver)
 }
 
-async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> (&'static str, i32) {
-    tokio::select! {
-        _ = interrupt.recv() => ("SIGINT", 130),
-        _ = terminate.recv() => ("SIGTERM", 143),
+impl Signals {
+    /// The name of the next one.
+    async fn first(&mut self) -> &'static str {
+        let Self { interrupt, terminate, hangup } = self;
+        let hung_up = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+            _ = hung_up => "SIGHUP",
+        }
     }
+
+    /// The next one that a person sends on purpose. A SIGHUP comes twice where kernel and shell both tell of a terminal that is gone.
+    async fn insistent(&mut self) -> (&'static str, i32) {
+        tokio::select! {
+            _ = self.interrupt.recv() => ("SIGINT", 130),
+            _ = self.terminate.recv() => ("SIGTERM", 143),
+        }
+    }
+}
+
+/// Whether SIGHUP ends this process: whoever started it with `nohup` has it ignored, and listening would undo that. Where it is not
+/// known, nothing is changed.
+fn heeds_hangup() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignored(&status).is_some_and(|mask| mask & 1 == 0))
+}
+
+/// The signals that are ignored: the bit of SIGHUP is the lowest.
+fn ignored(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
 }
 
 #[expect(clippy::exit, reason = "leaving at once is what the second signal asks for")]
 fn leave(code: i32) -> ! {
     std::process::exit(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_is_read_from_the_kernel() {
+        let status = |mask: &str| {
+            format!("Name:\tchaos\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n")
+        };
+        assert_eq!(ignored(&status("0000000000001001")), Some(0x1001), "under nohup");
+        assert_eq!(ignored(&status("0000000000001000")), Some(0x1000), "as Rust starts programs: SIGPIPE alone");
+        assert_eq!(ignored("Name:\tchaos\n"), None);
+        assert!(ignored(&std::fs::read_to_string("/proc/self/status").unwrap()).is_some());
+    }
 }

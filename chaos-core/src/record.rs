@@ -361,7 +361,7 @@ pub enum StopCause {
         /// Which.
         message: String,
     },
-    /// SIGINT or SIGTERM.
+    /// SIGINT, SIGTERM or SIGHUP.
     Signal {
         /// Its name.
         name: String,

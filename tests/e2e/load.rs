@@ -157,6 +157,32 @@ fn an_interrupt_ends_the_load_and_reports() {
 }
 
 #[test]
+fn a_terminal_that_is_gone_ends_the_load_in_order_and_none_does_under_nohup() {
+    let _machine = beside();
+    let (chaos, url) = (chaos(), target());
+    let load = [&["load", &url, "--duration", "10m", "--rate", "200/s"], &PATIENT[..]].concat();
+    // Only where the tests themselves are not run under it can they start something that is not.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    if u64::from_str_radix(mask, 16).unwrap() & 1 == 0 {
+        let mut running = chaos.start(load.clone());
+        running.expect_output("requests,", Duration::from_secs(60));
+        // The kernel tells of it, and the shell does.
+        running.signal(Signal::SIGHUP);
+        running.expect_output("SIGHUP: winding down", Duration::from_secs(60));
+        running.signal(Signal::SIGHUP);
+        assert_eq!(running.expect_end(Duration::from_secs(60)), Some(5), "{}", running.output());
+        assert!(running.output().contains("ended early by SIGHUP"), "{}", running.output());
+    }
+    let mut kept = chaos.start_in_shell("trap '' HUP; exec \"$0\" \"$@\"", load);
+    kept.expect_output("requests,", Duration::from_secs(60));
+    kept.signal(Signal::SIGHUP);
+    kept.signal(Signal::SIGINT);
+    assert_eq!(kept.expect_end(Duration::from_secs(60)), Some(5), "{}", kept.output());
+    assert!(kept.output().contains("ended early by SIGINT"), "{}", kept.output());
+}
+
+#[test]
 fn a_signal_while_nobody_answers_ends_it_before_anything_is_sent() {
     let _machine = beside();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

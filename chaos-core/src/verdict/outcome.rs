@@ -72,7 +72,7 @@ pub enum ReasonCode {
     NotRecovered,
     /// A stop switch was thrown.
     Switched,
-    /// SIGINT or SIGTERM.
+    /// SIGINT, SIGTERM or SIGHUP.
     Interrupted,
     /// The cluster was out of sight for too long.
     BlindTooLong,
@@ -313,7 +313,7 @@ impl ReasonCode {
             Self::GuardTripped => "A guard of `abort` stopped the run.",
             Self::NotRecovered => "A replacement was not Ready within `limits.recoverWithin`.",
             Self::Switched => "A stop switch was thrown.",
-            Self::Interrupted => "SIGINT or SIGTERM.",
+            Self::Interrupted => "SIGINT, SIGTERM or SIGHUP.",
             Self::BlindTooLong => "The cluster was out of sight for too long.",
             Self::KillerGaveUp => "The killer gave up.",
             Self::JournalFailed => "The journal could not be written.",
