@@ -109,7 +109,7 @@ fn figures(page: &mut String, result: &RunResult) -> std::fmt::Result {
             writeln!(page, "| Failures of {name}{when} | {} |", escape(&causes))?;
         }
         writeln!(page, "| Latency of {name}{when} | {} |", text::latency(latency))?;
-        writeln!(page, "| Worst outage of {name} | {} |", text::outage(probe.worst_outage.as_ref()))?;
+        writeln!(page, "| Worst outage of {name} | {} |", text::outage(std::slice::from_ref(probe)))?;
     }
     writeln!(page, "| Kills | {} |", text::kills(result))?;
     let recovery = &result.recovery;

@@ -43,7 +43,7 @@ pub fn render(result: &RunResult, medium: Medium) -> String {
         of_probe(&mut page, probe, result.probes.len() > 1);
     }
     page.row("Kills", &text::kills(result));
-    page.row("Worst outage", &worst_outage(result));
+    page.row("Worst outage", &text::outage(&result.probes));
     page.row("Detection", &format!("endpoint out {}", text::distribution(&result.recovery.detect)));
     page.row("Recovery", &recovery(result));
     page.row("", &format!("requests good again {}", text::distribution(&result.recovery.traffic)));
@@ -137,11 +137,6 @@ fn of_probe(page: &mut Page, probe: &ProbeResult, named: bool) {
         _ => format!("; before the kills p99 {}", text::duration(probe.baseline_latency.p99_us)),
     };
     page.row("Latency", &format!("{name}{}{before}", text::latency(latency)));
-}
-
-fn worst_outage(result: &RunResult) -> String {
-    let worst = result.probes.iter().filter_map(|probe| probe.worst_outage.as_ref()).max_by_key(|o| o.duration_us);
-    text::outage(worst)
 }
 
 fn recovery(result: &RunResult) -> String {

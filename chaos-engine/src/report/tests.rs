@@ -1,7 +1,7 @@
 //! Every renderer on a pass and on a failure with hostile texts: snapshots, sizes, escaping.
 
 use chaos_core::record::BadClass;
-use chaos_core::result::{ClassCount, Counts, ImageUsed, RunResult, SkipCount};
+use chaos_core::result::{ClassCount, Counts, Distribution, ImageUsed, LatencyQuantiles, RunResult, SkipCount};
 
 use super::sample::{HOSTILE, fail, pass};
 use super::terminal::Medium;
@@ -48,6 +48,27 @@ fn nothing_is_cut_that_a_person_must_read() {
     assert_eq!(pipe.matches("and on ride 12").count(), 100, "{pipe}");
     assert!(pipe.contains(&"m".repeat(250)) && pipe.contains(left.trim_end()), "{pipe}");
     assert_eq!(pipe.matches("  Also ").count(), 4, "{pipe}");
+}
+
+#[test]
+fn what_was_not_seen_while_pods_died_is_neither_zero_nor_good() {
+    let mut result = pass();
+    let probe = &mut result.probes[0];
+    (probe.baseline, probe.judged) = (probe.judged, Counts::default());
+    (probe.baseline_latency, probe.judged_latency) = (probe.judged_latency, LatencyQuantiles::default());
+    result.recovery.ready = Distribution::default();
+    result.invariants[0].checked = 0;
+    let page = html::render(&result);
+    let figures =
+        page.split_once("<section class=\"figures\"").and_then(|(_, rest)| rest.split_once("</section>")).unwrap().0;
+    let told =
+        ["Availability before the kills", "Latency p99 before the kills", "no request under kills", "not checked"];
+    assert!(told.iter().all(|part| figures.contains(part)), "{figures}");
+    assert_eq!(figures.matches("not seen").count(), 2, "the outage and the replacements: {figures}");
+    assert_eq!(figures.matches("is-good").count(), 1, "the requests before the kills alone: {figures}");
+    assert!(!figures.contains('µ'), "{figures}");
+    assert!(terminal::render(&result, Medium::Screen).contains("  Worst outage   not seen\n"));
+    assert!(markdown::render(&result).contains("| Worst outage of request-ride | not seen |"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use chaos_core::record::Violation;
 use chaos_core::result::{
-    ClassCount, Counts, Distribution, InvariantsResult, KillSummary, LatencyQuantiles, Outage, ProbeResult, RunResult,
+    ClassCount, Counts, Distribution, InvariantsResult, KillSummary, LatencyQuantiles, ProbeResult, RunResult,
 };
 use chaos_core::verdict::words::{counted, share_of_bad, share_of_good, thousands};
 
@@ -112,9 +112,13 @@ pub(super) fn budget(probe: &ProbeResult) -> String {
     used.map(told).unwrap_or_default()
 }
 
-/// `30.0 ms (3 requests) at 23.4 s`, or `none`.
-pub(super) fn outage(outage: Option<&Outage>) -> String {
-    outage.map_or_else(
+/// `30.0 ms (3 requests) at 23.4 s`, the longest of these probes, or `none`; where none of them measured a kill that is no news.
+pub(super) fn outage(probes: &[ProbeResult]) -> String {
+    if !probes.is_empty() && probes.iter().all(|probe| probe.judged.slots == probe.judged.unknown) {
+        return "not seen".to_owned();
+    }
+    let worst = probes.iter().filter_map(|probe| probe.worst_outage.as_ref()).max_by_key(|outage| outage.duration_us);
+    worst.map_or_else(
         || "none".to_owned(),
         |outage| {
             format!(

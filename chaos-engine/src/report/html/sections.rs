@@ -24,9 +24,13 @@ enum Mood {
     Neutral,
 }
 
-/// Good as long as there is nothing bad.
-fn mood(bad: u64) -> Mood {
-    if bad == 0 { Mood::Good } else { Mood::Bad }
+/// Good as long as there is nothing bad among what was seen.
+fn mood(bad: u64, seen: u64) -> Mood {
+    match (bad, seen) {
+        (0, 0) => Mood::Neutral,
+        (0, _) => Mood::Good,
+        _ => Mood::Bad,
+    }
 }
 
 /// The large figures.
@@ -49,38 +53,54 @@ pub(super) fn figures(result: &RunResult) -> Markup {
 }
 
 fn of_probe(probe: &ProbeResult) -> [Figure; 3] {
-    let known = probe.judged.slots - probe.judged.unknown;
-    let outage = probe.worst_outage.as_ref();
+    let (counts, _, when) = text::measured(probe);
+    let known = counts.slots - counts.unknown;
     [
         Figure {
-            label: format!("Availability under kills, {}", probe.probe),
-            value: share_of_good(probe.judged.failed, known),
-            more: format!("{}, {}{}", text::known(&probe.judged), text::losses(&probe.judged), text::budget(probe)),
-            mood: mood(probe.judged.failed),
+            label: format!("Availability{}, {}", under_kills(when), probe.probe),
+            value: share_of_good(counts.failed, known),
+            more: format!("{}, {}{}", text::known(counts), text::losses(counts), text::budget(probe)),
+            mood: mood(counts.failed, known),
         },
-        Figure {
-            label: format!("Latency p99 under kills, {}", probe.probe),
-            value: unbroken(probe.judged_latency.p99_us),
-            more: format!(
-                "p50 {}, max {}; before: p99 {}",
-                unbroken(probe.judged_latency.p50_us),
-                unbroken(probe.judged_latency.max_us),
-                unbroken(probe.baseline_latency.p99_us)
-            ),
-            mood: Mood::Neutral,
-        },
-        Figure {
-            label: format!("Worst outage, {}", probe.probe),
-            value: outage.map_or_else(|| "none".into(), |outage| unbroken(outage.duration_us)),
-            more: outage.map_or_else(
-                || "not one failed request".into(),
-                |outage| {
-                    format!("{} in a row at {}", counted(outage.requests, "request"), text::instant(outage.start_us))
-                },
-            ),
-            mood: mood(u64::from(outage.is_some())),
-        },
+        latency(probe),
+        outage(probe),
     ]
+}
+
+/// When something was measured, if that is not said already.
+fn under_kills(when: &str) -> &str {
+    if when.is_empty() { " under kills" } else { when }
+}
+
+fn latency(probe: &ProbeResult) -> Figure {
+    let (_, latency, when) = text::measured(probe);
+    let mut more = Vec::new();
+    if latency.count > 0 {
+        more.push(format!("p50 {}, max {}", unbroken(latency.p50_us), unbroken(latency.max_us)));
+    }
+    if when.is_empty() && probe.baseline_latency.count > 0 {
+        more.push(format!("before: p99 {}", unbroken(probe.baseline_latency.p99_us)));
+    }
+    Figure {
+        label: format!("Latency p99{}, {}", under_kills(when), probe.probe),
+        value: if latency.count == 0 { "no answers".into() } else { unbroken(latency.p99_us) },
+        more: more.join("; "),
+        mood: Mood::Neutral,
+    }
+}
+
+fn outage(probe: &ProbeResult) -> Figure {
+    let known = probe.judged.slots - probe.judged.unknown;
+    let (value, more) = match &probe.worst_outage {
+        Some(outage) => (
+            unbroken(outage.duration_us),
+            format!("{} in a row at {}", counted(outage.requests, "request"), text::instant(outage.start_us)),
+        ),
+        None if known == 0 => ("not seen".into(), "no request under kills".into()),
+        None => ("none".into(), "not one failed request".into()),
+    };
+    let mood = mood(u64::from(probe.worst_outage.is_some()), known);
+    Figure { label: format!("Worst outage, {}", probe.probe), value, more, mood }
 }
 
 fn kills(result: &RunResult) -> Figure {
@@ -96,15 +116,14 @@ fn kills(result: &RunResult) -> Figure {
 fn recovery(result: &RunResult) -> Figure {
     let ready = &result.recovery.ready;
     let missing = result.recovery.not_recovered;
-    let p95 = if ready.count == 0 { "not seen".into() } else { unbroken(ready.p95_us) };
+    let (value, more) = match ready.count {
+        0 => ("not seen".into(), String::new()),
+        n => (unbroken(ready.p95_us), format!("p50 {}, max {}, n {n}", unbroken(ready.p50_us), unbroken(ready.max_us))),
+    };
     Figure {
         label: "Replacement Ready, p95".into(),
-        value: p95,
-        more: if missing > 0 {
-            format!("{} never replaced", counted(missing, "kill"))
-        } else {
-            format!("p50 {}, max {}, n {}", unbroken(ready.p50_us), unbroken(ready.max_us), ready.count)
-        },
+        value,
+        more: if missing > 0 { format!("{} never replaced", counted(missing, "kill")) } else { more },
         mood: if missing > 0 { Mood::Bad } else { Mood::Neutral },
     }
 }
@@ -119,9 +138,14 @@ fn invariants(result: &RunResult) -> Option<Figure> {
     let violations = if broken == 0 { String::new() } else { format!("{}, ", counted(broken, "violation")) };
     (!result.invariants.is_empty()).then(|| Figure {
         label: "Business rules".into(),
-        value: if broken == 0 { "kept" } else { "broken" }.into(),
+        value: match (broken, checked) {
+            (0, 0) => "not checked",
+            (0, _) => "kept",
+            _ => "broken",
+        }
+        .into(),
         more: format!("{violations}{} checked", thousands(checked)),
-        mood: if checked == 0 { Mood::Neutral } else { mood(broken) },
+        mood: mood(broken, checked),
     })
 }
 
