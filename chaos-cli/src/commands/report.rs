@@ -37,7 +37,12 @@ pub(super) async fn report(global: &Global, args: &ReportArgs) -> Result<Exit, F
 }
 
 fn of_journal(args: &ReportArgs) -> Result<Exit, Failure> {
-    let result = Recorded::of_the_past(&args.run)?.judge();
+    let recorded = Recorded::of_the_past(&args.run)?;
+    let result = recorded.judge();
+    let now = result.verdict.exit_code.code();
+    if let Some(then) = given(&recorded.journal.events).filter(|then| *then != now) {
+        output::warn(&format!("the run ended with exit code {then}, and this version of the tool judges it as {now}"));
+    }
     let folder = match &args.out {
         Some(folder) => folder.clone(),
         None => files::journal(&args.run).parent().map(Path::to_path_buf).unwrap_or_default(),
@@ -46,6 +51,14 @@ fn of_journal(args: &ReportArgs) -> Result<Exit, Failure> {
     let written = files::write_reports(&folder, &result)?;
     output::verdict(&result, &written);
     Ok(result.verdict.exit_code.into())
+}
+
+/// The exit code that a run gave when it ended; one whose process died gave none.
+fn given(events: &[Event]) -> Option<u8> {
+    events.iter().rev().find_map(|event| match event {
+        Event::Finished { exit_code, .. } => Some(*exit_code),
+        _ => None,
+    })
 }
 
 /// The name of an object on the cluster, where one of such a kind is meant, as kubectl would be told. A file of that path comes
@@ -135,7 +148,16 @@ fn out(args: &ReportArgs) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::record::RunTime;
+
     use super::*;
+
+    #[test]
+    fn a_run_that_ended_says_with_which_exit_code() {
+        let note = || Event::Note { at: RunTime(1), text: "n".into() };
+        assert_eq!(given(&[note(), Event::Finished { at: RunTime(9), exit_code: 7 }]), Some(7));
+        assert_eq!(given(&[note()]), None);
+    }
 
     #[test]
     fn runs_and_game_days_are_named_as_kubectl_names_them_and_everything_else_is_a_file() {
