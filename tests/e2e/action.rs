@@ -71,6 +71,21 @@ fn the_exit_code_decides_and_the_reports_are_named() {
     chaos.expect_nothing_left(Duration::ZERO);
 }
 
+#[test]
+fn a_cluster_that_does_not_get_ready_is_taken_down_and_one_that_was_there_is_not() {
+    for (code, calls) in [(3, "cluster up\ncluster down\n"), (4, "cluster up\n")] {
+        let chaos = chaos();
+        let (program, called) = (chaos.path("failing"), chaos.path("called"));
+        let script = format!("#!/bin/sh\necho \"$1 $2\" >>'{}'\n[ \"$2\" != up ] || exit {code}\n", called.display());
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let step = run(&chaos, &[("files", "x.yaml"), ("cluster", "local"), ("program", program.to_str().unwrap())]);
+        assert_eq!(step.code, Some(3), "{}", step.log);
+        assert!(step.outputs.contains("exit-code=3\n"), "{}", step.outputs);
+        assert_eq!(std::fs::read_to_string(called).unwrap(), calls);
+    }
+}
+
 /// The program with as few rides on its embedded cluster as a debug build can bear.
 fn gentle(chaos: &Chaos) -> String {
     let program = chaos.command(["run"]).get_program().to_string_lossy().into_owned();
