@@ -9,7 +9,7 @@ use std::time::Duration;
 use chaos_tests::Chaos;
 use serde_json::Value;
 
-use crate::{SHORT, alone, chaos, manifest, passed_or_starved};
+use crate::{SHORT, alone, beside, chaos, manifest, passed_or_starved};
 
 /// What a step of the action left behind.
 struct Step {
@@ -73,12 +73,41 @@ fn the_exit_code_decides_and_the_reports_are_named() {
 
 /// The program with as few rides on its embedded cluster as a debug build can bear.
 fn gentle(chaos: &Chaos) -> String {
+    behind(chaos, "[ \"$1 $2\" != 'cluster up' ] || set -- \"$@\" --rides 10\nexec \"$program\" \"$@\"")
+}
+
+/// The program whose cluster comes up without the stack, which fails.
+fn without_stack(chaos: &Chaos) -> String {
+    behind(chaos, "[ \"$1 $2\" = 'cluster up' ] || exec \"$program\" \"$@\"\n\"$program\" cluster up || exit\nexit 3")
+}
+
+/// The program behind a shell script, for which it is `$program`.
+fn behind(chaos: &Chaos, script: &str) -> String {
     let program = chaos.command(["run"]).get_program().to_string_lossy().into_owned();
-    let path = chaos.path("gentle");
-    let fewer = "[ \"$1 $2\" != 'cluster up' ] || set -- \"$@\" --rides 10";
-    std::fs::write(&path, format!("#!/bin/sh\n{fewer}\nexec '{program}' \"$@\"\n")).unwrap();
+    let path = chaos.path("behind");
+    std::fs::write(&path, format!("#!/bin/sh\nprogram='{program}'\n{script}\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_step_ends_the_cluster_that_it_started_and_no_other() {
+    let _machine = beside();
+    let chaos = chaos();
+    let (file, program) = (manifest(&chaos, SHORT), without_stack(&chaos));
+    let step = || run(&chaos, &[("files", &file), ("cluster", "local"), ("program", &program)]);
+    let own = step();
+    assert_eq!(own.code, Some(3), "{}", own.log);
+    chaos.expect_nothing_left(Duration::from_secs(10));
+
+    // Whose it is nobody knows here. The home has one at a time.
+    assert_eq!(chaos.run_within(["cluster", "up"], Duration::from_secs(120)).code, Some(0));
+    let others = step();
+    assert!(others.code == Some(3) && others.log.contains("runs already"), "{:?}: {}", others.code, others.log);
+    let status = chaos.run(["cluster", "status"]);
+    assert!(status.stdout.starts_with("up: "), "{}{}", status.stdout, status.stderr);
+    assert_eq!(chaos.run(["cluster", "down"]).code, Some(0));
+    chaos.expect_nothing_left(Duration::from_secs(10));
 }
 
 #[test]
