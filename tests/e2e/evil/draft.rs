@@ -31,6 +31,8 @@ const POD_KILL: &str = "podKill: {mode: Evict, victims: 1, strikes: {target: 3, 
                         every: {mean: 300ms, min: 300ms, distribution: Fixed}, group: Workload}";
 const LIMITS: &str = "{maxUnavailable: 1, minReady: 1, maxKills: 60, minInterval: 200ms, recoverWithin: 60s, \
                       maxBlind: 30s, allowForce: false}";
+const SHORT_SIGHTED: &str = "{maxUnavailable: 1, minReady: 1, maxKills: 60, minInterval: 200ms, recoverWithin: 60s, \
+                             maxBlind: 5s, allowForce: false}";
 
 impl Draft {
     pub(crate) fn new(row: &str, stand_in: SocketAddr) -> Self {
@@ -66,17 +68,33 @@ impl Draft {
     }
 
     /// The same with a query to the Prometheus there.
-    pub(crate) fn asks_prometheus_at(mut self, url: &str) -> Self {
-        let query = format!("prometheus: {{url: \"{url}\", query: rides_assigned, every: 200ms, timeout: 2s}}");
-        self.probes.push(format!("{{name: rides, {query}, expect: {{min: 1}}}}"));
+    pub(crate) fn asks_prometheus_at(self, url: &str) -> Self {
+        // As by default.
+        self.asks_prometheus_of("2m", url)
+    }
+
+    /// The same with a query to the Prometheus there, of which nothing may be older than this.
+    pub(crate) fn asks_prometheus_of(mut self, max_age: &str, url: &str) -> Self {
+        let query = format!("url: \"{url}\", query: rides_assigned, every: 200ms, timeout: 2s, maxAge: {max_age}");
+        self.probes.push(format!("{{name: rides, prometheus: {{{query}}}, expect: {{min: 1}}}}"));
         self
     }
 
     /// The same with a guard: alerts of that name, of the stand-in's Prometheus.
-    pub(crate) fn guarded_by(mut self, alert: &str) -> Self {
+    pub(crate) fn guarded_by(self, alert: &str) -> Self {
         let url = format!("http://{}/{}/prom", self.stand_in, self.row);
+        self.guarded_at(&url, alert)
+    }
+
+    /// The same with a guard: alerts of that name, of the Prometheus there.
+    pub(crate) fn guarded_at(mut self, url: &str, alert: &str) -> Self {
         self.abort = format!("[{{alert: {{url: \"{url}\", matchers: ['alertname=\"{alert}\"'], timeout: 2s}}}}]");
         self
+    }
+
+    /// The same with little patience where the cluster, or the alerts, cannot be seen.
+    pub(crate) fn short_sighted(self) -> Self {
+        self.with(|draft| draft.limits = SHORT_SIGHTED)
     }
 
     /// The same with a checker of business rules.

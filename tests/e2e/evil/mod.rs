@@ -6,6 +6,7 @@
 mod draft;
 mod field;
 mod operator;
+mod real_prometheus;
 mod rows;
 mod script;
 mod stand_in;
@@ -28,16 +29,21 @@ fn every_evil_input_ends_as_the_table_says() {
     // One row alone, while working on it: EVIL=name.
     let wanted = std::env::var("EVIL").ok();
     let chosen = rows().into_iter().filter(|row| wanted.as_deref().is_none_or(|wanted| row.name.contains(wanted)));
-    let left = Mutex::new(chosen.collect::<VecDeque<Row>>());
     let field = Field::up(&[]);
-    let wrong = Mutex::new(Vec::new());
+    let wrong = play_all(chosen.map(|row| (row.name, row)).collect(), |row| play(&field, &row));
+    field.down();
+    assert!(wrong.is_empty(), "these rows end otherwise, as printed above: {wrong:?}");
+}
+
+/// Plays everything, some of it at the same time; gives the names of what did not end as it should.
+fn play_all<T: Send>(all: VecDeque<(&'static str, T)>, play: impl Fn(T) + Sync) -> Vec<&'static str> {
+    let (left, wrong) = (Mutex::new(all), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 let next = || left.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                while let Some(row) = next() {
-                    let name = row.name;
-                    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(&field, &row)));
+                while let Some((name, what)) = next() {
+                    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(what)));
                     if played.is_err() {
                         wrong.lock().unwrap_or_else(PoisonError::into_inner).push(name);
                     }
@@ -45,9 +51,7 @@ fn every_evil_input_ends_as_the_table_says() {
             });
         }
     });
-    field.down();
-    let wrong = wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
-    assert!(wrong.is_empty(), "these rows end otherwise, as printed above: {wrong:?}");
+    wrong.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Plays a row on the cluster that it asks for.
@@ -101,12 +105,11 @@ fn every_experiment_of_the_table_can_be_judged_by_its_record() {
 }
 
 #[test]
-fn the_documented_table_is_this_one() {
+fn the_documented_tables_are_these() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/evil-inputs.md");
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    let (before, rest) = found.split_once("<!-- table -->\n").unwrap_or((&found, ""));
-    let after = rest.split_once("<!-- end -->\n").map_or("", |(_, after)| after);
-    let wanted = format!("{before}<!-- table -->\n{}<!-- end -->\n{after}", rows::table());
+    let tables = [("table", rows::table()), ("real Prometheus", real_prometheus::table())];
+    let wanted = tables.iter().fold(found.clone(), |page, (mark, table)| with_table(&page, mark, table));
     if std::env::var_os("CHAOS_WRITE").is_some() {
         std::fs::write(&path, &wanted).expect("the page is written");
     }
@@ -115,4 +118,12 @@ fn the_documented_table_is_this_one() {
         found == wanted,
         "docs/evil-inputs.md differs; hint: CHAOS_WRITE=1 cargo test -p chaos-tests --test e2e evil"
     );
+}
+
+/// The page with this table behind its mark.
+fn with_table(page: &str, mark: &str, table: &str) -> String {
+    let (mark, end) = (format!("<!-- {mark} -->\n"), "<!-- end -->\n");
+    let (before, rest) = page.split_once(&mark).unwrap_or((page, ""));
+    let after = rest.split_once(end).map_or("", |(_, after)| after);
+    format!("{before}{mark}{table}{end}{after}")
 }

@@ -47,6 +47,15 @@ impl<'a> Play<'a> {
         Self { field, row: namespace.to_owned(), chaos, running }
     }
 
+    /// Starts the program with this manifest.
+    pub(crate) fn run(field: &'a Field, namespace: &str, manifest: &str) -> Self {
+        let chaos = crate::chaos();
+        let file = crate::manifest(&chaos, manifest);
+        let kubeconfig = field.kubeconfig.to_string_lossy();
+        let running = chaos.start(["run", &file, "--kubeconfig", &kubeconfig, "--context", &field.context, "--yes"]);
+        Self { field, row: namespace.to_owned(), chaos, running }
+    }
+
     /// What `chaos plan` says of the same files.
     pub(crate) fn plan(&self) -> chaos_tests::Ended {
         let files = (0..).map(|number| self.chaos.path(&format!("experiment-{number}.yaml")));

@@ -32,7 +32,7 @@ pub(crate) enum App {
     Slow(u64),
 }
 
-/// What Prometheus answers to every query.
+/// What Prometheus answers to every query; a real one scrapes what is a value, and else nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metric {
     /// One series with this value, for now.
@@ -92,6 +92,8 @@ pub(crate) struct Scene {
     pub(crate) pods: String,
     /// Requests to the application so far.
     pub(crate) asked: u64,
+    /// How often its metrics were scraped so far.
+    pub(crate) scraped: u64,
 }
 
 impl Default for Scene {
@@ -105,6 +107,7 @@ impl Default for Scene {
             served_by: None,
             pods: String::new(),
             asked: 0,
+            scraped: 0,
         }
     }
 }
@@ -199,6 +202,7 @@ fn reply(stage: &Stage, path: &str) -> Reply {
     let (row, part) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     stage.with(row, |scene| match part.split(['/', '?']).next() {
         Some("ride") => app(scene),
+        Some("metrics") => scraped(scene),
         Some("prom") if part.contains("/api/v1/rules") => rules(scene.alert),
         Some("prom") if part.contains("ALERTS") => alerts(scene.alert),
         Some("prom") => metric(scene.metric),
@@ -237,6 +241,19 @@ fn app(scene: &mut Scene) -> Reply {
             after: Duration::ZERO,
         },
         App::Slow(millis) => answer("200 OK", well, Duration::from_millis(*millis)),
+    }
+}
+
+/// What a real Prometheus is to store: the same value that the one of the stand-in would answer, and whatever else that one
+/// would do, there is nothing to scrape.
+fn scraped(scene: &mut Scene) -> Reply {
+    scene.scraped += 1;
+    let Metric::Value(value) = scene.metric else { return Reply::Close };
+    Reply::Answer {
+        status: "200 OK",
+        headers: "content-type: text/plain; version=0.0.4\r\n".to_owned(),
+        body: format!("rides_assigned {value}\n"),
+        after: Duration::ZERO,
     }
 }
 

@@ -9,9 +9,7 @@ pub(super) fn rows() -> Vec<Row> {
         vec![draft.kills(60, 2).guarded_by("RidesLost").yaml()]
     }
     fn short_sighted(draft: Draft) -> Vec<String> {
-        let limits = "{maxUnavailable: 1, minReady: 1, maxKills: 60, minInterval: 200ms, recoverWithin: 60s, \
-                      maxBlind: 5s, allowForce: false}";
-        vec![draft.kills(60, 2).guarded_by("RidesLost").with(|draft| draft.limits = limits).yaml()]
+        vec![draft.kills(60, 2).guarded_by("RidesLost").short_sighted().yaml()]
     }
     vec![
         Row::new("a burn-rate guard that trips", 5, "GuardTripped")

@@ -116,10 +116,15 @@ impl Row {
 
     /// A namespace of its own.
     pub(crate) fn namespace(&self) -> String {
-        let letters: String =
-            self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-        letters.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-").chars().take(60).collect()
+        namespace_of(self.name)
     }
+}
+
+/// The namespace of what is called so.
+pub(crate) fn namespace_of(name: &str) -> String {
+    let letters: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    letters.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-").chars().take(60).collect()
 }
 
 /// The table as Markdown.
