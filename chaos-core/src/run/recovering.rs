@@ -30,7 +30,10 @@ struct Owner {
 /// A kill that no Ready pod stands for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Open {
+    /// When it was sent, as well as that is known: it is as old as this.
     at: RunTime,
+    /// It may have been sent as early as this: its replacement can be seen before the instant that is told.
+    earliest: RunTime,
     pod: String,
     uid: String,
 }
@@ -48,8 +51,7 @@ impl Recovering {
 
     fn take_kill(&mut self, kill: &Kill) {
         let VictimRef { pod, uid, owner_uid, .. } = &kill.victim;
-        // It may have been sent as early as this: its replacement can be seen before the instant that is told.
-        let at = RunTime(kill.at.0.saturating_sub(kill.uncertainty));
+        let (at, earliest) = (kill.at, RunTime(kill.at.0.saturating_sub(kill.uncertainty)));
         let is_unheard_of = !self.known.is_empty() && self.known.insert(uid.clone());
         let owner = self.owners.entry(owner_uid.clone()).or_default();
         let appeared = owner.fresh.remove(uid).or(is_unheard_of.then_some(at));
@@ -57,7 +59,7 @@ impl Recovering {
         // One of which nobody knows was made of a pod that was still there when no request could be carried out any more:
         // nothing comes in its place.
         if kill.outcome == Outcome::Killed {
-            owner.open.push(Open { at, pod: pod.clone(), uid: uid.clone() });
+            owner.open.push(Open { at, earliest, pod: pod.clone(), uid: uid.clone() });
             owner.open.sort();
         }
         owner.settle();
@@ -99,7 +101,7 @@ impl Owner {
     fn settle(&mut self) {
         let open = &mut self.open;
         self.spare.retain(|(created, uid)| {
-            let made_good = open.iter().position(|kill| kill.at <= *created && kill.uid != *uid);
+            let made_good = open.iter().position(|kill| kill.earliest <= *created && kill.uid != *uid);
             match made_good {
                 Some(kill) => {
                     open.remove(kill);
@@ -187,6 +189,31 @@ mod tests {
         let Event::Kill(hit) = &mut early else { unreachable!("a kill") };
         hit.uncertainty = 10;
         assert_eq!(open_after(&[planned(), pod(12, PodChange::Created, "b"), early]), 1);
+    }
+
+    #[test]
+    fn a_kill_is_no_older_for_an_instant_that_is_not_known() {
+        let unknown = |at: u64, pod: &str| {
+            let Event::Kill(known) = kill(at, pod) else { unreachable!("a kill") };
+            Event::Kill(Kill { uncertainty: u64::MAX, ..known })
+        };
+        let mut recovering = Recovering::default();
+        recovering.take(&unknown(50, "a"));
+        assert_eq!(
+            recovering.oldest(),
+            Some((RunTime(50), "a")),
+            "it may be as early as the run, and is not said to be"
+        );
+        // What appeared before the instant that is told may have come in its place.
+        recovering.take(&pod(47, PodChange::Created, "b"));
+        recovering.take(&pod(49, PodChange::Ready, "b"));
+        assert_eq!(recovering.open(), 0);
+        // One whose instant is known does not wait for another one's replacement.
+        recovering.take(&kill(60, "c"));
+        recovering.take(&unknown(70, "d"));
+        recovering.take(&pod(61, PodChange::Created, "e"));
+        recovering.take(&pod(62, PodChange::Ready, "e"));
+        assert_eq!(recovering.oldest(), Some((RunTime(70), "d")));
     }
 
     #[test]
