@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use chaos_core::api::{ExperimentRun, Mode, RunVerdict, labels};
+use chaos_core::record::Event;
 use chaos_core::result::RunResult;
 use chaos_engine::chunks::RunKey;
 use chaos_engine::journal::Redactor;
