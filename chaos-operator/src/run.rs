@@ -246,8 +246,9 @@ mod tests {
         let asked = Arc::new(AtomicUsize::new(0));
         let answer = move || {
             let code = answers(asked.fetch_add(1, Ordering::Relaxed));
+            let reason = if code == StatusCode::NOT_FOUND { "NotFound" } else { "No" };
             let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
-                "message": "no", "reason": "No"});
+                "message": "no", "reason": reason});
             async move { (code, Json(status)) }
         };
         let router: Router = Router::new().fallback(answer);

@@ -122,6 +122,11 @@ mod tests {
     use super::*;
     use crate::journal::Redactor;
 
+    /// What is not there is told by its reason, whatever the code.
+    fn reason(code: StatusCode) -> &'static str {
+        if code == StatusCode::NOT_FOUND { "NotFound" } else { "No" }
+    }
+
     /// A look at a cluster that answers like this, for a switch and for anything else.
     async fn look(strict: bool, of_switch: StatusCode, other: StatusCode) -> Watchfire {
         let answer = move |uri: Uri| {
@@ -132,7 +137,7 @@ mod tests {
                     "data": {(switch::KEY): switch::RUNNING}}),
                 (true, false) => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
                 (false, _) => json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no",
-                    "reason": "No", "code": code.as_u16()}),
+                    "reason": reason(code), "code": code.as_u16()}),
             };
             async move { (code, Json(body)) }
         };
