@@ -24,13 +24,8 @@ impl RunClock {
         Self { started: Instant::now(), started_at: Timestamp::now() }
     }
 
-    /// A clock whose zero is that UTC instant of this machine: a run that began earlier, or by another machine's clock, is
+    /// The same clock, with its zero at that UTC instant of its own: a run that began earlier, or by another machine's clock, is
     /// taken up.
-    pub fn since(zero: Timestamp) -> Self {
-        Self::start().with_zero(zero)
-    }
-
-    /// The same clock, with its zero at that UTC instant of its own.
     #[must_use]
     pub fn with_zero(&self, zero: Timestamp) -> Self {
         let span = zero.duration_since(self.started_at);
@@ -45,7 +40,7 @@ impl RunClock {
     /// A clock of that age, on a machine whose wall clock was stepped by so much since its zero.
     #[cfg(test)]
     pub(crate) fn stepped(age: Duration, by: SignedDuration) -> Self {
-        let clock = Self::since(Timestamp::now().saturating_sub(age).unwrap_or(Timestamp::MIN));
+        let clock = Self::start().with_zero(Timestamp::now().saturating_sub(age).unwrap_or(Timestamp::MIN));
         Self { started_at: clock.started_at.saturating_sub(by).unwrap_or(Timestamp::MIN), ..clock }
     }
 
@@ -126,10 +121,10 @@ mod tests {
     #[test]
     fn a_run_that_began_earlier_is_taken_up() {
         let hour = SignedDuration::from_hours(1);
-        let clock = RunClock::since(Timestamp::now().checked_sub(hour).unwrap());
+        let clock = RunClock::start().with_zero(Timestamp::now().checked_sub(hour).unwrap());
         let lived = clock.now().0.abs_diff(3_600_000_000_000);
         assert!(lived < 1_000_000_000, "{lived}");
-        assert_eq!(RunClock::since(Timestamp::now().checked_add(hour).unwrap()).now(), RunTime(0));
+        assert_eq!(RunClock::start().with_zero(Timestamp::now().checked_add(hour).unwrap()).now(), RunTime(0));
     }
 
     #[test]
