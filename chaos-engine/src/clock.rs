@@ -8,6 +8,9 @@ use chaos_core::instant::after;
 use chaos_core::record::RunTime;
 use jiff::{SignedDuration, Timestamp};
 
+/// A clock that is further ahead than one that runs on was set ahead.
+const SET: SignedDuration = SignedDuration::from_millis(100);
+
 /// Zero of a run, on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct RunClock {
@@ -21,23 +24,23 @@ impl RunClock {
         Self { started: Instant::now(), started_at: Timestamp::now() }
     }
 
-    /// A clock whose zero is that UTC instant of this machine: a run that began earlier, or by another machine's clock, is
+    /// The same clock, with its zero at that UTC instant of its own: a run that began earlier, or by another machine's clock, is
     /// taken up.
-    pub fn since(zero: Timestamp) -> Self {
-        let elapsed = Timestamp::now().duration_since(zero);
-        let now = Instant::now();
-        let started = match Duration::try_from(elapsed) {
-            Ok(past) => now.checked_sub(past),
-            Err(_) => Duration::try_from(elapsed.abs()).ok().and_then(|ahead| now.checked_add(ahead)),
+    #[must_use]
+    pub fn with_zero(&self, zero: Timestamp) -> Self {
+        let span = zero.duration_since(self.started_at);
+        let started = match Duration::try_from(span) {
+            Ok(later) => self.started.checked_add(later),
+            Err(_) => self.started.checked_sub(span.unsigned_abs()),
         };
         // Beyond what the platform's clock can say there is no run to be taken up.
-        Self { started: started.unwrap_or(now), started_at: zero }
+        Self { started: started.unwrap_or(self.started), started_at: zero }
     }
 
     /// A clock of that age, on a machine whose wall clock was stepped by so much since its zero.
     #[cfg(test)]
     pub(crate) fn stepped(age: Duration, by: SignedDuration) -> Self {
-        let clock = Self::since(Timestamp::now().saturating_sub(age).unwrap_or(Timestamp::MIN));
+        let clock = Self::start().with_zero(Timestamp::now().saturating_sub(age).unwrap_or(Timestamp::MIN));
         Self { started_at: clock.started_at.saturating_sub(by).unwrap_or(Timestamp::MIN), ..clock }
     }
 
@@ -69,6 +72,15 @@ impl RunClock {
         self.started_at.saturating_add(span).unwrap_or(Timestamp::MAX)
     }
 
+    /// How far the machine's clock is from this one, in nanoseconds: it was set since, or runs at another pace.
+    pub fn set_by(&self) -> i128 {
+        let at_least = self.timestamp(self.now());
+        let told = Timestamp::now();
+        // Whoever was not let run in between is not mistaken for a clock that was set.
+        let at_most = self.timestamp(self.now());
+        told.duration_since(told.clamp(at_least, at_most)).as_nanos()
+    }
+
     /// The run time of a UTC instant of this machine; zero for one before the start.
     pub fn from_timestamp(&self, at: Timestamp) -> RunTime {
         let span = at.duration_since(self.started_at);
@@ -80,6 +92,12 @@ impl RunClock {
 /// was decided then does not become younger.
 pub fn steady(now: Timestamp, since: Timestamp, elapsed: Duration) -> Timestamp {
     now.max(after(since, elapsed))
+}
+
+/// By how much a clock was set ahead since it showed `since`, which is so long ago by a clock that cannot be set.
+pub fn set_ahead(now: Timestamp, since: Timestamp, elapsed: Duration) -> Duration {
+    let ahead = now.duration_since(after(since, elapsed));
+    if ahead < SET { Duration::ZERO } else { ahead.unsigned_abs() }
 }
 
 /// Whole nanoseconds of a span, at most 584 years.
@@ -103,10 +121,41 @@ mod tests {
     #[test]
     fn a_run_that_began_earlier_is_taken_up() {
         let hour = SignedDuration::from_hours(1);
-        let clock = RunClock::since(Timestamp::now().checked_sub(hour).unwrap());
+        let clock = RunClock::start().with_zero(Timestamp::now().checked_sub(hour).unwrap());
         let lived = clock.now().0.abs_diff(3_600_000_000_000);
         assert!(lived < 1_000_000_000, "{lived}");
-        assert_eq!(RunClock::since(Timestamp::now().checked_add(hour).unwrap()).now(), RunTime(0));
+        assert_eq!(RunClock::start().with_zero(Timestamp::now().checked_add(hour).unwrap()).now(), RunTime(0));
+    }
+
+    #[test]
+    fn its_zero_may_be_another_instant_of_its_own() {
+        let clock = RunClock::start();
+        let hour = SignedDuration::from_hours(1);
+        for zero in [clock.started_at() - hour, clock.started_at(), clock.started_at() + hour] {
+            let other = clock.with_zero(zero);
+            assert_eq!(other.started_at(), zero);
+            let at = clock.instant(RunTime(7_200_000_000_000));
+            assert_eq!(other.timestamp(other.at(at)), clock.timestamp(clock.at(at)));
+        }
+    }
+
+    #[test]
+    fn a_clock_of_the_machine_that_was_set_is_not_this_one() {
+        let (age, hour) = (Duration::from_secs(60), SignedDuration::from_hours(1));
+        let second = 1_000_000_000;
+        for by in [SignedDuration::ZERO, hour, -hour] {
+            let set_by = RunClock::stepped(age, by).set_by();
+            assert!((set_by - by.as_nanos()).abs() < second, "{set_by} {by:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_was_set_ahead_if_it_is_further_than_time_has_passed() {
+        let (since, minute) = (Timestamp::UNIX_EPOCH, Duration::from_secs(60));
+        let at = |millis: i64| since + SignedDuration::from_millis(millis);
+        for (now, ahead) in [(60_000, 0), (60_099, 0), (60_100, 100), (3_660_000, 3_600_000), (-3_540_000, 0)] {
+            assert_eq!(set_ahead(at(now), since, minute), Duration::from_millis(ahead), "{now}");
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct KillerView {
     pub beat: Option<Timestamp>,
     /// Finish the strike in hand, start no other, and be done.
     pub leave: bool,
+    /// By how much this machine's clock was set ahead since the last step: what happened before is no older for that.
+    pub ahead: Duration,
 }
 
 impl KillerView {

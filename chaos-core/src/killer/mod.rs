@@ -28,6 +28,7 @@
 //!   ├ strike ── one strike from its look to the answer of its kill
 //!   │   ├ guard ── whether what was heard lets it kill
 //!   │   └ decide ── whom it hits, and whether it may
+//!   ├ ahead ── a clock that is set ahead meanwhile
 //!   └ settle ── what comes afterwards: outcome, release, recovery, answers that were lost
 //! messages ── the contract with whoever drives it
 //! spec, state, ledger ── what it is held to, what it remembers, and what of that survives a crash
@@ -35,6 +36,7 @@
 //! tally ── monkeys beside each other
 //! ```
 
+mod ahead;
 pub mod calendar;
 mod decide;
 mod drawn;

@@ -56,6 +56,8 @@ pub struct KillerState {
     pub(super) fenced: Vec<Reservation>,
     /// When a guard last let no kill happen, and why.
     pub(super) unguarded: Option<(Timestamp, Refused)>,
+    /// When this machine's clock was last set ahead.
+    pub(super) set_at: Option<Timestamp>,
 }
 
 /// What is awaited.
@@ -154,6 +156,7 @@ impl KillerState {
             look_up: BTreeMap::new(),
             fenced: Vec::new(),
             unguarded: None,
+            set_at: None,
         }
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn step(
     now: Timestamp,
 ) -> Step<KillerState, Action> {
     let mut cursor = Cursor { spec: &killer.spec, digest: &killer.digest, view, now, state: state.clone() };
+    cursor.state.set_ahead(view.ahead, now);
     cursor.state.began_at.get_or_insert(now);
     // Here, not where a ledger is read: it has to be saved as well. While kills are held it may be that the server drops what it is
     // saved in, and nothing is counted meanwhile.
@@ -53,7 +54,8 @@ pub(super) fn step(
         cursor.state.ledger.turn(killer.spec.mode);
     }
     // A clock that was set back must not keep the next looks and look-ups waiting until it has caught up.
-    for at in [&mut cursor.state.looked_at, &mut cursor.state.surveyed_at].into_iter().flatten() {
+    let KillerState { looked_at, surveyed_at, set_at, .. } = &mut cursor.state;
+    for at in [looked_at, surveyed_at, set_at].into_iter().flatten() {
         *at = now.min(*at);
     }
     for at in cursor.state.look_up.values_mut() {
@@ -191,9 +193,7 @@ impl Cursor<'_> {
             (EndReason::StrikesDone, format!("{} kills are done", ledger.kills))
         } else if self.now >= until {
             (EndReason::Until, format!("its time ended at {until}"))
-        } else if let Some((silent, _)) =
-            self.silence().filter(|(silent, interval)| *silent > *interval * MISSED_BEATS + *interval / 2)
-        {
+        } else if let Some((silent, _)) = self.silence().filter(|_| self.lost_at().is_some_and(|at| self.now > at)) {
             (EndReason::HeartbeatLost, format!("the run has given no sign of life for {} ms", silent.as_millis()))
         } else if let Some((since, why)) = blind {
             let span = elapsed(since, self.now).as_secs();
@@ -210,6 +210,15 @@ impl Cursor<'_> {
         let since = self.view.beat.or(self.state.began_at)?;
         let silent = elapsed(since, self.now);
         Some((silent, interval))
+    }
+
+    /// After when a run that gives no sign of life until then is lost. Where the clock was set ahead it has as long from then on: its
+    /// last beat may have been a moment ago.
+    fn lost_at(&self) -> Option<Timestamp> {
+        let Life::OfRun { heartbeat: Some(interval), .. } = self.spec.life else { return None };
+        let since = self.view.beat.or(self.state.began_at)?;
+        let since = self.state.set_at.map_or(since, |set_at| set_at.max(since));
+        Some(after(since, interval * MISSED_BEATS + interval / 2))
     }
 
     /// From when on a run that gives no sign of life until then has missed too many beats.
@@ -252,9 +261,7 @@ impl Cursor<'_> {
 
     /// The earliest instant at which something is to be done.
     fn wake_at(&self) -> Option<Timestamp> {
-        let heartbeat = self.silence().zip(self.view.beat.or(self.state.began_at)).map(|((_, interval), since)| {
-            after(since, interval * MISSED_BEATS + interval / 2 + Duration::from_millis(1))
-        });
+        let heartbeat = self.lost_at().map(|at| after(at, Duration::from_millis(1)));
         let going_on = self.state.ledger.ended.is_none();
         let blind = self.state.blind.as_ref().map(|(since, _)| after(*since, self.spec.limits.max_blind.std()));
         let of_life = [self.next_due(), self.spec.until(), heartbeat, blind].into_iter().flatten().filter(|_| going_on);

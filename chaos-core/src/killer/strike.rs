@@ -149,8 +149,12 @@ impl Cursor<'_> {
         Ok(Examined::Decided(Box::new(decision), versioned.version.clone()))
     }
 
-    /// Two kills of a group keep their distance even if the first one was late.
+    /// Two kills of a group keep their distance even if the first one was late, or the clock was set since.
     fn too_close(&self, attempt: &Attempt) -> Option<(SkipReason, String)> {
+        self.just_set(attempt).or_else(|| self.too_soon(attempt))
+    }
+
+    fn too_soon(&self, attempt: &Attempt) -> Option<(SkipReason, String)> {
         let record = self.state.ledger.groups.iter().find(|group| group.group == attempt.strike.group)?;
         let since = elapsed(record.last_kill_at.as_ref()?.0, self.as_of(attempt));
         let is_same_strike = attempt.companions.is_some();
@@ -257,6 +261,7 @@ impl Cursor<'_> {
         reserved: (BudgetVersion, WorkloadBudget),
         answer: KillAnswer,
     ) -> Option<Action> {
+        let answer = KillAnswer { at: self.sent_at(answer.at), ..answer };
         let (outcome, put_off) = match answer.kind {
             KillAnswerKind::Accepted => (Outcome::Killed, None),
             KillAnswerKind::Blocked => (Outcome::Blocked, Some((SkipReason::EvictionBlocked, RETRY))),

@@ -1,6 +1,7 @@
 //! The strike machine, stepped by hand. What concurrency, crashes and lost answers do to it is tested by the simulation in
 //! `chaos-engine`.
 
+mod ahead;
 mod calendar;
 mod drawn;
 mod early;

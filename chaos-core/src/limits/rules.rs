@@ -1,8 +1,14 @@
 //! The rules of `admit`, one function each.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{FRESH, Finding, KillsDone, RefusalReason, View};
 use crate::model::{Actor, KillMode};
 use crate::population::SwitchState;
+use crate::units::Duration;
+
+/// So far the clocks of two machines may be from each other without anything being wrong with one.
+const AHEAD: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) fn fresh(view: &View<'_>) -> Finding<RefusalReason> {
     let bound = view.request.limits.max_blind.min(FRESH);
@@ -80,9 +86,18 @@ pub(super) fn min_interval(view: &View<'_>) -> Finding<RefusalReason> {
     if std::time::Duration::try_from(since).is_ok_and(|since| since >= min.std()) {
         return Finding::pass(format!("the last kill of this workload was {} ms ago", since.as_millis()));
     }
-    Finding::fail(
-        RefusalReason::MinInterval,
-        format!("the last kill of this workload was {} ms ago; {min} is the least", since.as_millis()),
+    Finding::fail(RefusalReason::MinInterval, too_soon(last, since, min))
+}
+
+/// A kill by a clock that was ahead of this one keeps the next waiting until this one has caught up.
+fn too_soon(last: Timestamp, since: SignedDuration, min: Duration) -> String {
+    if since > -AHEAD {
+        return format!("the last kill of this workload was {} ms ago; {min} is the least", since.as_millis());
+    }
+    let ahead = since.unsigned_abs().as_secs();
+    format!(
+        "the last kill of this workload was at {last} by its budget, {ahead} s from now: a clock was wrong; hint: it waits until \
+         then, unless the Lease of that budget is deleted"
     )
 }
 
@@ -142,5 +157,23 @@ pub(super) fn disruption_budget(view: &View<'_>) -> Finding<RefusalReason> {
         Some(budget) => {
             Finding::pass(format!("budget {} allows {} disruptions now", budget.name, budget.disruptions_allowed))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_in_the_future_is_told_as_what_it_is() {
+        let last = Timestamp::constant(1_795_435_200, 0);
+        let said = |seconds: i64| too_soon(last, SignedDuration::from_secs(seconds), Duration::from_secs(8));
+        assert_eq!(said(3), "the last kill of this workload was 3000 ms ago; 8s is the least");
+        assert_eq!(said(-1), "the last kill of this workload was -1000 ms ago; 8s is the least");
+        let wrong = said(-3_600);
+        assert!(
+            wrong.contains("2026-11-23T12:00:00Z by its budget, 3600 s from now") && wrong.contains("hint: "),
+            "{wrong}"
+        );
     }
 }

@@ -16,7 +16,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::asker::Asker;
-use crate::clock::{RunClock, steady};
+use crate::clock::{RunClock, set_ahead, steady};
 use crate::drive::World;
 use crate::kube::{
     BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, SurveyOf, Surveys, look_up, read_switch,
@@ -151,7 +151,8 @@ pub struct KillWorld<K> {
 impl<K: Keeper> KillWorld<K> {
     /// A killer on that cluster, kept by `keeper`.
     pub fn new(access: ClusterAccess, keeper: K) -> Self {
-        let stepped = (keeper.now(), Instant::now());
+        let instant = Instant::now();
+        let stepped = (keeper.now(), instant);
         Self { access, keeper, asker: None, sees: false, stepped }
     }
 
@@ -232,8 +233,15 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
     }
 
     async fn view(&mut self) -> KillerView {
-        self.stepped = (self.keeper.now(), Instant::now());
-        self.keeper.view().await
+        // The one that cannot be set is read first, and last: a process that stands still meanwhile sees no clock that was set.
+        let instant = Instant::now();
+        let now = self.keeper.now();
+        let ahead = set_ahead(now, self.stepped.0, self.stepped.1.elapsed());
+        if !ahead.is_zero() {
+            tracing::warn!(?ahead, "this machine's clock was set ahead");
+        }
+        self.stepped = (now, instant);
+        KillerView { ahead, ..self.keeper.view().await }
     }
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), K::Error> {

@@ -268,6 +268,41 @@ async fn what_is_seen_is_as_old_as_the_clock_says_that_its_killer_goes_by() {
     is_about(surveyed_at(OfRun(stepped)).await, before);
 }
 
+/// A keeper by whose clock it is that late.
+struct Dated(Timestamp);
+
+impl Keeper for Dated {
+    type Error = Infallible;
+
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+
+    async fn view(&mut self) -> KillerView {
+        KillerView::default()
+    }
+
+    async fn save(&mut self, _: &Ledger) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn wait(&mut self, _: Option<Timestamp>) {}
+}
+
+#[tokio::test]
+async fn a_killer_is_told_once_that_its_clock_was_set_ahead() {
+    let hour = std::time::Duration::from_secs(3_600);
+    let mut world = KillWorld::new(accepting(&Arc::default()), Dated(Timestamp::UNIX_EPOCH));
+    assert!(World::<Killer>::view(&mut world).await.ahead.is_zero());
+    world.keeper_mut().0 = after(Timestamp::UNIX_EPOCH, hour);
+    let ahead = World::<Killer>::view(&mut world).await.ahead;
+    // Less by the time that has passed meanwhile.
+    assert!(ahead <= hour && ahead > hour - std::time::Duration::from_secs(60), "{ahead:?}");
+    assert!(World::<Killer>::view(&mut world).await.ahead.is_zero());
+    world.keeper_mut().0 = Timestamp::UNIX_EPOCH;
+    assert!(World::<Killer>::view(&mut world).await.ahead.is_zero(), "it was set back");
+}
+
 #[tokio::test(start_paused = true)]
 async fn whoever_sees_the_cluster_waits_for_its_turn_and_not_for_long() {
     let namespace = || async { Json(json!({"metadata": {"name": "dispatch"}})) };

@@ -103,7 +103,7 @@ impl OwnedMonkey {
         let leases: Api<Lease> = Api::namespaced(clients.write.clone(), &order.namespace);
         let Some(created) = find_or_create(&monkeys, &name, order).await? else { return Ok(None) };
         let uid = created.uid().unwrap_or_default();
-        let lease = match leases.create(&PostParams::default(), &heartbeat(&created, order)).await {
+        let lease = match leases.create(&PostParams::default(), &heartbeat(&created, order, clock)).await {
             Err(kube::Error::Api(status)) if status.code == 409 && order.owner.is_some() => Ok(()),
             made => made.map(|_| ()),
         };
@@ -268,8 +268,8 @@ fn monkey(name: &str, order: &MonkeyOrder) -> ChaosMonkey {
     monkey
 }
 
-/// Owned by the monkey, so that removing the monkey by hand leaves nothing.
-fn heartbeat(monkey: &ChaosMonkey, order: &MonkeyOrder) -> Lease {
+/// Owned by the monkey, so that removing the monkey by hand leaves nothing. Its first beat is by the run's clock as well.
+fn heartbeat(monkey: &ChaosMonkey, order: &MonkeyOrder, clock: RunClock) -> Lease {
     let owner = monkey.controller_owner_ref(&()).map(|owner| OwnerReference { block_owner_deletion: None, ..owner });
     Lease {
         metadata: ObjectMeta {
@@ -282,7 +282,7 @@ fn heartbeat(monkey: &ChaosMonkey, order: &MonkeyOrder) -> Lease {
         spec: Some(LeaseSpec {
             holder_identity: Some(order.run_id.clone()),
             lease_duration_seconds: i32::try_from(order.beat.as_secs() * 2).ok(),
-            renew_time: Some(MicroTime(Timestamp::now())),
+            renew_time: Some(MicroTime(clock.timestamp(clock.now()))),
             ..LeaseSpec::default()
         }),
     }

@@ -17,8 +17,15 @@ impl Offset {
     /// Nothing is known.
     pub(super) const UNKNOWN: Self = Self { low: None, high: None };
 
-    /// There is none: both are one clock.
-    pub(super) const NONE: Self = Self { low: Some(0), high: Some(0) };
+    /// It is this, in nanoseconds: both are clocks of one machine.
+    pub(super) const fn exactly(nanos: i128) -> Self {
+        Self { low: Some(nanos), high: Some(nanos) }
+    }
+
+    /// It was the one and is the other, in nanoseconds: a clock was set anew.
+    pub(super) fn set_anew(before: i128, after: i128) -> Self {
+        Self { low: Some(before.max(after)), high: Some(before.min(after)) }
+    }
 
     /// The operator read at `read_at` (its clock) what we wrote at `sent` (ours).
     pub(super) fn heard(&mut self, sent: Timestamp, read_at: Timestamp) {
@@ -47,7 +54,12 @@ impl Offset {
 
     /// The bounds contradict each other: a clock was set anew, and no further message can make the offset known.
     pub(super) fn is_stepped(&self) -> bool {
-        self.low.zip(self.high).is_some_and(|(low, high)| low > high)
+        self.stepped_by().is_some()
+    }
+
+    /// By about how much a clock was set anew, in nanoseconds, if one was.
+    pub(super) fn stepped_by(&self) -> Option<u128> {
+        self.low.zip(self.high).filter(|(low, high)| low > high).map(|(low, high)| (low - high).unsigned_abs())
     }
 
     /// An instant of the operator's clock, by ours.
@@ -87,5 +99,12 @@ mod tests {
         assert!(!offset.is_stepped());
         offset.told(at(5_000), at(1_000));
         assert_eq!((offset.uncertainty(), offset.is_stepped()), (u64::MAX, true));
+        assert_eq!(offset.stepped_by(), Some(3_990_000_000));
+    }
+
+    #[test]
+    fn what_is_known_exactly_is_no_step() {
+        let offset = Offset::exactly(-7);
+        assert_eq!((offset.nanos(), offset.uncertainty(), offset.is_stepped()), (-7, 0, false));
     }
 }

@@ -27,18 +27,24 @@ pub(super) struct Tracker {
     slack: Arc<AtomicU64>,
     /// Which process this is.
     instance: Option<String>,
+    /// How far the clock of this machine was from `clock` when the monkey was last seen, in nanoseconds.
+    set_by: Option<i128>,
 }
 
 impl Tracker {
     /// A tracker that tells what `told` does not know yet.
     pub(super) const fn new(clock: RunClock, told: Told, slack: Arc<AtomicU64>, instance: Option<String>) -> Self {
-        Self { clock, told, offset: Offset::UNKNOWN, first_kill: None, slack, instance }
+        Self { clock, told, offset: Offset::UNKNOWN, first_kill: None, slack, instance, set_by: None }
     }
 
     /// What is new in a monkey's status.
     pub(super) fn take(&mut self, monkey: &ChaosMonkey, now: RunTime) -> Vec<Event> {
         let Some(status) = &monkey.status else { return Vec::new() };
+        let was_stepped = self.offset.is_stepped();
         let mut events: Vec<_> = self.measure(status, now).into_iter().collect();
+        if let Some(nanos) = self.offset.stepped_by().filter(|_| !was_stepped) {
+            events.push(Event::Note { at: now, text: stepped(nanos) });
+        }
         events.extend(self.told.intents(&status.intents, now));
         events.extend(self.told.skips(&status.skipped, now));
         events.extend(self.told.put_off(&status.upcoming, now));
@@ -55,7 +61,9 @@ impl Tracker {
         }
         let (clock, offset, slack) = (self.clock, self.offset, self.slack.load(Ordering::Relaxed));
         let instant = |kill: &api::KillRecord| {
-            let at = offset.ours(kill.at.0).map_or(now, |at| clock.from_timestamp(at));
+            // By a clock that was set anew it was sent before we learned of it, and nothing else is known.
+            let ours = offset.ours(kill.at.0).filter(|_| !offset.is_stepped());
+            let at = ours.map_or(now, |at| clock.from_timestamp(at));
             // A kill cannot have been sent after we learned of it.
             (at.min(now), offset.uncertainty().saturating_add(slack))
         };
@@ -67,8 +75,9 @@ impl Tracker {
     fn measure(&mut self, status: &ChaosMonkeyStatus, now: RunTime) -> Option<Event> {
         let before = self.offset.uncertainty();
         if self.instance.is_some() && self.instance == status.driver {
-            self.offset = Offset::NONE;
-            return (before > 0).then_some(Event::Clock { at: now, offset: 0, uncertainty: 0 });
+            self.compare_own(self.clock.set_by());
+            let (offset, uncertainty) = (self.offset.nanos(), self.offset.uncertainty());
+            return (uncertainty < before).then_some(Event::Clock { at: now, offset, uncertainty });
         }
         if let Some(reading) = &status.clock {
             self.offset.heard(reading.heartbeat.0, reading.read_at.0);
@@ -82,6 +91,25 @@ impl Tracker {
         let uncertainty = self.offset.uncertainty();
         (uncertainty < before).then(|| Event::Clock { at: now, offset: self.offset.nanos(), uncertainty })
     }
+
+    /// The operator is this process: its clock is the machine's, which is so far from the run's, in nanoseconds, and was somewhere
+    /// else if it was set since the monkey was last seen.
+    fn compare_own(&mut self, set_by: i128) {
+        let before = self.set_by.replace(set_by).unwrap_or(set_by);
+        if set_by.abs_diff(before) > u128::from(PRECISE) {
+            self.offset = Offset::set_anew(before, set_by);
+        } else if !self.offset.is_stepped() {
+            self.offset = Offset::exactly(set_by);
+        }
+    }
+}
+
+fn stepped(nanos: u128) -> String {
+    format!(
+        "the clock of the operator was set by some {} ms while it killed, or runs at another pace: from then on nobody knows when its \
+         kills were sent, and they are told for when they were learned of",
+        nanos / 1_000_000
+    )
 }
 
 #[cfg(test)]

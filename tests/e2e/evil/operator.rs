@@ -16,10 +16,10 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Looks between two kills.
 const LOOKS_PER_KILL: usize = 5;
 /// How far the clock jumps.
-const JUMP: SignedDuration = SignedDuration::from_mins(10);
+pub(crate) const JUMP: SignedDuration = SignedDuration::from_mins(10);
 
-/// Drives the run-owned monkeys of a namespace for ever. The clock jumps after so many kills.
-pub(crate) async fn drive(client: Client, namespace: String, jump_after: usize) {
+/// Drives the run-owned monkeys of a namespace for ever. The clock is set by so much after so many kills.
+pub(crate) async fn drive(client: Client, namespace: String, set_after: usize, set_by: SignedDuration) {
     let monkeys: Api<ChaosMonkey> = Api::namespaced(client.clone(), &namespace);
     let mut looks = 0;
     loop {
@@ -28,7 +28,7 @@ pub(crate) async fn drive(client: Client, namespace: String, jump_after: usize) 
         let listed = monkeys.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
         for monkey in listed {
             let mut status = monkey.status.clone().unwrap_or_default();
-            let ahead = if status.history.len() >= jump_after { JUMP } else { SignedDuration::ZERO };
+            let ahead = if status.history.len() >= set_after { set_by } else { SignedDuration::ZERO };
             let now = Timestamp::now() + ahead;
             let idle = monkey.spec.suspend || status.ended.is_some();
             if !idle && looks % LOOKS_PER_KILL == 0 {

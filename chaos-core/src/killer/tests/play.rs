@@ -153,7 +153,8 @@ impl Play {
 
     /// One step of the machine. A run that ever gave a sign of life gives one now.
     pub(super) fn step(&mut self, response: Option<Response>) -> Next<Action> {
-        let view = KillerView { beat: self.view.beat.map(|_| self.now), ..self.view.clone() };
+        let ahead = std::mem::take(&mut self.view.ahead);
+        let view = KillerView { beat: self.view.beat.map(|_| self.now), ahead, ..self.view.clone() };
         let step = self.killer.step(&self.state, &view, response, self.now);
         self.state = step.state;
         step.next

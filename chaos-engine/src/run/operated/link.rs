@@ -51,6 +51,8 @@ struct Shared {
 
 struct State {
     experiment: Arc<Experiment>,
+    /// Our clock: this machine's as it was when listening began. A step of that moves nothing.
+    ours: RunClock,
     /// Events that were not taken out yet.
     events: Vec<Event>,
     report: Option<Report>,
@@ -130,13 +132,18 @@ impl Link {
         told.is_some_and(|told| told >= until)
     }
 
+    /// The time by our clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.state().now()
+    }
+
     /// Sets the clock of the record: UTC of this machine at its zero. Then its events count.
     pub(super) fn clock(&self) -> Option<RunClock> {
         let mut state = self.shared.state();
         let zero = state.offset.ours(state.report.as_ref()?.started_at)?;
         state.anchor = Some(state.offset.nanos());
         self.shared.slack.store(state.slack(), Ordering::Relaxed);
-        Some(RunClock::since(zero))
+        Some(state.ours.with_zero(zero))
     }
 
     /// The clock of a record that was begun by another process. Where the prober does not tell any more, its instants are
@@ -154,7 +161,10 @@ impl Link {
             Event::Started(started) => Some(started.started_at),
             _ => None,
         });
-        found.unwrap_or_else(|| RunClock::since(recorded.unwrap_or_else(Timestamp::now)))
+        found.unwrap_or_else(|| {
+            let state = self.shared.state();
+            state.ours.with_zero(recorded.unwrap_or_else(|| state.now()))
+        })
     }
 
     /// UTC of the prober at the zero of the record.
@@ -238,6 +248,7 @@ impl State {
     fn new(experiment: Arc<Experiment>) -> Self {
         Self {
             experiment,
+            ours: RunClock::start(),
             events: Vec::new(),
             report: None,
             seen_at: Instant::now(),
@@ -248,6 +259,10 @@ impl State {
             damaged: None,
             fenced: false,
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.ours.timestamp(self.ours.now())
     }
 
     /// Its prober lets the run wait for its turn.
@@ -285,10 +300,11 @@ impl State {
         }
         // Clocks drift while a run waits, and a prober that is busy is slow to answer.
         if !report.queued {
+            let now = self.now();
             if let Some(heard) = report.heard {
                 self.offset.heard(heard.beat, heard.read_at);
             }
-            self.offset.told(report.written_at, Timestamp::now());
+            self.offset.told(report.written_at, now);
             self.reports += 1;
         }
         (self.report, self.seen_at) = (Some(report), Instant::now());
@@ -307,6 +323,7 @@ fn unfit(exit_code: ExitCode, message: &str) -> Unfit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chaos_core::prober::Heard;
     use chaos_core::validate::experiment_file;
 
     fn state() -> State {
@@ -393,6 +410,20 @@ mod tests {
         state.offset.heard(at(60_000), at(60_980));
         state.offset.told(at(60_985), at(60_025));
         assert!(state.slack() >= at_first + 20_000_000, "{} {at_first}", state.slack());
+    }
+
+    #[test]
+    fn a_step_of_our_clock_is_none_of_the_offset() {
+        for by in [1, -1].map(jiff::SignedDuration::from_hours) {
+            let mut state = state();
+            state.ours = RunClock::stepped(Duration::from_secs(60), by);
+            // The prober's clock is what ours was.
+            let at = state.now();
+            let heard = Some(Heard { beat: at, read_at: at });
+            let told = report("a", Reached::Loading).map(|report| Report { written_at: at, heard, ..report });
+            state.take(Vec::new(), told).unwrap();
+            assert!(state.offset.uncertainty() < 1_000_000_000, "{by:?}: {:?}", state.offset);
+        }
     }
 
     #[tokio::test]

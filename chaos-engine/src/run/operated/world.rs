@@ -239,7 +239,7 @@ impl OperatedWorld {
             return Some(before.clone());
         }
         let lasts = chaos_core::units::Duration::from(patience::of_run(&self.run.experiment));
-        Some(ProbingOrder { order, beat: micro_time(Timestamp::now()), lasts })
+        Some(ProbingOrder { order, beat: micro_time(self.link.now()), lasts })
     }
 }
 
@@ -254,7 +254,7 @@ impl World<OperatedRun> for OperatedWorld {
     type Error = StoreError;
 
     fn now(&self) -> Timestamp {
-        self.live.as_ref().map_or_else(Timestamp::now, Live::now)
+        self.live.as_ref().map_or_else(|| self.link.now(), Live::now)
     }
 
     async fn view(&mut self) -> OperatedView {

@@ -51,6 +51,11 @@ fn told(events: &[Event]) -> Vec<(RunTime, u64)> {
     events.iter().filter_map(kill).collect()
 }
 
+/// How many notes are told.
+fn notes(events: &[Event]) -> usize {
+    events.iter().filter(|event| matches!(event, Event::Note { .. })).count()
+}
+
 fn tracker(clock: RunClock) -> Tracker {
     Tracker::new(clock, Told::default(), Arc::default(), None)
 }
@@ -85,6 +90,34 @@ fn kills_by_a_clock_that_was_set_anew_are_told_at_once_as_unknown_and_never_late
     let mut tracker = tracker(clock);
     let now = RunTime(1_000_000);
     assert_eq!(told(&tracker.take(&monkey(clock, 1, SignedDuration::ZERO), now)).len(), 1);
-    let kills = told(&tracker.take(&monkey(clock, 2, SignedDuration::from_mins(10)), now));
-    assert_eq!(kills, [(now, u64::MAX)]);
+    let events = tracker.take(&monkey(clock, 2, SignedDuration::from_mins(10)), now);
+    assert_eq!(told(&events), [(now, u64::MAX)]);
+    assert_eq!(notes(&events), 1, "{events:?}");
+    // One that was set back is told as well, once, and not for the middle between what it was and what it is.
+    let mut tracker = self::tracker(clock);
+    assert_eq!(told(&tracker.take(&monkey(clock, 1, SignedDuration::ZERO), now)).len(), 1);
+    let later = RunTime(600_000_000_000);
+    for (kills, noted) in [(2, 1), (3, 0)] {
+        let events = tracker.take(&monkey(clock, kills, SignedDuration::from_mins(-10)), later);
+        assert_eq!((told(&events), notes(&events)), (vec![(later, u64::MAX)], noted), "{events:?}");
+    }
+}
+
+#[test]
+fn the_clock_of_this_very_process_is_known_until_it_is_set() {
+    let (clock, hour) = (RunClock::start(), SignedDuration::from_hours(1));
+    let own = |kills, ahead| {
+        let mut monkey = monkey(clock, kills, ahead);
+        monkey.status.as_mut().unwrap().driver = Some("me".to_owned());
+        monkey
+    };
+    let mut tracker = Tracker::new(clock, Told::default(), Arc::default(), Some("me".to_owned()));
+    let events = tracker.take(&own(1, SignedDuration::ZERO), SLOW);
+    assert!(matches!(told(&events)[..], [(_, 0)]) && notes(&events) == 0, "{events:?}");
+    tracker.clock = RunClock::stepped(std::time::Duration::from_secs(1), -hour);
+    let events = tracker.take(&own(2, -hour), SLOW);
+    assert_eq!((told(&events), notes(&events)), (vec![(SLOW, u64::MAX)], 1), "{events:?}");
+    // It stays unknown: what was killed before and what after it is not told apart any more.
+    let events = tracker.take(&own(3, -hour), SLOW);
+    assert_eq!((told(&events), notes(&events)), (vec![(SLOW, u64::MAX)], 0), "{events:?}");
 }

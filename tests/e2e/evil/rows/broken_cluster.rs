@@ -1,6 +1,9 @@
 //! A cluster that goes away, is stopped, or has another idea of the time.
 
+use jiff::SignedDuration;
+
 use super::super::draft::Draft;
+use super::super::field::Field;
 use super::super::operator;
 use super::super::script::Play;
 use super::{Ground, MONKEY, Row};
@@ -37,10 +40,25 @@ pub(super) fn rows() -> Vec<Row> {
             .meanwhile(the_cluster_dies),
         Row::new("the operator's clock jumps in mid-run", 7, "ClockUncertain")
             .on(Ground::Own(&[]))
-            .files(|draft| vec![draft.with(|draft| draft.fault = MONKEY.to_owned()).yaml()])
-            .before(|field, row| {
-                field.install_kinds();
-                field.runtime.spawn(operator::drive(field.client.clone(), row.to_owned(), 3));
-            }),
+            .files(|draft| vec![killed_by_an_operator(draft)])
+            .before(|field, row| operated_by(field, row, operator::JUMP)),
+        Row::new("the operator's clock is set back in mid-run", 7, "ClockUncertain")
+            .on(Ground::Own(&[]))
+            .files(|draft| vec![killed_by_an_operator(draft)])
+            .before(|field, row| operated_by(field, row, -operator::JUMP)),
     ]
+}
+
+/// The run is older by the first kill than a replacement may take: one of unknown instant is not taken for one that old.
+fn killed_by_an_operator(draft: Draft) -> String {
+    const LIMITS: &str = "{maxUnavailable: 1, minReady: 1, maxKills: 60, minInterval: 200ms, recoverWithin: 10s, \
+                          maxBlind: 30s, allowForce: false}";
+    let draft = draft.with(|draft| draft.fault = MONKEY.to_owned()).with(|draft| draft.limits = LIMITS);
+    draft.with(|draft| draft.phases = "{baseline: 12s, fault: 60s, recovery: 1s}").yaml()
+}
+
+/// An operator whose clock is set after three kills.
+fn operated_by(field: &Field, row: &str, set: SignedDuration) {
+    field.install_kinds();
+    field.runtime.spawn(operator::drive(field.client.clone(), row.to_owned(), 3, set));
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::chunks::{ChunkReader, ReadError};
+use crate::clock::RunClock;
 use crate::kube::{StatusDesk, StoreError};
 
 /// Time between two looks while the clocks are compared, while an answer is waited for, and while none is.
@@ -38,7 +39,8 @@ pub(super) async fn listen(
             state.has_begun() && if known { beat_at.elapsed() >= BEAT } else { beat.is_none() || heard == beat }
         };
         if due {
-            match write_beat(&desk).await {
+            let ours = shared.state().ours;
+            match write_beat(&desk, ours).await {
                 Ok(written) => (beat, beat_at) = (written, Instant::now()),
                 Err(StoreError::Gone | StoreError::Fenced) => {
                     shared.state().fenced = true;
@@ -101,11 +103,11 @@ async fn look(shared: &Shared, reader: &mut ChunkReader) {
 }
 
 /// Writes a beat, if there is an order for a prober.
-async fn write_beat(desk: &StatusDesk<ExperimentRun>) -> Result<Option<Timestamp>, StoreError> {
+async fn write_beat(desk: &StatusDesk<ExperimentRun>, ours: RunClock) -> Result<Option<Timestamp>, StoreError> {
     let (_, status) = desk
         .update(|status| {
             if let Some(probing) = &mut status.probing {
-                probing.beat = micro_time(Timestamp::now());
+                probing.beat = micro_time(ours.timestamp(ours.now()));
             }
         })
         .await?;

@@ -1,0 +1,58 @@
+//! This machine's clock is set ahead while a killer works, or the machine has slept: what happened before is no older for that. What is
+//! due by the clock on the wall is due all the same. (A clock that is set back makes everything younger: kills wait, and nothing that
+//! waits for an answer may wait as long as they do.)
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::elapsed;
+use super::reason::SkipReason;
+use super::state::{Attempt, KillerState};
+use super::step::Cursor;
+use crate::instant::{after, micro_time};
+
+impl KillerState {
+    /// The clock was set ahead by so much. Instants that others go by as well (of intents and reservations) stay, as do those of the
+    /// plan.
+    pub(super) fn set_ahead(&mut self, by: Duration, now: Timestamp) {
+        if by.is_zero() {
+            return;
+        }
+        self.set_at = Some(now);
+        let of_live = self.ledger.live.iter_mut().flat_map(|live| live.groups.iter_mut());
+        let kills = self.ledger.groups.iter_mut().chain(of_live).filter_map(|group| group.last_kill_at.as_mut());
+        let recovering = self.ledger.recovering.iter_mut().map(|record| &mut record.since);
+        for at in kills.chain(recovering) {
+            *at = micro_time(after(at.0, by));
+        }
+        let blind = self.blind.as_mut().map(|(since, _)| since);
+        for at in [self.began_at.as_mut(), self.asked_at.as_mut(), blind].into_iter().flatten() {
+            *at = after(*at, by);
+        }
+    }
+}
+
+impl Cursor<'_> {
+    /// When a kill was sent, by the clock as it is now.
+    pub(super) fn sent_at(&self, at: Timestamp) -> Timestamp {
+        // Whether the clock was set before or after that, it was sent by now.
+        if self.view.ahead.is_zero() { at } else { after(at, self.view.ahead).min(self.now) }
+    }
+
+    /// Budgets tell when a workload was last killed by the clock as it was: until the least interval has passed since it was set ahead
+    /// nobody can tell whether that is long enough ago.
+    pub(super) fn just_set(&self, attempt: &Attempt) -> Option<(SkipReason, String)> {
+        let since = elapsed(self.state.set_at?, self.as_of(attempt));
+        let min = self.spec.limits.min_interval;
+        (attempt.companions.is_none() && since < min.std()).then(|| {
+            (
+                SkipReason::Spacing,
+                format!(
+                    "this machine's clock was set ahead {} ms ago; {min} is the least interval between kills",
+                    since.as_millis()
+                ),
+            )
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! A clock that is set ahead: what happened before is as long ago as it is.
+
+use super::*;
+use crate::instant::whole_micros;
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+/// Sets the clock of its machine ahead.
+fn set_ahead(play: &mut Play, by: SignedDuration) {
+    play.now += by;
+    play.view.ahead = by.unsigned_abs();
+}
+
+/// Lets it work until it has asked for so many kills.
+fn until_killed(play: &mut Play, kills: usize) {
+    for _ in 0..400_000 {
+        if play.orders.len() >= kills {
+            return;
+        }
+        play.run(SECOND / 10);
+    }
+    panic!("{} kills: {:?}", play.orders.len(), play.ledger());
+}
+
+/// Time between the first two kills of a killer whose clock is set ahead by half a minute a second after the first.
+fn gap(change: impl FnOnce(&mut Value)) -> SignedDuration {
+    let ahead = SECOND * 30;
+    let mut play = Play::new(|spec| {
+        of_run(spec);
+        change(spec);
+    });
+    play.view.beat = Some(start());
+    until_killed(&mut play, 1);
+    play.run(SECOND);
+    assert_eq!(play.orders.len(), 1);
+    set_ahead(&mut play, ahead);
+    until_killed(&mut play, 2);
+    play.orders[1].0.duration_since(play.orders[0].0) - ahead
+}
+
+#[test]
+fn two_kills_of_a_group_keep_their_distance() {
+    let gap = gap(|spec| {
+        spec["meanTimeBetweenKills"] = json!("9s");
+        spec["minTimeBetweenKills"] = json!("8s");
+    });
+    // The strike is due since the clock was set, and waits.
+    assert!(gap >= SECOND * 8 && gap < SECOND * 9, "{gap:?}");
+}
+
+#[test]
+fn two_kills_of_a_workload_keep_their_distance() {
+    for (is_set, kills) in [(true, 1), (false, 2)] {
+        let mut play = Play::new(|spec| {
+            by_pod(spec);
+            spec["meanTimeBetweenKills"] = json!("41s");
+            spec["minTimeBetweenKills"] = json!("40s");
+            spec["limits"]["minInterval"] = json!("30s");
+        });
+        until_killed(&mut play, 1);
+        // Another group's strike comes 31 s later by the clock, 29 s later if that was set.
+        let (last, other) = (play.orders[0].0, play.ledger().upcoming[0].clone());
+        play.view.postpone.insert(other.id, last + SECOND * 31);
+        set_ahead(&mut play, SECOND * 2);
+        if !is_set {
+            // The process stood still.
+            play.view.ahead = Duration::ZERO;
+        }
+        play.run(SECOND * 33);
+        assert_eq!(play.orders.len(), kills, "{:?}", play.orders);
+        assert_eq!(play.reasons().contains("Spacing"), is_set, "{:?}", play.reasons());
+    }
+}
+
+#[test]
+fn nobody_recovers_later_for_it() {
+    let mut play = Play::new(|_| ());
+    play.replaced_after = None;
+    until_killed(&mut play, 1);
+    set_ahead(&mut play, hours(1));
+    play.run(SECOND * 50);
+    assert_eq!(play.ended(), None, "{:?}", play.ledger().ended);
+    play.run(SECOND * 20);
+    assert_eq!(play.ended(), Some(EndReason::NotRecovered));
+}
+
+#[test]
+fn nothing_was_out_of_sight_for_longer() {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    play.run(SECOND / 10);
+    play.is_blind = true;
+    play.run(SECOND * 5);
+    assert!(play.state.blind.is_some(), "{:?}", play.ledger());
+    set_ahead(&mut play, SECOND * 120);
+    play.run(SECOND * 50);
+    assert_eq!(play.ended(), None, "{:?}", play.ledger().ended);
+    play.run(SECOND * 20);
+    assert_eq!(play.ended(), Some(EndReason::Blind));
+}
+
+#[test]
+fn a_run_has_the_time_to_give_a_sign_of_life() {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    play.run(SECOND / 10);
+    let beat = Some(play.now);
+    let ended = |play: &mut Play, ahead: Duration| {
+        let view = KillerView { beat, ahead, ..KillerView::default() };
+        play.state = play.killer.step(&play.state, &view, None, play.now).state;
+        play.ended()
+    };
+    play.now += SECOND * 30;
+    assert_eq!(ended(&mut play, Duration::from_secs(30)), None);
+    play.now += SECOND * 4;
+    assert_eq!(ended(&mut play, Duration::ZERO), None);
+    play.now += SECOND * 2;
+    assert_eq!(ended(&mut play, Duration::ZERO), Some(EndReason::HeartbeatLost));
+    assert!(play.orders.is_empty(), "its last beat is too old for a kill all the while");
+}
+
+#[test]
+fn a_kill_that_was_under_way_meanwhile_was_sent_just_now() {
+    let mut play = Play::new(|_| ());
+    let mut response = None;
+    while play.ledger().kills == 0 {
+        match play.step(response.take()) {
+            Next::Act(action) => {
+                let kills = matches!(action, Action::Kill(_));
+                response = Some(play.answer(action));
+                if kills {
+                    set_ahead(&mut play, hours(1));
+                }
+            }
+            Next::Wait(until) => play.now = until.expect("it has plans"),
+            Next::Done => panic!("a standing monkey ended"),
+        }
+    }
+    let last = play.ledger().groups[0].last_kill_at.as_ref().unwrap().0;
+    assert_eq!(last, whole_micros(play.now));
+}
