@@ -135,6 +135,8 @@ impl StatusKeeper {
             postpone: object.spec.control.iter().flat_map(MonkeyControl::postponed).collect(),
             beat: self.pulse.as_mut().and_then(Pulse::latest).map(|reading| reading.read_at.0),
             leave: self.rest.is_cancelled() || self.is_superseded(&object) || self.is_overtaken(),
+            // Of clocks it knows nothing: that is told by what drives it.
+            ..KillerView::default()
         }
     }
 
