@@ -185,7 +185,7 @@ fn a_run_that_may_not_be_created_is_asked_for_again_for_a_while() {
     assert!((30..=34).contains(&lasted), "{lasted}");
     assert!((15..=18).contains(&world.writes), "with a pause between two tries: {}", world.writes);
     // Every other answer begins the time anew.
-    let now_and_then = |write: usize| if write % 10 == 0 { Answer::Away } else { Answer::Forbidden };
+    let now_and_then = |write: usize| if write.is_multiple_of(10) { Answer::Away } else { Answer::Forbidden };
     let world = played(|_| (), World { answer: now_and_then, ..World::new(START) });
     assert_eq!(world.outcomes(), [("aborted", "NotCreated")], "and has an end all the same");
 }
