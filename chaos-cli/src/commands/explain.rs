@@ -96,7 +96,7 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
                 Fault::PodKill(_) => Subject::Ourselves,
                 Fault::Monkey(_) => Subject::Operator,
             },
-            streams: streams(&experiment.fault),
+            streams: Streams::of(&experiment.fault),
             kill: experiment.fault.kill().clone(),
             limits: experiment.limits,
             target: experiment.target,
@@ -113,7 +113,7 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
         },
         Manifest::Run(Some(run)) => Aim {
             policy: Policy::operator(run.namespace.clone(), api::switch::NAMESPACE),
-            streams: streams(&run.experiment.fault),
+            streams: Streams::of(&run.experiment.fault),
             kill: run.experiment.fault.kill().clone(),
             limits: run.experiment.limits,
             target: run.experiment.target,
@@ -134,14 +134,6 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
             return Err(Failure::invalid(anyhow::anyhow!(message)));
         }
     })
-}
-
-/// How the strikes of a fault relate to groups: those of a monkey come group by group.
-const fn streams(fault: &Fault) -> Streams {
-    match fault {
-        Fault::PodKill(_) => Streams::Single,
-        Fault::Monkey(_) => Streams::PerGroup,
-    }
 }
 
 fn find<'a>(population: &'a Population, name: &str, namespace: Option<&str>) -> Result<&'a PodFacts, Failure> {

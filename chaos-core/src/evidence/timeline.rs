@@ -69,45 +69,35 @@ pub(super) fn timelines<'a>(recorded: &Recorded<'a>) -> Vec<Timeline<'a>> {
     for sighting in &recorded.sightings {
         firsts.entry((&sighting.uid, sighting.what)).or_insert(sighting.at);
     }
-    add_hits(recorded, &mut firsts);
-    let appeared = appeared(recorded, &firsts);
+    let appeared = appeared(recorded, &mut firsts);
     let mut taken = BTreeSet::new();
     recorded.kills.iter().map(|kill| timeline(kill, &appeared, &firsts, &mut taken)).collect()
 }
 
-/// Only pods that are Ready are hit. Where nobody saw that one appeared or became Ready (a watch was broken, or the process that
-/// watched died before it wrote what it saw), it had when it was hit, at the latest.
-fn add_hits<'a>(recorded: &Recorded<'a>, firsts: &mut Firsts<'a>) {
-    // What was there from the start is known only where the population is.
-    let Some((population, ..)) = recorded.planned else { return };
-    let planned: BTreeSet<&str> = population.pods.iter().map(|pod| pod.uid.as_str()).collect();
-    let seen: BTreeSet<&str> = recorded.sightings.iter().map(|sighting| sighting.uid.as_str()).collect();
-    for kill in &recorded.kills {
-        let uid = kill.victim.uid.as_str();
-        if !planned.contains(uid) && !seen.contains(uid) {
-            firsts.entry((uid, PodChange::Created)).or_insert(kill.at);
-        }
-        if firsts.contains_key(&(uid, PodChange::Created)) {
-            firsts.entry((uid, PodChange::Ready)).or_insert(kill.at);
-        }
-    }
-}
-
-/// All pods that appeared, in that order.
-fn appeared<'a>(recorded: &Recorded<'a>, firsts: &Firsts<'a>) -> Vec<Appeared<'a>> {
+/// All pods that appeared, in that order. Only pods that are Ready are hit: where nobody saw that one appeared or became Ready (a
+/// watch was broken, or the process that watched died before it wrote what it saw), it had when it was hit, at the latest.
+fn appeared<'a>(recorded: &Recorded<'a>, firsts: &mut Firsts<'a>) -> Vec<Appeared<'a>> {
     let sighted = recorded.sightings.iter().filter(|sighting| sighting.what == PodChange::Created);
     let sighted = sighted.filter_map(|sighting| {
         let PodSighting { at, pod, uid, owner_uid, .. } = *sighting;
         Some(Appeared { at: *at, pod, uid, owner_uid: owner_uid.as_deref()? })
     });
-    let seen: BTreeSet<&str> = recorded.sightings.iter().map(|sighting| sighting.uid.as_str()).collect();
-    let hit = recorded.kills.iter().filter(|kill| !seen.contains(kill.victim.uid.as_str()));
-    let hit = hit.filter_map(|kill| {
-        let VictimRef { pod, uid, owner_uid, .. } = &kill.victim;
-        let at = *firsts.get(&(uid.as_str(), PodChange::Created))?;
-        Some(Appeared { at, pod, uid, owner_uid })
-    });
-    let mut appeared: Vec<_> = sighted.chain(hit).collect();
+    let mut appeared: Vec<_> = sighted.collect();
+    // What was there from the start is known only where the population is.
+    if let Some((population, ..)) = recorded.planned {
+        let mut known: BTreeSet<&str> = population.pods.iter().map(|pod| pod.uid.as_str()).collect();
+        known.extend(recorded.sightings.iter().map(|sighting| sighting.uid.as_str()));
+        for kill in &recorded.kills {
+            let (at, VictimRef { pod, uid, owner_uid, .. }) = (kill.at, &kill.victim);
+            if known.insert(uid) {
+                firsts.insert((uid, PodChange::Created), at);
+                appeared.push(Appeared { at, pod, uid, owner_uid });
+            }
+            if firsts.contains_key(&(uid.as_str(), PodChange::Created)) {
+                firsts.entry((uid, PodChange::Ready)).or_insert(at);
+            }
+        }
+    }
     appeared.sort_by_key(|pod| pod.at);
     appeared
 }

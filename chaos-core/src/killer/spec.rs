@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::{Ledger, drawn};
 use crate::limits::KillsDone;
 use crate::model::{
-    Distribution, Every, Experiment, Kill, Limits, Mode, Monkey, MonkeyGuard, PodKill, Policy, Schedule, Target, Tenure,
+    Distribution, Every, Experiment, Fault, Kill, Limits, Mode, Monkey, MonkeyGuard, PodKill, Policy, Schedule, Target,
+    Tenure,
 };
 use crate::units::CountOrPercent;
 
@@ -49,6 +50,16 @@ pub enum Streams {
     PerGroup,
     /// One stream for all; its strikes go to the groups in turn.
     Single,
+}
+
+impl Streams {
+    /// Those of a fault: the strikes of a monkey come group by group.
+    pub const fn of(fault: &Fault) -> Self {
+        match fault {
+            Fault::PodKill(_) => Self::Single,
+            Fault::Monkey(_) => Self::PerGroup,
+        }
+    }
 }
 
 /// How many pods one strike kills.

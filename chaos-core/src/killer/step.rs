@@ -204,27 +204,28 @@ impl Cursor<'_> {
         self.state.ledger.end(end.0, end.1, self.now);
     }
 
-    /// How long the run has been silent, and how often it should beat. A run that never beat is silent since the first look.
-    fn silence(&self) -> Option<(Duration, Duration)> {
+    /// When the run last gave a sign of life, and how often it should. One that never did is silent since the first look.
+    fn last_beat(&self) -> Option<(Timestamp, Duration)> {
         let Life::OfRun { heartbeat: Some(interval), .. } = self.spec.life else { return None };
-        let since = self.view.beat.or(self.state.began_at)?;
-        let silent = elapsed(since, self.now);
-        Some((silent, interval))
+        Some((self.view.beat.or(self.state.began_at)?, interval))
+    }
+
+    /// How long the run has been silent, and how often it should beat.
+    fn silence(&self) -> Option<(Duration, Duration)> {
+        self.last_beat().map(|(since, interval)| (elapsed(since, self.now), interval))
     }
 
     /// After when a run that gives no sign of life until then is lost. Where the clock was set ahead it has as long from then on: its
     /// last beat may have been a moment ago.
     fn lost_at(&self) -> Option<Timestamp> {
-        let Life::OfRun { heartbeat: Some(interval), .. } = self.spec.life else { return None };
-        let since = self.view.beat.or(self.state.began_at)?;
+        let (since, interval) = self.last_beat()?;
         let since = self.state.set_at.map_or(since, |set_at| set_at.max(since));
         Some(after(since, interval * MISSED_BEATS + interval / 2))
     }
 
     /// From when on a run that gives no sign of life until then has missed too many beats.
     pub(super) fn silent_at(&self) -> Option<Timestamp> {
-        let Life::OfRun { heartbeat: Some(interval), .. } = self.spec.life else { return None };
-        Some(after(self.view.beat.or(self.state.began_at)?, interval * MISSED_BEATS))
+        self.last_beat().map(|(since, interval)| after(since, interval * MISSED_BEATS))
     }
 
     pub(super) fn plan_if_allowed(&mut self) {

@@ -24,7 +24,7 @@ pub use schedule::ExpectedStrike;
 
 use crate::digest::sha256_hex;
 use crate::eligible::{Reason, barred, eligible};
-use crate::killer::{GroupNames, NOT_PLANNED};
+use crate::killer::{GroupNames, NOT_PLANNED, Streams};
 use crate::model::{Experiment, Fault, Policy};
 use crate::population::{PodFacts, Population};
 use crate::record::{Excluded, NO_POD_KNOWN};
@@ -120,7 +120,7 @@ pub fn plan(request: &PlanRequest<'_>) -> Plan {
         reason: why.as_str().to_owned(),
         message: "it belongs to no group".to_owned(),
     }));
-    if matches!(experiment.fault, Fault::Monkey(_)) {
+    if Streams::of(&experiment.fault) == Streams::PerGroup {
         let names = GroupNames::of(&judged, experiment.fault.group(), population);
         excluded.extend(leave_out(&mut groups, &names));
     }
