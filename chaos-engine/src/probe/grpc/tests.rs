@@ -122,6 +122,39 @@ async fn that_nobody_serves_is_an_answer() {
     assert!(slow["error"].as_str().unwrap().contains("200 ms"), "{slow}");
 }
 
+/// Takes connections and says this on each: at once, or once it was asked. Then it closes; what it did not read makes that a reset.
+async fn talker(says: &'static [u8], asked: bool) -> Origin {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let ready = !asked || stream.read(&mut [0; 1]).await.is_ok();
+            let _ = ready && stream.write_all(says).await.is_ok();
+        }
+    });
+    origin
+}
+
+#[tokio::test]
+async fn what_speaks_something_else_is_no_answer_whatever_is_noticed_first() {
+    for (says, asked) in [
+        (&b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n"[..], true),
+        (b"HTTP/1.1 505 HTTP Version Not Supported\r\n\r\n", false),
+        (b"SSH-2.0-x\r\n", false),
+    ] {
+        let origin = talker(says, asked).await;
+        for _ in 0..50 {
+            assert_eq!(ask(origin.clone(), "").await, Err("notGrpc"), "{asked}");
+        }
+    }
+    // One that says nothing may be a server that is about to go.
+    let gone = talker(b"", true).await;
+    for _ in 0..50 {
+        assert_eq!(ask(gone.clone(), "").await.unwrap()["serving"], false);
+    }
+}
+
 proptest! {
     #[test]
     fn no_answer_makes_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {

@@ -15,6 +15,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
+use hyper::ext::on_informational;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,6 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::exchange::Failure;
 use super::plan::Origin;
+use super::wire::{Seen, Watched, Wrong};
 use crate::probe::{Trust, address};
 
 /// A kept connection that was idle for longer is closed instead of used: common servers close after 5 s, and a request that
@@ -37,7 +39,7 @@ type Body = Full<Bytes>;
 /// others use too.
 #[derive(Debug)]
 pub(in crate::probe) enum Connection {
-    Http1 { sender: http1::SendRequest<Body>, task: AbortOnDropHandle<()> },
+    Http1 { sender: http1::SendRequest<Body>, seen: Arc<Seen>, task: AbortOnDropHandle<()> },
     Http2(Place),
 }
 
@@ -45,6 +47,7 @@ pub(in crate::probe) enum Connection {
 #[derive(Debug)]
 pub(super) struct Multiplexed {
     sender: http2::SendRequest<Body>,
+    seen: Arc<Seen>,
     in_flight: AtomicUsize,
     /// Requests at a time that the server allows.
     allowed: Arc<AtomicUsize>,
@@ -148,14 +151,19 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let failed = |error: hyper::Error| Failure::of_hyper("connect", &error);
-        let stream = TokioIo::new(stream);
+        let seen = Arc::<Seen>::default();
+        let failed = |error: hyper::Error| match seen.wrong() {
+            Some(wrong) => Failure::of_server("connect", wrong),
+            None => Failure::of_hyper("connect", &error),
+        };
         // A connection's own error is also given to whoever waits for an answer on it.
         if self.version == HttpVersion::Http1 {
+            let stream = TokioIo::new(Watched::http1(stream, Arc::clone(&seen)));
             let (sender, connection) = http1::handshake(stream).await.map_err(failed)?;
             let task = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
-            return Ok(Connection::Http1 { sender, task });
+            return Ok(Connection::Http1 { sender, seen, task });
         }
+        let stream = TokioIo::new(Watched::http2(stream, Arc::clone(&seen)));
         // Until the server has said how many streams it allows there is one: it would refuse what is above, and that failure
         // would be ours.
         let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -171,6 +179,7 @@ impl Connections {
         }));
         let connection = Arc::new(Multiplexed {
             sender,
+            seen,
             in_flight: AtomicUsize::new(1),
             allowed,
             last_used: Mutex::new(Instant::now()),
@@ -201,6 +210,13 @@ pub(in crate::probe) enum Sent {
     Failed(Failure),
 }
 
+impl Failure {
+    /// What a server does that nothing good can follow, told as that and not as the error that a library makes of it.
+    fn of_server(stage: &str, wrong: Wrong) -> Self {
+        Self::new(BadClass::Other, format!("{stage}: {wrong}"))
+    }
+}
+
 impl Connection {
     fn is_ready(&self) -> bool {
         match self {
@@ -209,21 +225,33 @@ impl Connection {
         }
     }
 
+    fn seen(&self) -> Arc<Seen> {
+        match self {
+            Self::Http1 { seen, .. } => Arc::clone(seen),
+            Self::Http2(place) => Arc::clone(&place.0.seen),
+        }
+    }
+
     /// Sends a request and waits for the head of the answer.
-    pub(in crate::probe) async fn send(self, request: Request<Body>) -> Sent {
+    pub(in crate::probe) async fn send(self, mut request: Request<Body>) -> Sent {
+        let seen = self.seen();
+        seen.begin();
         let (answer, connection) = match self {
-            Self::Http1 { mut sender, task } => {
+            Self::Http1 { mut sender, seen, task } => {
+                let telling = Arc::clone(&seen);
+                on_informational(&mut request, move |head| telling.informational(head.headers()));
                 let answer = sender.try_send_request(request).await;
-                (answer, Self::Http1 { sender, task })
+                (answer, Self::Http1 { sender, seen, task })
             }
             Self::Http2(place) => {
                 let answer = place.0.sender.clone().try_send_request(request).await;
                 (answer, Self::Http2(place))
             }
         };
-        match answer {
-            Ok(response) => Sent::Answered(response, connection),
-            Err(mut error) => match error.take_message() {
+        match (answer, seen.wrong()) {
+            (Ok(response), None) => Sent::Answered(response, connection),
+            (_, Some(wrong)) => Sent::Failed(Failure::of_server("answer", wrong)),
+            (Err(mut error), None) => match error.take_message() {
                 Some(unwritten) => Sent::Unwritten(unwritten),
                 None => Sent::Failed(Failure::of_hyper("answer", &error.into_error())),
             },

@@ -18,6 +18,7 @@ mod ledger;
 mod pacer;
 mod plan;
 mod request;
+mod wire;
 mod worker;
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Load against servers that misbehave, each on a socket of its own. Conditions are waited for, never a time; where a test
 //! is about time, it compares with what the server saw.
 
+mod floods;
 mod requests;
 mod server;
 mod versions;
