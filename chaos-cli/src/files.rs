@@ -51,13 +51,32 @@ pub(crate) fn is_reported(folder: &Path) -> bool {
 
 /// Renders everything into a folder; gives the files in the order in which people look at them.
 pub(crate) fn write_reports(folder: &Path, result: &RunResult) -> anyhow::Result<Vec<PathBuf>> {
-    let mut written = Vec::new();
+    let (written, mut unwritten) = render_into(folder, result);
+    if unwritten.is_empty() { Ok(written) } else { Err(unwritten.swap_remove(0)) }
+}
+
+/// The same of the run that a command is about: what cannot be written is told, and the command does not end well. The verdict
+/// stands all the same, and what is missing can be made again from the journal.
+pub(crate) fn reports(folder: &Path, journal: &Path, result: &RunResult) -> Vec<PathBuf> {
+    let (written, unwritten) = render_into(folder, result);
+    for error in unwritten {
+        let message = output::one_line(&error);
+        output::lost(&anyhow::anyhow!("{message}; hint: `chaos report {}` makes it again", journal.display()));
+    }
+    written
+}
+
+/// Writes what can be written: one file that cannot is no reason to leave out the others.
+fn render_into(folder: &Path, result: &RunResult) -> (Vec<PathBuf>, Vec<anyhow::Error>) {
+    let (mut written, mut unwritten) = (Vec::new(), Vec::new());
     for (kind, name) in REPORTS {
         let path = folder.join(name);
-        write(&path, &render(kind, std::slice::from_ref(result))?)?;
-        written.push(path);
+        match render(kind, std::slice::from_ref(result)).and_then(|text| write(&path, &text)) {
+            Ok(()) => written.push(path),
+            Err(error) => unwritten.push(error),
+        }
     }
-    Ok(written)
+    (written, unwritten)
 }
 
 fn is_stdout(path: &Path) -> bool {
@@ -91,16 +110,21 @@ pub(crate) fn check_copies(copies: &[(OutputKind, PathBuf)], experiments: usize)
     Ok(())
 }
 
-/// Writes the copies that were asked for, each of all results together.
-pub(crate) fn write_copies(copies: &[(OutputKind, PathBuf)], results: &[RunResult]) -> anyhow::Result<()> {
-    copies.iter().try_for_each(|(kind, path)| {
-        let text = render(*kind, results)?;
-        if is_stdout(path) {
-            output::data(&text);
-            return Ok(());
+/// Writes the copies that were asked for, each of all results together. What cannot be written is told, and the command does not
+/// end well.
+pub(crate) fn write_copies(copies: &[(OutputKind, PathBuf)], results: &[RunResult]) {
+    for (kind, path) in copies {
+        let written = render(*kind, results).and_then(|text| {
+            if is_stdout(path) {
+                output::data(&text);
+                return Ok(());
+            }
+            write(path, &text)
+        });
+        if let Err(error) = written {
+            output::lost(&error);
         }
-        write(path, &text)
-    })
+    }
 }
 
 fn render(kind: OutputKind, results: &[RunResult]) -> anyhow::Result<String> {
@@ -131,6 +155,8 @@ pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::verdict::{JudgeSpec, judge};
+
     use super::*;
 
     #[test]
@@ -156,6 +182,19 @@ mod tests {
         held.read_exact(&mut told).unwrap();
         assert_eq!(&told, b"told");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left there");
+    }
+
+    #[test]
+    fn one_file_that_cannot_be_written_leaves_out_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let (name, namespace, hypothesis, probes) = ("e".into(), "n".into(), String::new(), Vec::new());
+        let spec = JudgeSpec { name, namespace, hypothesis, strikes_target: 1, strikes_min: 1, probes };
+        let result = judge(&spec, &[]);
+        std::fs::create_dir(folder.path().join(REPORTS[0].1)).unwrap();
+        let (written, unwritten) = render_into(folder.path(), &result);
+        assert_eq!(written, REPORTS[1..].iter().map(|(_, name)| folder.path().join(name)).collect::<Vec<_>>());
+        assert!(unwritten.len() == 1 && unwritten[0].to_string().contains("report.html"), "{unwritten:?}");
+        assert!(write_reports(folder.path(), &result).is_err());
     }
 
     #[test]

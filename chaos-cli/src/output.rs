@@ -18,7 +18,7 @@ use crate::refusal;
 static QUIET: AtomicBool = AtomicBool::new(false);
 /// Whether stdout is for an output that was asked for there.
 static TAKEN: AtomicBool = AtomicBool::new(false);
-/// Whether data could not be written.
+/// Whether data or a report could not be written.
 static LOST: AtomicBool = AtomicBool::new(false);
 
 const BOLD: Style = Style::new().bold();
@@ -87,12 +87,17 @@ pub(crate) fn rendered(
 /// Writes data to stdout. What cannot be written there is told, and the command does not end well.
 pub(crate) fn data(text: &str) {
     if let Err(cause) = print(text) {
-        LOST.store(true, Ordering::Relaxed);
-        error(&anyhow::Error::new(cause).context("failed to write to standard output"));
+        lost(&anyhow::Error::new(cause).context("failed to write to standard output"));
     }
 }
 
-/// Whether data that was asked for could not be written to stdout.
+/// Says that something which the command owes could not be written: it does not end well, whatever else it has shown.
+pub(crate) fn lost(cause: &anyhow::Error) {
+    LOST.store(true, Ordering::Relaxed);
+    error(cause);
+}
+
+/// Whether something that the command owes could not be written.
 pub(crate) fn is_lost() -> bool {
     LOST.load(Ordering::Relaxed)
 }

@@ -49,7 +49,7 @@ fn of_journal(args: &ReportArgs) -> Result<Exit, Failure> {
         None => files::journal(&args.run).parent().map(Path::to_path_buf).unwrap_or_default(),
     };
     std::fs::create_dir_all(&folder).with_context(|| format!("failed to make the folder {}", folder.display()))?;
-    let written = files::write_reports(&folder, &result)?;
+    let written = files::reports(&folder, &files::journal(&args.run), &result);
     output::verdict(&result, &written);
     Ok(result.verdict.exit_code.into())
 }

@@ -119,14 +119,8 @@ pub(crate) fn told(out: &OutArgs, results: &[RunResult]) -> Exit {
         output::end("\nsummary\n");
         output::end(&terminal::summary(results));
     }
-    let worst = Exit::from(ExitCode::worst(results.iter().map(|result| result.verdict.exit_code)));
-    match files::write_copies(&out.outputs, results) {
-        Ok(()) => worst,
-        Err(error) => {
-            output::error(&error);
-            worst.worse(Exit::STOPPED)
-        }
-    }
+    files::write_copies(&out.outputs, results);
+    Exit::from(ExitCode::worst(results.iter().map(|result| result.verdict.exit_code)))
 }
 
 /// Runs one experiment and says what it proved.
@@ -140,7 +134,8 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
     feasible(&experiment, &prepared, seed)?;
     let run_id = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
     let folder = files::run_folder(&job.out.out, &experiment.name, &run_id)?;
-    let journal = JournalWriter::create(&folder.join(files::JOURNAL)).context("failed to start the journal")?;
+    let kept_in = folder.join(files::JOURNAL);
+    let journal = JournalWriter::create(&kept_in).context("failed to start the journal")?;
     let recorder = Recorder::with_journal(journal, redactor);
     let clock = RunClock::start();
     recorder.record(Event::Started(Box::new(started(&job, &run_id, seed, &clock))));
@@ -150,19 +145,12 @@ pub(crate) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
         recorder.record(Event::Note { at: clock.now(), text: text.clone() });
     }
     output::headline(&experiment.hypothesis);
-    output::say(&format!("journal: {}", folder.join(files::JOURNAL).display()));
+    output::say(&format!("journal: {}", kept_in.display()));
     let judge = Arc::new(JudgeSpec::from(&*experiment));
     let running =
         Running { experiment, judge: judge.clone(), seed, run_id, recorder: recorder.clone(), clock, prepared };
     let result = kept(&recorder, clock, &judge, execute(&job, running).await).await;
-    let written = match files::write_reports(&folder, &result) {
-        Ok(written) => written,
-        Err(error) => {
-            // The verdict stands in the journal and on the screen; what is missing can be made again from the one.
-            Failure::from(error).hint(&format!("`chaos report {}`", folder.join(files::JOURNAL).display())).report();
-            Vec::new()
-        }
-    };
+    let written = files::reports(&folder, &kept_in, &result);
     output::verdict(&result, &written);
     Ok(result)
 }
