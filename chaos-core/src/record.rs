@@ -8,12 +8,14 @@ mod classes;
 mod cluster;
 mod counts;
 mod names;
+mod stop;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{Excluded, Kill, PodChange, PodSighting};
 pub(crate) use cluster::{NO_POD_KNOWN, names_a_pod};
+pub use stop::StopCause;
 
 use crate::api::{SkipRecord, VictimRef};
 use crate::population::Population;
@@ -158,6 +160,16 @@ pub enum Event {
         at: RunTime,
         /// The text.
         text: String,
+    },
+    /// What the operator made of the run, where it drove it and the record was fetched from the cluster: the run is told no
+    /// better than that. Since format 1.1.
+    Told {
+        /// The exit code that `chaos run` gives for it.
+        exit_code: u8,
+        /// The decisive reason, by the name that the operator has for it.
+        reason_code: String,
+        /// The same in one sentence.
+        reason_text: String,
     },
     /// The last event of a whole journal. A journal without it was torn.
     Finished {
@@ -340,60 +352,4 @@ pub struct Violation {
     pub invariant: String,
     /// What happened to the offending thing.
     pub story: String,
-}
-
-/// What asked a run to end early.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum StopCause {
-    /// The betting test refuted a promise: the run ends as a failure.
-    SloRefuted {
-        /// The probe.
-        probe: String,
-    },
-    /// A guard of `abort`.
-    Guard {
-        /// Which, with its figures.
-        message: String,
-    },
-    /// A stop switch, of the cluster or of a namespace.
-    Switch {
-        /// Which.
-        message: String,
-    },
-    /// SIGINT, SIGTERM or SIGHUP.
-    Signal {
-        /// Its name.
-        name: String,
-    },
-    /// No replacement was Ready within `limits.recoverWithin`.
-    NotRecovered {
-        /// Which.
-        message: String,
-    },
-    /// The cluster was out of sight for longer than `limits.maxBlind`.
-    Blind {
-        /// Since when and why.
-        message: String,
-    },
-    /// The journal could not be written.
-    Journal {
-        /// Why.
-        message: String,
-    },
-    /// The killer gave up (its monkey vanished, was refused, or reported an error).
-    Killer {
-        /// Why.
-        message: String,
-    },
-    /// The probes could not be started, so nothing was killed.
-    NoProbes {
-        /// Why.
-        message: String,
-    },
-    /// Whoever measures for this run fell silent: what follows would be without evidence.
-    Probes {
-        /// Since when.
-        message: String,
-    },
 }

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use chaos_core::api::{RunVerdict, labels};
 use chaos_core::model::Experiment;
 use chaos_core::record::{Event, RunTime};
-use chaos_core::result::{Finding, RunResult, Verdict};
-use chaos_core::verdict::{ExitCode, JudgeSpec, ReasonCode, judge};
+use chaos_core::result::RunResult;
+use chaos_core::verdict::{ExitCode, JudgeSpec, ReasonCode, judge, reason_told};
 use chaos_engine::chunks::RunKey;
 use chaos_engine::journal::{JournalWriter, Redactor};
 use chaos_engine::recorder::Recorder;
@@ -41,13 +41,14 @@ impl Fetched<'_> {
         if attempt > 1 {
             number(&mut events, attempt);
         }
-        let folder = files::run_folder(out, &experiment.name, &key.uid[..key.uid.len().min(12)])?;
+        let folder = files::run_folder(out, &experiment.name, &key.uid[..key.uid.len().min(12)])
+            .map_err(|failure| unkept(told, &failure.message()))?;
         let path = folder.join(files::JOURNAL);
         // Judged is what was kept: the journal tells the same by itself.
-        let kept = keep(&path, redactor, events).await?;
+        let kept = keep(&path, redactor, events).await.map_err(|error| unkept(told, &output::one_line(&error)))?;
         output::say(&format!("journal: {}", path.display()));
-        let result = no_better(judge(&spec, &kept), told);
-        let written = files::write_reports(&folder, &result)?;
+        let result = judge(&spec, &kept);
+        let written = files::reports(&folder, &path, &result);
         output::verdict(&result, &written);
         Ok((result, folder))
     }
@@ -102,65 +103,65 @@ pub(super) fn unread(run: &RunKey, told: &RunVerdict, missing: &str) -> Failure 
     );
     let hint = format!("kubectl get configmaps -n {} -l {}={}", run.namespace, labels::RUN, run.uid);
     let failure = Failure::could_not_run(error).hint(&hint);
-    let reason = reason_of(told);
+    let reason = reason_told(told.exit_code, &told.reason_code);
     match ExitCode::worst([ExitCode::OutOfReach, reason.exit_code()]) {
         ExitCode::OutOfReach => failure,
         _ => failure.because(reason),
     }
 }
 
-/// The word of the operator as a reason of this version; where it has none of that name, by the exit code.
-fn reason_of(told: &RunVerdict) -> ReasonCode {
-    let alike: Vec<ReasonCode> =
-        ReasonCode::ALL.into_iter().filter(|reason| reason.exit_code().code() == told.exit_code).collect();
-    let named = alike.iter().find(|reason| reason.to_string() == told.reason_code);
-    named.or(alike.first()).copied().unwrap_or(ReasonCode::OutOfReach)
+/// A run whose evidence could not be kept here: nothing is told without it. It ended no better than the operator says.
+fn unkept(told: &RunVerdict, why: &str) -> Failure {
+    let error = anyhow::anyhow!(
+        "the operator says {} ({}), and its evidence could not be kept: {why}",
+        told.outcome,
+        told.reason_text
+    );
+    let reason = reason_told(told.exit_code, &told.reason_code);
+    let failure = Failure::stopped(error);
+    match ExitCode::worst([ExitCode::Stopped, reason.exit_code()]) {
+        ExitCode::Stopped => failure.because(ReasonCode::JournalFailed),
+        _ => failure.because(reason),
+    }
 }
 
-/// Judges a record of which the operator said what it proves. Where the two differ the worse one counts, and the record says so.
+/// A record of which the operator said what it proves, with its word: the record is told no better than that, whoever judges it.
+/// Where this version finds something else by the evidence, the record says so.
 fn settle(spec: &JudgeSpec, mut events: Vec<Event>, told: &RunVerdict) -> Vec<Event> {
     let ours = judge(spec, &events).verdict;
-    if ours.exit_code.code() == told.exit_code {
-        return events;
-    }
-    let text = format!(
-        "the operator says {} ({}), the evidence says {} ({}) by this version, and the worse of both counts; digest of the \
-         evidence: {}",
-        told.outcome,
-        told.reason_text,
-        ours.outcome,
-        ours.reason_text,
-        digest(&events)
-    );
-    output::warn(&text);
     // The end stays the last event.
     let end = events.iter().position(|event| matches!(event, Event::Finished { .. })).unwrap_or(events.len());
-    let at = match events.get(end) {
-        Some(Event::Finished { at, .. }) => *at,
-        _ => RunTime::default(),
-    };
-    events.insert(end, Event::Note { at, text });
-    events
-}
-
-/// The result, unless the operator says something worse: then that decides.
-fn no_better(mut result: RunResult, told: &RunVerdict) -> RunResult {
-    let reason_code = reason_of(told);
-    let (ours, exit_code) = (result.verdict.exit_code, reason_code.exit_code());
-    if ExitCode::worst([ours, exit_code]) == ours {
-        return result;
+    let mut words = Vec::new();
+    if ours.exit_code.code() != told.exit_code {
+        let text = format!(
+            "the operator says {} ({}), the evidence says {} ({}) by this version, and the worse of both counts; digest of the \
+             evidence: {}",
+            told.outcome,
+            told.reason_text,
+            ours.outcome,
+            ours.reason_text,
+            digest(&events)
+        );
+        output::warn(&text);
+        let at = match events.get(end) {
+            Some(Event::Finished { at, .. }) => *at,
+            _ => RunTime::default(),
+        };
+        words.push(Event::Note { at, text });
     }
-    let reason_text = format!("the operator says: {}", told.reason_text);
-    let mut findings = vec![Finding { reason_code, message: reason_text.clone() }];
-    findings.append(&mut result.verdict.findings);
-    result.verdict = Verdict { outcome: exit_code.outcome(), exit_code, reason_code, reason_text, findings };
-    result
+    words.push(Event::Told {
+        exit_code: told.exit_code,
+        reason_code: told.reason_code.clone(),
+        reason_text: told.reason_text.clone(),
+    });
+    events.splice(end..end, words);
+    events
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use chaos_core::record::Started;
-    use chaos_core::verdict::{NotStarted, not_started};
+    use chaos_core::result::Verdict;
     use jiff::Timestamp;
 
     use super::super::recorded::{Recorded, experiment_of};
@@ -194,51 +195,28 @@ pub(super) mod tests {
         }
     }
 
-    fn held() -> RunResult {
-        let (reason_code, message) = (ReasonCode::HypothesisHeld, String::new());
-        not_started(NotStarted { spec: spec(), started: started("1"), reason_code, message })
-    }
-
     fn told(exit_code: u8, reason_code: &str) -> RunVerdict {
         let (outcome, reason_text) = ("told".into(), "by the operator".into());
         RunVerdict { outcome, exit_code, reason_code: reason_code.into(), reason_text }
     }
 
     #[test]
-    fn a_run_ends_no_better_than_the_operator_says() {
-        for (told, exit_code, reason_code) in [
-            (told(0, "HypothesisHeld"), ExitCode::Held, ReasonCode::HypothesisHeld),
-            (told(1, "SloRefuted"), ExitCode::Failed, ReasonCode::SloRefuted),
-            (told(7, "ProberLost"), ExitCode::Inconclusive, ReasonCode::ProberLost),
-            (told(1, "OfANewerVersion"), ExitCode::Failed, ReasonCode::InvariantBroken),
-            (told(99, "OfANewerVersion"), ExitCode::OutOfReach, ReasonCode::OutOfReach),
-        ] {
-            let verdict = no_better(held(), &told).verdict;
-            assert_eq!((verdict.exit_code, verdict.reason_code), (exit_code, reason_code), "{told:?}");
-            assert_eq!(verdict.outcome, exit_code.outcome());
-            assert_eq!(verdict.findings.len() > 1, exit_code != ExitCode::Held, "what was found here stays: {told:?}");
-        }
-        let failed = no_better(held(), &told(1, "SloRefuted"));
-        assert_eq!(no_better(failed.clone(), &told(5, "Interrupted")), failed, "nor than the evidence says");
-    }
-
-    #[test]
-    fn where_two_verdicts_differ_the_record_says_so() {
+    fn where_two_verdicts_differ_the_record_says_so_and_the_worse_one_counts() {
         // A record that ends at once is an orphan's.
         let end = Event::Finished { at: RunTime(9), exit_code: 5 };
         let events = vec![Event::Started(Box::new(started("1"))), end.clone()];
-        let same = settle(&spec(), events.clone(), &told(5, "Interrupted"));
-        assert_eq!((judge(&spec(), &same).verdict.exit_code, same), (ExitCode::Stopped, events.clone()));
-        for (word, exit_code) in [
-            (told(0, "HypothesisHeld"), ExitCode::Stopped),
-            (told(1, "SloRefuted"), ExitCode::Failed),
-            (told(6, "WindDownIncomplete"), ExitCode::LeftBehind),
+        for (word, exit_code, differs) in [
+            (told(5, "Interrupted"), ExitCode::Stopped, false),
+            (told(0, "HypothesisHeld"), ExitCode::Stopped, true),
+            (told(1, "SloRefuted"), ExitCode::Failed, true),
+            (told(6, "WindDownIncomplete"), ExitCode::LeftBehind, true),
         ] {
-            let noted = settle(&spec(), events.clone(), &word);
-            let result = no_better(judge(&spec(), &noted), &word);
-            assert_eq!(result.verdict.exit_code, exit_code);
-            assert!(result.notes.iter().any(|note| note.contains("the worse of both counts")), "{:?}", result.notes);
-            assert_eq!((noted.len(), noted.last()), (3, Some(&end)));
+            let settled = settle(&spec(), events.clone(), &word);
+            let result = judge(&spec(), &settled);
+            assert_eq!(result.verdict.exit_code, exit_code, "{word:?}");
+            let says_so = result.notes.iter().any(|note| note.contains("the worse of both counts"));
+            assert_eq!(says_so, differs, "{:?}", result.notes);
+            assert_eq!((settled.len(), settled.last()), (3 + usize::from(differs), Some(&end)));
         }
     }
 
@@ -258,20 +236,50 @@ pub(super) mod tests {
         ];
         let experiment = experiment_of(&events).unwrap();
         let Verdict { exit_code, reason_code, .. } = judge(&JudgeSpec::from(&experiment), &events).verdict;
-        let word = told(exit_code.code(), &reason_code.to_string());
-        let key = RunKey { namespace: "dispatch".into(), name: format!("{name}-1a2b3c4d"), uid: "u-1".into() };
-        let (out, redactor) = (tempfile::tempdir().unwrap(), Redactor::default());
-        let fetched = Fetched { key: &key, experiment: &experiment, redactor: &redactor, told: &word, attempt: 3 };
-        let (result, folder) = fetched.finish(events, out.path()).await.unwrap();
-        assert_eq!((result.run.experiment.as_str(), result.run.attempt), (name, 3));
-        assert!(result.notes.iter().any(|note| note.contains("got bearer")), "{:?}", result.notes);
-        assert!(!result.notes.iter().any(|note| note.contains("abcdefgh")), "{:?}", result.notes);
-        assert_eq!(folder, out.path().join(format!("{name}-u-1")), "called as the file calls it, not as the run is");
-        let again = Recorded::read(&folder).unwrap().judge();
-        assert_eq!(again, result);
-        for path in files::write_reports(out.path(), &again).unwrap() {
-            let of_run = folder.join(path.file_name().unwrap());
-            assert!(std::fs::read(of_run).unwrap() == std::fs::read(&path).unwrap(), "{} differs", path.display());
+        // The operator says the same, or something worse: of what this version does not see the journal must tell as well.
+        let (same, worse) = (told(exit_code.code(), &reason_code.to_string()), told(6, "WindDownIncomplete"));
+        for (word, ends) in [(same, exit_code), (worse, ExitCode::LeftBehind)] {
+            let key = RunKey { namespace: "dispatch".into(), name: format!("{name}-1a2b3c4d"), uid: "u-1".into() };
+            let (out, redactor) = (tempfile::tempdir().unwrap(), Redactor::default());
+            let fetched = Fetched { key: &key, experiment: &experiment, redactor: &redactor, told: &word, attempt: 3 };
+            let (result, folder) = fetched.finish(events.clone(), out.path()).await.unwrap();
+            assert_eq!((result.run.experiment.as_str(), result.run.attempt), (name, 3));
+            assert_eq!(result.verdict.exit_code, ends);
+            assert!(result.notes.iter().any(|note| note.contains("got bearer")), "{:?}", result.notes);
+            assert!(!result.notes.iter().any(|note| note.contains("abcdefgh")), "{:?}", result.notes);
+            assert_eq!(
+                folder,
+                out.path().join(format!("{name}-u-1")),
+                "called as the file calls it, not as the run is"
+            );
+            let again = Recorded::read(&folder).unwrap().judge();
+            assert_eq!(again, result);
+            for path in files::write_reports(out.path(), &again).unwrap() {
+                let of_run = folder.join(path.file_name().unwrap());
+                assert!(std::fs::read(of_run).unwrap() == std::fs::read(&path).unwrap(), "{} differs", path.display());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_evidence_cannot_be_kept_ends_no_better_than_the_operator_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let text = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
+        let experiment = super::super::validate::experiments("e.yaml", text).unwrap().remove(0);
+        let key = RunKey { namespace: "dispatch".into(), name: "r".into(), uid: "u-1".into() };
+        for (word, reason) in [
+            (told(0, "HypothesisHeld"), ReasonCode::JournalFailed),
+            (told(1, "SloRefuted"), ReasonCode::SloRefuted),
+            (told(6, "WindDownIncomplete"), ReasonCode::WindDownIncomplete),
+        ] {
+            let redactor = Redactor::default();
+            let fetched = Fetched { key: &key, experiment: &experiment, redactor: &redactor, told: &word, attempt: 1 };
+            let events = vec![Event::Started(Box::new(started("1")))];
+            let failure = fetched.finish(events, &file).await.unwrap_err();
+            assert_eq!(failure.reason(), reason);
+            assert!(failure.message().contains("by the operator"), "{}", failure.message());
         }
     }
 

@@ -198,6 +198,7 @@ impl<'a> Recorded<'a> {
             | Event::Clock { .. }
             | Event::Blind { .. }
             | Event::Sight { .. }
+            | Event::Told { .. }
             | Event::Finished { .. } => {}
         }
         Ok(())
@@ -252,7 +253,8 @@ pub fn instant(event: &Event) -> RunTime {
         Event::Sample(sample) => sample.at,
         Event::Kill(kill) => kill.at,
         Event::Pod(sighting) => sighting.at,
-        // `Finished` is left out, so that a result is the same before and after that event is written.
-        Event::Started(_) | Event::Schedule(_) | Event::Finished { .. } => RunTime::default(),
+        // `Finished` is left out, so that a result is the same before and after that event is written. What the operator told is
+        // of no instant of the run.
+        Event::Started(_) | Event::Schedule(_) | Event::Told { .. } | Event::Finished { .. } => RunTime::default(),
     }
 }

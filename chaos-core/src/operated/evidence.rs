@@ -36,6 +36,7 @@ pub fn admit(experiment: &Experiment, event: &Event) -> Result<(), Inadmissible>
         | Event::Sight { .. }
         | Event::Stop { .. }
         | Event::WoundDown { .. }
+        | Event::Told { .. }
         | Event::Finished { .. } => return Err(Inadmissible { what: format!("an event {:?}", event.name()) }),
     };
     let known: BTreeSet<&str> = experiment.probes.iter().map(|probe| probe.name.as_str()).collect();

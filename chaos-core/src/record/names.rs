@@ -41,6 +41,7 @@ names! {
     Stop => "stop",
     WoundDown => "woundDown",
     Note => "note",
+    Told => "told",
     Finished => "finished",
 }
 

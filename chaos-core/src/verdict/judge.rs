@@ -3,7 +3,7 @@
 
 use super::promise::Promise;
 use super::spec::{JudgeSpec, JudgedBy};
-use super::{ReasonCode, decisive, findings, tell};
+use super::{ReasonCode, decisive, findings, operator, tell};
 use crate::evidence::{Evidence, Load, Recorded, evidence};
 use crate::record::Event;
 use crate::result::{Claim, Finding, RunResult, Verdict};
@@ -11,9 +11,10 @@ use crate::result::{Claim, Finding, RunResult, Verdict};
 /// Judges a run by its record and builds everything that is told about it.
 ///
 /// The record may be torn: then the run counts as orphaned, unless something worse is shown. A `Finished` event changes
-/// nothing, so the same result comes out before and after it is written.
+/// nothing, so the same result comes out before and after it is written. Where the record holds what the operator said of the
+/// run, the result is no better than that.
 pub fn judge(spec: &JudgeSpec, events: &[Event]) -> RunResult {
-    match evidence(events) {
+    let result = match evidence(events) {
         Ok(evidence) => judge_evidence(spec, &evidence),
         Err(error) => {
             // What cannot be counted may still say what broke, why it ended, and what is left on the cluster.
@@ -26,7 +27,8 @@ pub fn judge(spec: &JudgeSpec, events: &[Event]) -> RunResult {
             found.extend(findings::left_behind(left));
             tell::unreadable(spec, events, recorded.as_ref(), left, verdict(found, String::new))
         }
-    }
+    };
+    operator::no_better(result, events)
 }
 
 /// What the wind-down could not undo.

@@ -20,7 +20,7 @@ pub(crate) use redact::{is_of_credential, selects_credential};
 pub use writer::JournalWriter;
 
 /// Version that this build writes.
-pub const VERSION: (u16, u16) = (1, 0);
+pub const VERSION: (u16, u16) = (1, 1);
 
 /// Why a journal could not be written or read.
 #[derive(Debug, thiserror::Error)]

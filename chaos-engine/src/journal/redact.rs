@@ -107,6 +107,7 @@ impl Redactor {
             Event::Stop { cause, .. } => self.cause(cause),
             Event::WoundDown { left, .. } => left.iter_mut().for_each(|text| self.clean(text)),
             Event::Note { text, .. } => self.clean(text),
+            Event::Told { reason_text, .. } => self.clean(reason_text),
             // These hold names and numbers, and what the cluster says of itself.
             Event::Planned { .. }
             | Event::Phase { .. }

@@ -1,4 +1,4 @@
-//! Whole, torn, foreign and newer journals; and the golden one of version 1.0, which must stay readable for ever.
+//! Whole, torn, foreign and newer journals; and the golden one of each version, which must stay readable for ever.
 
 use std::path::{Path, PathBuf};
 
@@ -123,15 +123,37 @@ fn a_journal_without_an_end_is_an_orphan_once_nobody_writes_it() {
     assert!(is_orphaned(&folder.path().join("none")).is_err());
 }
 
+fn golden(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests-data/journal-{version}.chaos"))
+}
+
 #[test]
-fn the_golden_journal_of_version_1_0_is_read_and_still_written_alike() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests-data/journal-1.0.chaos");
+fn the_golden_journal_of_version_1_0_is_read_and_its_events_are_still_written_alike() {
+    let path = golden("1.0");
+    let journal = read(&path).unwrap();
+    assert_eq!((journal.version, journal.skipped, journal.torn), ((1, 0), 0, None));
+    assert_eq!(journal.events, examples());
+    let written = std::fs::read(&path).unwrap();
+    assert!(encode(&examples())[HEADER..] == written[HEADER..], "a changed encoding of an event needs a new name");
+}
+
+/// What version 1.1 has besides: the operator's word, before the end.
+fn with_a_word() -> Vec<Event> {
+    let mut events = examples();
+    let (reason_code, reason_text) = ("SloRefuted".into(), "request-ride: refuted".into());
+    events.insert(events.len() - 1, Event::Told { exit_code: 1, reason_code, reason_text });
+    events
+}
+
+#[test]
+fn the_golden_journal_of_version_1_1_is_read_and_still_written_alike() {
+    let path = golden("1.1");
     if std::env::var_os("CHAOS_WRITE_GOLDEN").is_some() {
-        std::fs::write(&path, encode(&examples())).unwrap();
+        std::fs::write(&path, encode(&with_a_word())).unwrap();
     }
-    assert_eq!(read(&path).unwrap().events, examples());
+    assert_eq!(read(&path).unwrap().events, with_a_word());
     assert!(
-        encode(&examples()) == std::fs::read(&path).unwrap(),
+        encode(&with_a_word()) == std::fs::read(&path).unwrap(),
         "a changed encoding needs a new minor version and golden file"
     );
 }

@@ -138,6 +138,7 @@ fn is_load_bearing(event: &Event) -> bool {
             | Event::Kill(_)
             | Event::Phase { .. }
             | Event::WoundDown { .. }
+            | Event::Told { .. }
             | Event::Finished { .. }
     )
 }

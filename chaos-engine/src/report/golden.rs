@@ -1,5 +1,5 @@
-//! Journals of whole runs, as a tool of format 1.0 wrote them, which must be read for ever, and the result that each comes to. One
-//! run held its promise, one was stopped; together they hold every kind of event. `CHAOS_WRITE_GOLDEN=1` writes the results again,
+//! Journals of whole runs, as tools of each format wrote them, which must be read for ever, and the result that each comes to. One
+//! run held its promise, one was stopped, of one the operator said something worse; together they hold every kind of event. `CHAOS_WRITE_GOLDEN=1` writes the results again,
 //! which a changed rule may ask for, and the journals only where there are none: those of an old version are never made again.
 
 use std::collections::BTreeSet;
@@ -49,15 +49,27 @@ pub(super) fn stopped() -> Vec<Event> {
     stopped
 }
 
+/// The first one where an operator drove it and came to a worse verdict, as it is fetched from the cluster.
+pub(super) fn operated() -> Vec<Event> {
+    let mut operated = whole();
+    let (reason_code, reason_text) = ("SloRefuted".into(), "request-ride: refuted".into());
+    operated.insert(operated.len() - 1, Event::Told { exit_code: 1, reason_code, reason_text });
+    operated
+}
+
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests-data").join(name)
 }
 
 #[test]
-fn whole_runs_of_version_1_0_are_read_and_come_to_the_same_results() {
+fn whole_runs_of_every_version_are_read_and_come_to_the_same_results() {
     let write = std::env::var_os("CHAOS_WRITE_GOLDEN").is_some();
     let mut kinds = BTreeSet::new();
-    for (name, made) in [("run-held-1.0", whole()), ("run-stopped-1.0", stopped())] {
+    for (name, version, made) in [
+        ("run-held-1.0", (1, 0), whole()),
+        ("run-stopped-1.0", (1, 0), stopped()),
+        ("run-operated-1.1", (1, 1), operated()),
+    ] {
         let (path, result_path) = (golden(&format!("{name}.chaos")), golden(&format!("{name}.json")));
         if write && !path.exists() {
             let mut writer = JournalWriter::create(&path).unwrap();
@@ -65,7 +77,7 @@ fn whole_runs_of_version_1_0_are_read_and_come_to_the_same_results() {
             writer.close().unwrap();
         }
         let journal = journal::read(&path).unwrap();
-        assert_eq!((journal.version, journal.skipped, journal.torn), ((1, 0), 0, None), "{name}");
+        assert_eq!((journal.version, journal.skipped, journal.torn), (version, 0, None), "{name}");
         kinds.extend(journal.events.iter().map(Event::name));
         let result = json::render(&judged(&journal.events)).unwrap();
         if write {

@@ -8,7 +8,7 @@ use chaos_core::replay::replay;
 use chaos_core::verdict::{JudgeSpec, judge};
 use serde_json::{Value, json};
 
-use super::golden::{stopped, whole};
+use super::golden::{operated, stopped, whole};
 use super::sample::experiment;
 use super::terminal::Medium;
 use super::{github, html, json, junit, markdown, terminal};
@@ -41,7 +41,7 @@ fn rendered(experiment: &Experiment, events: &[Event]) -> usize {
 #[test]
 fn no_number_in_a_journal_stops_a_report() {
     let experiment = experiment();
-    for record in [whole(), stopped()] {
+    for record in [whole(), stopped(), operated()] {
         let usual = rendered(&experiment, &record);
         let mut seen = BTreeSet::new();
         // The first of each kind: the others are like it.

@@ -62,6 +62,7 @@ fn whole() -> Vec<Event> {
         Event::Blind { at: ms(12_800), cause: "out of reach".into() },
         Event::Sight { at: ms(12_900) },
         Event::Note { at: ms(12_900), text: "a note".into() },
+        Event::Told { exit_code: 1, reason_code: "SloRefuted".into(), reason_text: "refuted".into() },
     ]);
     let mut events = story.events();
     events.push(Event::Finished { at: ms(15_000), exit_code: 5 });

@@ -87,6 +87,8 @@ fn texts_deep_in_an_event_are_reached() {
     let at = RunTime(1);
     let note = redactor.event(Event::Note { at, text: "see http://h/?api_key=1234".into() });
     assert_eq!(note, Event::Note { at, text: "see http://h/?api_key=(redacted)".into() });
+    let told = |text: &str| Event::Told { exit_code: 1, reason_code: "SloRefuted".into(), reason_text: text.into() };
+    assert_eq!(redactor.event(told("see http://h/?api_key=1234")), told("see http://h/?api_key=(redacted)"));
     let Event::Bad(clean) = redactor.event(Event::Bad(bad("Cookie: a=b"))) else { panic!("another event") };
     assert_eq!(clean.detail, "Cookie: (redacted)");
     let answer = json!({"token": "a", "secrets": [{"a": 1}], "pin_secret": 7, "session": true, "list": ["got bearer abcdefgh", 7], "state": "on"});
