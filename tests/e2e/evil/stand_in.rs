@@ -30,6 +30,8 @@ pub(crate) enum App {
     Redirects,
     /// Well, after this many milliseconds.
     Slow(u64),
+    /// `103 Early Hints`, for ever.
+    Informs,
 }
 
 /// What Prometheus answers to every query; a real one scrapes what is a value, and else nothing.
@@ -133,9 +135,16 @@ impl Stage {
 
 /// What becomes of one request.
 enum Reply {
-    Answer { status: &'static str, headers: String, body: String, after: Duration },
+    Answer {
+        status: &'static str,
+        headers: String,
+        body: String,
+        after: Duration,
+    },
     Close,
     Never,
+    /// Informational answers until whoever asked is gone.
+    Informs,
 }
 
 impl Reply {
@@ -164,6 +173,9 @@ async fn converse(mut stream: TcpStream, stage: Stage) -> Option<()> {
         match reply(&stage, &path) {
             Reply::Close => return None,
             Reply::Never => return std::future::pending().await,
+            Reply::Informs => loop {
+                stream.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await.ok()?;
+            },
             Reply::Answer { status, headers, body, after } => {
                 tokio::time::sleep(after).await;
                 let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
@@ -240,6 +252,7 @@ fn app(scene: &mut Scene) -> Reply {
             body: String::new(),
             after: Duration::ZERO,
         },
+        App::Informs => Reply::Informs,
         App::Slow(millis) => answer("200 OK", well, Duration::from_millis(*millis)),
     }
 }

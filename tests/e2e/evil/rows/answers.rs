@@ -31,5 +31,11 @@ pub(super) fn rows() -> Vec<Row> {
             let program = "command: {argv: [no-such-program], timeout: 10s}, when: After, expect: {exitCode: 0}";
             vec![draft.probe(&format!("{{name: own-check, {program}}}")).yaml()]
         }),
+        Row::new("a gRPC check of a server that speaks no HTTP/2", 7, "ProbeUnanswered")
+            .says("could not answer (notGrpc)")
+            .files(|draft| {
+                let check = format!("{{name: health, grpc: {{address: \"{}\", timeout: 2s}}}}", draft.stand_in);
+                vec![draft.probe(&check).yaml()]
+            }),
     ]
 }

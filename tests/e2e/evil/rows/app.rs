@@ -14,6 +14,13 @@ pub(super) fn rows() -> Vec<Row> {
             play.until("kill 1/");
             play.scene(|scene| scene.app = App::Redirects);
         }),
+        Row::new("informational answers (103) without an end", 1, "SloRefuted")
+            .says("more than 32 informational responses")
+            .files(many)
+            .meanwhile(|play| {
+                play.until("kill 1/");
+                play.scene(|scene| scene.app = App::Informs);
+            }),
         Row::new("good answers that are too slow for the promise", 1, "SloRefuted")
             .files(|draft| {
                 let fast = |draft: &mut Draft| draft.promise = "latency: {under: 300ms, share: 95%}";

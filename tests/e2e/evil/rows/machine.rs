@@ -27,5 +27,19 @@ pub(super) fn rows() -> Vec<Row> {
             play.until("kill 1/");
             play.scene(|scene| scene.app = App::LosesEvery(20));
         }),
+        Row {
+            flags: &["-o", "json=/dev/full", "-o", "junit=HOME/junit.xml"],
+            ..Row::new("the disk is full under a copy of the result", 5, "HypothesisHeld")
+                .says("failed to write /dev/full")
+        }
+        .after(|play| assert!(play.chaos.path("junit.xml").is_file(), "the other copy is not there")),
+        Row::new("a report that cannot be written where it belongs", 5, "HypothesisHeld")
+            .says("report.html")
+            .meanwhile(|play| {
+                play.until("kill 1/");
+                let journals = play.journals();
+                let folder = journals[0].parent().expect("the folder of the run");
+                std::fs::create_dir(folder.join("report.html")).expect("a folder in the way");
+            }),
     ]
 }
