@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use chaos_engine::given;
 use chaos_engine::probe::Access;
 use chaos_engine::run::Surroundings;
 use serde::Deserialize;
@@ -50,7 +51,7 @@ fn path() -> Option<PathBuf> {
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<Config> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+    let text = given::text(path).with_context(|| format!("failed to read {}", path.display()))?;
     parse(&text).with_context(|| format!("{} is no configuration", path.display()))
 }
 

@@ -12,6 +12,7 @@
 //! clock, recorder, journal, chunks ── when a thing happened, and where it is kept: in memory, in a file, on the cluster
 //! report ── a result for people and machines
 //! sources, asker ── metrics that an operator may ask for
+//! given ── files that somebody names
 //! program ── which program this is
 //! ```
 
@@ -20,6 +21,7 @@ pub mod chunks;
 pub mod clock;
 pub mod drive;
 pub mod gameday;
+pub mod given;
 pub mod journal;
 pub mod kill;
 pub mod kube;

@@ -135,6 +135,39 @@ fn usage_errors_and_help_have_their_codes() {
 }
 
 #[test]
+fn what_has_no_end_is_refused_at_once() {
+    let chaos = chaos();
+    let pipe = chaos.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (pipe, endless, path) = (pipe.to_str().unwrap(), "/dev/zero", manifest(&chaos, SHORT));
+    for (args, told) in [
+        (vec!["validate", endless], "larger than"),
+        (vec!["run", endless], "larger than"),
+        (vec!["load", endless], "larger than"),
+        (vec!["load", "http://127.0.0.1:1", "--body", "@/dev/zero"], "larger than"),
+        (vec!["diff", endless, endless], "larger than"),
+        (vec!["report", endless], "is no file"),
+        (vec!["replay", endless], "is no file"),
+        (vec!["report", pipe], "is no file"),
+    ] {
+        let end = chaos.run_within(&args, Duration::from_secs(20));
+        assert_eq!(end.code, Some(2), "{args:?}: {}", end.stderr);
+        assert!(end.stderr.contains(told), "{args:?}: {}", end.stderr);
+    }
+    let with_stdin = |args: [&str; 2], stdin: &str| {
+        let ended = chaos.command(args).stdin(std::fs::File::open(stdin).unwrap()).output().unwrap();
+        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+    };
+    for (args, told) in [(["validate", "-"], "larger than"), (["validate", "/dev/stdin"], "larger than")] {
+        let (code, stderr) = with_stdin(args, endless);
+        assert!(code == Some(2) && stderr.contains(told), "{args:?}: {code:?} {stderr}");
+        assert_eq!(with_stdin(args, &path).0, Some(0), "{args:?}");
+    }
+    let (code, stderr) = with_stdin(["report", "/dev/stdin"], endless);
+    assert!(code == Some(2) && stderr.contains("is no file"), "{code:?} {stderr}");
+}
+
+#[test]
 fn what_cannot_be_written_to_standard_output_is_an_error_and_a_reader_that_went_away_is_none() {
     let chaos = chaos();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

@@ -5,11 +5,15 @@ use std::path::Path;
 use anyhow::Context as _;
 use chaos_core::compare::{Comparison, Figure, Side, Standing, Unit, compare};
 use chaos_core::result::{RunResult, SCHEMA_VERSION};
+use chaos_engine::{given, journal};
 
 use super::recorded::Recorded;
 use crate::cli::DiffArgs;
 use crate::exit::{Exit, Failure};
 use crate::{files, output};
+
+/// Bytes of a result at most: a day of seconds of several probes has a tenth of that.
+const LARGEST_RESULT: u64 = 256 << 20;
 
 pub(super) fn diff(args: &DiffArgs) -> Result<Exit, Failure> {
     let comparison = compare(&read(&args.old)?, &read(&args.new)?).map_err(Failure::invalid)?;
@@ -29,11 +33,13 @@ fn read(path: &Path) -> Result<RunResult, Failure> {
         result if path.is_dir() => result,
         _ => path.to_path_buf(),
     };
-    let bytes =
-        std::fs::read(&path).with_context(|| format!("failed to read {}", path.display())).map_err(Failure::invalid)?;
-    if bytes.starts_with(b"CHAOSJNL") {
+    // What is no file is no journal.
+    if journal::is_journal(&path).unwrap_or(false) {
         return Ok(Recorded::of_the_past(&path)?.judge());
     }
+    let bytes = given::read(&path, LARGEST_RESULT)
+        .with_context(|| format!("failed to read {}", path.display()))
+        .map_err(Failure::invalid)?;
     let value: serde_json::Value = serde_json::from_slice(&bytes)
         .with_context(|| format!("{} is neither a result nor a journal", path.display()))
         .map_err(Failure::invalid)?;

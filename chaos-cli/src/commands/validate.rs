@@ -1,10 +1,10 @@
 //! `chaos validate`: every error of every file at once, of a folder those of all its manifests. Needs no cluster.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use chaos_core::model::Experiment;
+use chaos_engine::given;
 
 use crate::cli::ValidateArgs;
 use crate::exit::{Exit, Failure};
@@ -66,17 +66,12 @@ pub(crate) fn experiments(source: &str, text: &str) -> Result<Vec<Experiment>, F
 
 /// Reads a file, or standard input for `-`.
 pub(crate) fn read(path: &Path) -> Result<(String, String), Failure> {
-    if path.as_os_str() == "-" {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("failed to read standard input")
-            .map_err(Failure::invalid)?;
-        return Ok(("stdin".to_owned(), text));
-    }
-    let source = path.display().to_string();
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("failed to read {source}")).map_err(Failure::invalid)?;
+    let (source, text) = if ["-", "/dev/stdin"].iter().any(|stdin| path.as_os_str() == *stdin) {
+        ("stdin".to_owned(), given::text_of(std::io::stdin().lock()))
+    } else {
+        (path.display().to_string(), given::text(path))
+    };
+    let text = text.with_context(|| format!("failed to read {source}")).map_err(Failure::invalid)?;
     Ok((source, text))
 }
 

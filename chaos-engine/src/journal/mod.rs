@@ -14,7 +14,7 @@ mod writer;
 use std::io;
 use std::path::PathBuf;
 
-pub use reader::{Journal, Torn, is_finished, is_orphaned, is_written, read};
+pub use reader::{Journal, Torn, is_finished, is_journal, is_orphaned, is_written, read};
 pub use redact::{Redactor, Unrecordable};
 pub(crate) use redact::{is_of_credential, selects_credential};
 pub use writer::JournalWriter;
@@ -50,6 +50,12 @@ pub enum JournalError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A pipe, a device or a folder.
+    #[error("{path} is no file; hint: a journal is read from a disk, from which it can be read again")]
+    NoFile {
+        /// Where.
+        path: PathBuf,
     },
     /// The file does not start like a journal.
     #[error(

@@ -1,6 +1,8 @@
 //! Reads a journal, whole or torn. Keeps every event before the first damaged byte and says what was lost behind it; it
 //! must never repair a file.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use chaos_core::record::Event;
@@ -76,13 +78,12 @@ pub fn is_orphaned(path: &Path) -> Result<bool, JournalError> {
 
 /// Whether somebody still writes the journal at `path`: its run goes on. An error where its file system knows no locks.
 pub fn is_written(path: &Path) -> Result<bool, JournalError> {
-    let failed = |source| JournalError::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = open(path)?;
     // Its writer holds it locked for as long as its process lives.
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(std::fs::TryLockError::WouldBlock) => Ok(true),
-        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+        Err(std::fs::TryLockError::Error(source)) => Err(JournalError::Read { path: path.to_owned(), source }),
     }
 }
 
@@ -126,8 +127,36 @@ fn parsed(frames: &[Frame<'_>], version: (u16, u16)) -> Result<Vec<Event>, BadEv
     Ok(events)
 }
 
+/// Whether the file at `path` starts like a journal.
+pub fn is_journal(path: &Path) -> Result<bool, JournalError> {
+    Ok(start(path, &mut open(path)?)?.starts_with(MAGIC))
+}
+
+/// Opens a file. Anything else is refused: a pipe or a device may have no end, or nobody who writes it.
+fn open(path: &Path) -> Result<File, JournalError> {
+    let failed = |source| JournalError::Read { path: path.to_owned(), source };
+    // Asked before it is opened: opening a pipe waits for somebody who writes it.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(JournalError::NoFile { path: path.to_owned() });
+    }
+    File::open(path).map_err(failed)
+}
+
+/// The bytes of the header, as far as they are there.
+fn start(path: &Path, file: &mut File) -> Result<Vec<u8>, JournalError> {
+    let mut bytes = Vec::new();
+    let read = file.take(format::HEADER as u64).read_to_end(&mut bytes);
+    read.map_err(|source| JournalError::Read { path: path.to_owned(), source })?;
+    Ok(bytes)
+}
+
+/// The bytes of a journal. What does not start like one is not read on, however large it is.
 fn load(path: &Path) -> Result<Vec<u8>, JournalError> {
-    std::fs::read(path).map_err(|source| JournalError::Read { path: path.to_owned(), source })
+    let mut file = open(path)?;
+    let mut bytes = start(path, &mut file)?;
+    version(path, &bytes)?;
+    file.read_to_end(&mut bytes).map_err(|source| JournalError::Read { path: path.to_owned(), source })?;
+    Ok(bytes)
 }
 
 /// The version of a file; `None` for one that was torn within its header.

@@ -182,6 +182,17 @@ fn what_is_no_journal_of_ours_is_said_so() {
         assert!(error.contains(expected) && error.contains("hint: "), "{error}");
         assert!(is_finished(&path).is_err());
     }
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [Path::new("/dev/zero"), pipe.as_path(), folder.path()] {
+        assert!(matches!(read(path), Err(JournalError::NoFile { .. })), "{}", path.display());
+        assert!(is_written(path).is_err() && is_finished(path).is_err() && is_journal(path).is_err());
+    }
+    // Nobody has the memory for what this says it holds.
+    let huge = folder.path().join("huge");
+    std::fs::File::create(&huge).unwrap().set_len(1 << 40).unwrap();
+    assert!(matches!(read(&huge), Err(JournalError::NotAJournal { .. })));
     let mut bytes = encode(&[]);
     bytes.extend(frame(EVENT, b"{\"phase\":7}").unwrap());
     let (_folder, path) = file(&bytes);

@@ -8,6 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::given;
+
 /// Whose certificates are trusted.
 #[derive(Clone)]
 pub struct Trust {
@@ -55,9 +57,9 @@ impl Trust {
     /// The certificates of a PEM file, and no others.
     pub fn of_file(path: &Path) -> Result<Self, TrustError> {
         let unreadable = |message: String| TrustError::Unreadable { path: path.to_owned(), message };
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(error.to_string()))?;
+        let pem = given::read(path, given::LARGEST_TEXT).map_err(|error| unreadable(error.to_string()))?;
         let mut roots = RootCertStore::empty();
-        for certificate in certificates {
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
             roots.add(certificate).map_err(|error| unreadable(error.to_string()))?;
         }
@@ -91,5 +93,6 @@ mod tests {
             assert!(error.contains(part) && error.contains("hint: "), "{error}");
         }
         assert!(Trust::of_file(&folder.path().join("none.pem")).is_err());
+        assert!(Trust::of_file(Path::new("/dev/zero")).is_err(), "it has no end");
     }
 }

@@ -1,6 +1,7 @@
 //! A load test from flags: the same specification that a file would hold, so that both are checked by the same rules.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context as _;
 use chaos_core::api::{Arrival, BodyCheck, HttpProbe, HttpSuccess, HttpVersion, LoadFlow, LoadTestSpec, Stage};
@@ -91,7 +92,7 @@ fn split(target: &str) -> (&str, &str) {
 
 fn body(text: &str) -> Result<String, Failure> {
     let Some(path) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
-    std::fs::read_to_string(path)
+    chaos_engine::given::text(Path::new(path))
         .with_context(|| format!("failed to read the body from {path}"))
         .map_err(Failure::invalid)
 }
