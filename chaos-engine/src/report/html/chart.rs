@@ -4,6 +4,7 @@
 //! text is never distorted, and zooming is nothing but making the drawing wider.
 
 mod scales;
+mod ticks;
 
 use std::fmt::Write as _;
 
@@ -70,7 +71,7 @@ fn timeline(result: &RunResult, series: &Series, number: usize) -> Markup {
                         (latency_panel(axis, &scales, &series.seconds, probe))
                         (rate_panel(axis, &scales, &series.seconds))
                         (kill_marks(result, axis))
-                        (seconds_axis(axis))
+                        (ticks::seconds(axis))
                     }
                 }
             }
@@ -272,35 +273,6 @@ fn describe(row: &KillRow) -> String {
     format!("strike {} at {}: {} ({ready}, {lost} requests lost)", row.strike, text::instant(row.at_us), row.victim.pod)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of a run")]
-fn seconds_axis(axis: Axis) -> Markup {
-    let seconds = axis.length / SECOND_US;
-    let step = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0]
-        .into_iter()
-        .find(|step| seconds / step <= 14.0)
-        .unwrap_or_else(|| 1_800.0 * (seconds / 14.0 / 1_800.0).ceil());
-    let first = (axis.start / SECOND_US / step).ceil();
-    let count = ((axis.start / SECOND_US + seconds) / step - first).floor() as u32;
-    html! {
-        @for i in 0..=count {
-            @let at = (first + f64::from(i)) * step;
-            @let us = (at * SECOND_US) as u64;
-            @let x = axis.percent(us);
-            line.grid x1=(x) x2=(x) y1=(FLOOR) y2=(FLOOR + 5) {}
-            text x=(x) y=(FLOOR + 18) text-anchor=(anchor(axis.ratio(us))) { (at) " s" }
-        }
-    }
-}
-
-/// Below its tick, and at the edges so that nothing of it is cut.
-fn anchor(ratio: f64) -> &'static str {
-    match ratio {
-        r if r < 0.02 => "start",
-        r if r > 0.98 => "end",
-        _ => "middle",
-    }
-}
-
 /// The same figures as a table; of long runs several seconds are one row.
 fn seconds_table(series: &Series) -> Markup {
     let per_row = series.seconds.len().div_ceil(ROWS_MAX).max(1);
@@ -331,14 +303,6 @@ fn seconds_table(series: &Series) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_labels_at_the_edges_are_not_centred() {
-        assert_eq!(
-            [0.0, 0.019, 0.02, 0.9, 0.981, 1.0].map(anchor),
-            ["start", "start", "middle", "middle", "end", "end"]
-        );
-    }
 
     #[test]
     fn a_tick_says_the_power_of_ten_that_it_stands_at() {
