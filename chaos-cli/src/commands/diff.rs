@@ -17,6 +17,9 @@ const LARGEST_RESULT: u64 = 256 << 20;
 
 pub(super) fn diff(args: &DiffArgs) -> Result<Exit, Failure> {
     let comparison = compare(&read(&args.old)?, &read(&args.new)?).map_err(Failure::invalid)?;
+    if !comparison.old.run.is_empty() && comparison.old.run == comparison.new.run {
+        output::warn(&format!("both are run {}: a run does not differ from itself", comparison.old.run));
+    }
     output::data(&output::rendered(&comparison, args.format, || table(&comparison))?);
     Ok(match comparison.standing {
         Standing::Worse => Exit::DIFFERENT,

@@ -35,7 +35,12 @@ fn table(replay: &Replay) -> String {
         .iter()
         .map(|difference| format!("different: {} ({:?})", difference.message, difference.kind))
         .collect();
+    let unknown = replay.strikes.iter().filter(|strike| strike.same.is_none()).count();
     let end = match differences.as_slice() {
+        [] if replay.strikes.is_empty() => "no difference: the same exclusions, and no strike to compare".to_owned(),
+        [] if unknown > 0 => format!(
+            "no difference: the same exclusions, order and instants, and the same victims but for {unknown} of which nothing is known"
+        ),
         [] => "no difference: the same exclusions, victims, order and instants".to_owned(),
         some => some.join("\n"),
     };

@@ -90,6 +90,15 @@ pub(super) fn notes(old: &RunResult, new: &RunResult) -> Vec<String> {
             notes.push(format!("only the {which} run asked {names}"));
         }
     }
+    for (which, result) in [("old", old), ("new", new)] {
+        let losses = result.kill_rows.iter().flat_map(|row| &row.losses);
+        let unknown = losses.fold(0_u64, |sum, loss| sum.saturating_add(loss.unknown));
+        if unknown > 0 {
+            notes.push(format!(
+                "of {unknown} requests of the {which} run nothing is known: its figures are without them"
+            ));
+        }
+    }
     let attempts = old.run.attempt.max(new.run.attempt);
     if attempts > 1 {
         notes.push("one of the runs is a repetition: the best of several tries is better than the platform".into());

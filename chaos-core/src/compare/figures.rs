@@ -31,14 +31,22 @@ fn losses<'r>(result: &'r RunResult, probe: &'r str) -> impl Iterator<Item = (&'
     result.kill_rows.iter().filter_map(move |row| Some((row, row.losses.iter().find(|loss| loss.probe == probe)?)))
 }
 
+/// Those of which anything is known: a window without a request, or whose requests all have no known outcome, cost nothing that
+/// anybody saw, and is no good one.
+fn told<'r>(result: &'r RunResult, probe: &'r str) -> impl Iterator<Item = &'r LossOf> {
+    losses(result, probe).map(|(_, loss)| loss).filter(|loss| known(loss) > 0)
+}
+
+fn known(loss: &LossOf) -> u64 {
+    loss.requests.saturating_sub(loss.unknown)
+}
+
 fn of_probe(probe: &str, old: &RunResult, new: &RunResult) -> Vec<Figure> {
     let shares = |result: &RunResult| -> Vec<f64> {
-        let known = |loss: &LossOf| loss.requests.saturating_sub(loss.unknown);
-        let windows = losses(result, probe).filter(|(_, loss)| known(loss) > 0);
-        windows.map(|(_, loss)| loss.failed as f64 / known(loss) as f64).collect()
+        told(result, probe).map(|loss| loss.failed as f64 / known(loss) as f64).collect()
     };
-    let bad = |result: &RunResult| losses(result, probe).filter(|(_, loss)| loss.failed + loss.slow > 0).count() as u64;
-    let windows = |result: &RunResult| losses(result, probe).count() as u64;
+    let bad = |result: &RunResult| told(result, probe).filter(|loss| loss.failed > 0 || loss.slow > 0).count() as u64;
+    let windows = |result: &RunResult| told(result, probe).count() as u64;
     let (hits, n) = ([bad(old), bad(new)], [windows(old), windows(new)]);
     let mut figures = vec![
         Figure {

@@ -71,6 +71,21 @@ fn one_more_bad_kill_is_chance_and_twenty_more_are_not() {
 }
 
 #[test]
+fn a_window_of_which_nothing_is_known_is_no_good_one() {
+    let (old, mut new) = (run(60, 0, 300, &[]), run(60, 30, 300, &[]));
+    for row in &mut new.kill_rows[30..] {
+        for loss in &mut row.losses {
+            loss.unknown = loss.requests;
+        }
+    }
+    let comparison = compare(&old, &new).unwrap();
+    let bad = standing_of(&comparison, "cost a request");
+    assert_eq!((bad.kills, bad.new.to_bits()), ([60, 30], 1.0_f64.to_bits()), "{bad:?}");
+    let notes = comparison.notes.iter().filter(|note| note.contains("of the new run nothing is known"));
+    assert_eq!(notes.count(), 1, "{:?}", comparison.notes);
+}
+
+#[test]
 fn slower_replacements_are_found_and_a_hair_slower_is_no_change() {
     let old = run(60, 0, 300, &[]);
     let worse = compare(&old, &run(60, 0, 450, &[])).unwrap();

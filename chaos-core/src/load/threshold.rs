@@ -113,7 +113,34 @@ impl FromStr for Threshold {
             let hint = format!("a threshold says what must hold: {}{meant}{}", name.trim(), bound.trim());
             return Err(error(format!("{text:?} asks for the worse"), &hint));
         }
-        Ok(Self { metric, operator })
+        let threshold = Self { metric, operator };
+        match threshold.always() {
+            None => Ok(threshold),
+            Some(holds) => {
+                let message = if holds { "holds whatever is measured" } else { "can never hold" };
+                let hint = if holds { "leave it out" } else { "the bound itself is allowed by <= and >=" };
+                Err(error(format!("{text:?} {message}"), hint))
+            }
+        }
+    }
+}
+
+impl Threshold {
+    /// What becomes of it whatever is measured; `None`: that depends.
+    fn always(&self) -> Option<bool> {
+        let (none, all) = match self.metric {
+            Metric::Latency(_, bound) | Metric::Lag(_, bound) => (bound.is_zero(), false),
+            Metric::Success(bound) | Metric::Failed(bound) => (bound.ratio() <= 0.0, bound.ratio() >= 1.0),
+            Metric::Failures(bound) | Metric::Unknown(bound) => (bound == 0, false),
+            Metric::Rate(_) => (false, false),
+        };
+        match self.operator {
+            Operator::Below if none => Some(false),
+            Operator::Above if all => Some(false),
+            Operator::AtMost if all => Some(true),
+            Operator::AtLeast if none => Some(true),
+            _ => None,
+        }
     }
 }
 
@@ -252,6 +279,12 @@ mod tests {
             ("rate>100", "write 100/s"),
             ("", "p99<300ms"),
             ("<", "known are"),
+            ("success>100%", "the bound itself"),
+            ("failed<0%", "the bound itself"),
+            ("failures<0", "the bound itself"),
+            ("p99<0s", "the bound itself"),
+            ("success>=0%", "leave it out"),
+            ("failed<=100%", "leave it out"),
         ] {
             let error = text.parse::<Threshold>().unwrap_err();
             assert!(error.hint.contains(hint), "{text}: {error}");

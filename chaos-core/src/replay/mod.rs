@@ -130,6 +130,8 @@ struct Record<'a> {
     population: &'a Population,
     eligible: &'a [String],
     excluded: &'a [Excluded],
+    /// Whether an operator drove it: then the pods were chosen by its rights.
+    by_operator: bool,
     fault: RunTime,
     /// By strike, then instant.
     kills: Vec<&'a Kill>,
@@ -162,6 +164,7 @@ impl<'a> Record<'a> {
             population,
             eligible,
             excluded,
+            by_operator: events.iter().any(|event| matches!(event, Event::Told { .. })),
             fault: fault.unwrap_or_default(),
             kills,
             skipped: skipped.collect(),
@@ -170,9 +173,18 @@ impl<'a> Record<'a> {
     }
 }
 
+/// By whose rights pods were chosen.
+fn policy(experiment: &Experiment, by_operator: bool) -> Policy {
+    if by_operator {
+        Policy::operator(&experiment.namespace, switch::NAMESPACE)
+    } else {
+        Policy::cli(experiment.namespace.clone())
+    }
+}
+
 /// The exclusions at the start: exactly what was recorded, pod by pod and reason by reason.
 fn compare_start(experiment: &Experiment, record: &Record<'_>, differences: &mut Vec<Difference>) {
-    let policy = Policy::cli(experiment.namespace.clone());
+    let policy = policy(experiment, record.by_operator);
     let judged = eligible(&experiment.target, &policy, record.population, record.population.taken_at);
     let mut differ = |kind, message: String| differences.push(Difference { kind, message });
     let recorded: BTreeSet<&str> = record.eligible.iter().map(String::as_str).collect();
@@ -210,8 +222,8 @@ struct Strikes<'a> {
     experiment: &'a Experiment,
     record: &'a Record<'a>,
     policy: Policy,
-    /// UIDs that were hit, or may have been.
-    hit: BTreeSet<&'a str>,
+    /// Pods that were hit, or may have been, by their UIDs.
+    hit: BTreeMap<&'a str, &'a Kill>,
     /// The last strike of each stream.
     last: BTreeMap<String, Last<'a>>,
 }
@@ -227,11 +239,8 @@ struct Last<'a> {
 
 impl<'a> Strikes<'a> {
     fn new(experiment: &'a Experiment, record: &'a Record<'a>) -> Self {
-        let policy = match experiment.fault {
-            Fault::PodKill(_) => Policy::cli(experiment.namespace.clone()),
-            Fault::Monkey(_) => Policy::operator(&experiment.namespace, switch::NAMESPACE),
-        };
-        Self { experiment, record, policy, hit: BTreeSet::new(), last: BTreeMap::new() }
+        let policy = policy(experiment, record.by_operator || matches!(experiment.fault, Fault::Monkey(_)));
+        Self { experiment, record, policy, hit: BTreeMap::new(), last: BTreeMap::new() }
     }
 
     fn replay(&mut self, kill: &'a Kill) -> (Replayed, Vec<Difference>) {
@@ -244,7 +253,7 @@ impl<'a> Strikes<'a> {
             around.victim().and_then(|pod| victims::group_of(by, pod, &around.certain).ok()).unwrap_or_default();
         let able: BTreeSet<&str> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.as_str()).collect();
         let members = groups.members.get(&group).map(Vec::as_slice).unwrap_or_default();
-        let may_be_hit = |pod: &&PodFacts| able.contains(pod.uid.as_str()) && !self.hit.contains(pod.uid.as_str());
+        let may_be_hit = |pod: &&PodFacts| able.contains(pod.uid.as_str()) && !self.hit.contains_key(pod.uid.as_str());
         let candidates: Vec<&PodFacts> = members.iter().copied().filter(may_be_hit).collect();
         let known = around.victim().is_some();
         let wrong = if known { self.wrong_victim(kill, &judged, &candidates) } else { None };
@@ -278,7 +287,10 @@ impl<'a> Strikes<'a> {
         let rules = judged.iter().filter(|judged| judged.pod.uid == kill.victim.uid).flat_map(|judged| &judged.reasons);
         let forbidden = rules.clone().find(|reason| !reason.exclusion.may_pass());
         let before = candidates.iter().find(|pod| victims::rank(seed, kill.strike, &pod.uid) < own);
+        let before_it = self.hit.get(kill.victim.uid.as_str());
+        let was_hit = before_it.is_some_and(|it| it.outcome == Outcome::Killed && it.nonce != kill.nonce);
         let plan = match (forbidden, before) {
+            _ if was_hit => "it was hit before, and no pod is drawn twice".to_owned(),
             (Some(reason), _) => format!("the plan excludes it as {}", reason.exclusion.as_str()),
             (None, Some(pod)) => format!("by the plan {} came before it", full_name(pod)),
             (None, None) => return None,
@@ -326,7 +338,7 @@ impl<'a> Strikes<'a> {
         if !matches!(kill.outcome, Outcome::Killed | Outcome::Unknown) {
             return;
         }
-        self.hit.insert(&kill.victim.uid);
+        self.hit.insert(&kill.victim.uid, kill);
         let stream = self.stream(group).to_owned();
         let strikes = self.last.get(&stream).map_or(0, |last| last.strikes);
         // The victims of one strike are one strike: its first kill counts.

@@ -152,6 +152,34 @@ fn a_victim_that_the_plan_excludes_is_found() {
 }
 
 #[test]
+fn a_pod_that_is_hit_twice_is_found() {
+    let mut events = run(7);
+    let kills: Vec<usize> = (0..events.len()).filter(|at| matches!(events[*at], Event::Kill(_))).collect();
+    let again = events[kills[0]].clone();
+    let (Event::Kill(first), Event::Kill(second)) = (again, &mut events[kills[1]]) else { panic!("two kills") };
+    second.victim = first.victim;
+    let replay = replay(&experiment(), &events).unwrap();
+    let told = replay.differences.iter().any(|difference| difference.message.contains("no pod is drawn twice"));
+    assert!(told, "{:?}", replay.differences);
+}
+
+#[test]
+fn what_an_operator_drove_is_planned_by_its_rights() {
+    let elsewhere = MANIFEST
+        .replace("namespace: dispatch}", "namespace: games}")
+        .replace("target: {workloads", "target: {namespaces: {names: [dispatch]}, workloads");
+    let experiment = experiment_file("e.yaml", &elsewhere).unwrap_or_else(|error| panic!("{error}")).remove(0);
+    let kinds = |events: &[Event]| -> Vec<DifferenceKind> {
+        replay(&experiment, events).unwrap().differences.into_iter().map(|difference| difference.kind).collect()
+    };
+    let mut events = run(7);
+    events.truncate(2);
+    assert_eq!(kinds(&events), [], "who has the credentials may");
+    events.push(Event::Told { exit_code: 0, reason_code: "HypothesisHeld".into(), reason_text: String::new() });
+    assert_eq!(kinds(&events), [DifferenceKind::Eligible; 5], "an operator may not reach another namespace");
+}
+
+#[test]
 fn exclusions_at_the_start_are_compared_pod_by_pod() {
     let change = |change: fn(&mut Vec<String>, &mut Vec<Excluded>)| {
         let mut events = run(7);

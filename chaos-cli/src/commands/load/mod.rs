@@ -26,18 +26,28 @@ pub(super) async fn load(global: &Global, args: LoadArgs) -> Result<Exit, Failur
     let tests = tests(&args)?;
     let trust = args.ca_cert.as_deref().map(Trust::of_file).transpose().map_err(Failure::invalid)?;
     let reach = reach(global, &args, &tests).await?;
+    Ok(each(tests, &asked, async |test| one(test, &reach, trust.as_ref(), &args, &asked).await).await)
+}
+
+/// Runs one after the other, and gives the worst of their ends: one that cannot run hides nothing that another has shown. Those
+/// that somebody's wish to end came before have not shown anything.
+async fn each<T>(tests: Vec<T>, asked: &signals::Asked, run: impl AsyncFn(T) -> Result<Exit, Failure>) -> Exit {
     let mut worst = Exit::OK;
     for test in tests {
-        // One that cannot run hides nothing that another has shown.
-        worst = worst.worse(one(test, &reach, trust.as_ref(), &args, &asked).await.unwrap_or_else(|failure| {
+        let interrupted = *asked.borrow();
+        let end = match interrupted {
+            Some(signal) => Err(Failure::stopped(anyhow::anyhow!("{signal} came before all tests were run"))),
+            None => run(test).await,
+        };
+        worst = worst.worse(end.unwrap_or_else(|failure| {
             failure.report();
             failure.exit()
         }));
-        if asked.borrow().is_some() {
+        if interrupted.is_some() {
             break;
         }
     }
-    Ok(worst)
+    worst
 }
 
 /// Runs one test and tells its result.
@@ -137,4 +147,29 @@ async fn run(
         tracing::warn!(%error, "the progress display ended badly");
     }
     Ok(result.context("failed to run the load")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_not_run_for_a_signal_is_no_good_end() {
+        let ends = async |codes: &[Exit], signal_after: usize| {
+            let (ask, asked) = tokio::sync::watch::channel(None);
+            let tests: Vec<(usize, Exit)> = codes.iter().copied().enumerate().collect();
+            let run = async |(number, end): (usize, Exit)| {
+                if number + 1 == signal_after {
+                    ask.send_replace(Some("SIGINT"));
+                }
+                Ok::<_, Failure>(end)
+            };
+            each(tests, &asked, run).await
+        };
+        assert_eq!(ends(&[Exit::OK, Exit::OK], 0).await, Exit::OK);
+        assert_eq!(ends(&[Exit::OK, Exit::OK], 2).await, Exit::OK, "all were run");
+        assert_eq!(ends(&[Exit::OK, Exit::OK], 1).await, Exit::STOPPED);
+        assert_eq!(ends(&[Exit::DIFFERENT, Exit::OK], 1).await, Exit::DIFFERENT);
+        assert_eq!(ends(&[Exit::OK, Exit::DIFFERENT], 1).await, Exit::STOPPED, "what was not run shows nothing");
+    }
 }
