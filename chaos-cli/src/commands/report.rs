@@ -54,11 +54,17 @@ fn of_journal(args: &ReportArgs) -> Result<Exit, Failure> {
     Ok(result.verdict.exit_code.into())
 }
 
-/// The exit code that a run gave when it ended; one whose process died gave none.
+/// The exit code that a run gave when it ended, by the word of the operator where that drove it; one whose process died gave none.
 fn given(events: &[Event]) -> Option<u8> {
-    events.iter().rev().find_map(|event| match event {
-        Event::Finished { exit_code, .. } => Some(*exit_code),
+    let told = events.iter().rev().find_map(|event| match event {
+        Event::Told { exit_code, .. } => Some(*exit_code),
         _ => None,
+    });
+    told.or_else(|| {
+        events.iter().rev().find_map(|event| match event {
+            Event::Finished { exit_code, .. } => Some(*exit_code),
+            _ => None,
+        })
     })
 }
 
@@ -158,6 +164,8 @@ mod tests {
         let note = || Event::Note { at: RunTime(1), text: "n".into() };
         assert_eq!(given(&[note(), Event::Finished { at: RunTime(9), exit_code: 7 }]), Some(7));
         assert_eq!(given(&[note()]), None);
+        let told = Event::Told { exit_code: 6, reason_code: "WindDownIncomplete".into(), reason_text: "r".into() };
+        assert_eq!(given(&[note(), told, Event::Finished { at: RunTime(9), exit_code: 7 }]), Some(6));
     }
 
     #[test]

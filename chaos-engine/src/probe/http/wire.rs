@@ -52,7 +52,7 @@ pub(super) enum Wrong {
 
 /// What was seen of the server of a connection, for whoever sends on it.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(in crate::probe) struct Seen {
     /// Informational answers to the last request, and their bytes. Of HTTP/1.1 alone: on HTTP/2 every stream has its own.
     informational: AtomicU32,
     bytes: AtomicUsize,
