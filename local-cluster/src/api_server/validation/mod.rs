@@ -132,7 +132,9 @@ fn check_immutable(ty: &ResourceType, old: &Value, new: &Value) -> Vec<FieldErro
         ("apps", "ControllerRevision") => &[&["data"]],
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => &[&["roleRef"]],
         ("scheduling.k8s.io", "PriorityClass") => &[&["value"]],
-        ("storage.k8s.io", "StorageClass") => &[&["reclaimPolicy"], &["volumeBindingMode"]],
+        ("storage.k8s.io", "StorageClass") => {
+            &[&["parameters"], &["provisioner"], &["reclaimPolicy"], &["volumeBindingMode"]]
+        }
         ("", "Secret") => &[&["type"]],
         ("discovery.k8s.io", "EndpointSlice") => &[&["addressType"]],
         _ => &[],

@@ -1,4 +1,4 @@
-//! Rules of claims, volumes and storage classes.
+//! Rules of claims and volumes.
 
 use serde_json::Value;
 
@@ -58,7 +58,8 @@ fn check_modes(modes: &Value, required: &str, errors: &mut Vec<FieldError>) {
     for mode in modes.iter().filter(|mode| !MODES.iter().any(|known| **mode == known)) {
         errors.push(FieldError::not_supported("spec.accessModes", mode, &MODES));
     }
-    if modes.len() > 1 && modes.iter().any(|mode| *mode == "ReadWriteOncePod") {
+    let alone = modes.iter().filter(|mode| **mode == "ReadWriteOncePod").count();
+    if alone > 0 && alone < modes.len() {
         let detail = "may not use ReadWriteOncePod with other access modes";
         errors.push(FieldError::forbidden("spec.accessModes", detail));
     }
@@ -85,12 +86,6 @@ pub(super) fn check_update(ty: &ResourceType, old: &Value, new: &Value) -> Vec<F
     if ty.is("", "PersistentVolume") {
         return check_volume_update(&old["spec"], &new["spec"]);
     }
-    if ty.is("storage.k8s.io", "StorageClass") {
-        let changed = ["parameters", "provisioner"].into_iter().filter(|field| old[*field] != new[*field]);
-        return changed
-            .map(|field| FieldError::forbidden(field, &format!("updates to {field} are forbidden.")))
-            .collect();
-    }
     Vec::new()
 }
 
@@ -99,16 +94,18 @@ fn check_claim_update(old: &Value, new: &Value) -> Vec<FieldError> {
     let frozen = |object: &Value| {
         let mut spec = object["spec"].clone();
         if let Some(fields) = spec.as_object_mut() {
-            fields.remove("volumeAttributesClassName");
             for given_once in ["volumeName", "storageClassName"] {
                 if old["spec"][given_once].is_null() {
                     fields.remove(given_once);
                 }
             }
         }
-        let requests = spec.pointer_mut("/resources/requests").and_then(Value::as_object_mut);
-        if let Some(requests) = requests.filter(|_| new["status"]["phase"] == "Bound") {
-            requests.remove("storage");
+        if new["status"]["phase"] == "Bound" {
+            for (of, field) in [("", "volumeAttributesClassName"), ("/resources/requests", "storage")] {
+                if let Some(fields) = spec.pointer_mut(of).and_then(Value::as_object_mut) {
+                    fields.remove(field);
+                }
+            }
         }
         spec
     };

@@ -225,4 +225,8 @@ fn claims_and_volumes_say_how_much_and_where_and_keep_to_it() {
     let changed = |old: &Value, new: &Value| refused_change("", "persistentvolumes", old, new);
     assert_eq!(changed(&volume("/a", "Retain"), &volume("/a", "Delete")), [""; 0]);
     assert_eq!(changed(&volume("/a", "Retain"), &volume("/b", "Retain")), ["spec.persistentvolumesource"]);
+    let class = |provisioner: &str, a: &str| json!({"metadata": {"name": "s"}, "provisioner": provisioner, "parameters": {"a": a}});
+    let changed = |new: &Value| refused_change("storage.k8s.io", "storageclasses", &class("p", "1"), new);
+    assert_eq!(changed(&class("q", "2")), ["parameters", "provisioner"]);
+    assert_eq!(changed(&class("p", "1")), [""; 0]);
 }
