@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and knows the names of its files"
 )]
 
+mod bars;
 mod generated;
 mod lateness;
 mod measured;

@@ -65,7 +65,7 @@ fn is_root() -> bool {
 #[test]
 fn scripts_refuse_what_makes_no_sense_before_they_ask_for_root() {
     let scripts = Scripts::copy();
-    let refusals: [(&str, &[&str], &str); 12] = [
+    let refusals: [(&str, &[&str], &str); 15] = [
         ("up", &["--nodes", "4"], "--nodes wants 0, 1, 2 or 3, not 4"),
         ("up", &["--network", "10.250.0.0/16"], "--network wants two bytes"),
         ("up", &["--dir", "here"], "--dir wants an absolute path"),
@@ -73,6 +73,9 @@ fn scripts_refuse_what_makes_no_sense_before_they_ask_for_root() {
         ("up", &["--node", "1"], "unknown argument --node"),
         ("down", &["--all", "yes"], "unknown argument --all"),
         ("scale", &["--program", "/nowhere"], "--program wants the chaos binary"),
+        ("scale", &["--bars", "--lateness", "--program", "/nowhere"], "--program wants the chaos binary"),
+        ("scale", &["--program", "/bin/sh", "--pods", "1500"], "--pods wants thousands, not 1500"),
+        ("scale", &["--program", "/bin/sh", "--quiet", "0"], "--quiet wants a number, not 0"),
         ("scale", &["--program", "/bin/sh", "--dir", "here"], "--dir wants an absolute path"),
         ("lateness", &["/nowhere"], "no audit log in /nowhere"),
         ("status", &["--dir", "/nowhere"], "no cluster in /nowhere (hint: up --dir /nowhere)"),

@@ -48,6 +48,27 @@ fn what_outlives_a_script_does_not_hold_its_lock() {
     assert!(holding.is_empty(), "these keep the descriptor of `lock`: {holding:#?}");
 }
 
+/// Flags are part of what Go keeps a compiled package under: a program that is built with others shares nothing.
+#[test]
+fn programs_in_go_are_built_with_the_same_flags() {
+    let build = read("tests/real-kubernetes/build".to_owned());
+    let flags: Vec<_> = commands(&build).into_iter().filter(|command| command.contains("GOFLAGS=")).collect();
+    assert!(flags.len() >= 2, "{flags:?}");
+    let others: Vec<_> = flags.iter().filter(|command| !command.contains("GOFLAGS=\"$go_flags ")).collect();
+    assert!(others.is_empty(), "these have flags of their own: {others:#?}");
+    assert!(commands(&build).iter().all(|command| !command.contains("go build") || !command.contains("-gcflags")));
+}
+
+/// A run of CI compiles each crate once; only the errors that are seeded into one crate are compiled again and again.
+#[test]
+fn only_what_is_compiled_again_is_compiled_step_by_step() {
+    let says = |path: &str, start: &str, words: &str| {
+        commands(&read(path.to_owned())).iter().any(|command| command.starts_with(start) && command.contains(words))
+    };
+    assert!(says(".ci/run", "export ", "CARGO_INCREMENTAL=0"));
+    assert!(says(".ci/mutants", "CARGO_INCREMENTAL=1 ", "/examples/mutants\""));
+}
+
 #[test]
 fn no_package_has_to_go_for_one_that_is_installed() {
     let scripts = scripts();

@@ -230,7 +230,9 @@ impl Context<'_> {
             Deleted::Gone(object) if !self.returns_deleted() => deleted_status(&self.ty, &object).to_string().into(),
             Deleted::Gone(object) | Deleted::Marked(object) => object_json(&self.ty, &object, Representation::Object),
         };
-        Ok(json_response(StatusCode::OK, json))
+        let mut response = json_response(StatusCode::OK, json);
+        add_warnings(&mut response, &options.warnings(&self.ty));
+        Ok(response)
     }
 
     fn returns_deleted(&self) -> bool {

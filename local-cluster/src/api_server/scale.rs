@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::error::{ApiError, ApiResult, FieldError};
 use super::registry::{Origin, ResourceType};
+use crate::store::GroupResource;
 use crate::store::selector::LabelSelector;
 
 /// Where a kind keeps what a Scale shows: paths of field names.
@@ -66,6 +67,12 @@ pub(crate) fn rescaled(ty: &ResourceType, object: &Value, scale: &Value) -> ApiR
         let error = FieldError::invalid("spec.replicas", &replicas.into(), "must be greater than or equal to 0");
         return Err(ApiError::invalid("autoscaling", "Scale", name, &[error]));
     }
+    let (uid, own) = (scale["metadata"]["uid"].as_str().unwrap_or_default(), &object["metadata"]["uid"]);
+    if !uid.is_empty() && own != uid {
+        let own = own.as_str().unwrap_or_default();
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
+        return Err(ApiError::conflict(&GroupResource::new(&ty.group, &format!("{}/scale", ty.plural)), name, &why));
+    }
     let mut rescaled = object.clone();
     let mut place = &mut rescaled;
     for field in &paths(ty).spec_replicas {
@@ -75,14 +82,6 @@ pub(crate) fn rescaled(ty: &ResourceType, object: &Value, scale: &Value) -> ApiR
         place = &mut place[field.as_str()];
     }
     *place = replicas.into();
-    for field in ["uid", "resourceVersion"] {
-        let value = &scale["metadata"][field];
-        if value.is_string() {
-            rescaled["metadata"][field] = value.clone();
-        }
-    }
-    if scale["metadata"]["resourceVersion"].is_null() {
-        rescaled["metadata"]["resourceVersion"] = Value::Null;
-    }
+    rescaled["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"].clone();
     Ok(rescaled)
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet, StatefulSetSpec, StatefulSetStatus};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, Volume};
+use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
+use serde_json::json;
 
 use super::events::{Notice, Recorder};
 use super::pod_template::pod_from_template;
@@ -156,6 +158,25 @@ fn revision_name(set: &StatefulSet, spec: &StatefulSetSpec) -> String {
     format!("{}-{}", set.name_any(), short_hash(&spec.template, 10))
 }
 
+/// What `kubectl rollout undo` sends as a patch: the whole template, in the place of what is there.
+fn new_revision(set: &StatefulSet, spec: &StatefulSetSpec, revision: i64) -> ControllerRevision {
+    let mut template = json!(spec.template);
+    template["$patch"] = "replace".into();
+    let mut labels = spec.template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default();
+    labels.insert("controller.kubernetes.io/hash".to_owned(), short_hash(&spec.template, 10));
+    ControllerRevision {
+        metadata: ObjectMeta {
+            name: Some(revision_name(set, spec)),
+            namespace: set.namespace(),
+            labels: Some(labels),
+            owner_references: Some(vec![owner_reference(set)]),
+            ..ObjectMeta::default()
+        },
+        revision,
+        data: Some(RawExtension(json!({"spec": {"template": template}}))),
+    }
+}
+
 fn claim_name(template: &PersistentVolumeClaim, set: &StatefulSet, ordinal: i32) -> String {
     format!("{}-{}-{ordinal}", template.name_any(), set.name_any())
 }
@@ -261,30 +282,22 @@ impl StatefulSetController {
     /// `kubectl rollout history` reads the revisions.
     async fn keep_revision(&self, set: &StatefulSet) -> kube::Result<()> {
         let Some(spec) = &set.spec else { return Ok(()) };
-        let name = revision_name(set, spec);
         let namespace = set.namespace().unwrap_or_default();
-        if self.revisions.cache().get(&namespace, &name).is_some() {
-            return Ok(());
-        }
         let known = self
             .revisions
             .cache()
             .list_in(&namespace)
             .into_iter()
             .filter(|revision| is_controlled_by(&revision.metadata, set.metadata.uid.as_deref()));
-        let template = serde_json::json!({"spec": {"template": spec.template}});
-        let revision = ControllerRevision {
-            metadata: ObjectMeta {
-                name: Some(name),
-                namespace: Some(namespace),
-                labels: spec.template.metadata.as_ref().and_then(|meta| meta.labels.clone()),
-                owner_references: Some(vec![owner_reference(set)]),
-                ..ObjectMeta::default()
-            },
-            revision: known.map(|revision| revision.revision).max().unwrap_or(0) + 1,
-            data: Some(k8s_openapi::apimachinery::pkg::runtime::RawExtension(template)),
-        };
-        match self.revisions.create(&revision).await {
+        let newest = known.map(|revision| revision.revision).max().unwrap_or(0);
+        // A template that comes back, as `kubectl rollout undo` brings it, is the newest again.
+        if let Some(kept) = self.revisions.cache().get(&namespace, &revision_name(set, spec)) {
+            if kept.revision < newest {
+                self.revisions.patch(&kept, &json!({"revision": newest + 1})).await?;
+            }
+            return Ok(());
+        }
+        match self.revisions.create(&new_revision(set, spec, newest + 1)).await {
             Err(error) if !is_status(&error, 409) => Err(error),
             _ => Ok(()),
         }

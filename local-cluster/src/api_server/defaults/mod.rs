@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use super::crd;
 use super::registry::{Origin, ResourceType};
 
+pub(crate) use workload::TEMPLATE_GENERATION;
+
 /// Fills in the defaults of an object of `ty`.
 pub(crate) fn apply(ty: &ResourceType, object: &mut Value) {
     if let Origin::Custom(custom) = &ty.origin {
@@ -25,11 +27,7 @@ pub(crate) fn apply(ty: &ResourceType, object: &mut Value) {
         ("", "Service") => service(object),
         ("", "Secret") => secret(object),
         ("", "PersistentVolumeClaim") => claim(object),
-        ("", "PersistentVolume") => {
-            set(&mut object["spec"], "persistentVolumeReclaimPolicy", "Retain");
-            set(&mut object["spec"], "volumeMode", "Filesystem");
-            set(field(object, "status"), "phase", "Pending");
-        }
+        ("", "PersistentVolume") => volume(object),
         ("apps", "Deployment") => workload::deployment(object),
         ("apps", "ReplicaSet") => workload::replica_set(object),
         ("apps", "StatefulSet") => workload::stateful_set(object),
@@ -115,6 +113,16 @@ fn secret(object: &mut Value) {
 fn claim(object: &mut Value) {
     set(field(object, "spec"), "volumeMode", "Filesystem");
     set(field(object, "status"), "phase", "Pending");
+}
+
+fn volume(object: &mut Value) {
+    let created = object["metadata"]["creationTimestamp"].clone();
+    let spec = field(object, "spec");
+    set(spec, "persistentVolumeReclaimPolicy", "Retain");
+    set(spec, "volumeMode", "Filesystem");
+    let status = field(object, "status");
+    set(status, "phase", "Pending");
+    set(status, "lastPhaseTransitionTime", created);
 }
 
 fn binding(object: &mut Value) {

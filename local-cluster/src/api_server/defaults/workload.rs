@@ -1,8 +1,11 @@
 //! Defaults of Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs and CronJobs.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{field, items, pod, set};
+
+/// How often the template of a DaemonSet has changed. It is a field no more, and an annotation since.
+pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 fn template(spec: &mut Value) {
     pod::pod_spec(field(field(spec, "template"), "spec"));
@@ -66,26 +69,45 @@ pub(super) fn daemon_set(object: &mut Value) {
         set(rolling, "maxSurge", 0);
     }
     template(spec);
+    let status = field(object, "status");
+    for counter in ["currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"] {
+        set(status, counter, 0);
+    }
+    let annotations = field(field(object, "metadata"), "annotations");
+    let counts = annotations[TEMPLATE_GENERATION].as_str().and_then(|text| text.parse::<i64>().ok());
+    if counts.is_none_or(|count| count < 1) {
+        annotations[TEMPLATE_GENERATION] = "1".into();
+    }
 }
 
 pub(super) fn job(object: &mut Value) {
-    let uid = object["metadata"]["uid"].clone();
-    let name = object["metadata"]["name"].clone();
-    let spec = field(object, "spec");
-    job_spec(spec);
-    // Unless asked not to, the server chooses the selector, so that no two Jobs can claim the same pods.
-    if spec["manualSelector"] != true && spec["selector"].is_null() && uid.is_string() {
-        spec["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
-        let labels = field(field(field(spec, "template"), "metadata"), "labels");
-        for (key, value) in [
-            ("batch.kubernetes.io/controller-uid", &uid),
-            ("batch.kubernetes.io/job-name", &name),
-            ("controller-uid", &uid),
-            ("job-name", &name),
-        ] {
-            set(labels, key, value.clone());
-        }
+    job_spec(field(object, "spec"));
+    // Unless asked not to, the server makes the selector of a new Job, so that no two can claim the same pods.
+    let is_new = object["metadata"]["resourceVersion"].is_null() && object["metadata"]["uid"].is_string();
+    if is_new && object["spec"]["manualSelector"] != true {
+        select_own_pods(object);
     }
+    let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+    let has_own = object["metadata"]["labels"].as_object().is_some_and(|labels| !labels.is_empty());
+    if labels.is_object() && !has_own {
+        object["metadata"]["labels"] = labels;
+    }
+}
+
+fn select_own_pods(job: &mut Value) {
+    let (uid, name) = (job["metadata"]["uid"].clone(), job["metadata"]["name"].clone());
+    let spec = field(job, "spec");
+    let labels = field(field(field(spec, "template"), "metadata"), "labels");
+    for (key, value) in [
+        ("batch.kubernetes.io/controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("controller-uid", &uid),
+        ("job-name", &name),
+    ] {
+        set(labels, key, value.clone());
+    }
+    // A selector that the client sent as well gets it too, and is refused then.
+    set(field(field(spec, "selector"), "matchLabels"), "batch.kubernetes.io/controller-uid", uid);
 }
 
 fn job_spec(spec: &mut Value) {
@@ -93,9 +115,13 @@ fn job_spec(spec: &mut Value) {
         set(spec, "completions", 1);
     }
     set(spec, "parallelism", 1);
-    set(spec, "backoffLimit", 6);
+    let retries = if spec["backoffLimitPerIndex"].is_null() { 6 } else { i32::MAX };
+    set(spec, "backoffLimit", retries);
     set(spec, "completionMode", "NonIndexed");
     set(spec, "suspend", false);
+    set(spec, "manualSelector", false);
+    let replaced = if spec["podFailurePolicy"].is_null() { "TerminatingOrFailed" } else { "Failed" };
+    set(spec, "podReplacementPolicy", replaced);
     template(spec);
 }
 

@@ -47,7 +47,7 @@ pub(super) fn of(ty: &ResourceType) -> View {
         ("apps", "Deployment") => View { headings: DEPLOYMENT, cells: deployment },
         ("apps", "ReplicaSet") | ("", "ReplicationController") => View { headings: REPLICA_SET, cells: replica_set },
         ("apps", "StatefulSet") => View { headings: STATEFUL_SET, cells: stateful_set },
-        ("batch", "Job") => View { headings: JOB, cells: job },
+        ("batch", "Job") => idle::of_job(),
         ("policy", "PodDisruptionBudget") => View { headings: BUDGET, cells: budget },
         ("discovery.k8s.io", "EndpointSlice") => View { headings: SLICE, cells: slice },
         ("coordination.k8s.io", "Lease") => View {
@@ -132,8 +132,6 @@ const REPLICA_SET: &[(&str, &str, i64)] = &[
 ];
 const STATEFUL_SET: &[(&str, &str, i64)] =
     &[NAME, ("Ready", "string", 0), AGE, ("Containers", "string", 1), ("Images", "string", 1)];
-const JOB: &[(&str, &str, i64)] =
-    &[NAME, ("Status", "string", 0), ("Completions", "string", 0), ("Duration", "string", 0), AGE];
 const BUDGET: &[(&str, &str, i64)] = &[
     NAME,
     ("Min Available", "string", 0),
@@ -339,26 +337,6 @@ fn stateful_set(o: &Value, now: Timestamp) -> Vec<Value> {
     let [names, images] = containers(o);
     let ready = format!("{}/{}", number(o, "status.readyReplicas"), number(o, "spec.replicas"));
     vec![name(o), ready.into(), age::of(o, now), names, images]
-}
-
-fn job(o: &Value, now: Timestamp) -> Vec<Value> {
-    let has = |kind: &str| {
-        list(&o["status"]["conditions"]).any(|condition| condition["type"] == kind && condition["status"] == "True")
-    };
-    let status = ["Complete", "Failed", "Suspended"].into_iter().find(|kind| has(kind)).unwrap_or("Running");
-    let time = |path: &str| at(o, path).as_str().and_then(|text| text.parse::<Timestamp>().ok());
-    let duration = time("status.startTime").map(|start| {
-        let end = time("status.completionTime").unwrap_or(now);
-        age::human_duration(end.duration_since(start).as_secs())
-    });
-    let completions = at(o, "spec.completions").as_i64().unwrap_or(1);
-    vec![
-        name(o),
-        status.into(),
-        format!("{}/{completions}", number(o, "status.succeeded")).into(),
-        duration.unwrap_or_default().into(),
-        age::of(o, now),
-    ]
 }
 
 fn budget(o: &Value, now: Timestamp) -> Vec<Value> {

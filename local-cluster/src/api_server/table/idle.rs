@@ -4,10 +4,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::age;
-use super::columns::{AGE, NAME, View, at, containers, count, name, number, selector, text_or};
+use super::columns::{AGE, NAME, View, at, containers, count, list, name, number, selector, text_or};
 
 pub(super) fn of_daemon_set() -> View {
     View { headings: DAEMON_SET, cells: daemon_set }
+}
+
+pub(super) fn of_job() -> View {
+    View { headings: JOB, cells: job }
 }
 
 pub(super) fn of_cron_job() -> View {
@@ -31,6 +35,16 @@ const DAEMON_SET: &[(&str, &str, i64)] = &[
     IMAGES,
     SELECTOR,
 ];
+const JOB: &[(&str, &str, i64)] = &[
+    NAME,
+    ("Status", "string", 0),
+    ("Completions", "string", 0),
+    ("Duration", "string", 0),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    SELECTOR,
+];
 const CRON_JOB: &[(&str, &str, i64)] = &[
     NAME,
     ("Schedule", "string", 0),
@@ -43,6 +57,7 @@ const CRON_JOB: &[(&str, &str, i64)] = &[
     IMAGES,
     SELECTOR,
 ];
+
 fn daemon_set(o: &Value, now: Timestamp) -> Vec<Value> {
     let [names, images] = containers(o);
     vec![
@@ -60,15 +75,54 @@ fn daemon_set(o: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
+fn job(o: &Value, now: Timestamp) -> Vec<Value> {
+    let has = |kind: &str| {
+        list(&o["status"]["conditions"]).any(|condition| condition["type"] == kind && condition["status"] == "True")
+    };
+    let is_deleting = !o["metadata"]["deletionTimestamp"].is_null();
+    let status = match ["Complete", "Failed"].into_iter().find(|kind| has(kind)) {
+        Some(end) => end,
+        None if is_deleting => "Terminating",
+        None => {
+            let kinds = ["Suspended", "FailureTarget", "SuccessCriteriaMet"];
+            kinds.into_iter().find(|kind| has(kind)).unwrap_or("Running")
+        }
+    };
+    let time = |path: &str| at(o, path).as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let duration = time("status.startTime").map(|start| {
+        let end = time("status.completionTime").unwrap_or(now);
+        age::human_duration(end.duration_since(start).as_secs())
+    });
+    let succeeded = number(o, "status.succeeded");
+    let completions = match (at(o, "spec.completions").as_i64(), number(o, "spec.parallelism")) {
+        (Some(completions), _) => format!("{succeeded}/{completions}"),
+        (None, at_once) if at_once > 1 => format!("{succeeded}/1 of {at_once}"),
+        (None, _) => format!("{succeeded}/1"),
+    };
+    let [names, images] = containers(o);
+    vec![
+        name(o),
+        status.into(),
+        completions.into(),
+        duration.unwrap_or_default().into(),
+        age::of(o, now),
+        names,
+        images,
+        selector(&o["spec"]["selector"]),
+    ]
+}
+
 fn cron_job(o: &Value, now: Timestamp) -> Vec<Value> {
     let last = &o["status"]["lastScheduleTime"];
     let last = if last.is_string() { age::since_text(last, now) } else { "<none>".to_owned() };
     let [names, images] = containers(&o["spec"]["jobTemplate"]);
+    // A word, though its column is one of booleans.
+    let suspended = if o["spec"]["suspend"] == true { "True" } else { "False" };
     vec![
         name(o),
         at(o, "spec.schedule"),
         text_or(&at(o, "spec.timeZone"), "<none>"),
-        (o["spec"]["suspend"] == true).into(),
+        suspended.into(),
         count(&o["status"]["active"]).into(),
         last.into(),
         age::of(o, now),

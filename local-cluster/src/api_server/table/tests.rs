@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::age::human_duration;
-use super::{path, pods};
+use super::{idle, path, pods};
 
 #[test]
 fn ages_are_worded_as_kubectl_words_them() {
@@ -78,5 +78,24 @@ fn printer_columns_reach_fields_list_positions_and_conditions() {
         (".metadata.labels.app\\.kubernetes\\.io/name", Some(json!("trips"))),
     ] {
         assert_eq!(path::json_path(&object, path), expected, "{path}");
+    }
+}
+
+#[test]
+fn a_job_says_how_far_it_is_and_a_cron_job_whether_it_is_suspended() {
+    let now: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
+    let cells = |status: serde_json::Value, spec: serde_json::Value| {
+        let job = json!({"metadata": {"name": "j"}, "spec": spec, "status": status});
+        (idle::of_job().cells)(&job, now)[1..4].to_vec()
+    };
+    let ended = json!({"succeeded": 2, "startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:00:30Z",
+        "conditions": [{"type": "Complete", "status": "True"}]});
+    assert_eq!(cells(ended, json!({"completions": 2})), [json!("Complete"), json!("2/2"), json!("30s")]);
+    let suspended = json!({"conditions": [{"type": "Suspended", "status": "True"}]});
+    assert_eq!(cells(suspended, json!({"parallelism": 3})), [json!("Suspended"), json!("0/1 of 3"), json!("")]);
+    assert_eq!(cells(json!({}), json!({"parallelism": 1})), [json!("Running"), json!("0/1"), json!("")]);
+    for (suspended, word) in [(true, "True"), (false, "False")] {
+        let cron_job = json!({"metadata": {"name": "c"}, "spec": {"suspend": suspended, "jobTemplate": {}}});
+        assert_eq!((idle::of_cron_job().cells)(&cron_job, now)[3], json!(word));
     }
 }

@@ -7,6 +7,7 @@ mod eviction;
 mod http;
 mod policy;
 mod watch;
+mod workloads;
 
 use std::sync::Arc;
 

@@ -1,7 +1,10 @@
 //! Rules across and within fields of built-in kinds: the ones that users run into, in the real server's words.
 
+mod batch;
 mod names;
 mod pod;
+mod schedule;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod workload;
@@ -17,6 +20,9 @@ pub(crate) fn check_new(ty: &ResourceType, object: &Value) -> Vec<FieldError> {
     let mut errors = check_metadata(ty, object);
     if matches!(ty.origin, Origin::Builtin(_)) {
         errors.extend(check_builtin(ty, object));
+        if ty.is("batch", "CronJob") {
+            errors.extend(batch::check_cron_job_name(object));
+        }
     }
     errors
 }
@@ -33,6 +39,10 @@ pub(crate) fn check_update(ty: &ResourceType, old: &Value, new: &Value) -> Vec<F
         if ty.is("apps", "StatefulSet") {
             errors.extend(workload::check_stateful_set_update(old, new));
         }
+        if ty.is("batch", "Job") {
+            errors.extend(batch::check_job_update(old, new));
+        }
+        errors.extend(storage::check_update(ty, old, new));
     }
     errors
 }
@@ -100,9 +110,10 @@ fn check_builtin(ty: &ResourceType, object: &Value) -> Vec<FieldError> {
         ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet") => {
             workload::check(&ty.kind, object, &mut errors);
         }
-        ("batch", "Job") => {
-            pod::check_job_template(&object["spec"]["template"]["spec"], "spec.template.spec", &mut errors);
-        }
+        ("batch", "Job") => batch::check_job(object, &mut errors),
+        ("batch", "CronJob") => batch::check_cron_job(object, &mut errors),
+        ("", "PersistentVolumeClaim") => storage::check_claim(&object["spec"], &mut errors),
+        ("", "PersistentVolume") => storage::check_volume(&object["spec"], &mut errors),
         ("policy", "PodDisruptionBudget") => check_budget(object, &mut errors),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => check_binding(object, &mut errors),
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => check_role(object, &mut errors),
@@ -118,10 +129,12 @@ fn check_builtin(ty: &ResourceType, object: &Value) -> Vec<FieldError> {
 fn check_immutable(ty: &ResourceType, old: &Value, new: &Value) -> Vec<FieldError> {
     let paths: &[&[&str]] = match (ty.group.as_str(), ty.kind.as_str()) {
         ("apps", "Deployment" | "ReplicaSet" | "DaemonSet") => &[&["spec", "selector"]],
-        ("batch", "Job") => &[&["spec", "selector"], &["spec", "completionMode"], &["spec", "template"]],
+        ("apps", "ControllerRevision") => &[&["data"]],
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => &[&["roleRef"]],
         ("scheduling.k8s.io", "PriorityClass") => &[&["value"]],
-        ("storage.k8s.io", "StorageClass") => &[&["provisioner"], &["reclaimPolicy"], &["volumeBindingMode"]],
+        ("storage.k8s.io", "StorageClass") => {
+            &[&["parameters"], &["provisioner"], &["reclaimPolicy"], &["volumeBindingMode"]]
+        }
         ("", "Secret") => &[&["type"]],
         ("discovery.k8s.io", "EndpointSlice") => &[&["addressType"]],
         _ => &[],

@@ -100,15 +100,6 @@ fn check_probe(probe: &Value, path: &str, succeeds_once: bool, errors: &mut Vec<
     }
 }
 
-/// A Job's pods end, so they may not always be restarted.
-pub(super) fn check_job_template(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    check_spec(spec, path, errors);
-    if spec["restartPolicy"] == "Always" {
-        let supported = ["OnFailure", "Never"];
-        errors.push(FieldError::not_supported(format!("{path}.restartPolicy"), &spec["restartPolicy"], &supported));
-    }
-}
-
 /// What a pod's specification may still change once it exists.
 pub(super) fn check_update(old: &Value, new: &Value) -> Vec<FieldError> {
     let mutable = ["activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "schedulingGates"];

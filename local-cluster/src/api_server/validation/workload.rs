@@ -18,9 +18,11 @@ pub(super) fn check(kind: &str, object: &Value, errors: &mut Vec<FieldError>) {
         Value::Array(list) => list.is_empty(),
         _ => true,
     };
-    if selector.as_object().is_none_or(Map::is_empty) {
+    let is_missing = selector.as_object().is_none_or(Map::is_empty);
+    // Of a DaemonSet the real server says only that a selector that is not there selects nothing.
+    if is_missing && kind != "DaemonSet" {
         errors.push(FieldError::required("spec.selector", ""));
-    } else if is_empty("matchLabels") && is_empty("matchExpressions") {
+    } else if !is_missing && is_empty("matchLabels") && is_empty("matchExpressions") {
         let detail = format!("empty selector is invalid for {}", kind.to_lowercase());
         errors.push(FieldError::invalid("spec.selector", selector, &detail));
     }
@@ -28,7 +30,7 @@ pub(super) fn check(kind: &str, object: &Value, errors: &mut Vec<FieldError>) {
     let template = &spec["template"];
     let labels = &template["metadata"]["labels"];
     let selects = LabelSelector::from_object(selector).ok().flatten().is_none_or(|selector| selector.matches(labels));
-    if !selects {
+    if !selects || (is_missing && kind == "DaemonSet") {
         let detail = "`selector` does not match template `labels`";
         errors.push(FieldError::invalid("spec.template.metadata.labels", labels, detail));
     }
@@ -38,8 +40,68 @@ pub(super) fn check(kind: &str, object: &Value, errors: &mut Vec<FieldError>) {
         let policy = &template["spec"]["restartPolicy"];
         errors.push(FieldError::not_supported("spec.template.spec.restartPolicy", policy, &["Always"]));
     }
-    if kind == "Deployment" {
-        check_strategy(&spec["strategy"], errors);
+    match kind {
+        "Deployment" => check_strategy(&spec["strategy"], errors),
+        "DaemonSet" => check_daemon_strategy(&spec["updateStrategy"], errors),
+        "StatefulSet" => check_ordered(spec, errors),
+        _ => {}
+    }
+}
+
+/// A DaemonSet replaces its pods either after the old ones are gone, or before.
+fn check_daemon_strategy(strategy: &Value, errors: &mut Vec<FieldError>) {
+    if strategy["type"] == "OnDelete" {
+        return;
+    }
+    if strategy["type"] != "RollingUpdate" {
+        let kinds = ["RollingUpdate", "OnDelete"];
+        errors.push(FieldError::not_supported("spec.updateStrategy", strategy, &kinds));
+        return;
+    }
+    let rolling = &strategy["rollingUpdate"];
+    let path = |field: &str| format!("spec.updateStrategy.rollingUpdate.{field}");
+    for field in ["maxUnavailable", "maxSurge"] {
+        check_count_or_percent(&rolling[field], &path(field), false, errors);
+    }
+    let is_zero = |field: &str| rolling[field] == 0 || rolling[field] == "0%";
+    match (is_zero("maxUnavailable"), is_zero("maxSurge")) {
+        (false, false) => {
+            let detail = "may not be set when maxUnavailable is non-zero";
+            errors.push(FieldError::invalid(path("maxSurge"), &rolling["maxSurge"], detail));
+        }
+        (true, true) => {
+            errors.push(FieldError::required(path("maxUnavailable"), "cannot be 0 when maxSurge is 0"));
+        }
+        _ => {}
+    }
+}
+
+/// How a StatefulSet makes its pods, and replaces them.
+fn check_ordered(spec: &Value, errors: &mut Vec<FieldError>) {
+    let policy = &spec["podManagementPolicy"];
+    if policy != "OrderedReady" && policy != "Parallel" {
+        let detail = "must be 'OrderedReady' or 'Parallel'";
+        errors.push(FieldError::invalid("spec.podManagementPolicy", policy, detail));
+    }
+    let strategy = &spec["updateStrategy"];
+    let rolling = &strategy["rollingUpdate"];
+    match strategy["type"].as_str() {
+        Some("RollingUpdate") => {
+            if rolling["partition"].as_i64().is_some_and(|partition| partition < 0) {
+                let path = "spec.updateStrategy.rollingUpdate.partition";
+                errors.push(FieldError::invalid(path, &rolling["partition"], "must be greater than or equal to 0"));
+            }
+        }
+        Some("OnDelete") => {
+            if !rolling.is_null() {
+                let detail = "only allowed for updateStrategy 'RollingUpdate'";
+                errors.push(FieldError::invalid("spec.updateStrategy.rollingUpdate", rolling, detail));
+            }
+        }
+        _ => {
+            let detail = "must be 'RollingUpdate' or 'OnDelete'";
+            errors.push(FieldError::invalid("spec.updateStrategy", strategy, detail));
+        }
     }
 }
 

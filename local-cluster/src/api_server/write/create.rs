@@ -84,9 +84,8 @@ fn check_address(ty: &ResourceType, object: &Value, namespace: &str) -> ApiResul
 
 /// Drops what a client may not set when it creates: the status, where that is a part of its own.
 fn prepare(ty: &ResourceType, object: &mut Value) {
-    let keeps_status = ty.is("", "Node") || ty.is("", "PersistentVolume");
     if ty.has_subresource("status")
-        && !keeps_status
+        && !ty.is("", "Node")
         && let Some(object) = object.as_object_mut()
     {
         object.remove("status");

@@ -105,6 +105,13 @@ impl DeleteOptions {
             dry_run: super::dry_run(first.or_else(|| query.get("dryRun")))?,
         })
     }
+
+    /// What a client should know of what it did not say.
+    pub(crate) fn warnings(&self, ty: &ResourceType) -> Vec<String> {
+        let orphans_unasked = self.propagation.is_none() && ty.is("batch", "Job");
+        let warning = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
+        orphans_unasked.then(|| warning.to_owned()).into_iter().collect()
+    }
 }
 
 /// How far a deletion got.

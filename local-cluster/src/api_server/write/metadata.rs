@@ -3,6 +3,7 @@
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde_json::{Map, Value};
 
+use super::super::defaults::TEMPLATE_GENERATION;
 use super::super::error::{ApiError, ApiResult, FieldError};
 use super::super::registry::ResourceType;
 
@@ -119,6 +120,16 @@ pub(super) fn count_generation(ty: &ResourceType, old: &Value, new: &mut Value) 
     let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
     metadata_mut(new)?.insert("generation".to_owned(), generation.into());
     Ok(())
+}
+
+/// Counts the changes of a DaemonSet's template, whatever the client says of their number.
+pub(super) fn count_templates(ty: &ResourceType, old: &Value, new: &mut Value) {
+    if !ty.is("apps", "DaemonSet") {
+        return;
+    }
+    let before = old["metadata"]["annotations"][TEMPLATE_GENERATION].as_str().and_then(|text| text.parse::<i64>().ok());
+    let changes = i64::from(old["spec"]["template"] != new["spec"]["template"]);
+    new["metadata"]["annotations"][TEMPLATE_GENERATION] = (before.unwrap_or(1) + changes).to_string().into();
 }
 
 fn same_specification(old: &Value, new: &Value) -> bool {

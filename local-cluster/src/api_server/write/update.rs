@@ -47,6 +47,7 @@ pub(crate) fn update(
     metadata::keep_identity(&old, &mut new)?;
     keep_other_parts(address, &old, &mut new);
     defaults::apply(ty, &mut new);
+    metadata::count_templates(ty, &old, &mut new);
     let mut errors = metadata::check_identity(&old, &new);
     if address.part == Part::Whole {
         errors.extend(validation::check_update(ty, &old, &new));
@@ -59,11 +60,7 @@ pub(crate) fn update(
     transaction.admit(&Admission {
         operation: "UPDATE",
         ty,
-        subresource: match address.part {
-            Part::Whole => "",
-            Part::Status => "status",
-            Part::Scale => "scale",
-        },
+        subresource: part_name(address.part),
         key: &address.key,
         object: &new,
         old: &old,
@@ -71,8 +68,7 @@ pub(crate) fn update(
     })?;
     crd::complete_definition(transaction, ty, &mut new);
     if change != Change::Apply {
-        let subresource = if address.part == Part::Status { "status" } else { "" };
-        managed::track(Some(&old), &mut new, &Writer::new(ty, options, subresource, transaction.now));
+        managed::track(Some(&old), &mut new, &Writer::new(ty, options, part_name(address.part), transaction.now));
     }
     metadata::count_generation(ty, &old, &mut new)?;
     if metadata::is_same(&old, &new) {
@@ -83,6 +79,15 @@ pub(crate) fn update(
         transaction.remove(ty, &object)?;
     }
     Ok(Written { object, created: false, warnings })
+}
+
+/// The part as a subresource, none for the whole.
+const fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::Whole => "",
+        Part::Status => "status",
+        Part::Scale => "scale",
+    }
 }
 
 /// The stored object in the version that the request speaks.

@@ -104,3 +104,16 @@ fn a_pod_knows_its_name_its_place_and_its_claim() {
     let claim = spec.volumes.unwrap().remove(0).persistent_volume_claim.unwrap().claim_name;
     assert_eq!(claim, "data-store-0");
 }
+
+#[test]
+fn a_revision_is_the_patch_that_brings_its_template_back_and_nothing_else() {
+    let set = set(1, &json!({}));
+    let revision = new_revision(&set, set.spec.as_ref().unwrap(), 3);
+    let data = revision.data.clone().unwrap().0;
+    assert_eq!(data["spec"]["template"]["$patch"], "replace");
+    assert_eq!(data["spec"]["template"]["spec"]["containers"][0]["image"], "i");
+    assert_eq!((revision.revision, revision.name_any()), (3, revision_name(&set, set.spec.as_ref().unwrap())));
+    let hash = &revision.labels()["controller.kubernetes.io/hash"];
+    assert_eq!(revision.name_any(), format!("store-{hash}"));
+    assert_eq!(revision.labels()["app"], "web");
+}
