@@ -203,6 +203,7 @@ pub struct ChaosMonkeyStatus {
     pub strikes: u64,
     /// Observed mean time between kills of a group, once there are two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::written)]
     pub effective_mean_time_between_kills: Option<Duration>,
     /// What is remembered of each group that is there, or was not long ago.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

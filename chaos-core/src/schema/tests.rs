@@ -104,6 +104,16 @@ fn what_rules_look_at_has_a_bound() {
 }
 
 #[test]
+fn no_rule_keeps_a_status_from_being_written() {
+    for crd in crds() {
+        walk(&structural(&crd)["properties"]["status"], &mut |schema| {
+            let rules = schema.get("x-kubernetes-validations");
+            assert!(rules.is_none(), "{}: {rules:?}", crd.spec.names.kind);
+        });
+    }
+}
+
+#[test]
 fn what_keeps_pods_alive_is_required() {
     let schema = structural(&crds()[0]);
     let required = |pointer: &str| -> Vec<String> {
