@@ -40,7 +40,7 @@ fn simplify(schema: &mut JSONSchemaProps) {
     if let Some(most) = most {
         schema.maximum = Some(schema.maximum.map_or(most, |max| max.min(most)));
     }
-    schema.format.take_if(|format| !matches!(format.as_str(), "date-time" | "double" | "int32" | "int64"));
+    schema.format.take_if(|format| !matches!(format.as_str(), "date" | "date-time" | "double" | "int32" | "int64"));
     schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(simplify);
     match &mut schema.items {
         Some(JSONSchemaPropsOrArray::Schema(items)) => simplify(items),

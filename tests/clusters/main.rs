@@ -35,6 +35,7 @@ mod names;
 mod operate;
 mod outside;
 mod rights;
+mod rules;
 mod runs;
 mod together;
 mod turn;

@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use crate::units::{CountOrPercent, Duration};
 
 /// What an experiment does to its target: exactly one of the fields.
@@ -20,8 +21,11 @@ pub struct Fault {
 }
 
 /// Kills of an experiment that kills by itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::grace_period())]
+#[x_kube(validation = rules::some_victim())]
+#[x_kube(validation = Rule::new("!self.atLeastOne || string(self.victims).endsWith('%')").message("atLeastOne says what happens where a percentage gives none, and victims is a count"))]
 pub struct PodKill {
     /// Evict honours disruption budgets, Delete does not.
     #[serde(default)]
@@ -47,7 +51,8 @@ pub struct PodKill {
 /// Kills that a run-owned ChaosMonkey does for the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("duration(self.minTimeBetweenKills) < duration(self.meanTimeBetweenKills)").message("minTimeBetweenKills must be below meanTimeBetweenKills"))]
+#[x_kube(validation = rules::gaps())]
+#[x_kube(validation = rules::grace_period())]
 pub struct MonkeyFault {
     /// Mean time between two kills of a group.
     pub mean_time_between_kills: Duration,
@@ -82,7 +87,7 @@ pub struct Strikes {
 /// Time between strikes: `min + Exp(mean − min)`, counted from the actual kill, or fixed at `mean`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("duration(self.mean) > duration('0s')").message("mean must be above zero"))]
+#[x_kube(validation = rules::above_zero_to("mean", "2160h"))]
 #[x_kube(validation = Rule::new("self.distribution == 'Fixed' ? duration(self.min) <= duration(self.mean) : duration(self.min) < duration(self.mean)").message("min must be below mean"))]
 pub struct Every {
     /// The mean gap.
@@ -135,8 +140,9 @@ pub enum GroupBy {
 /// Upper bounds of everything. All are required, so that a misspelt one can never be a missing one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("duration(self.recoverWithin) > duration('0s') && duration(self.maxBlind) > duration('0s')").message("recoverWithin and maxBlind must be above zero"))]
-#[x_kube(validation = Rule::new("type(self.maxUnavailable) == string || self.maxUnavailable >= 1").message("maxUnavailable must be at least 1, or no pod can be killed"))]
+#[x_kube(validation = rules::above_zero_to("recoverWithin", "24h"))]
+#[x_kube(validation = rules::above_zero_to("maxBlind", "24h"))]
+#[x_kube(validation = rules::some("maxUnavailable"))]
 pub struct Limits {
     /// Pods of one workload that may be unavailable at once, over all chaos on it.
     pub max_unavailable: CountOrPercent,
@@ -165,8 +171,9 @@ pub struct StandingFault {
 }
 
 /// How a ChaosMonkey kills; when is said by its means and its schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::grace_period())]
 pub struct StandingPodKill {
     /// Evict honours disruption budgets, Delete does not.
     #[serde(default)]
@@ -210,8 +217,12 @@ impl JsonSchema for GroupBy {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "type": "string", "maxLength": 316, "minLength": 1,
-            "description": "Workload, Namespace, Zone, Node, or the key of a pod label."
+            "type": "string", "maxLength": 317, "minLength": 1, "pattern": rules::LABEL_KEY,
+            "description": "Workload, Namespace, Zone, Node, or the key of a pod label.",
+            "x-kubernetes-validations": [{
+                "rule": "self in ['Workload', 'Namespace', 'Zone', 'Node'] || !(self.lowerAscii() in ['workload', 'namespace', 'zone', 'node'])",
+                "message": "Workload, Namespace, Zone and Node begin with a capital letter; all else is the key of a label"
+            }]
         })
     }
 

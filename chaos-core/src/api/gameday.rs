@@ -8,6 +8,7 @@ use super::gameday_guard::{CheckStep, GameDayGuard};
 use super::gameday_status::GameDayStatus;
 use super::mode::Mode;
 use super::monkey::Blackout;
+use super::rules;
 use super::run::RunOverrides;
 use crate::units::Duration;
 
@@ -26,19 +27,20 @@ use crate::units::Duration;
 #[kube(printcolumn(name = "Zone", type_ = "string", json_path = ".spec.timeZone", priority = 1))]
 #[kube(printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.schedule == 'Manual' || self.schedule.startsWith('@') || self.schedule.matches('^[^ ]+( +[^ ]+){4}$')").message("schedule is a cron expression of five fields, a nickname such as @daily, or Manual"))]
-#[x_kube(validation = Rule::new("duration(self.startingDeadline) >= duration('1s') && duration(self.startingDeadline) <= duration('24h')").message("startingDeadline must be between 1s and 24h"))]
+#[x_kube(validation = Rule::new("self.schedule == 'Manual' || self.schedule.lowerAscii() in ['@yearly', '@annually', '@monthly', '@weekly', '@daily', '@hourly'] || self.schedule.matches('^ *[^ @]+( +[^ ]+){4} *$')").message("schedule is a cron expression of five fields, a nickname such as @daily, or Manual"))]
+#[x_kube(validation = rules::between("startingDeadline", "1s", "24h"))]
 #[x_kube(validation = Rule::new("self.steps.all(step, self.steps.exists_one(other, other.name == step.name))").message("two steps have one name"))]
 #[x_kube(validation = Rule::new("self.steps.all(step, !has(step.dependsOn) || step.dependsOn.all(name, self.steps.exists(other, other.name == name)))").message("a step depends on one that is not there"))]
 #[x_kube(validation = Rule::new("self.steps.exists(step, has(step.experiment))").message("no step is an experiment"))]
 #[x_kube(validation = Rule::new("!has(self.guards) || !self.guards.exists(guard, has(guard.errorBudget.shrinkBelow)) || self.steps.all(step, !has(step.experiment) || has(step.experiment.shrunk))").message("a guard shrinks experiments: say in each step's experiment what it is then, under shrunk"))]
+#[x_kube(validation = Rule::new("self.steps.all(step, !has(step.experiment) || !has(step.experiment.shrunk)) || (has(self.guards) && self.guards.exists(guard, has(guard.errorBudget.shrinkBelow)))").message("no guard shrinks experiments: give one shrinkBelow, or leave shrunk out"))]
 pub struct GameDaySpec {
     /// When it starts: a cron expression of five fields (`0 9 * * MON-FRI`), a nickname (`@daily`), or `Manual`.
     #[schemars(length(min = 1, max = 100))]
     pub schedule: String,
     /// The IANA zone of schedule and blackout days, such as Europe/Paris; absent: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
     /// When nothing is started after all; required, may be empty.
     #[schemars(length(max = 100))]
@@ -76,12 +78,12 @@ pub struct GameDaySpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("(has(self.experiment) ? 1 : 0) + (has(self.wait) ? 1 : 0) + (has(self.approval) ? 1 : 0) + (has(self.check) ? 1 : 0) == 1").message("give exactly one of experiment, wait, approval, check"))]
-#[x_kube(validation = Rule::new("!has(self.wait) || (duration(self.wait) >= duration('1s') && duration(self.wait) <= duration('24h'))").message("wait must be between 1s and 24h"))]
+#[x_kube(validation = rules::between_if_given("wait", "1s", "24h"))]
 #[x_kube(validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)").message("a step depends on itself"))]
 #[x_kube(validation = Rule::new("!has(self.dependsOn) || self.dependsOn.all(name, self.dependsOn.exists_one(other, other == name))").message("a step is named twice in dependsOn"))]
 pub struct GameDayStep {
     /// Its name.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub name: String,
     /// Steps that must be over before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -104,10 +106,10 @@ pub struct GameDayStep {
 /// An Experiment of the same namespace, as it is when the step starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.within) || (duration(self.within) >= duration('1s') && duration(self.within) <= duration('168h'))").message("within must be between 1s and 168h"))]
+#[x_kube(validation = rules::between_if_given("within", "1s", "168h"))]
 pub struct ExperimentStep {
     /// Its name.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub name: String,
     /// What the run does differently from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,7 +125,7 @@ pub struct ExperimentStep {
 /// Somebody has to approve. What is not approved in time ends the execution, whatever `onFailure` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("duration(self.within) >= duration('1s') && duration(self.within) <= duration('168h')").message("within must be between 1s and 168h"))]
+#[x_kube(validation = rules::between("within", "1s", "168h"))]
 pub struct ApprovalStep {
     /// What is to be looked at, for people.
     #[schemars(length(min = 1, max = 300))]
@@ -207,7 +209,7 @@ pub struct StartOrder {
     #[schemars(length(min = 1, max = 64))]
     pub game_day_uid: String,
     /// Any name; another one starts it once more.
-    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 32), regex(pattern = rules::LABEL))]
     pub id: String,
 }
 

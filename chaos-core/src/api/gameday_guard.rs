@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use crate::units::{Duration, Percent};
 
 /// What must hold; exactly one kind.
@@ -17,10 +18,11 @@ pub struct GameDayGuard {
 /// nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("duration(self.timeout) >= duration('100ms') && duration(self.timeout) <= duration('60s')").message("timeout must be between 100ms and 60s"))]
+#[x_kube(validation = rules::between("timeout", "100ms", "1m"))]
+#[x_kube(validation = Rule::new("!has(self.shrinkBelow) || double(self.shrinkBelow.replace('%', '')) > double(self.keep.replace('%', ''))").message("shrinkBelow must be above keep: nothing starts below that"))]
 pub struct ErrorBudgetGuard {
     /// A named source of the operator's configuration, given to this namespace.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub source: String,
     /// PromQL for the share of the budget that is left: 1 is all of it, 0 nothing, below 0 more than all is spent.
     #[schemars(length(min = 1, max = 2000))]
@@ -40,11 +42,11 @@ pub struct ErrorBudgetGuard {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.min) || has(self.max)").message("give min, max, or both"))]
 #[x_kube(validation = Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max").message("min must not be above max"))]
-#[x_kube(validation = Rule::new("duration(self.within) >= duration('1s') && duration(self.within) <= duration('24h')").message("within must be between 1s and 24h"))]
-#[x_kube(validation = Rule::new("duration(self.timeout) >= duration('100ms') && duration(self.timeout) <= duration('60s')").message("timeout must be between 100ms and 60s"))]
+#[x_kube(validation = rules::between("within", "1s", "24h"))]
+#[x_kube(validation = rules::between("timeout", "100ms", "1m"))]
 pub struct CheckStep {
     /// A named source of the operator's configuration, given to this namespace.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub source: String,
     /// PromQL that gives one value.
     #[schemars(length(min = 1, max = 2000))]

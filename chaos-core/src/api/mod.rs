@@ -17,6 +17,7 @@ mod monkey_control;
 mod monkey_counts;
 mod monkey_guard;
 mod probe;
+mod rules;
 mod run;
 mod run_status;
 mod slo;

@@ -10,6 +10,7 @@ use super::mode::Mode;
 use super::monkey_control::MonkeyControl;
 use super::monkey_counts::{GroupRecord, LiveCounts};
 use super::monkey_guard::MonkeyGuard;
+use super::rules;
 use super::target::Target;
 use crate::units::Duration;
 
@@ -26,7 +27,7 @@ use crate::units::Duration;
 #[kube(printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"))]
 #[kube(printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("duration(self.minTimeBetweenKills) < duration(self.meanTimeBetweenKills)").message("minTimeBetweenKills must be below meanTimeBetweenKills"))]
+#[x_kube(validation = rules::gaps())]
 #[x_kube(validation = Rule::new("duration(self.minTimeBetweenKills) >= duration(self.limits.minInterval)").message("minTimeBetweenKills must not be below limits.minInterval"))]
 #[x_kube(validation = Rule::new("has(self.until) == has(self.maxKills) && has(self.until) == has(self.heartbeatLease)").message("until, maxKills and heartbeatLease belong together"))]
 #[x_kube(validation = Rule::new("!has(self.maxKills) || self.maxKills <= self.limits.maxKills").message("maxKills must not be above limits.maxKills"))]
@@ -76,11 +77,14 @@ pub struct ChaosMonkeySpec {
 }
 
 /// When a monkey may act. Everything empty: always.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.weekdays) || self.weekdays.all(day, self.weekdays.exists_one(other, other == day))").message("a day is listed twice"))]
+#[x_kube(validation = Rule::new("!has(self.hours) || self.hours.all(one, self.hours.exists_one(other, one.from < other.to && other.from < one.to))").message("two windows of hours overlap"))]
 pub struct Schedule {
     /// An IANA zone such as Europe/Paris; absent: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
     /// Days on which it may act; empty: every day.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -115,10 +119,10 @@ pub enum Weekday {
 #[x_kube(validation = Rule::new("self.from < self.to").message("from must be before to; over midnight, write two windows"))]
 pub struct Hours {
     /// First minute, `HH:MM`.
-    #[schemars(regex(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    #[schemars(length(max = 5), regex(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
     pub from: String,
     /// First minute after, `HH:MM`.
-    #[schemars(regex(pattern = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"))]
+    #[schemars(length(max = 5), regex(pattern = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"))]
     pub to: String,
 }
 
@@ -129,6 +133,7 @@ pub struct Hours {
 pub struct Blackout {
     /// A whole local day, `YYYY-MM-DD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = rules::DAY), extend("format" = "date"))]
     pub date: Option<String>,
     /// First instant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,9 +150,10 @@ pub struct Blackout {
 /// The Lease a run keeps alive, in the monkey's own namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("duration(self.interval) >= duration('100ms') && duration(self.interval) <= duration('60s')").message("interval must be between 100ms and 1m"))]
+#[x_kube(validation = rules::between("interval", "100ms", "1m"))]
 pub struct HeartbeatRef {
     /// Name of the Lease.
+    #[schemars(length(min = 1, max = 253), regex(pattern = rules::SUBDOMAIN))]
     pub name: String,
     /// Time between two beats.
     pub interval: Duration,
@@ -197,6 +203,7 @@ pub struct ChaosMonkeyStatus {
     pub strikes: u64,
     /// Observed mean time between kills of a group, once there are two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::written)]
     pub effective_mean_time_between_kills: Option<Duration>,
     /// What is remembered of each group that is there, or was not long ago.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use crate::units::Duration;
 
 /// What is remembered of a group.
@@ -23,6 +24,7 @@ pub struct GroupRecord {
     pub last_kill_at: Option<MicroTime>,
     /// Active time from the first to the last.
     #[serde(default)]
+    #[schemars(transform = rules::written)]
     pub active: Duration,
 }
 

@@ -4,6 +4,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use crate::units::{Duration, Percent};
 
 /// What must hold for a kill: exactly one of the fields. What is not known lets none happen.
@@ -26,10 +27,10 @@ pub struct MonkeyGuard {
 /// has a rule that could give one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("duration(self.timeout) >= duration('100ms') && duration(self.timeout) <= duration('5s')").message("timeout must be between 100ms and 5s"))]
+#[x_kube(validation = rules::between("timeout", "100ms", "5s"))]
 pub struct MonkeyAlert {
     /// A named source of the operator's configuration, given to this namespace.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub source: String,
     /// Labels of the alert, as PromQL: `alertname="RidesLost"`, `severity=~"page|critical"`.
     #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 500)))]
@@ -42,10 +43,10 @@ pub struct MonkeyAlert {
 /// With less than `keep` of an error budget left nothing is killed. Whatever is no share is not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("duration(self.timeout) >= duration('100ms') && duration(self.timeout) <= duration('5s')").message("timeout must be between 100ms and 5s"))]
+#[x_kube(validation = rules::between("timeout", "100ms", "5s"))]
 pub struct MonkeyErrorBudget {
     /// A named source of the operator's configuration, given to this namespace.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub source: String,
     /// PromQL for the share of the budget that is left: 1 is all of it, 0 nothing, below 0 more than all is spent.
     #[schemars(length(min = 1, max = 2000))]
@@ -62,10 +63,10 @@ pub struct MonkeyErrorBudget {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.min) || has(self.max)").message("give min, max, or both"))]
 #[x_kube(validation = Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max").message("min must not be above max"))]
-#[x_kube(validation = Rule::new("duration(self.timeout) >= duration('100ms') && duration(self.timeout) <= duration('5s')").message("timeout must be between 100ms and 5s"))]
+#[x_kube(validation = rules::between("timeout", "100ms", "5s"))]
 pub struct MonkeyProbe {
     /// A named source of the operator's configuration, given to this namespace.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub source: String,
     /// PromQL that gives one value.
     #[schemars(length(min = 1, max = 2000))]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::http::HttpProbe;
+use super::rules;
 use super::slo::Slo;
 use crate::units::Duration;
 
@@ -16,13 +17,32 @@ use crate::units::Duration;
 #[x_kube(validation = Rule::new("has(self.http) == has(self.slo)").message("http probes have an slo, and no other kind has"))]
 #[x_kube(validation = Rule::new("!(has(self.prometheus) || has(self.command) || (has(self.kubernetes) && (has(self.kubernetes.jsonPath) || has(self.kubernetes.selector)))) || has(self.expect)").message("prometheus, command and kubernetes probes (but for a condition of one object) need expect"))]
 #[x_kube(validation = Rule::new("!has(self.attempts) || self.attempts == 1 || has(self.prometheus) || has(self.kubernetes) || has(self.invariants) || (has(self.command) && self.when == 'Before')").message("several attempts would heal an outage here"))]
-#[x_kube(validation = Rule::new("!has(self.http) || !has(self.initialDelay)").message("http probes begin with the run"))]
+#[x_kube(validation = Rule::new("!has(self.http) || !has(self.initialDelay) || duration(self.initialDelay) == duration('0s')").message("http probes begin with the run"))]
+#[x_kube(validation = rules::between_if_given("initialDelay", "0s", "1m"))]
+#[x_kube(validation = Rule::new("!has(self.initialDelay) || self.when != 'After' || has(self.prometheus) || has(self.invariants) || duration(self.initialDelay) == duration('0s')").message("what is down after the recovery could heal while nobody looks: no initialDelay there"))]
+#[x_kube(validation = rules::attempts("prometheus"))]
+#[x_kube(validation = rules::attempts("command"))]
+#[x_kube(validation = rules::attempts("invariants"))]
+#[x_kube(validation = rules::looks("prometheus"))]
+#[x_kube(validation = rules::looks("kubernetes"))]
+#[x_kube(validation = rules::looks("command"))]
+#[x_kube(validation = rules::looks("tcp"))]
+#[x_kube(validation = rules::looks("grpc"))]
+#[x_kube(validation = rules::outage("command"))]
+#[x_kube(validation = rules::outage("tcp"))]
+#[x_kube(validation = rules::outage("grpc"))]
+#[x_kube(validation = Rule::new("!has(self.expect) || !has(self.expect.__for__) || self.when == 'Continuous' || duration(self.expect.__for__) == duration('0s')").message("a probe that looks once cannot be off for a while: leave expect.for out"))]
+#[x_kube(validation = Rule::new("!has(self.expect) || !has(self.expect.exitCode) || has(self.command)").message("only a command has an exit code"))]
+#[x_kube(validation = Rule::new("!(has(self.tcp) || has(self.grpc) || (has(self.kubernetes) && has(self.kubernetes.name) && has(self.kubernetes.condition))) || !has(self.expect) || !(has(self.expect.min) || has(self.expect.max))").message("it is as it should be or not, and has no value: leave min and max out"))]
+#[x_kube(validation = Rule::new("!has(self.http) || !has(self.slo) || !has(self.slo.latency) || duration(self.slo.latency.under) <= duration(self.http.timeout)").message("slo.latency.under must not be longer than http.timeout"))]
+#[x_kube(validation = Rule::new("!has(self.http) || !has(self.slo) || !has(self.slo.latency) || !has(self.http.success.within) || duration(self.slo.latency.under) < duration(self.http.success.within)").message("http.success.within must be longer than slo.latency.under, or be left out"))]
+#[x_kube(validation = Rule::new("!has(self.http) || !has(self.slo) || has(self.http.exposure) || !(has(self.slo.evidence.harmlessKills) || has(self.slo.evidence.availability))").message("only kills of pods that served requests certify anything: add http.exposure, or ask for observed"))]
 #[x_kube(validation = Rule::new("!(has(self.http) || has(self.invariants)) || !has(self.expect)").message("http and invariants probes have no expect"))]
 #[x_kube(validation = Rule::new("!has(self.http) || self.when == 'Continuous'").message("http probes look continuously"))]
 #[x_kube(validation = Rule::new("!has(self.command) || has(self.command.every) || self.when != 'Continuous'").message("a command that looks continuously needs every"))]
 pub struct Probe {
     /// Unique in the experiment.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub name: String,
     /// Built-in open-loop load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,12 +102,16 @@ pub enum When {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.source) != has(self.url)").message("give exactly one of source, url"))]
+#[x_kube(validation = Rule::new("!has(self.scrapeInterval) || duration(self.scrapeInterval) > duration('0s')").message("scrapeInterval must be above zero"))]
+#[x_kube(validation = rules::timeout())]
 pub struct PrometheusProbe {
     /// A named source of the CLI's (or operator's) configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub source: Option<String>,
     /// A literal URL; for the CLI only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2_048), regex(pattern = rules::BASE_URL))]
     pub url: Option<String>,
     /// The query. It must give exactly one value; with `range` one at each point.
     #[schemars(length(min = 1, max = 8_192))]
@@ -110,8 +134,12 @@ pub struct PrometheusProbe {
 }
 
 /// A span of points in time, which ends at the look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::above_zero("step"))]
+#[x_kube(validation = Rule::new("duration(self.step).getMilliseconds() % 1000 == 0 && duration(self.over).getMilliseconds() % 1000 == 0").message("step and over must be whole seconds"))]
+#[x_kube(validation = Rule::new("duration(self.over) >= duration(self.step)").message("over must not be shorter than a step"))]
+#[x_kube(validation = Rule::new("duration(self.over).getSeconds() <= 1000 * duration(self.step).getSeconds()").message("more than 1000 points: a longer step, or a shorter span"))]
 pub struct QueryRange {
     /// How far back.
     pub over: Duration,
@@ -126,18 +154,23 @@ pub struct QueryRange {
 #[x_kube(validation = Rule::new("has(self.selector) ? !has(self.jsonPath) : has(self.jsonPath) != has(self.condition)").message("of one object give jsonPath or condition; selector counts, perhaps those with a condition"))]
 pub struct KubernetesProbe {
     /// `group/version/Kind` (`apps/v1/Deployment`), or `version/Kind` for the core group.
+    #[schemars(length(min = 1, max = 400), regex(pattern = rules::RESOURCE))]
     pub resource: String,
     /// Name of the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = rules::SUBDOMAIN))]
     pub name: Option<String>,
     /// Labels of the objects that are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::selector_if_given")]
     pub selector: Option<LabelSelector>,
     /// The namespace; absent: the experiment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub namespace: Option<String>,
     /// An RFC 9535 path to the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
     pub json_path: Option<String>,
     /// A condition of `status.conditions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +186,7 @@ pub struct KubernetesProbe {
 pub struct Condition {
     /// Its type, such as `Available`.
     #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = 316), regex(pattern = rules::CONDITION))]
     pub type_: String,
     /// Its status.
     #[serde(default)]
@@ -181,16 +215,19 @@ impl ConditionStatus {
 }
 
 /// A program and its arguments.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.argv[0] != ''").message("the program has no name"))]
+#[x_kube(validation = rules::timeout())]
 pub struct CommandProbe {
     /// Program and arguments; no shell reads them.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = 100), inner(regex(pattern = rules::ARGUMENT)))]
     pub argv: Vec<String>,
     /// The program is killed after this, and the probe has no answer.
     pub timeout: Duration,
     /// An RFC 9535 path to the one value of a JSON output that is judged; absent: the output as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
     pub json_path: Option<String>,
     /// Time between two looks, where the probe is continuous.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,10 +235,12 @@ pub struct CommandProbe {
 }
 
 /// A TCP connection, tried at a fixed interval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::timeout())]
 pub struct TcpProbe {
     /// `host:port`.
+    #[schemars(length(max = 320), regex(pattern = rules::ADDRESS))]
     pub address: String,
     /// A connection that takes longer failed.
     pub timeout: Duration,
@@ -214,26 +253,31 @@ pub struct TcpProbe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.service) != has(self.address)").message("give exactly one of service, address"))]
-#[x_kube(validation = Rule::new("has(self.service) || (!has(self.namespace) && !has(self.port))").message("namespace and port belong to service"))]
+#[x_kube(validation = rules::of_service())]
+#[x_kube(validation = rules::timeout())]
 pub struct GrpcProbe {
     /// A Service of the target cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub service: Option<String>,
     /// Its namespace; absent: the experiment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub namespace: Option<String>,
     /// Name of its port; needed where it has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub port: Option<String>,
     /// `host:port` instead; for the CLI only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 320), regex(pattern = rules::ADDRESS))]
     pub address: Option<String>,
     /// Whether TLS is spoken.
     #[serde(default)]
     pub tls: bool,
     /// The name that the health check asks about; empty: the server as a whole.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = rules::ONE_LINE))]
     pub health_service: String,
     /// A server that takes longer does not serve.
     pub timeout: Duration,
@@ -246,20 +290,27 @@ pub struct GrpcProbe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.service) != has(self.url)").message("give exactly one of service, url"))]
+#[x_kube(validation = rules::of_service())]
+#[x_kube(validation = rules::timeout())]
 pub struct InvariantsProbe {
     /// The Service that answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub service: Option<String>,
     /// Its namespace; absent: the experiment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub namespace: Option<String>,
     /// Name of its port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub port: Option<String>,
     /// A literal base URL instead; for the CLI only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2_048), regex(pattern = rules::BASE_URL))]
     pub url: Option<String>,
     /// Path and query.
+    #[schemars(regex(pattern = rules::PATH))]
     pub path: String,
     /// A checker that takes longer did not answer.
     #[serde(default = "thirty_seconds")]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::experiment::ExperimentSpec;
 use super::fault::Strikes;
 use super::mode::Mode;
+use super::rules;
 use super::run_status::ExperimentRunStatus;
 use crate::units::Duration;
 
@@ -29,6 +30,8 @@ use crate::units::Duration;
 #[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.probes.all(probe, (!has(probe.http) || has(probe.http.service)) && (!has(probe.invariants) || has(probe.invariants.service)) && (!has(probe.prometheus) || has(probe.prometheus.source)))").message("no url is fetched from inside a cluster: name a service or a source"))]
 #[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.probes.all(probe, !has(probe.http) || !has(probe.http.caFile))").message("no file of the prober is read for a manifest inside a cluster"))]
 #[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.abort.all(guard, !has(guard.alert))").message("alerts are not looked at from inside a cluster: guard the run by burnRate"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.probes.all(probe, !has(probe.kubernetes) || probe.kubernetes.resource.matches('^(v[^/]*/(Pod|Service)|apps/v[^/]*/(DaemonSet|Deployment|ReplicaSet|StatefulSet)|batch/v[^/]*/Job|policy/v[^/]*/PodDisruptionBudget)$'))").message("from inside a cluster pods, Services, DaemonSets, Deployments, ReplicaSets, StatefulSets, Jobs and PodDisruptionBudgets are looked at, and no other kind"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || !has(self.overrides) || !has(self.overrides.strikes) || self.overrides.strikes.target * (has(self.experiment.fault.podKill) && !string(self.experiment.fault.podKill.victims).endsWith('%') ? int(self.experiment.fault.podKill.victims) : 1) <= self.experiment.limits.maxKills").message("limits.maxKills of the experiment must not be below overrides.strikes.target times victims"))]
 #[x_kube(validation = Rule::new("has(self.overrides) == has(oldSelf.overrides) && has(self.approval) == has(oldSelf.approval)").message("overrides and approval cannot be changed: create another run"))]
 pub struct ExperimentRunSpec {
     /// An Experiment of the same namespace.
@@ -60,7 +63,7 @@ pub struct ExperimentRunSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExperimentRef {
     /// Its name.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub name: String,
 }
 
@@ -79,7 +82,7 @@ pub struct RunOverrides {
 /// Somebody has to approve the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("duration(self.within) >= duration('1s') && duration(self.within) <= duration('168h')").message("within must be between 1s and 168h"))]
+#[x_kube(validation = rules::between("within", "1s", "168h"))]
 pub struct ApprovalPolicy {
     /// Without an approval in this time nothing is run.
     pub within: Duration,

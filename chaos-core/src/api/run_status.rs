@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::monkey::{EndRecord, IntentRecord, KillRecord, PlannedStrike, RecoveringRecord, SkipRecord};
 use super::monkey_counts::GroupRecord;
+use super::rules;
 use crate::units::Duration;
 
 /// Where a run is, in one word.
@@ -184,6 +185,7 @@ pub struct ResolvedRun {
 #[serde(rename_all = "camelCase")]
 pub struct StrikePreview {
     /// From the start of the fault phase.
+    #[schemars(transform = rules::written)]
     pub after: Duration,
     /// The group it will hit.
     pub group: String,
@@ -208,6 +210,7 @@ pub struct ProbingOrder {
     /// When this was written, by the clock of the operator: the prober tells when it read which.
     pub beat: MicroTime,
     /// Load that is on for longer than this ends by itself, whatever became of the operator.
+    #[schemars(transform = rules::written)]
     pub lasts: Duration,
 }
 
@@ -328,6 +331,7 @@ pub struct RunKill {
     pub at: Time,
     /// From the kill to its replacement being Ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::written)]
     pub ready_after: Option<Duration>,
     /// Requests that its kill window lost, over all probes.
     pub lost: u64,

@@ -5,12 +5,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::http::Latency;
+use super::rules;
 use crate::units::{Duration, Percent};
 
 /// A promise: availability, latency, or both (two claims).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.availability) || has(self.latency)").message("give availability, latency, or both"))]
+#[x_kube(validation = rules::provable_if_given("availability"))]
+#[x_kube(validation = Rule::new("self.confidence.matches('^[5-9][0-9][.%]')").message("confidence must be at least 50% and below 100%"))]
 pub struct Slo {
     /// Share of requests answered well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,6 +27,7 @@ pub struct Slo {
     pub evidence: Evidence,
     /// Requests of the service in 30 days: the run's share of the budget is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub requests_per30d: Option<u64>,
     /// What a killed pod costs by design: a promise that this rules out is refused before the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,8 +35,9 @@ pub struct Slo {
 }
 
 /// What a killed pod costs by design.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::above_zero("detection"))]
 pub struct DeclaredOutage {
     /// How long a dead pod goes on getting its share of the requests.
     pub detection: Duration,
@@ -62,8 +67,9 @@ pub struct Evidence {
 pub struct Observed {}
 
 /// Parameters of the claim that most kills cost nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::provable("share"))]
 pub struct HarmlessKills {
     /// The share of kills that must be harmless.
     pub share: Percent,

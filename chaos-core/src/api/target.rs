@@ -5,16 +5,17 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use crate::units::Duration;
 
 /// Which pods may be hit. Filters are ANDed; at least one of `workloads`, `selector` is needed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("(has(self.workloads) && size(self.workloads) > 0) || has(self.selector)").message("an empty target would be every pod: give workloads or selector"))]
-#[x_kube(validation = Rule::new("!has(self.selector) || (has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0) || (has(self.selector.matchExpressions) && size(self.selector.matchExpressions) > 0)").message("an empty selector would select everything"))]
 pub struct Target {
     /// Must equal the environment label of the cluster (or of the CLI's context), if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL_VALUE))]
     pub environment: Option<String>,
     /// The top controllers whose pods are meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -22,6 +23,7 @@ pub struct Target {
     pub workloads: Vec<WorkloadRef>,
     /// Labels of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::selector_if_given")]
     pub selector: Option<LabelSelector>,
     /// Namespaces of the pods; absent: the manifest's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +39,7 @@ pub struct Target {
     pub nodes: Option<NodeFilter>,
     /// Zones the pods run in (`topology.kubernetes.io/zone` of the node).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 63), regex(pattern = rules::LABEL_VALUE)))]
     pub zones: Vec<String>,
     /// Younger pods are left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,8 +51,10 @@ pub struct Target {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkloadRef {
     /// Kind of the top controller, such as Deployment or StatefulSet.
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::KIND))]
     pub kind: String,
     /// Its name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = rules::SUBDOMAIN))]
     pub name: String,
 }
 
@@ -58,13 +62,15 @@ pub struct WorkloadRef {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("(has(self.names) && size(self.names) > 0) != has(self.selector)").message("give exactly one of names, selector"))]
+#[x_kube(validation = rules::no_denied_namespace())]
 pub struct NamespaceFilter {
     /// Names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 63), regex(pattern = rules::LABEL)))]
     pub names: Vec<String>,
     /// Labels of the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::selector_if_given")]
     pub selector: Option<LabelSelector>,
 }
 
@@ -87,14 +93,15 @@ pub struct NameFilter {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("(has(self.include) && size(self.include) > 0) || (has(self.exclude) && size(self.exclude) > 0)").message("give include, exclude, or both"))]
+#[x_kube(validation = Rule::new("!has(self.include) || !has(self.exclude) || !self.exclude.exists(kind, kind in self.include)").message("a kind is included and excluded"))]
 pub struct OwnerKindFilter {
     /// Only these kinds. Job pods are hit only when named here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 63), regex(pattern = rules::KIND)))]
     pub include: Vec<String>,
     /// None of these kinds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 63), regex(pattern = rules::KIND)))]
     pub exclude: Vec<String>,
 }
 
@@ -103,5 +110,6 @@ pub struct OwnerKindFilter {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeFilter {
     /// Labels of the node.
+    #[schemars(schema_with = "rules::selector")]
     pub selector: LabelSelector,
 }

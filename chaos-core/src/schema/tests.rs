@@ -20,7 +20,7 @@ fn crds_are_in_the_words_of_api_servers() {
         walk(&structural(&crd), &mut |schema| {
             assert!(schema.get("nullable").is_none_or(Value::is_object), "{schema:?}");
             if let Some(Value::String(format)) = schema.get("format") {
-                assert!(["date-time", "double", "int32", "int64"].contains(&format.as_str()), "{format}");
+                assert!(["date", "date-time", "double", "int32", "int64"].contains(&format.as_str()), "{format}");
             }
             rules += schema.get("x-kubernetes-validations").and_then(Value::as_array).map_or(0, Vec::len);
         });
@@ -32,13 +32,15 @@ fn crds_are_in_the_words_of_api_servers() {
 /// A rule that reads a field which may be absent is an error for every object without it.
 #[test]
 fn rules_read_no_field_that_may_be_absent() {
-    let field = regex::Regex::new(r"(?:^|[^\w.])self\.(\w+)").unwrap();
+    // What a bracket follows is a function of a value that is no object.
+    let field = regex::Regex::new(r"(?:^|[^\w.])self\.(\w+)(\(?)").unwrap();
     let mut read = 0;
     for crd in crds() {
         walk(&structural(&crd), &mut |schema| {
             let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
             for rule in rules.into_iter().flatten().filter_map(|rule| rule["rule"].as_str()) {
-                for name in field.captures_iter(rule).map(|found| found[1].to_owned()) {
+                let found = field.captures_iter(rule).filter(|found| found[2].is_empty());
+                for name in found.map(|found| found[1].to_owned()) {
                     let required = schema.get("required").and_then(Value::as_array);
                     let is_required = required.is_some_and(|all| all.contains(&json!(name)));
                     let fields = schema.get("properties");
@@ -51,6 +53,64 @@ fn rules_read_no_field_that_may_be_absent() {
         });
     }
     assert!(read > 100, "{read} fields");
+}
+
+/// `validate` and API servers ask them: a pattern that one of them could not read would let all through, or nothing.
+#[test]
+fn patterns_mean_the_same_to_rust_and_to_go() {
+    let mut patterns = std::collections::BTreeSet::new();
+    for crd in crds() {
+        walk(&structural(&crd), &mut |schema| {
+            patterns.extend(schema.get("pattern").and_then(Value::as_str).map(str::to_owned));
+        });
+    }
+    assert!(patterns.len() > 15, "{patterns:#?}");
+    for pattern in patterns {
+        assert!(regex::Regex::new(&pattern).is_ok(), "{pattern}");
+        assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{pattern} may begin or end anywhere");
+        // Classes of letters are Unicode's to one of them and ASCII's to the other; neither looks around.
+        for unsure in [r"\d", r"\w", r"\s", r"\b", r"\p", "(?", "[[:"] {
+            assert!(!pattern.contains(unsure), "{pattern} has {unsure}");
+        }
+    }
+}
+
+/// What an API server cannot bound it refuses: every text, list and map that a rule looks at has a greatest length.
+#[test]
+fn what_rules_look_at_has_a_bound() {
+    fn is_bounded(schema: &Value, at: &str, unbounded: &mut Vec<String>) {
+        let lacks = |bound: &str| schema.get(bound).is_none();
+        match schema["type"].as_str() {
+            Some("array") if lacks("maxItems") => unbounded.push(format!("{at}: maxItems")),
+            Some("object") if !lacks("additionalProperties") && lacks("maxProperties") => {
+                unbounded.push(format!("{at}: maxProperties"));
+            }
+            _ => {}
+        }
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            is_bounded(field, &format!("{at}.{name}"), unbounded);
+        }
+        for inner in ["items", "additionalProperties"] {
+            if schema[inner].is_object() {
+                is_bounded(&schema[inner], &format!("{at}[]"), unbounded);
+            }
+        }
+    }
+    for crd in crds() {
+        let mut unbounded = Vec::new();
+        is_bounded(&structural(&crd)["properties"]["spec"], &crd.spec.names.kind, &mut unbounded);
+        assert!(unbounded.is_empty(), "{unbounded:#?}");
+    }
+}
+
+#[test]
+fn no_rule_keeps_a_status_from_being_written() {
+    for crd in crds() {
+        walk(&structural(&crd)["properties"]["status"], &mut |schema| {
+            let rules = schema.get("x-kubernetes-validations");
+            assert!(rules.is_none(), "{}: {rules:?}", crd.spec.names.kind);
+        });
+    }
 }
 
 #[test]

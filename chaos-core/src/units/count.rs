@@ -6,7 +6,7 @@ use serde::de::Error as _;
 
 use super::{Percent, UnitError};
 
-/// How many pods: a count, or a percentage of what the workload wants, rounded down.
+/// How many pods: a count, or a percentage of what the workload wants, rounded down. Nowhere in a manifest is 0 of them meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CountOrPercent {
     /// That many pods.
@@ -77,6 +77,9 @@ impl schemars::JsonSchema for CountOrPercent {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "x-kubernetes-int-or-string": true,
+            "minimum": 1,
+            "maximum": u32::MAX,
+            "maxLength": 16,
             "pattern": Percent::PATTERN,
             "description": "A number of pods such as 1, or a share of the workload such as 34% (rounded down)."
         })

@@ -124,7 +124,13 @@ impl fmt::Display for Duration {
     }
 }
 
-string_unit!(Duration, "go-duration", "A duration in Go's grammar, such as 800ms, 30s or 1h30m.");
+string_unit!(
+    Duration,
+    "go-duration",
+    "A duration in Go's grammar, such as 800ms, 30s or 1h30m.",
+    "duration(self) <= duration('87840h')",
+    "nothing lasts longer than ten years (87840h)"
+);
 
 /// Says what an author most likely meant: days and spaced notations are common in other tools.
 fn with_hint(error: UnitError, text: &str) -> UnitError {

@@ -34,9 +34,10 @@ impl UnitError {
     }
 }
 
-/// Gives a unit type its string form in serde and in the schema of the CRDs, from its `FromStr`, `Display` and `PATTERN`.
+/// Gives a unit type its string form in serde and in the schema of the CRDs, from its `FromStr`, `Display` and `PATTERN`; and a
+/// rule in CEL, with its words, where a pattern cannot say all.
 macro_rules! string_unit {
-    ($type:ident, $format:literal, $description:literal) => {
+    ($type:ident, $format:literal, $description:literal $(, $rule:literal, $told:literal)?) => {
         impl serde::Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -56,7 +57,10 @@ macro_rules! string_unit {
             }
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({"type": "string", "format": $format, "pattern": Self::PATTERN, "maxLength": 64, "description": $description})
+                schemars::json_schema!({
+                    "type": "string", "format": $format, "pattern": Self::PATTERN, "maxLength": 64, "description": $description
+                    $(, "x-kubernetes-validations": [{"rule": $rule, "message": $told}])?
+                })
             }
 
             fn inline_schema() -> bool {

@@ -46,7 +46,13 @@ impl fmt::Display for Rate {
     }
 }
 
-string_unit!(Rate, "rate", "Requests in a second or a minute, such as 100/s.");
+string_unit!(
+    Rate,
+    "rate",
+    "Requests in a second or a minute, such as 100/s.",
+    "double(self.split('/')[0]) > 0.0 && double(self.split('/')[0]) <= (self.endsWith('/s') ? 100000.0 : 6000000.0)",
+    "a rate is above zero and at most 100000/s"
+);
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,6 @@
 
 use super::names;
 use super::path::Path;
-use super::probe::timeout;
 use super::problem::Problems;
 use super::queries::promql;
 use super::target::name;
@@ -13,6 +12,8 @@ use crate::units::Duration;
 
 /// Guards of one game day.
 const MOST: usize = 5;
+/// Whoever asks waits for the answer, and can ask again later.
+const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 /// Budgets look back over weeks; further than this is a typo.
 const LONGEST_LOOK_BACK: Duration = Duration::from_secs(400 * 24 * 3_600);
 
@@ -51,7 +52,7 @@ pub(super) fn guards(raw: &api::GameDaySpec, at: &Path, problems: &mut Problems)
 
 /// A step that checks a value.
 pub(super) fn check(raw: &api::CheckStep, at: &Path, problems: &mut Problems) -> Option<Check> {
-    timeout(raw.timeout, &at.field("timeout"), problems);
+    timeout(raw.timeout, at, problems);
     let question = question(&raw.source, &raw.query, raw.timeout, at, problems);
     bounds(raw.min, raw.max, at, problems);
     Some(Check { question: question?, min: raw.min, max: raw.max })
@@ -70,8 +71,15 @@ pub(super) fn bounds(min: Option<f64>, max: Option<f64>, at: &Path, problems: &m
     }
 }
 
+fn timeout(timeout: Duration, at: &Path, problems: &mut Problems) {
+    let (least, most) = TIMEOUTS;
+    if timeout < least || timeout > most {
+        problems.add(&at.field("timeout"), format!("{timeout} is not between {least} and {most}"));
+    }
+}
+
 fn error_budget(raw: &api::ErrorBudgetGuard, at: &Path, problems: &mut Problems) -> Option<BudgetGuard> {
-    timeout(raw.timeout, &at.field("timeout"), problems);
+    timeout(raw.timeout, at, problems);
     let question = question(&raw.source, &raw.query, raw.timeout, at, problems);
     if let Some(below) = raw.shrink_below.filter(|below| *below <= raw.keep) {
         problems

@@ -236,28 +236,38 @@ fn manifest(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<
     if !problems.is_empty() {
         return None;
     }
+    let manifest = meant(kind, (document, spec), &meta, problems);
+    if problems.is_empty() {
+        shape::patterns(kind.spec_schema(), spec, &at, problems);
+    }
+    manifest
+}
+
+/// What the spec of a document means.
+fn meant(kind: Kind, (document, spec): (&Node, &Node), meta: &Meta, problems: &mut Problems) -> Option<Manifest> {
+    let at = Path::root().field("spec");
     match kind {
         Kind::Experiment => {
             let spec = parse::<api::ExperimentSpec>(spec, &at, problems)?;
-            let experiment = experiment::experiment(&spec, &meta, problems)?;
+            let experiment = experiment::experiment(&spec, meta, problems)?;
             Some(Manifest::Experiment(Box::new(experiment)))
         }
         Kind::Monkey => {
             let spec = parse::<api::ChaosMonkeySpec>(spec, &at, problems)?;
-            monkey::monkey(&spec, &meta, problems).map(|found| Manifest::Monkey(Box::new(found)))
+            monkey::monkey(&spec, meta, problems).map(|found| Manifest::Monkey(Box::new(found)))
         }
         Kind::Run => {
             let spec = parse::<api::ExperimentRunSpec>(spec, &at, problems)?;
             let label = meta::label(document, api::labels::EXPERIMENT);
-            Some(Manifest::Run(run::run(&spec, None, &meta, label, problems).map(Box::new)))
+            Some(Manifest::Run(run::run(&spec, None, meta, label, problems).map(Box::new)))
         }
         Kind::GameDay => {
             let spec = parse::<api::GameDaySpec>(spec, &at, problems)?;
-            gameday::gameday(&spec, &meta, problems).map(|found| Manifest::GameDay(Box::new(found)))
+            gameday::gameday(&spec, meta, problems).map(|found| Manifest::GameDay(Box::new(found)))
         }
         Kind::Load => {
             let spec = parse::<api::LoadTestSpec>(spec, &at, problems)?;
-            load::load(&spec, &meta, problems).map(|found| Manifest::Load(Box::new(found)))
+            load::load(&spec, meta, problems).map(|found| Manifest::Load(Box::new(found)))
         }
     }
 }

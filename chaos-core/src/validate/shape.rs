@@ -1,5 +1,6 @@
 //! Compares a tree with a structural schema: the very schema of the CRD, so that a file and an API server agree on what a
-//! manifest looks like. Every deviation is a problem; what the values mean together is checked elsewhere.
+//! manifest looks like. Every deviation is a problem; what the values mean together is checked elsewhere. Patterns are asked by
+//! themselves, of what else is valid: where there is a rule of names, its words are the better ones.
 
 use serde_json::Value;
 
@@ -35,6 +36,7 @@ pub(super) fn check(schema: &Value, node: &Node, at: &Path, problems: &mut Probl
 
 fn object(schema: &Value, node: &Node, at: &Path, problems: &mut Problems) {
     let Data::Map(fields) = &node.data else { return };
+    bounds(schema, &FIELDS, fields.len() as f64, at, problems);
     let known = schema.get("properties").and_then(Value::as_object);
     let others = schema.get("additionalProperties").filter(|others| others.is_object());
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -103,17 +105,41 @@ fn string(schema: &Value, text: &str, at: &Path, problems: &mut Problems) {
         _ => None,
     };
     match unit {
-        Some(Some(error)) => return unit_error(&error, at, problems),
-        Some(None) => return,
-        None => {}
+        Some(Some(error)) => unit_error(&error, at, problems),
+        Some(None) | None => bounds(schema, &CHARACTERS, text.chars().count() as f64, at, problems),
     }
-    bounds(schema, &CHARACTERS, text.chars().count() as f64, at, problems);
-    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
-        // Our own schemas' patterns: one that did not compile would be found by a test.
-        if regex::Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text)) {
-            let problem = problems.add(at, format!("{text:?} is not what is written here"));
-            problem.hint(format!("it must match {pattern}"));
+}
+
+/// Adds a problem for each text of `node` that is not of the pattern that `schema` has for it.
+pub(super) fn patterns(schema: &Value, node: &Node, at: &Path, problems: &mut Problems) {
+    if problems.len() >= MOST_PROBLEMS {
+        return;
+    }
+    match &node.data {
+        Data::Map(fields) => {
+            for (key, value) in fields {
+                let known = schema.get("properties").and_then(|known| known.get(&key.name));
+                let others = || schema.get("additionalProperties").filter(|others| others.is_object());
+                if let Some(schema) = known.or_else(others) {
+                    patterns(schema, value, &at.field(&key.name), problems);
+                }
+            }
         }
+        Data::List(items) => {
+            for (i, item) in items.iter().enumerate() {
+                schema.get("items").into_iter().for_each(|schema| patterns(schema, item, &at.index(i), problems));
+            }
+        }
+        Data::Text(text) => {
+            // Our own schemas' patterns: one that did not compile would be found by a test.
+            let pattern = schema.get("pattern").and_then(Value::as_str);
+            let broken = |pattern: &&str| regex::Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text));
+            if let Some(pattern) = pattern.filter(broken) {
+                let problem = problems.add(at, format!("{text:?} is not what is written here"));
+                problem.hint(format!("it must match {pattern}"));
+            }
+        }
+        Data::Null | Data::Bool(_) | Data::Number(_) => {}
     }
 }
 
@@ -147,6 +173,7 @@ struct Bounded {
     unit: &'static str,
 }
 
+const FIELDS: Bounded = Bounded { min: "minProperties", max: "maxProperties", unit: " fields" };
 const ELEMENTS: Bounded = Bounded { min: "minItems", max: "maxItems", unit: " elements" };
 const CHARACTERS: Bounded = Bounded { min: "minLength", max: "maxLength", unit: " characters" };
 const VALUE: Bounded = Bounded { min: "minimum", max: "maximum", unit: "" };

@@ -1,5 +1,5 @@
 //! Guards of standing monkeys: an alert, an error budget and a value that keep them from killing, and a Prometheus that cannot
-//! be asked, which does so too. And what is no guard, by the word of the API server and by ours.
+//! be asked, which does so too.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,6 @@ use axum::{Json, Router};
 use chaos_core::api::SkipRecord;
 
 use super::permissions::free_address;
-use super::rules::ask_of_monkeys;
 use super::*;
 
 /// What a Prometheus says.
@@ -205,61 +204,4 @@ async fn every_guard_skips_with_its_reason_and_what_is_not_known_does_too() {
     let history = &monkey.status.as_ref().unwrap().history;
     assert!(history.iter().all(|kill| kill.outcome == Outcome::WouldKill));
     operator.end().await;
-}
-
-/// Lists of guards, and whether they may stand in a monkey.
-fn lists() -> Vec<(Value, bool)> {
-    let with = |mut guard: Value, kind: &str, field: &str, value: Value| {
-        guard[kind][field] = value;
-        json!([guard])
-    };
-    let two_kinds = json!({"alert": alert("platform")["alert"], "probe": probe(json!({"min": 1}))["probe"]});
-    let mut lists = vec![
-        (json!([]), true),
-        (json!([alert("platform"), error_budget("25%"), probe(json!({"min": 1}))]), true),
-        (json!([{}]), false),
-        (json!([two_kinds]), false),
-        (json!(vec![alert("platform"); 5]), true),
-        (json!(vec![alert("platform"); 6]), false),
-        (with(alert("p"), "alert", "matchers", json!([])), false),
-        (with(alert("p"), "alert", "matchers", json!([""])), false),
-        (json!([{"alert": {"matchers": ["alertname=\"RidesLost\""]}}]), false),
-        (json!([{"alert": {"source": "platform"}}]), false),
-        (json!([error_budget("0%")]), true),
-        (json!([error_budget("0.25")]), false),
-        (json!([{"errorBudget": {"source": "platform", "query": "slo:left"}}]), false),
-        (with(error_budget("25%"), "errorBudget", "query", json!("")), false),
-        (json!([probe(json!({}))]), false),
-        (json!([probe(json!({"max": 0}))]), true),
-        (json!([probe(json!({"min": 1, "max": 1}))]), true),
-        (json!([probe(json!({"min": 0.5, "max": 2}))]), true),
-        (json!([probe(json!({"min": 2, "max": 1.5}))]), false),
-    ];
-    for (guard, kind) in
-        [(alert("p"), "alert"), (error_budget("25%"), "errorBudget"), (probe(json!({"min": 1})), "probe")]
-    {
-        for (timeout, is_valid) in
-            [("100ms", true), ("5s", true), ("99ms", false), ("5001ms", false), ("0s", false), ("1m", false)]
-        {
-            lists.push((with(guard.clone(), kind, "timeout", json!(timeout)), is_valid));
-        }
-        for (source, is_valid) in [("a-1", true), ("", false), ("A", false), ("a.b", false), ("http://10.0.0.1", false)]
-        {
-            lists.push((with(guard.clone(), kind, "source", json!(source)), is_valid));
-        }
-        lists.push((with(guard.clone(), kind, "source", json!("a".repeat(64))), false));
-    }
-    lists
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_api_server_and_the_operator_refuse_the_same_guards() {
-    let fixture = Fixture::start().await;
-    let owned = |guards: Value| {
-        let lease = json!({"name": "b", "interval": "2s"});
-        json!({"until": "2099-01-01T00:00:00Z", "maxKills": 5, "heartbeatLease": lease, "guards": guards})
-    };
-    let standing = lists().into_iter().map(|(guards, is_valid)| (json!({"guards": guards}), is_valid));
-    let of_runs = [(owned(json!([])), true), (owned(json!([alert("platform")])), false)];
-    ask_of_monkeys(&fixture, standing.chain(of_runs).collect()).await;
 }

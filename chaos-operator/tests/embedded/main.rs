@@ -18,7 +18,6 @@ mod hostile;
 mod one_namespace;
 mod permissions;
 mod redirects;
-mod rules;
 mod runs;
 mod schemas;
 mod stop;

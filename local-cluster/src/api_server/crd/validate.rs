@@ -1,6 +1,7 @@
 //! Validation against a structural schema, and against its CEL rules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use kube_cel::{CompiledSchema, ErrorKind, RootContext, Validator};
 use regex::Regex;
@@ -92,7 +93,7 @@ fn check_text(schema: &Value, text: &str, path: &str, errors: &mut Vec<FieldErro
         errors.push(FieldError::invalid(path, &value, &detail));
     }
     if let Some(pattern) = schema["pattern"].as_str()
-        && Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text))
+        && compiled(pattern).is_some_and(|regex| !regex.is_match(text))
     {
         let detail = format!("{} in body should match '{pattern}'", shown(path));
         errors.push(FieldError::invalid(path, &value, &detail));
@@ -101,6 +102,13 @@ fn check_text(schema: &Value, text: &str, path: &str, errors: &mut Vec<FieldErro
         let detail = format!("{} in body must be of type {format}: {text:?}", shown(path));
         errors.push(FieldError::invalid(path, &value, &detail));
     }
+}
+
+/// A pattern of a schema. It is asked at every write of every object, and compiled once.
+fn compiled(pattern: &str) -> Option<Regex> {
+    static COMPILED: LazyLock<Mutex<HashMap<String, Option<Regex>>>> = LazyLock::new(Mutex::default);
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    compiled.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).ok()).clone()
 }
 
 /// The formats that people use; others are not checked, as the real server leaves unknown ones alone.
