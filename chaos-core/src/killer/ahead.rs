@@ -20,15 +20,17 @@ impl KillerState {
             return;
         }
         self.set_at = Some(now);
+        // What lay ahead of the clock as it was is not moved further ahead than to now.
+        let moved = |at: Timestamp| after(at, by).min(now).max(at);
         let of_live = self.ledger.live.iter_mut().flat_map(|live| live.groups.iter_mut());
         let kills = self.ledger.groups.iter_mut().chain(of_live).filter_map(|group| group.last_kill_at.as_mut());
         let recovering = self.ledger.recovering.iter_mut().map(|record| &mut record.since);
         for at in kills.chain(recovering) {
-            *at = micro_time(after(at.0, by));
+            *at = micro_time(moved(at.0));
         }
         let blind = self.blind.as_mut().map(|(since, _)| since);
         for at in [self.began_at.as_mut(), self.asked_at.as_mut(), blind].into_iter().flatten() {
-            *at = after(*at, by);
+            *at = moved(*at);
         }
     }
 }

@@ -73,6 +73,25 @@ fn two_kills_of_a_workload_keep_their_distance() {
 }
 
 #[test]
+fn what_a_clock_that_was_behind_took_for_the_future_is_not_moved_into_it() {
+    let mut play = Play::new(|_| ());
+    until_killed(&mut play, 1);
+    play.run(SECOND);
+    let last = |play: &Play| play.ledger().groups[0].last_kill_at.as_ref().unwrap().0;
+    let take_step = |play: &mut Play, ahead: Duration| {
+        play.state =
+            play.killer.step(&play.state, &KillerView { ahead, ..KillerView::default() }, None, play.now).state;
+    };
+    let killed = last(&play);
+    play.now -= hours(2);
+    take_step(&mut play, Duration::ZERO);
+    assert_eq!(last(&play), killed);
+    play.now += hours(2);
+    take_step(&mut play, Duration::from_secs(7_200));
+    assert_eq!(last(&play), whole_micros(play.now), "as if it had been just now");
+}
+
+#[test]
 fn nobody_recovers_later_for_it() {
     let mut play = Play::new(|_| ());
     play.replaced_after = None;
