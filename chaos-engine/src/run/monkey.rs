@@ -101,7 +101,7 @@ impl OwnedMonkey {
         let name = format!("run-{}", order.run_id);
         let monkeys: Api<ChaosMonkey> = Api::namespaced(clients.write.clone(), &order.namespace);
         let leases: Api<Lease> = Api::namespaced(clients.write.clone(), &order.namespace);
-        let Some(created) = find_or_create(&monkeys, &name, order).await? else { return Ok(None) };
+        let Some((created, is_new)) = find_or_create(&monkeys, &name, order).await? else { return Ok(None) };
         let uid = created.uid().unwrap_or_default();
         let lease = match leases.create(&PostParams::default(), &heartbeat(&created, order, clock)).await {
             Err(kube::Error::Api(status)) if status.code == 409 && order.owner.is_some() => Ok(()),
@@ -109,8 +109,9 @@ impl OwnedMonkey {
         };
         if let Err(source) = lease {
             let error = RunError::cluster("create the run's heartbeat Lease", source);
-            // Without its heartbeat the monkey never kills, but it must not be left either.
-            if let Err(source) = monkeys.delete(&name, &DeleteParams::default()).await {
+            // Without its heartbeat the monkey never kills, but it must not be left either. One that was there before may have killed:
+            // what it did stands in its status alone, and another in its place would begin to count anew.
+            if is_new && let Err(source) = monkeys.delete(&name, &DeleteParams::default()).await {
                 tracing::warn!(%source, monkey = name, "failed to remove a monkey without heartbeat");
             }
             return Err(error);
@@ -194,21 +195,23 @@ impl Drop for OwnedMonkey {
     }
 }
 
-/// The monkey of this run, made if there is none and one may be made.
+/// The monkey of this run, made if there is none and one may be made; and whether it was.
 async fn find_or_create(
     monkeys: &Api<ChaosMonkey>,
     name: &str,
     order: &MonkeyOrder,
-) -> Result<Option<ChaosMonkey>, RunError> {
+) -> Result<Option<(ChaosMonkey, bool)>, RunError> {
     let failed = |source| RunError::cluster("create the run's ChaosMonkey", source);
     if !order.may_create {
-        return monkeys.get_opt(name).await.map_err(failed);
+        let found = monkeys.get_opt(name).await.map_err(failed)?;
+        return Ok(found.map(|found| (found, false)));
     }
     match monkeys.create(&PostParams::default(), &monkey(name, order)).await {
         Err(kube::Error::Api(status)) if status.code == 409 && order.owner.is_some() => {
-            monkeys.get(name).await.map(Some).map_err(failed)
+            let found = monkeys.get(name).await.map_err(failed)?;
+            Ok(Some((found, false)))
         }
-        created => created.map(Some).map_err(failed),
+        created => created.map(|created| Some((created, true))).map_err(failed),
     }
 }
 

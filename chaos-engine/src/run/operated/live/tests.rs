@@ -13,9 +13,10 @@ use super::*;
 use crate::chunks::{ChunkWriter, Role};
 use crate::kube::Caller;
 
-/// How evidence is written, and a monkey is made and suspended.
+/// How evidence is written, and a monkey is made, kept alive and suspended.
 const EVIDENCE: &str = "POST /api/v1/namespaces/shop/configmaps";
 const MAKE: &str = "POST /apis/chaos.dispatch.dev/v1alpha1/namespaces/shop/chaosmonkeys";
+const HEARTBEAT: &str = "POST /apis/coordination.k8s.io/v1/namespaces/shop/leases";
 const SUSPEND: &str = "PATCH /apis/chaos.dispatch.dev/v1alpha1/namespaces/shop/chaosmonkeys";
 
 #[tokio::test]
@@ -137,6 +138,25 @@ async fn a_monkey_that_may_not_be_made_is_asked_for_again_for_a_while() {
         let cause = live.stop_cause();
         assert_eq!(matches!(cause, Some(StopCause::Killer { .. })), !is_made, "{cause:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monkey_that_was_there_before_is_not_removed_where_its_heartbeat_cannot_be_made() {
+    let server = Server::start();
+    let (mut live, link) = begun_with_monkey(&server).await;
+    begin_to_kill(&mut live, &link).await;
+    let path = format!("{}/run-{}", ChaosMonkey::url_path(&(), Some("shop")), live.run.uid);
+    let strikes = |server: &Server| server.object(&path).unwrap()["spec"]["maxKills"].clone();
+    assert_eq!(strikes(&server), json!(4));
+    // As a process does that takes the run up.
+    live.killer = None;
+    server.refuse_some(HEARTBEAT, StatusCode::SERVICE_UNAVAILABLE, 1);
+    begin_to_kill(&mut live, &link).await;
+    assert!(live.killer.is_none());
+    assert_eq!(strikes(&server), json!(4), "what it killed stands there alone");
+    live.write_in_time().await.unwrap();
+    assert!(live.killer.is_some());
+    assert_eq!(live.stop_cause(), None);
 }
 
 #[tokio::test(start_paused = true)]
