@@ -160,6 +160,19 @@ async fn a_monkey_that_was_there_before_is_not_removed_where_its_heartbeat_canno
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_monkey_is_told_its_end_by_the_clock_as_it_is_and_not_as_it_was_when_the_run_was_taken_up() {
+    let server = Server::start();
+    let (mut live, link) = begun_with_monkey(&server).await;
+    live.clock = RunClock::stepped(Duration::from_secs(60), jiff::SignedDuration::from_hours(1));
+    begin_to_kill(&mut live, &link).await;
+    let path = format!("{}/run-{}", ChaosMonkey::url_path(&(), Some("shop")), live.run.uid);
+    let monkey = server.object(&path).unwrap();
+    let until: Timestamp = monkey["spec"]["until"].as_str().unwrap().parse().unwrap();
+    let left = until.duration_since(Timestamp::now()).as_secs();
+    assert!((590..=600).contains(&left), "{left}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_monkey_is_told_to_rest_until_that_is_not_refused_any_more() {
     let server = Server::start();
     let (mut live, link) = begun_with_monkey(&server).await;
