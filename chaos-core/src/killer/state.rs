@@ -38,6 +38,8 @@ pub struct KillerState {
     pub(super) seen: bool,
     /// Groups that have pods of the target, when it was last seen.
     pub(super) groups: BTreeSet<String>,
+    /// The run's newest sign of life: when it was seen, as it was told, and as the clock is now.
+    pub(super) beat: Option<(Timestamp, Timestamp)>,
     /// When this process took over.
     pub(super) began_at: Option<Timestamp>,
     /// When all was last looked at that has to be seen strikes aside, with or without success.
@@ -147,6 +149,7 @@ impl KillerState {
             survey_takes: Duration::ZERO,
             seen: false,
             groups: BTreeSet::new(),
+            beat: None,
             began_at: None,
             looked_at: None,
             surveyed_at: None,

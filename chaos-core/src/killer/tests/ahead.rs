@@ -1,4 +1,4 @@
-//! A clock that is set ahead: what happened before is as long ago as it is.
+//! A clock that is set ahead: what happened before is as long ago as it is. One that is set back keeps nothing waiting but kills.
 
 use super::*;
 use crate::instant::whole_micros;
@@ -157,4 +157,54 @@ fn a_kill_that_was_under_way_meanwhile_was_sent_just_now() {
     }
     let last = play.ledger().groups[0].last_kill_at.as_ref().unwrap().0;
     assert_eq!(last, whole_micros(play.now));
+}
+
+#[test]
+fn what_happened_by_a_clock_that_was_ahead_gets_older_once_that_is_set_back() {
+    let mut recovers = Play::new(|_| ());
+    recovers.replaced_after = None;
+    until_killed(&mut recovers, 1);
+    let mut blind = Play::new(of_run);
+    blind.view.beat = Some(start());
+    blind.run(SECOND / 10);
+    blind.is_blind = true;
+    blind.run(SECOND);
+    for (mut play, reason) in [(recovers, EndReason::NotRecovered), (blind, EndReason::Blind)] {
+        play.now -= hours(1);
+        play.run(SECOND * 50);
+        assert_eq!(play.ended(), None, "{:?}", play.ledger().ended);
+        play.run(SECOND * 20);
+        assert_eq!(play.ended(), Some(reason));
+    }
+}
+
+#[test]
+fn a_kill_by_a_clock_that_was_ahead_keeps_others_waiting_all_the_same() {
+    let mut play = Play::new(|_| ());
+    until_killed(&mut play, 1);
+    let last = |play: &Play| play.ledger().groups[0].last_kill_at.clone();
+    let killed = last(&play);
+    play.now -= hours(1);
+    play.run(SECOND);
+    assert_eq!(last(&play), killed);
+    assert!(play.ledger().recovering.iter().all(|record| record.since.0 <= play.now));
+}
+
+#[test]
+fn a_run_that_falls_silent_when_the_clock_is_set_back_is_lost_in_time_and_kills_nobody_until_then() {
+    let mut play = Play::new(of_run);
+    let view = KillerView { beat: Some(play.now + hours(1)), ..KillerView::default() };
+    let mut response = None;
+    loop {
+        let step = play.killer.step(&play.state, &view, response.take(), play.now);
+        play.state = step.state;
+        match step.next {
+            Next::Act(action) => response = Some(play.answer(action)),
+            Next::Wait(until) => play.now = until.expect("a run's killer ends"),
+            Next::Done => break,
+        }
+    }
+    assert_eq!(play.ended(), Some(EndReason::HeartbeatLost));
+    assert!(play.now.duration_since(start()) < SECOND * 6, "{}", play.now);
+    assert!(play.orders.is_empty(), "nobody can tell how old its last beat is");
 }
