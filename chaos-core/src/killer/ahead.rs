@@ -30,7 +30,8 @@ impl KillerState {
             *at = micro_time(moved(at.0));
         }
         let blind = self.blind.as_mut().map(|(since, _)| since);
-        for at in [self.began_at.as_mut(), self.asked_at.as_mut(), blind].into_iter().flatten() {
+        let sighted = self.sighted.iter_mut().map(|(_, at)| at);
+        for at in [self.began_at.as_mut(), self.asked_at.as_mut(), blind].into_iter().flatten().chain(sighted) {
             *at = moved(*at);
         }
     }
@@ -48,7 +49,8 @@ impl KillerState {
         let known = [looked_at, surveyed_at, set_at, began_at].into_iter().flatten();
         let blind = self.blind.iter_mut().map(|(since, _)| since);
         let beat = self.beat.iter_mut().map(|(_, at)| at);
-        for at in known.chain(blind).chain(beat) {
+        let sighted = self.sighted.iter_mut().map(|(_, at)| at);
+        for at in known.chain(blind).chain(beat).chain(sighted) {
             *at = now.min(*at);
         }
         for record in self.ledger.recovering.iter_mut().filter(|record| record.since.0 > now) {

@@ -56,6 +56,8 @@ pub struct KillerState {
     pub(super) look_up: BTreeMap<String, Timestamp>,
     /// Reservations of ours without an intent that were seen before the last save made for fencing.
     pub(super) fenced: Vec<Reservation>,
+    /// Reservations of others, and since when each is known.
+    pub(super) sighted: Vec<(Reservation, Timestamp)>,
     /// When a guard last let no kill happen, and why.
     pub(super) unguarded: Option<(Timestamp, Refused)>,
     /// When this machine's clock was last set ahead.
@@ -158,6 +160,7 @@ impl KillerState {
             retry: BTreeMap::new(),
             look_up: BTreeMap::new(),
             fenced: Vec::new(),
+            sighted: Vec::new(),
             unguarded: None,
             set_at: None,
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::instant::whole_micros;
+use crate::limits::Reservation;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -157,6 +158,37 @@ fn a_kill_that_was_under_way_meanwhile_was_sent_just_now() {
     }
     let last = play.ledger().groups[0].last_kill_at.as_ref().unwrap().0;
     assert_eq!(last, whole_micros(play.now));
+}
+
+/// How long a killer waits for its first kill where another killer has reserved one that long ago, as the clock of this machine has it.
+/// After five seconds that is set ahead by so much.
+fn waits(reserved_ago: SignedDuration, ahead: SignedDuration) -> SignedDuration {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    let since = start() - reserved_ago;
+    let other = Reservation { run: "other".into(), strike: 1, victim_uid: "pod-0".into(), since };
+    let mut budget = WorkloadBudget::default();
+    budget.reserve(other).unwrap();
+    play.budgets.insert("w".to_owned(), (1, budget));
+    play.run(SECOND * 5);
+    if !ahead.is_zero() {
+        set_ahead(&mut play, ahead);
+    }
+    until_killed(&mut play, 1);
+    play.orders[0].0.duration_since(start()) - ahead
+}
+
+#[test]
+fn a_reservation_of_others_holds_for_as_long_as_it_may_be_in_use_however_far_behind_their_clock_is() {
+    for reserved_ago in [SECOND * 91, SECOND * 800] {
+        let waited = waits(reserved_ago, SignedDuration::ZERO);
+        assert!(waited >= SECOND * 30 && waited < SECOND * 35, "{reserved_ago} {waited}");
+    }
+    let waited = waits(SECOND * 91, SECOND * 60);
+    assert!(waited >= SECOND * 30 && waited < SECOND * 35, "the clock of this machine is set: {waited}");
+    let waited = waits(SignedDuration::ZERO, SignedDuration::ZERO);
+    assert!(waited >= SECOND * 90 && waited < SECOND * 95, "all clocks are right: {waited}");
+    assert!(waits(SECOND * 900, SignedDuration::ZERO) < SECOND * 5, "nobody is going to use that any more");
 }
 
 #[test]
