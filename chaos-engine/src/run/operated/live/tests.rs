@@ -181,6 +181,40 @@ async fn a_monkey_is_told_to_rest_until_that_is_not_refused_any_more() {
     live.perform(RunAction::StopKiller, &link).await;
     let monkey = format!("{}/run-{}", ChaosMonkey::url_path(&(), Some("shop")), live.run.uid);
     assert_eq!(server.object(&monkey).unwrap()["spec"]["suspend"], json!(true));
+    let beat = last_beat(&server, &live.run.uid);
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert_ne!(last_beat(&server, &live.run.uid), beat, "it is alive until it is removed");
+}
+
+/// When the run last gave its monkey a sign of life.
+fn last_beat(server: &Server, run: &str) -> serde_json::Value {
+    let path = format!("/apis/coordination.k8s.io/v1/namespaces/shop/leases/run-{run}");
+    server.object(&path).unwrap()["spec"]["renewTime"].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monkey_that_cannot_be_told_to_rest_is_given_no_sign_of_life() {
+    for is_taken_up in [false, true] {
+        let server = Server::start();
+        let (mut live, link) = begun_with_monkey(&server).await;
+        begin_to_kill(&mut live, &link).await;
+        if is_taken_up {
+            live.killer = None;
+        }
+        server.refuse_some(SUSPEND, StatusCode::FORBIDDEN, usize::MAX);
+        let run = live.run.uid.clone();
+        // The first twenty beats of a heart are a tenth of a second apart.
+        let looks = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let before = last_beat(&server, &run);
+            tokio::time::sleep(Duration::from_millis(1_200)).await;
+            (before, last_beat(&server, &run))
+        };
+        let ((), (before, after)) = tokio::join!(live.perform(RunAction::StopKiller, &link), looks);
+        assert_eq!(before, after, "taken up: {is_taken_up}");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(last_beat(&server, &run), after, "nor afterwards");
+    }
 }
 
 fn note(text: &str) -> Event {
