@@ -200,7 +200,8 @@ fn what_happened_by_a_clock_that_was_ahead_gets_older_once_that_is_set_back() {
     blind.view.beat = Some(start());
     blind.run(SECOND / 10);
     blind.is_blind = true;
-    blind.run(SECOND);
+    blind.run(SECOND * 5);
+    assert!(blind.state.blind.is_some(), "{:?}", blind.ledger());
     for (mut play, reason) in [(recovers, EndReason::NotRecovered), (blind, EndReason::Blind)] {
         play.now -= hours(1);
         play.run(SECOND * 50);
