@@ -41,7 +41,7 @@ pub(crate) struct Global {
     /// Context of the kubeconfig
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) context: Option<String>,
-    /// Namespace; for manifests that name none
+    /// Namespace: of what is listed, shown or stopped, and of manifests that name none; else the context's
     #[arg(short, long, global = true)]
     pub(crate) namespace: Option<String>,
     /// Answer yes where a confirmation is asked for; counts only together with --context or --local

@@ -1,11 +1,14 @@
 //! SIGINT and SIGTERM: the first asks for an orderly end, the second leaves at once. SIGHUP asks for an orderly end, too: who
-//! lost a connection wants no run that nobody drives.
+//! lost a connection wants no run that nobody drives. (One that the operator drives is left to it.)
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// The name of the signal that asked for an end, once one did.
 pub(crate) type Asked = watch::Receiver<Option<&'static str>>;
+
+/// The name of the signal that says that a terminal is gone.
+pub(crate) const HANGUP: &str = "SIGHUP";
 
 /// What is listened to.
 struct Signals {
@@ -45,7 +48,7 @@ impl Signals {
         tokio::select! {
             _ = interrupt.recv() => "SIGINT",
             _ = terminate.recv() => "SIGTERM",
-            _ = hung_up => "SIGHUP",
+            _ = hung_up => HANGUP,
         }
     }
 

@@ -81,6 +81,12 @@ impl RunClock {
         told.duration_since(told.clamp(at_least, at_most)).as_nanos()
     }
 
+    /// An instant of this clock as the machine's tells it by now: for whoever goes by that.
+    pub fn on_the_wall(&self, at: Timestamp) -> Timestamp {
+        let by = SignedDuration::from_nanos(i64::try_from(self.set_by()).unwrap_or_default());
+        at.saturating_add(by).unwrap_or(at)
+    }
+
     /// The run time of a UTC instant of this machine; zero for one before the start.
     pub fn from_timestamp(&self, at: Timestamp) -> RunTime {
         let span = at.duration_since(self.started_at);
@@ -146,6 +152,16 @@ mod tests {
         for by in [SignedDuration::ZERO, hour, -hour] {
             let set_by = RunClock::stepped(age, by).set_by();
             assert!((set_by - by.as_nanos()).abs() < second, "{set_by} {by:?}");
+        }
+    }
+
+    #[test]
+    fn an_instant_is_told_by_the_machine_s_clock_as_that_is_now() {
+        let hour = SignedDuration::from_hours(1);
+        for by in [SignedDuration::ZERO, hour, -hour] {
+            let clock = RunClock::stepped(Duration::from_secs(60), by);
+            let told = clock.on_the_wall(clock.timestamp(clock.now()));
+            assert!(Timestamp::now().duration_since(told).abs() < SignedDuration::from_secs(1), "{told} {by:?}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos_core::api::{ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, MonkeyControl};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, MonkeyControl, Outcome, RecoveringRecord};
 use chaos_core::killer::{KillAnswer, KillAnswerKind, KillOrder, KillerView, Ledger};
 use chaos_core::model::Schedule;
 use chaos_core::population::{Population, SwitchState};
@@ -198,14 +198,9 @@ impl StatusKeeper {
             tracing::info!(namespace, monkey = name, strike = skip.strike, group, reason, message, "skip");
             self.shared.tell(Happening::of_skip(skip, &reference));
         }
-        let killed = |uid: &str| {
-            after.history.iter().any(|kill| kill.victim.uid == uid && kill.outcome == chaos_core::api::Outcome::Killed)
-        };
-        for record in before.recovering.iter().filter(|record| !after.recovering.contains(record)) {
-            if after.ended.is_none() && killed(&record.victim.uid) {
-                let span = Timestamp::now().duration_since(record.since.0);
-                metrics.recovered(span.as_secs_f64());
-            }
+        for record in recovered(before, after) {
+            let span = Timestamp::now().duration_since(record.since.0);
+            metrics.recovered(span.as_secs_f64());
         }
         if let (None, Some(end)) = (&before.ended, &after.ended) {
             metrics.ended(&end.reason);
@@ -299,6 +294,19 @@ impl Keeper for StatusKeeper {
     }
 }
 
+/// The kills that have recovered between two statuses. Each is known by its victim: when it was made is told anew where the clock is
+/// set.
+fn recovered<'s>(before: &'s ChaosMonkeyStatus, after: &ChaosMonkeyStatus) -> Vec<&'s RecoveringRecord> {
+    if after.ended.is_some() {
+        return Vec::new();
+    }
+    let waits = |uid: &str| after.recovering.iter().any(|record| record.victim.uid == uid);
+    let was_killed =
+        |uid: &str| after.history.iter().any(|kill| kill.victim.uid == uid && kill.outcome == Outcome::Killed);
+    let is_back = |record: &&RecoveringRecord| !waits(&record.victim.uid) && was_killed(&record.victim.uid);
+    before.recovering.iter().filter(is_back).collect()
+}
+
 /// Waits until the watch brings something that is not our own write of the status. Of what is not claimed every other version is
 /// somebody else's.
 async fn news(object: &mut watch::Receiver<Arc<ChaosMonkey>>, ours: &ChaosMonkey, is_claimed: bool) {
@@ -332,4 +340,31 @@ pub(crate) fn names(object: &ChaosMonkey) -> (&str, &str) {
 pub(crate) fn reference(object: &ChaosMonkey) -> ObjectReference {
     use kube::Resource as _;
     object.object_ref(&())
+}
+
+#[cfg(test)]
+mod tests {
+    use chaos_core::instant::micro_time;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_kill_has_recovered_when_nobody_waits_for_it_and_not_when_its_instant_is_told_anew() {
+        let (at, victim) = (
+            "2026-11-23T12:00:00.000000Z",
+            json!({"namespace": "n", "pod": "p", "uid": "u", "workload": "Deployment/trips", "workloadUid": "w",
+                "ownerUid": "rs"}),
+        );
+        let kill = json!({"strike": 1, "nonce": "n", "group": "g", "victim": victim, "at": at, "outcome": "Killed"});
+        let record = json!({"strike": 1, "victim": victim, "since": at, "servingBefore": 3});
+        let status = json!({"kills": 1, "killsToday": 1, "history": [kill], "recovering": [record]});
+        let before: ChaosMonkeyStatus = serde_json::from_value(status).unwrap();
+        assert!(recovered(&before, &before).is_empty());
+        let mut after = before.clone();
+        after.recovering[0].since = micro_time(Timestamp::UNIX_EPOCH);
+        assert!(recovered(&before, &after).is_empty(), "the clock was set");
+        after.recovering.clear();
+        assert_eq!(recovered(&before, &after).len(), 1);
+    }
 }

@@ -3,7 +3,8 @@
 use std::sync::atomic::AtomicU64;
 
 use chaos_core::api::Outcome;
-use chaos_core::verdict::Conclusion;
+use chaos_core::killer::SkipReason;
+use chaos_core::verdict::{self, Conclusion};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +15,23 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// Buckets of the time by which kills are late, in seconds: a tenth is what is aimed at.
 const LAG: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+/// What may come of a kill call.
+const OUTCOMES: [Outcome; 6] =
+    [Outcome::Killed, Outcome::WouldKill, Outcome::Blocked, Outcome::Gone, Outcome::Failed, Outcome::Unknown];
+/// What may end a run early.
+const STOPS: [&str; 9] =
+    ["SloRefuted", "Guard", "Switch", "Signal", "NotRecovered", "Blind", "Journal", "Killer", "Probes"];
+/// Why work may have to be started over.
+const ERRORS: [&str; 9] =
+    ["ApiServer", "Changed", "Fenced", "Gone", "Pruned", "Encode", "Panic", "Watch", "Unreadable"];
+/// Why a guard lets no kill happen.
+const GUARDS: [&str; 4] = [
+    SkipReason::GuardAlert.as_str(),
+    SkipReason::GuardErrorBudget.as_str(),
+    SkipReason::GuardProbe.as_str(),
+    SkipReason::GuardUnknown.as_str(),
+];
 
 /// Metrics of the operator.
 pub(crate) struct Metrics {
@@ -82,7 +100,27 @@ impl Metrics {
             lag: Histogram::new(LAG),
             claim: Histogram::new(exponential_buckets(0.005, 2.0, 12)),
         };
-        metrics.registered()
+        metrics.registered().begun()
+    }
+
+    /// A series that appears with its first event has no 0 before it, and no `increase` sees that event: alerts would miss the first
+    /// of each kind.
+    fn begun(self) -> Self {
+        for outcome in OUTCOMES {
+            drop(self.kills.get_or_create(&OutcomeLabel { outcome: word(outcome) }));
+        }
+        let judged = verdict::Outcome::ALL.into_iter().map(Conclusion::Judged);
+        for conclusion in judged.chain([Conclusion::Planned]) {
+            let label = OutcomeLabel { outcome: conclusion.as_str() };
+            drop(self.verdicts.get_or_create(&label));
+            drop(self.days.get_or_create(&label));
+        }
+        for (family, reasons) in [(&self.stops, &STOPS[..]), (&self.errors, &ERRORS[..]), (&self.skips, &GUARDS[..])] {
+            for reason in reasons {
+                drop(family.get_or_create(&ReasonLabel { reason: (*reason).to_owned() }));
+            }
+        }
+        self
     }
 
     fn registered(mut self) -> Self {
@@ -153,15 +191,7 @@ impl Metrics {
     }
 
     pub(crate) fn killed(&self, outcome: Outcome) {
-        let outcome = match outcome {
-            Outcome::Killed => "killed",
-            Outcome::WouldKill => "would_kill",
-            Outcome::Blocked => "blocked",
-            Outcome::Gone => "gone",
-            Outcome::Failed => "failed",
-            Outcome::Unknown => "unknown",
-        };
-        self.kills.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.kills.get_or_create(&OutcomeLabel { outcome: word(outcome) }).inc();
     }
 
     pub(crate) fn skipped(&self, reason: &str) {
@@ -244,6 +274,17 @@ impl Metrics {
     }
 }
 
+const fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Killed => "killed",
+        Outcome::WouldKill => "would_kill",
+        Outcome::Blocked => "blocked",
+        Outcome::Gone => "gone",
+        Outcome::Failed => "failed",
+        Outcome::Unknown => "unknown",
+    }
+}
+
 /// Sets the gauge of a monkey; `None`: there is nothing to be shown of it.
 fn show<N, A: Atomic<N>>(gauges: &Family<MonkeyLabel, Gauge<N, A>>, namespace: &str, monkey: &str, value: Option<N>) {
     let label = MonkeyLabel { namespace: namespace.to_owned(), monkey: monkey.to_owned() };
@@ -299,5 +340,33 @@ pub(crate) mod tests {
         let registered = include_str!("metrics.rs").matches(&["r.reg", "ister"].concat()).count();
         assert_eq!(exported.len(), registered, "metrics that nothing is told of here: {exported:?}");
         assert_eq!(exported, documented(false));
+    }
+
+    /// The series of counters that a text asks for by a label, as they are before anything happens.
+    fn asked_for(text: &str) -> Vec<String> {
+        let of_one = |rest: &str| {
+            let (name, rest) = rest.split_once("_total{")?;
+            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let (label, values) = rest.split_once('=').filter(|_| is_name)?;
+            let values = values.trim_start_matches(['~', '\\']).strip_prefix('"')?.split('"').next()?;
+            let values = values.split('|').map(|value| value.trim_end_matches('\\'));
+            Some(values.map(|value| format!("chaos_{name}_total{{{label}=\"{value}\"}} 0")).collect::<Vec<_>>())
+        };
+        text.split("chaos_").skip(1).filter_map(of_one).flatten().collect()
+    }
+
+    #[test]
+    fn what_alerts_and_dashboards_ask_for_is_there_before_it_happens() {
+        let metrics = Metrics::new().text();
+        let rules = include_str!("../../dashboards/rules.yaml");
+        let overview = include_str!("../../dashboards/chaos-overview.json");
+        let levels = include_str!("../../dashboards/dispatch-service-levels.json");
+        let asked: Vec<String> = [PAGE, rules, overview, levels].into_iter().flat_map(asked_for).collect();
+        for wanted in ["chaos_kills_total{outcome=\"unknown\"} 0", "chaos_kills_total{outcome=\"killed\"} 0"] {
+            assert!(asked.iter().any(|series| series == wanted), "{asked:?}");
+        }
+        for series in asked {
+            assert!(metrics.lines().any(|line| line == series), "{series} is asked for, and nothing exports it");
+        }
     }
 }

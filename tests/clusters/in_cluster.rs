@@ -148,6 +148,38 @@ fn an_interrupt_has_the_operator_wind_a_run_in_the_cluster_down() {
 }
 
 #[test]
+fn a_terminal_that_is_gone_leaves_a_run_in_the_cluster_to_the_operator() {
+    let cluster = Cluster::installed();
+    let workload = Workload::deploy(&cluster);
+    cluster.apply(&runs::service(&workload.namespace).to_string());
+    let manifest = Manifest::of(&workload, 3);
+    let mut running = cluster.begin(&manifest.args(&manifest.output()));
+    // It is taken up.
+    running.expect_output("operator: ", PATIENCE);
+    // Where the tests themselves are run under nohup, nothing that they start heeds it.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    let heeds_it = u64::from_str_radix(mask, 16).unwrap() & 1 == 0;
+    running.signal(Signal::SIGHUP);
+    let code = running.expect_end(PATIENCE);
+    let said = running.output();
+    if heeds_it {
+        assert_eq!(code, Some(5), "{said}");
+        assert!(said.contains("goes on by itself") && said.contains("chaos report crun/followed-"), "{said}");
+    }
+    let (name, runs) = (manifest.submitted().metadata.name.expect("a name"), manifest.api());
+    cluster.eventually("it is over", || async {
+        let status = runs.get(&name).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+        status.verdict.clone().ok_or_else(|| format!("{status:#?}"))
+    });
+    let ended = manifest.submitted();
+    assert!(ended.spec.control.is_none_or(|control| !control.abort), "nobody asked it to end");
+    let verdict = ended.status.and_then(|status| status.verdict).expect("a verdict");
+    // A machine that is too busy costs evidence.
+    assert!(matches!(verdict.exit_code, 0 | 7), "{verdict:?}");
+}
+
+#[test]
 fn a_run_that_no_operator_takes_up_is_withdrawn() {
     let cluster = Cluster::start();
     let workload = Workload::deploy(&cluster);

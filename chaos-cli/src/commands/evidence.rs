@@ -27,13 +27,13 @@ pub(super) struct Evidence {
     refusals: Refusals,
 }
 
-/// What is known of a permission to read.
+/// What is known of the permission to read.
 #[derive(Debug, Default)]
 struct Refusals {
     /// It was there: whoever was never answered has none to lose.
     was_there: bool,
-    /// Since when it is said that it is missing.
-    since: Option<Instant>,
+    /// Since when it is said of a row that it is missing. One that can be read says nothing about the other.
+    since: Vec<(Role, Instant)>,
 }
 
 /// One row.
@@ -64,7 +64,7 @@ impl Evidence {
     /// a while one that is refused to whoever could read it before; an error is one that time does not heal.
     pub(super) async fn fetch(&mut self, shown: &Recorder) -> Result<(), ReadError> {
         self.trouble = None;
-        for row in [&mut self.operator, &mut self.prober] {
+        for (role, row) in [(Role::Operator, &mut self.operator), (Role::Prober, &mut self.prober)] {
             loop {
                 match row.reader.next().await {
                     Ok(Some(chunk)) => {
@@ -72,11 +72,11 @@ impl Evidence {
                         row.read.take(chunk.events, row.reader.read_so_far());
                     }
                     Ok(None) => {
-                        self.refusals = Refusals { was_there: true, since: None };
+                        self.refusals.end(role);
                         break;
                     }
                     Err(ReadError::Call(error))
-                        if !error.is_forbidden() || self.refusals.are_borne_with(Instant::now()) =>
+                        if !error.is_forbidden() || self.refusals.are_borne_with(role, Instant::now()) =>
                     {
                         tracing::debug!(%error, "evidence could not be read");
                         self.trouble = Some(error.to_string());
@@ -138,10 +138,20 @@ impl Read {
 }
 
 impl Refusals {
-    /// Takes notice of one. Whether it may be one of a moment.
-    fn are_borne_with(&mut self, now: Instant) -> bool {
-        let since = *self.since.get_or_insert(now);
+    /// Takes notice of one of that row. Whether it may be one of a moment.
+    fn are_borne_with(&mut self, role: Role, now: Instant) -> bool {
+        let known = self.since.iter().find(|(refused, _)| *refused == role).map(|(_, since)| *since);
+        let since = known.unwrap_or(now);
+        if known.is_none() {
+            self.since.push((role, since));
+        }
         self.was_there && now.duration_since(since) <= FORBIDDEN_AT_MOST
+    }
+
+    /// That row was read.
+    fn end(&mut self, role: Role) {
+        self.was_there = true;
+        self.since.retain(|(refused, _)| *refused != role);
     }
 }
 
@@ -218,11 +228,18 @@ mod tests {
     #[test]
     fn what_is_refused_to_whoever_could_read_it_is_asked_for_again_for_a_while() {
         let now = Instant::now();
-        assert!(!Refusals::default().are_borne_with(now), "it may not be read, and never could be");
-        let mut refusals = Refusals { was_there: true, since: None };
+        let role = Role::Prober;
+        assert!(!Refusals::default().are_borne_with(role, now), "it may not be read, and never could be");
+        let mut refusals = Refusals::default();
+        refusals.end(role);
         for (seconds, borne) in [(0, true), (30, true), (31, false)] {
-            assert_eq!(refusals.are_borne_with(now + Duration::from_secs(seconds)), borne, "{seconds} s");
+            // Whether the other row can be read is another matter.
+            refusals.end(Role::Operator);
+            let now = now + Duration::from_secs(seconds);
+            assert_eq!(refusals.are_borne_with(role, now), borne, "{seconds} s");
         }
+        refusals.end(role);
+        assert!(refusals.are_borne_with(role, now + Duration::from_secs(60)), "it could be read in between");
     }
 
     #[cfg(feature = "bundled")]

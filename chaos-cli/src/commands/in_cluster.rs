@@ -25,8 +25,8 @@ use super::followed::{Followed, LOOK, NOTICE_WITHIN, ended};
 use super::recorded::experiment_of;
 use super::run::Job;
 use crate::exit::Failure;
-use crate::output;
 use crate::progress::Shown;
+use crate::{output, signals};
 
 /// Runs one experiment by the operator, and says what it proved.
 pub(super) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
@@ -166,8 +166,11 @@ impl<'a> Follower<'a> {
                 }
             }
             self.evidence.fetch(&self.shown).await.map_err(Failure::could_not_run)?;
-            if asked.borrow_and_update().is_some() && !aborted {
-                aborted = self.abort().await;
+            let signal = *asked.borrow_and_update();
+            match signal {
+                Some(signals::HANGUP) => return Err(self.left()),
+                Some(_) if !aborted => aborted = self.abort().await,
+                _ => {}
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
@@ -189,6 +192,13 @@ impl<'a> Follower<'a> {
             .ok()
             .flatten()
             .is_none_or(|run| run.spec.control.is_some_and(|control| control.abort))
+    }
+
+    /// Whoever followed is gone with the terminal, and the operator needs nobody to drive the run.
+    fn left(&self) -> Failure {
+        let RunKey { namespace, name, .. } = &self.key;
+        let goes_on = anyhow::anyhow!("the terminal is gone, and ExperimentRun {namespace}/{name} goes on by itself");
+        Failure::stopped(goes_on).hint(&format!("`chaos report crun/{name} -n {namespace}` once it is over"))
     }
 
     /// A run that nobody has noticed must not begin when nobody expects it any more.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use chaos_core::model::Experiment;
 use chaos_core::record::Event;
 use chaos_core::result::RunResult;
+use chaos_core::validate;
 use chaos_core::verdict::{self, JudgeSpec};
 use chaos_engine::journal::{self, Journal};
 
@@ -19,7 +20,11 @@ pub(super) fn experiment_of(events: &[Event]) -> Result<Experiment, Failure> {
         _ => None,
     });
     let started = started.context("the journal holds no start of a run").map_err(Failure::invalid)?;
-    super::validate::experiments(&started.manifest_source, &started.manifest)?
+    validate::recorded_experiments(&started.manifest_source, &started.manifest)
+        .map_err(|diagnostics| {
+            output::laid_out_error(&diagnostics.render(output::is_coloured()));
+            Failure::invalid(anyhow::anyhow!("the journal's manifest cannot be read"))
+        })?
         .into_iter()
         .find(|experiment| experiment.name == started.experiment)
         .with_context(|| format!("the journal's manifest holds no experiment {:?}", started.experiment))
@@ -65,9 +70,33 @@ impl Recorded {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::record::Started;
     use chaos_engine::journal::JournalWriter;
 
     use super::*;
+
+    #[test]
+    fn a_journal_of_an_older_version_is_read_whatever_that_let_begin() {
+        let shipped = include_str!("../../../experiments/riders-can-request-while-pods-die.yaml");
+        let untripped = "abort: [{burnRate: {probe: request-ride, factor: 1001, long: 30s, short: 5s}}]";
+        let manifest = shipped.replacen("abort: []", untripped, 1);
+        assert!(validate::experiment_file("x.yaml", &manifest).is_err());
+        let started = Started {
+            run_id: "r".into(),
+            started_at: jiff::Timestamp::UNIX_EPOCH,
+            tool: "0".into(),
+            tool_digest: None,
+            manifest,
+            experiment: "riders-can-request-while-pods-die".into(),
+            manifest_source: "x.yaml".into(),
+            manifest_digest: String::new(),
+            seed: 1,
+            attempt: 1,
+            cluster: String::new(),
+            environment: Vec::new(),
+        };
+        assert_eq!(experiment_of(&[Event::Started(Box::new(started))]).unwrap().guards.len(), 1);
+    }
 
     #[test]
     fn a_run_that_goes_on_is_no_orphan() {

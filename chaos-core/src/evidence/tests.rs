@@ -185,6 +185,31 @@ fn a_pod_that_was_hit_had_become_ready_though_nobody_saw_it() {
 }
 
 #[test]
+fn a_pod_that_is_sighted_after_its_own_kill_stands_for_none_that_came_later() {
+    let mut story = Story::new(15_000, 25_000);
+    story.probe("ride", 100.0);
+    story.bare_kill(11_000, Outcome::Killed);
+    story.call(12_500, Outcome::Killed);
+    let Some(Event::Kill(kill)) = story.extra.last_mut() else { panic!("a kill was added") };
+    (kill.victim.pod, kill.victim.uid) = ("late".into(), "late".into());
+    story.bare_kill(13_000, Outcome::Killed);
+    story.replace(12_510, 300);
+    story.replace(13_010, 890);
+    story.sight(13_600, PodChange::Created, "late", "late");
+    story.sight(13_700, PodChange::Ready, "late", "late");
+    let events = story.events();
+    let evidence = evidence(&events).unwrap();
+    let replacements = evidence.timelines.iter().map(|timeline| timeline.replacement.as_ref().unwrap());
+    let told: Vec<_> = replacements.map(|new| (new.uid, new.created, new.ready)).collect();
+    let expected = [
+        ("late", ms(12_500), Some(ms(12_500))),
+        ("new-12510", ms(12_510), Some(ms(12_810))),
+        ("new-13010", ms(13_010), Some(ms(13_900))),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn only_pods_that_were_really_killed_open_a_window() {
     let mut story = Story::new(16_000, 26_000);
     story.probe("ride", 100.0);

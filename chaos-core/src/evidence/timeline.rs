@@ -98,8 +98,24 @@ fn appeared<'a>(recorded: &Recorded<'a>, firsts: &mut Firsts<'a>) -> Vec<Appeare
             }
         }
     }
+    no_later_than_hit(recorded, &mut appeared, firsts);
     appeared.sort_by_key(|pod| pod.at);
     appeared
+}
+
+/// A pod that was sighted late (a watch was broken) had appeared, and was Ready, when it was hit: it stands for no kill that came later.
+fn no_later_than_hit<'a>(recorded: &Recorded<'a>, appeared: &mut [Appeared<'a>], firsts: &mut Firsts<'a>) {
+    // Backwards, so that the first of several calls for one pod is what is kept.
+    let hits: BTreeMap<&str, RunTime> =
+        recorded.kills.iter().rev().map(|kill| (kill.victim.uid.as_str(), kill.at)).collect();
+    for pod in appeared {
+        pod.at = hits.get(pod.uid).map_or(pod.at, |hit| pod.at.min(*hit));
+    }
+    for (uid, hit) in hits {
+        for what in [PodChange::Created, PodChange::Ready] {
+            firsts.entry((uid, what)).and_modify(|first| *first = hit.min(*first));
+        }
+    }
 }
 
 fn timeline<'a>(

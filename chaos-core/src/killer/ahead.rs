@@ -1,6 +1,6 @@
 //! This machine's clock is set ahead while a killer works, or the machine has slept: what happened before is no older for that. What is
-//! due by the clock on the wall is due all the same. (A clock that is set back makes everything younger: kills wait, and nothing that
-//! waits for an answer may wait as long as they do.)
+//! due by the clock on the wall is due all the same. A clock that is set back makes everything younger: kills wait, and nothing else may
+//! wait as long as they do: no look, no lost answer, and nothing that ends a killer.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::elapsed;
 use super::reason::SkipReason;
+use super::settle::LOOK_UP_EVERY;
 use super::state::{Attempt, KillerState};
 use super::step::Cursor;
 use crate::instant::{after, micro_time};
@@ -20,15 +21,43 @@ impl KillerState {
             return;
         }
         self.set_at = Some(now);
+        // What lay ahead of the clock as it was is not moved further ahead than to now.
+        let moved = |at: Timestamp| after(at, by).min(now).max(at);
         let of_live = self.ledger.live.iter_mut().flat_map(|live| live.groups.iter_mut());
         let kills = self.ledger.groups.iter_mut().chain(of_live).filter_map(|group| group.last_kill_at.as_mut());
         let recovering = self.ledger.recovering.iter_mut().map(|record| &mut record.since);
         for at in kills.chain(recovering) {
-            *at = micro_time(after(at.0, by));
+            *at = micro_time(moved(at.0));
         }
         let blind = self.blind.as_mut().map(|(since, _)| since);
-        for at in [self.began_at.as_mut(), self.asked_at.as_mut(), blind].into_iter().flatten() {
-            *at = after(*at, by);
+        let sighted = self.sighted.iter_mut().map(|(_, at)| at);
+        for at in [self.began_at.as_mut(), self.asked_at.as_mut(), blind].into_iter().flatten().chain(sighted) {
+            *at = moved(*at);
+        }
+    }
+
+    /// Takes notice of when the run was last seen to live.
+    pub(super) fn hear(&mut self, beat: Option<Timestamp>) {
+        let known = self.beat;
+        self.beat = beat.map(|told| known.filter(|(before, _)| *before == told).unwrap_or((told, told)));
+    }
+
+    /// What lies ahead of the clock happened before that was set back: by now, and from now on it gets older. The last kills stay where
+    /// they are: they keep others waiting, and count for the day that they were counted for.
+    pub(super) fn set_back(&mut self, now: Timestamp) {
+        let Self { looked_at, surveyed_at, set_at, began_at, .. } = self;
+        let known = [looked_at, surveyed_at, set_at, began_at].into_iter().flatten();
+        let blind = self.blind.iter_mut().map(|(since, _)| since);
+        let beat = self.beat.iter_mut().map(|(_, at)| at);
+        let sighted = self.sighted.iter_mut().map(|(_, at)| at);
+        for at in known.chain(blind).chain(beat).chain(sighted) {
+            *at = now.min(*at);
+        }
+        for record in self.ledger.recovering.iter_mut().filter(|record| record.since.0 > now) {
+            record.since = micro_time(now);
+        }
+        for at in self.look_up.values_mut() {
+            *at = after(now, LOOK_UP_EVERY).min(*at);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Whom a strike hits and whether it may: `eligible`, `victims` and `limits` on one set of facts, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::groups::{GroupNames, is_meant};
+use super::messages::Observation;
 use super::plan::SINGLE;
 use super::reason::{Refused, SkipReason};
 use super::state::{Attempt, Decision};
@@ -15,6 +17,12 @@ use crate::eligible::{Judged, Reason, barred, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
 use crate::population::{PodFacts, Population, WorkloadKey};
 use crate::victims;
+
+/// So long a reservation of others holds once it was seen, however old it is told to be: their clock may be far behind this one. Longer
+/// than one is in use: its kill is sent within [`SEND_WITHIN`](super::SEND_WITHIN), and a server is done with that 15 s later.
+const SEEN_FOR: Duration = Duration::from_secs(30);
+/// One that is told to be that old holds no more: no clocks are that far apart, and a run that has little time waits for nothing.
+const LONG_PAST: Duration = Duration::from_secs(15 * 60);
 
 /// The pod that a strike would hit on these facts.
 pub(super) struct Pick<'a> {
@@ -107,7 +115,7 @@ impl Cursor<'_> {
     ///
     /// Ours without an open intent were never sent, or their outcome is in the history: this ledger was saved after they were
     /// seen, so that nobody else can save an intent for them any more. Those of others end with the time in which a request
-    /// may still be carried out.
+    /// may still be carried out, whatever their clock says.
     fn settled(&self, budget: &WorkloadBudget, facts: &Population) -> WorkloadBudget {
         let mut settled = budget.clone();
         for held in &budget.reservations {
@@ -118,7 +126,7 @@ impl Cursor<'_> {
                 }
                 self.killed_at(uid)
             } else {
-                if elapsed(held.since, self.now) < IN_DOUBT {
+                if !self.is_over(held) {
                     continue;
                 }
                 let is_gone = !facts.pods.iter().any(|pod| pod.uid == uid && !pod.terminating);
@@ -130,6 +138,27 @@ impl Cursor<'_> {
             }
         }
         settled
+    }
+
+    /// Remembers since when each reservation of others is known.
+    pub(super) fn sight(&mut self, observation: &Observation) {
+        let (spec, now) = (self.spec, self.now);
+        let sighted = &mut self.state.sighted;
+        sighted.retain(|(_, at)| elapsed(*at, now) < LONG_PAST);
+        let read = observation.budgets.iter().filter_map(|(_, read)| read.as_ref().ok());
+        for held in read.flat_map(|read| &read.budget.reservations).filter(|held| held.run != spec.run) {
+            if !sighted.iter().any(|(known, _)| known == held) {
+                sighted.push((held.clone(), now));
+            }
+        }
+    }
+
+    /// Whether nobody can use that reservation of others any more. In doubt it holds.
+    fn is_over(&self, held: &Reservation) -> bool {
+        let age = elapsed(held.since, self.now);
+        let seen = self.state.sighted.iter().find(|(known, _)| known == held);
+        let seen_for = seen.map_or(Duration::ZERO, |(_, at)| elapsed(*at, self.now));
+        age >= LONG_PAST || (age >= IN_DOUBT && seen_for >= SEEN_FOR)
     }
 
     /// Counts what this dry run would have killed of that workload: a live run would find it in the budget.

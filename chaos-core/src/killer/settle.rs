@@ -44,6 +44,7 @@ impl Cursor<'_> {
                 return Err(why);
             }
         };
+        self.sight(&observation);
         let facts = observation.population.clone();
         self.regroup(&facts, scope);
         if *scope == Scope::Target {

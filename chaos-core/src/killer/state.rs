@@ -38,6 +38,8 @@ pub struct KillerState {
     pub(super) seen: bool,
     /// Groups that have pods of the target, when it was last seen.
     pub(super) groups: BTreeSet<String>,
+    /// The run's newest sign of life: when it was seen, as it was told, and as the clock is now.
+    pub(super) beat: Option<(Timestamp, Timestamp)>,
     /// When this process took over.
     pub(super) began_at: Option<Timestamp>,
     /// When all was last looked at that has to be seen strikes aside, with or without success.
@@ -54,6 +56,8 @@ pub struct KillerState {
     pub(super) look_up: BTreeMap<String, Timestamp>,
     /// Reservations of ours without an intent that were seen before the last save made for fencing.
     pub(super) fenced: Vec<Reservation>,
+    /// Reservations of others, and since when each is known.
+    pub(super) sighted: Vec<(Reservation, Timestamp)>,
     /// When a guard last let no kill happen, and why.
     pub(super) unguarded: Option<(Timestamp, Refused)>,
     /// When this machine's clock was last set ahead.
@@ -147,6 +151,7 @@ impl KillerState {
             survey_takes: Duration::ZERO,
             seen: false,
             groups: BTreeSet::new(),
+            beat: None,
             began_at: None,
             looked_at: None,
             surveyed_at: None,
@@ -155,6 +160,7 @@ impl KillerState {
             retry: BTreeMap::new(),
             look_up: BTreeMap::new(),
             fenced: Vec::new(),
+            sighted: Vec::new(),
             unguarded: None,
             set_at: None,
         }

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::messages::{Action, KillerView, Response};
 use super::reason::{EndReason, SkipReason};
-use super::settle::LOOK_UP_EVERY;
 use super::state::{Attempt, Phase};
 use super::{Killer, KillerSpec, KillerState, Life, calendar, elapsed};
 use crate::instant::after;
@@ -46,6 +45,7 @@ pub(super) fn step(
     now: Timestamp,
 ) -> Step<KillerState, Action> {
     let mut cursor = Cursor { spec: &killer.spec, digest: &killer.digest, view, now, state: state.clone() };
+    cursor.state.hear(view.beat);
     cursor.state.set_ahead(view.ahead, now);
     cursor.state.began_at.get_or_insert(now);
     // Here, not where a ledger is read: it has to be saved as well. While kills are held it may be that the server drops what it is
@@ -53,14 +53,7 @@ pub(super) fn step(
     if view.hold.is_none() {
         cursor.state.ledger.turn(killer.spec.mode);
     }
-    // A clock that was set back must not keep the next looks and look-ups waiting until it has caught up.
-    let KillerState { looked_at, surveyed_at, set_at, .. } = &mut cursor.state;
-    for at in [looked_at, surveyed_at, set_at].into_iter().flatten() {
-        *at = now.min(*at);
-    }
-    for at in cursor.state.look_up.values_mut() {
-        *at = after(now, LOOK_UP_EVERY).min(*at);
-    }
+    cursor.state.set_back(now);
     let action = cursor.take(response);
     let next = action.map_or_else(|| cursor.idle(), Next::Act);
     Step { state: cursor.state, next }
@@ -158,11 +151,7 @@ impl Cursor<'_> {
         if let Some(why) = &self.view.hold {
             return Some((SkipReason::Held, why.clone()));
         }
-        if let Some((silent, interval)) = self.silence()
-            && (silent > interval * MISSED_BEATS || self.view.beat.is_none())
-        {
-            let (silent, interval) = (silent.as_millis(), interval.as_millis());
-            let message = format!("the run has been silent for {silent} ms; a heartbeat is due every {interval} ms");
+        if let Some(message) = self.late_beat() {
             return Some((SkipReason::HeartbeatLate, message));
         }
         if let Life::OfRun { strikes, .. } = self.spec.life {
@@ -207,7 +196,20 @@ impl Cursor<'_> {
     /// When the run last gave a sign of life, and how often it should. One that never did is silent since the first look.
     fn last_beat(&self) -> Option<(Timestamp, Duration)> {
         let Life::OfRun { heartbeat: Some(interval), .. } = self.spec.life else { return None };
-        Some((self.view.beat.or(self.state.began_at)?, interval))
+        let beat = self.state.beat.map(|(_, at)| at);
+        Some((beat.or(self.state.began_at)?, interval))
+    }
+
+    /// Why a run is not known to live well enough for a kill, if it has to give signs of life.
+    fn late_beat(&self) -> Option<String> {
+        let (silent, interval) = self.silence()?;
+        // The clock was set back since: how long ago that was nobody can tell before the next one.
+        if self.state.beat.is_some_and(|(told, _)| told > self.now) {
+            return Some("this machine's clock was set back since the run's last heartbeat".to_owned());
+        }
+        let is_late = silent > interval * MISSED_BEATS || self.state.beat.is_none();
+        let (silent, interval) = (silent.as_millis(), interval.as_millis());
+        is_late.then(|| format!("the run has been silent for {silent} ms; a heartbeat is due every {interval} ms"))
     }
 
     /// How long the run has been silent, and how often it should beat.

@@ -15,6 +15,8 @@ pub struct Recovering {
     owners: BTreeMap<String, Owner>,
     /// UIDs of all pods that were planned with, seen or hit. Empty as long as nothing was planned.
     known: BTreeSet<String>,
+    /// UIDs of those that were hit since then: for whom each of them stands is settled.
+    hit: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -52,7 +54,11 @@ impl Recovering {
     fn take_kill(&mut self, kill: &Kill) {
         let VictimRef { pod, uid, owner_uid, .. } = &kill.victim;
         let (at, earliest) = (kill.at, RunTime(kill.at.0.saturating_sub(kill.uncertainty)));
-        let is_unheard_of = !self.known.is_empty() && self.known.insert(uid.clone());
+        let is_planned = !self.known.is_empty();
+        let is_unheard_of = is_planned && self.known.insert(uid.clone());
+        if is_planned {
+            self.hit.insert(uid.clone());
+        }
         let owner = self.owners.entry(owner_uid.clone()).or_default();
         let appeared = owner.fresh.remove(uid).or(is_unheard_of.then_some(at));
         owner.spare.extend(appeared.map(|appeared| (appeared, uid.clone())));
@@ -68,6 +74,10 @@ impl Recovering {
     fn take_sighting(&mut self, seen: &PodSighting) {
         if !self.known.is_empty() {
             self.known.insert(seen.uid.clone());
+        }
+        // A watch that was broken may tell late that it appeared: it stands for no other kill for that.
+        if self.hit.contains(&seen.uid) {
+            return;
         }
         let Some(owner) = seen.owner_uid.clone() else { return };
         let owner = self.owners.entry(owner).or_default();
@@ -184,6 +194,10 @@ mod tests {
         hit.victim.uid = "pod-1".into();
         assert_eq!(open_after(&[planned(), kill(10, "a"), known]), 2);
         assert_eq!(open_after(&[planned(), pod(5, PodChange::NotReady, "b"), kill(10, "a"), kill(15, "b")]), 2);
+        // However late it is seen that one appeared, it stands for one kill.
+        let seen_late = [kill(11, "c"), pod(16, PodChange::Created, "b"), pod(17, PodChange::Ready, "b")];
+        let seen_early = [planned(), pod(5, PodChange::NotReady, "c"), kill(10, "a"), kill(15, "b")];
+        assert_eq!(open_after(&[&seen_early[..], &seen_late].concat()), 2);
         // None stands for its own kill, however badly the instants are known.
         let mut early = kill(15, "b");
         let Event::Kill(hit) = &mut early else { unreachable!("a kill") };

@@ -92,7 +92,7 @@ fn can_trip(raw: &api::BurnRate, http: &HttpProbe, at: &Path, problems: &mut Pro
     if raw.factor * budget > 1.0 {
         let most = 1.0 / budget;
         problems
-            .add(
+            .judge(
                 &at.field("factor"),
                 format!(
                     "if all requests fail, a budget burns {most:.1} times too fast, and never {} times",

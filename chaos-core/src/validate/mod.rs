@@ -81,12 +81,21 @@ impl Manifest {
 
 /// Reads a file of one or more documents of any of our kinds.
 pub fn file(source_name: &str, text: &str) -> Result<Vec<Manifest>, Diagnostics> {
-    read(source_name, text, &[Kind::Experiment, Kind::Monkey, Kind::Run, Kind::GameDay, Kind::Load])
+    read(source_name, text, &[Kind::Experiment, Kind::Monkey, Kind::Run, Kind::GameDay, Kind::Load], Purpose::Begin)
 }
 
 /// Reads a file of one or more Experiments.
 pub fn experiment_file(source_name: &str, text: &str) -> Result<Vec<Experiment>, Diagnostics> {
-    let manifests = read(source_name, text, &[Kind::Experiment])?;
+    experiments(source_name, text, Purpose::Begin)
+}
+
+/// Reads the Experiments of a record: what an older version let begin is what it was, whatever is refused by now.
+pub fn recorded_experiments(source_name: &str, text: &str) -> Result<Vec<Experiment>, Diagnostics> {
+    experiments(source_name, text, Purpose::Record)
+}
+
+fn experiments(source_name: &str, text: &str, purpose: Purpose) -> Result<Vec<Experiment>, Diagnostics> {
+    let manifests = read(source_name, text, &[Kind::Experiment], purpose)?;
     let experiments = manifests.into_iter().filter_map(|manifest| match manifest {
         Manifest::Experiment(experiment) => Some(*experiment),
         Manifest::Monkey(_) | Manifest::Run(_) | Manifest::GameDay(_) | Manifest::Load(_) => None,
@@ -96,7 +105,7 @@ pub fn experiment_file(source_name: &str, text: &str) -> Result<Vec<Experiment>,
 
 /// Reads a file of one or more LoadTests.
 pub fn load_file(source_name: &str, text: &str) -> Result<Vec<LoadTest>, Diagnostics> {
-    let manifests = read(source_name, text, &[Kind::Load])?;
+    let manifests = read(source_name, text, &[Kind::Load], Purpose::Begin)?;
     let tests = manifests.into_iter().filter_map(|manifest| match manifest {
         Manifest::Load(test) => Some(*test),
         Manifest::Experiment(_) | Manifest::Monkey(_) | Manifest::Run(_) | Manifest::GameDay(_) => None,
@@ -156,6 +165,15 @@ pub fn seed_of(uid: &str) -> i64 {
     monkey::seed_of(uid)
 }
 
+/// What a file is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To begin what it says.
+    Begin,
+    /// To know what was begun.
+    Record,
+}
+
 /// The kinds that a file may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -193,7 +211,7 @@ impl Kind {
     }
 }
 
-fn read(source_name: &str, text: &str, kinds: &[Kind]) -> Result<Vec<Manifest>, Diagnostics> {
+fn read(source_name: &str, text: &str, kinds: &[Kind], purpose: Purpose) -> Result<Vec<Manifest>, Diagnostics> {
     let mut diagnostics = Diagnostics::new(source_name, text);
     let documents = match document::read(text) {
         Ok(documents) => documents,
@@ -208,6 +226,9 @@ fn read(source_name: &str, text: &str, kinds: &[Kind]) -> Result<Vec<Manifest>, 
     for document in &documents {
         let mut problems = Problems::default();
         let manifest = manifest(document, kinds, &mut problems);
+        if purpose == Purpose::Record {
+            problems.of_record();
+        }
         if problems.is_empty() {
             manifests.extend(manifest);
         }

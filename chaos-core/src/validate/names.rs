@@ -58,17 +58,24 @@ pub(super) fn header(name: &str) -> Result<(), &'static str> {
 
 /// An absolute http or https URL without user, query or fragment: the base that a path is added to.
 pub(super) fn base_url(url: &str) -> Result<(), &'static str> {
+    authority(url).and_then(host_and_port)
+}
+
+/// What stands for host and port in such a URL.
+pub(super) fn authority(url: &str) -> Result<&str, &'static str> {
     let rest =
         url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).ok_or("start with http:// or https://")?;
     let authority = rest.split('/').next().unwrap_or_default();
     if authority.contains('@') {
         return Err("leave credentials out: they would end up in the journal");
     }
-    host_and_port(authority)?;
+    if authority.is_empty() {
+        return Err("name a host");
+    }
     if rest.contains(['?', '#']) || !rest.bytes().all(|b| b.is_ascii_graphic()) {
         return Err("no query, fragment or blank; those belong into path");
     }
-    Ok(())
+    Ok(authority)
 }
 
 /// `gateway`, `gateway:8080` or `[::1]:8080`. A port that is none would else be left out, and the default one be meant.

@@ -1,5 +1,8 @@
 //! What is wrong with a manifest: one problem, and the list that validation fills. Places are paths here; files turn them
 //! into lines (`diagnostics`), objects of an API server have none.
+//!
+//! What an older version let begin may be refused by now, and is recorded all the same. A rule that comes later than the first version
+//! therefore judges ([`Problems::judge`]) where what is meant can be read in spite of it: it binds what is to begin, and no record.
 
 use std::fmt;
 
@@ -16,6 +19,8 @@ pub struct Problem {
     pub hint: Option<String>,
     /// Whether the name of the field is meant rather than its value.
     pub(super) at_key: bool,
+    /// Whether what is meant is clear, and only no good.
+    judges: bool,
 }
 
 /// Problems found so far.
@@ -25,12 +30,17 @@ pub(super) struct Problems(Vec<Problem>);
 impl Problems {
     /// The value at `path` is wrong.
     pub(super) fn add(&mut self, path: &Path, message: impl Into<String>) -> &mut Problem {
-        self.push(Problem { path: path.clone(), message: message.into(), hint: None, at_key: false })
+        self.push(Problem::new(path, message))
+    }
+
+    /// The value at `path` says what is meant, which must not begin any more.
+    pub(super) fn judge(&mut self, path: &Path, message: impl Into<String>) -> &mut Problem {
+        self.push(Problem { judges: true, ..Problem::new(path, message) })
     }
 
     /// The field at `path` should not be there, or something is missing in it.
     pub(super) fn add_at_key(&mut self, path: &Path, message: impl Into<String>) -> &mut Problem {
-        self.push(Problem { path: path.clone(), message: message.into(), hint: None, at_key: true })
+        self.push(Problem { at_key: true, ..Problem::new(path, message) })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -47,6 +57,11 @@ impl Problems {
         self.0.extend(moved);
     }
 
+    /// Leaves out what is no problem of what has begun already.
+    pub(super) fn of_record(&mut self) {
+        self.0.retain(|problem| !problem.judges);
+    }
+
     pub(super) fn into_vec(self) -> Vec<Problem> {
         self.0
     }
@@ -59,6 +74,10 @@ impl Problems {
 }
 
 impl Problem {
+    fn new(path: &Path, message: impl Into<String>) -> Self {
+        Self { path: path.clone(), message: message.into(), hint: None, at_key: false, judges: false }
+    }
+
     /// Says what to do about it.
     pub(super) fn hint(&mut self, hint: impl Into<String>) {
         self.hint = Some(hint.into());

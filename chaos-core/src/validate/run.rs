@@ -76,7 +76,7 @@ pub(super) fn experiment_name<'a>(raw: &'a api::ExperimentRunSpec, label: Option
 
 /// The run that a record tells of: what it was when it began, whatever has become of the objects that it was made from.
 pub(super) fn recorded(manifest: &str, spec: &api::ExperimentRunSpec, meta: &Meta, digest: &str) -> Option<Run> {
-    let experiment = super::experiment_file("the record", manifest).ok()?.into_iter().next()?;
+    let experiment = super::recorded_experiments("the record", manifest).ok()?.into_iter().next()?;
     Some(Run {
         name: meta.name.clone(),
         namespace: meta.namespace.clone(),

@@ -52,8 +52,11 @@ pub(super) fn name(value: &str, rule: impl Fn(&str) -> Result<(), &'static str>,
 
 /// Checks a base URL. It is not repeated: what is wrong with it may be the credentials in it.
 pub(super) fn url(value: &str, at: &Path, problems: &mut Problems) {
-    if let Err(rule) = names::base_url(value) {
-        problems.add(at, "this is no base URL").hint(rule);
+    let Err(rule) = names::base_url(value) else { return };
+    let problem = "this is no base URL";
+    match names::authority(value) {
+        Ok(_) => problems.judge(at, problem).hint(rule),
+        Err(_) => problems.add(at, problem).hint(rule),
     }
 }
 

@@ -144,7 +144,7 @@ pub struct KillWorld<K> {
     asker: Option<Asker>,
     /// It saw the cluster when it last looked.
     sees: bool,
-    /// When the last step was taken, by the keeper's clock and by one that cannot be set.
+    /// When the step is taken that is at hand, by the keeper's clock and by one that cannot be set.
     stepped: (Timestamp, Instant),
 }
 
@@ -228,11 +228,14 @@ impl<K: Keeper> KillWorld<K> {
 impl<K: Keeper> World<Killer> for KillWorld<K> {
     type Error = K::Error;
 
+    /// As it was when the view was told: a clock that is set after that is told of with the next.
     fn now(&self) -> Timestamp {
-        self.keeper.now()
+        self.stepped.0
     }
 
     async fn view(&mut self) -> KillerView {
+        // First: it may take its time, in which the clock may be set.
+        let known = self.keeper.view().await;
         // The one that cannot be set is read first, and last: a process that stands still meanwhile sees no clock that was set.
         let instant = Instant::now();
         let now = self.keeper.now();
@@ -241,7 +244,7 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
             tracing::warn!(?ahead, "this machine's clock was set ahead");
         }
         self.stepped = (now, instant);
-        KillerView { ahead, ..self.keeper.view().await }
+        KillerView { ahead, ..known }
     }
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), K::Error> {

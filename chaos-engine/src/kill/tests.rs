@@ -303,6 +303,39 @@ async fn a_killer_is_told_once_that_its_clock_was_set_ahead() {
     assert!(World::<Killer>::view(&mut world).await.ahead.is_zero(), "it was set back");
 }
 
+/// A keeper whose clock is set ahead by an hour while it is asked what is known.
+struct Slow(Timestamp);
+
+impl Keeper for Slow {
+    type Error = Infallible;
+
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+
+    async fn view(&mut self) -> KillerView {
+        self.0 = after(self.0, std::time::Duration::from_secs(3_600));
+        KillerView::default()
+    }
+
+    async fn save(&mut self, _: &Ledger) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn wait(&mut self, _: Option<Timestamp>) {}
+}
+
+#[tokio::test]
+async fn no_step_is_taken_at_an_instant_of_which_it_is_not_told_that_the_clock_was_set_until_then() {
+    let mut world = KillWorld::new(accepting(&Arc::default()), Slow(Timestamp::UNIX_EPOCH));
+    for _ in 0..2 {
+        let before = World::<Killer>::now(&world);
+        let ahead = World::<Killer>::view(&mut world).await.ahead;
+        let passed = World::<Killer>::now(&world).duration_since(before) - SignedDuration::try_from(ahead).unwrap();
+        assert!(passed.abs() < SignedDuration::from_secs(60), "{passed} {ahead:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn whoever_sees_the_cluster_waits_for_its_turn_and_not_for_long() {
     let namespace = || async { Json(json!({"metadata": {"name": "dispatch"}})) };

@@ -9,6 +9,7 @@
 //!   └ killer ── who kills, behind one face
 //!       ├ own ── this very process
 //!       └ monkey ── the operator, by a ChaosMonkey of the run; tracker reads its status, on a clock that is off by offset
+//!           └ heartbeat ── keeps it alive
 //! told ── a killer's ledger as events, each told once
 //! operated ── the same run, driven by the operator
 //! ```
@@ -18,6 +19,7 @@ mod answers;
 #[cfg(test)]
 mod fixture;
 mod follow;
+mod heartbeat;
 mod killer;
 mod monkey;
 mod observer;

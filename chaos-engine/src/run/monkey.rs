@@ -10,24 +10,22 @@ use chaos_core::killer::EndReason;
 use chaos_core::model::MonkeyPlan;
 use chaos_core::record::RunTime;
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::watcher;
-use kube::{Api, Resource as _, ResourceExt as _};
+use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::RunError;
 use super::follow::follow;
+use super::heartbeat::{self, Heart};
 use super::told::Told;
 use super::tracker::Tracker;
 use crate::clock::RunClock;
 use crate::kube::{Clients, told};
 use crate::recorder::Recorder;
-
-/// The first beats come faster, this far apart, so that the operator's clock is known before it kills.
-const FIRST_BEATS: (u32, Duration) = (20, Duration::from_millis(100));
 
 /// What a run-owned monkey is made of.
 #[derive(Debug, Clone)]
@@ -83,6 +81,8 @@ pub(super) struct OwnedMonkey {
     uid: String,
     /// The run is an object that owns it.
     owned: bool,
+    /// Whether it is given signs of life.
+    lives: watch::Sender<bool>,
     view: watch::Receiver<MonkeyView>,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -90,7 +90,8 @@ pub(super) struct OwnedMonkey {
 
 impl OwnedMonkey {
     /// Creates the heartbeat and the monkey, or takes up those that this run made before, and starts to beat and to listen.
-    /// `None`: there is none, and none may be made. `told` is what the record tells already.
+    /// `None`: there is none, and none may be made. Such a run is going to rest: no monkey lives anew for it before it is suspended.
+    /// `told` is what the record tells already.
     pub(super) async fn create(
         clients: &Clients,
         order: &MonkeyOrder,
@@ -101,29 +102,31 @@ impl OwnedMonkey {
         let name = format!("run-{}", order.run_id);
         let monkeys: Api<ChaosMonkey> = Api::namespaced(clients.write.clone(), &order.namespace);
         let leases: Api<Lease> = Api::namespaced(clients.write.clone(), &order.namespace);
-        let Some(created) = find_or_create(&monkeys, &name, order).await? else { return Ok(None) };
+        let Some((created, is_new)) = find_or_create(&monkeys, &name, order).await? else { return Ok(None) };
         let uid = created.uid().unwrap_or_default();
-        let lease = match leases.create(&PostParams::default(), &heartbeat(&created, order, clock)).await {
-            Err(kube::Error::Api(status)) if status.code == 409 && order.owner.is_some() => Ok(()),
-            made => made.map(|_| ()),
-        };
-        if let Err(source) = lease {
+        // One that was never given a sign of life has killed nobody, and needs none to rest.
+        if order.may_create
+            && let Err(source) = make_lease(&leases, &heartbeat::lease(&created, order, clock), order).await
+        {
             let error = RunError::cluster("create the run's heartbeat Lease", source);
-            // Without its heartbeat the monkey never kills, but it must not be left either.
-            if let Err(source) = monkeys.delete(&name, &DeleteParams::default()).await {
+            // Without its heartbeat the monkey never kills, but it must not be left either. One that was there before may have killed:
+            // what it did stands in its status alone, and another in its place would begin to count anew.
+            if is_new && let Err(source) = monkeys.delete(&name, &DeleteParams::default()).await {
                 tracing::warn!(%source, monkey = name, "failed to remove a monkey without heartbeat");
             }
             return Err(error);
         }
         let (publish, view) = watch::channel(MonkeyView::default());
         let stop = CancellationToken::new();
-        let beat = tokio::spawn(beat(leases.clone(), name.clone(), order.beat, clock, stop.clone()));
+        let (lives, may_beat) = watch::channel(order.may_create);
+        let heart = Heart { leases: leases.clone(), name: name.clone(), every: order.beat, clock, may_beat };
+        let beat = tokio::spawn(heart.beat(stop.clone()));
         let watched = Api::namespaced(clients.read.clone(), &order.namespace);
         let tracker = Tracker::new(clock, told, order.slack.clone(), order.instance.clone());
         let ears = Ears { monkeys: watched, name: name.clone(), clock, recorder, publish };
         let listen = tokio::spawn(ears.listen(tracker, stop.clone()));
         let owned = order.owner.is_some();
-        Ok(Some(Self { name, monkeys, leases, uid, owned, view, stop, tasks: vec![beat, listen] }))
+        Ok(Some(Self { name, monkeys, leases, uid, owned, lives, view, stop, tasks: vec![beat, listen] }))
     }
 
     /// What it looks like now.
@@ -131,13 +134,15 @@ impl OwnedMonkey {
         self.view.borrow().clone()
     }
 
-    /// Suspends it, and waits (at most `patience`) until the operator says that no kill is open any more.
+    /// Suspends it, and waits (at most `patience`) until the operator says that no kill is open any more. As long as it cannot be
+    /// suspended it gets no sign of life, which stops it as well.
     pub(super) async fn suspend(&self, patience: Duration) -> Result<(), RunError> {
         if self.view.borrow().at_rest {
             return Ok(());
         }
         let patch = serde_json::json!({"spec": {"suspend": true}});
         let patched = self.monkeys.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        self.lives.send_replace(patched.is_ok());
         let generation = match patched {
             Ok(monkey) => monkey.metadata.generation,
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
@@ -194,21 +199,31 @@ impl Drop for OwnedMonkey {
     }
 }
 
-/// The monkey of this run, made if there is none and one may be made.
+/// The monkey of this run, made if there is none and one may be made; and whether it was.
 async fn find_or_create(
     monkeys: &Api<ChaosMonkey>,
     name: &str,
     order: &MonkeyOrder,
-) -> Result<Option<ChaosMonkey>, RunError> {
+) -> Result<Option<(ChaosMonkey, bool)>, RunError> {
     let failed = |source| RunError::cluster("create the run's ChaosMonkey", source);
     if !order.may_create {
-        return monkeys.get_opt(name).await.map_err(failed);
+        let found = monkeys.get_opt(name).await.map_err(failed)?;
+        return Ok(found.map(|found| (found, false)));
     }
     match monkeys.create(&PostParams::default(), &monkey(name, order)).await {
         Err(kube::Error::Api(status)) if status.code == 409 && order.owner.is_some() => {
-            monkeys.get(name).await.map(Some).map_err(failed)
+            let found = monkeys.get(name).await.map_err(failed)?;
+            Ok(Some((found, false)))
         }
-        created => created.map(Some).map_err(failed),
+        created => created.map(|created| Some((created, true))).map_err(failed),
+    }
+}
+
+/// Makes the heartbeat of a monkey. It may be there already where the run is an object.
+async fn make_lease(leases: &Api<Lease>, lease: &Lease, order: &MonkeyOrder) -> kube::Result<()> {
+    match leases.create(&PostParams::default(), lease).await {
+        Err(kube::Error::Api(status)) if status.code == 409 && order.owner.is_some() => Ok(()),
+        made => made.map(|_| ()),
     }
 }
 
@@ -266,49 +281,6 @@ fn monkey(name: &str, order: &MonkeyOrder) -> ChaosMonkey {
     monkey.metadata.labels = Some([(api::labels::RUN.to_owned(), order.run_id.clone())].into());
     monkey.metadata.owner_references = order.owner.clone().map(|owner| vec![owner]);
     monkey
-}
-
-/// Owned by the monkey, so that removing the monkey by hand leaves nothing. Its first beat is by the run's clock as well.
-fn heartbeat(monkey: &ChaosMonkey, order: &MonkeyOrder, clock: RunClock) -> Lease {
-    let owner = monkey.controller_owner_ref(&()).map(|owner| OwnerReference { block_owner_deletion: None, ..owner });
-    Lease {
-        metadata: ObjectMeta {
-            name: Some(monkey.name_any()),
-            namespace: Some(order.namespace.clone()),
-            labels: Some([(api::labels::RUN.to_owned(), order.run_id.clone())].into()),
-            owner_references: owner.map(|owner| vec![owner]),
-            ..ObjectMeta::default()
-        },
-        spec: Some(LeaseSpec {
-            holder_identity: Some(order.run_id.clone()),
-            lease_duration_seconds: i32::try_from(order.beat.as_secs() * 2).ok(),
-            renew_time: Some(MicroTime(clock.timestamp(clock.now()))),
-            ..LeaseSpec::default()
-        }),
-    }
-}
-
-/// Renews the heartbeat until stopped. A beat that fails is tried again soon; whether the monkey stops meanwhile is the
-/// operator's to decide, from the Lease. A beat is stamped by the run's clock: the operator's is measured against that.
-async fn beat(leases: Api<Lease>, name: String, every: Duration, clock: RunClock, stop: CancellationToken) {
-    let mut beats = 0;
-    loop {
-        let patch = serde_json::json!({"spec": {"renewTime": MicroTime(clock.timestamp(clock.now()))}});
-        let beat = leases.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
-        beats += 1;
-        let pause = match beat {
-            Ok(_) if beats < FIRST_BEATS.0 => FIRST_BEATS.1,
-            Ok(_) => every,
-            Err(error) => {
-                tracing::debug!(%error, "heartbeat failed");
-                every / 8
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => (),
-        }
-    }
 }
 
 /// What is known of a monkey, after what was known `before`.

@@ -1,7 +1,8 @@
-//! A clock that is set ahead: what happened before is as long ago as it is.
+//! A clock that is set ahead: what happened before is as long ago as it is. One that is set back keeps nothing waiting but kills.
 
 use super::*;
 use crate::instant::whole_micros;
+use crate::limits::Reservation;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -73,6 +74,25 @@ fn two_kills_of_a_workload_keep_their_distance() {
 }
 
 #[test]
+fn what_a_clock_that_was_behind_took_for_the_future_is_not_moved_into_it() {
+    let mut play = Play::new(|_| ());
+    until_killed(&mut play, 1);
+    play.run(SECOND);
+    let last = |play: &Play| play.ledger().groups[0].last_kill_at.as_ref().unwrap().0;
+    let take_step = |play: &mut Play, ahead: Duration| {
+        play.state =
+            play.killer.step(&play.state, &KillerView { ahead, ..KillerView::default() }, None, play.now).state;
+    };
+    let killed = last(&play);
+    play.now -= hours(2);
+    take_step(&mut play, Duration::ZERO);
+    assert_eq!(last(&play), killed);
+    play.now += hours(2);
+    take_step(&mut play, Duration::from_secs(7_200));
+    assert_eq!(last(&play), whole_micros(play.now), "as if it had been just now");
+}
+
+#[test]
 fn nobody_recovers_later_for_it() {
     let mut play = Play::new(|_| ());
     play.replaced_after = None;
@@ -138,4 +158,86 @@ fn a_kill_that_was_under_way_meanwhile_was_sent_just_now() {
     }
     let last = play.ledger().groups[0].last_kill_at.as_ref().unwrap().0;
     assert_eq!(last, whole_micros(play.now));
+}
+
+/// How long a killer waits for its first kill where another killer has reserved one that long ago, as the clock of this machine has it.
+/// After five seconds that is set ahead by so much.
+fn waits(reserved_ago: SignedDuration, ahead: SignedDuration) -> SignedDuration {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    let since = start() - reserved_ago;
+    let other = Reservation { run: "other".into(), strike: 1, victim_uid: "pod-0".into(), since };
+    let mut budget = WorkloadBudget::default();
+    budget.reserve(other).unwrap();
+    play.budgets.insert("w".to_owned(), (1, budget));
+    play.run(SECOND * 5);
+    if !ahead.is_zero() {
+        set_ahead(&mut play, ahead);
+    }
+    until_killed(&mut play, 1);
+    play.orders[0].0.duration_since(start()) - ahead
+}
+
+#[test]
+fn a_reservation_of_others_holds_for_as_long_as_it_may_be_in_use_however_far_behind_their_clock_is() {
+    for reserved_ago in [SECOND * 91, SECOND * 800] {
+        let waited = waits(reserved_ago, SignedDuration::ZERO);
+        assert!(waited >= SECOND * 30 && waited < SECOND * 35, "{reserved_ago} {waited}");
+    }
+    let waited = waits(SECOND * 91, SECOND * 60);
+    assert!(waited >= SECOND * 30 && waited < SECOND * 35, "the clock of this machine is set: {waited}");
+    let waited = waits(SignedDuration::ZERO, SignedDuration::ZERO);
+    assert!(waited >= SECOND * 90 && waited < SECOND * 95, "all clocks are right: {waited}");
+    assert!(waits(SECOND * 900, SignedDuration::ZERO) < SECOND * 5, "nobody is going to use that any more");
+}
+
+#[test]
+fn what_happened_by_a_clock_that_was_ahead_gets_older_once_that_is_set_back() {
+    let mut recovers = Play::new(|_| ());
+    recovers.replaced_after = None;
+    until_killed(&mut recovers, 1);
+    let mut blind = Play::new(of_run);
+    blind.view.beat = Some(start());
+    blind.run(SECOND / 10);
+    blind.is_blind = true;
+    blind.run(SECOND * 5);
+    assert!(blind.state.blind.is_some(), "{:?}", blind.ledger());
+    for (mut play, reason) in [(recovers, EndReason::NotRecovered), (blind, EndReason::Blind)] {
+        play.now -= hours(1);
+        play.run(SECOND * 50);
+        assert_eq!(play.ended(), None, "{:?}", play.ledger().ended);
+        play.run(SECOND * 20);
+        assert_eq!(play.ended(), Some(reason));
+    }
+}
+
+#[test]
+fn a_kill_by_a_clock_that_was_ahead_keeps_others_waiting_all_the_same() {
+    let mut play = Play::new(|_| ());
+    until_killed(&mut play, 1);
+    let last = |play: &Play| play.ledger().groups[0].last_kill_at.clone();
+    let killed = last(&play);
+    play.now -= hours(1);
+    play.run(SECOND);
+    assert_eq!(last(&play), killed);
+    assert!(play.ledger().recovering.iter().all(|record| record.since.0 <= play.now));
+}
+
+#[test]
+fn a_run_that_falls_silent_when_the_clock_is_set_back_is_lost_in_time_and_kills_nobody_until_then() {
+    let mut play = Play::new(of_run);
+    let view = KillerView { beat: Some(play.now + hours(1)), ..KillerView::default() };
+    let mut response = None;
+    loop {
+        let step = play.killer.step(&play.state, &view, response.take(), play.now);
+        play.state = step.state;
+        match step.next {
+            Next::Act(action) => response = Some(play.answer(action)),
+            Next::Wait(until) => play.now = until.expect("a run's killer ends"),
+            Next::Done => break,
+        }
+    }
+    assert_eq!(play.ended(), Some(EndReason::HeartbeatLost));
+    assert!(play.now.duration_since(start()) < SECOND * 6, "{}", play.now);
+    assert!(play.orders.is_empty(), "nobody can tell how old its last beat is");
 }

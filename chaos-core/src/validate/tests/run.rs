@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::api::{ExperimentRun, ExperimentSpec, labels};
-use crate::model::Run;
-use crate::validate::{Manifest, experiment_file, experiment_name, file, run};
+use crate::model::{Endpoint, Run};
+use crate::validate::{Manifest, Meta, experiment_file, experiment_name, file, recorded_run, run};
 
 /// An experiment that may be run inside a cluster.
 fn experiment() -> Value {
@@ -86,4 +86,33 @@ fn a_file_says_it_by_the_same_label_and_its_mistakes_are_told_with_their_lines()
     let problems = file("x.yaml", &wrong).unwrap_err();
     let told: Vec<(usize, &str)> = problems.iter().map(|told| (told.line, told.message.as_str())).collect();
     assert_eq!(told, [(line, "\"Gateway\" cannot be a name here")]);
+}
+
+/// The run that a record tells of whose experiment was changed like that. It would not begin any more.
+fn recorded(change: impl FnOnce(&mut Value)) -> Option<Run> {
+    let mut spec = experiment();
+    change(&mut spec);
+    let metadata = json!({"name": "r", "namespace": "shop"});
+    let text =
+        json!({"apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "Experiment", "metadata": metadata, "spec": spec});
+    let text = text.to_string();
+    assert!(experiment_file("x.yaml", &text).is_err(), "{text}");
+    let object: ExperimentRun = serde_json::from_value(manifest(None, None)).unwrap();
+    recorded_run(&text, &object.spec, &Meta::from(&object.metadata), "digest")
+}
+
+#[test]
+fn what_an_older_version_let_begin_is_read_from_its_record_though_it_would_be_refused_by_now() {
+    let guard = |probe: &str| json!([{"burnRate": {"probe": probe, "factor": 11, "long": "30s", "short": "5s"}}]);
+    let untripped = recorded(|spec| spec["abort"] = guard("ask")).unwrap();
+    assert_eq!(untripped.experiment.guards.len(), 1);
+    let url = "http://127.0.0.1:99999";
+    let default_port = recorded(|spec| {
+        let http = spec["probes"][0]["http"].as_object_mut().unwrap();
+        http.remove("service");
+        http.insert("url".into(), json!(url));
+    });
+    let probe = default_port.unwrap().experiment.probes.remove(0);
+    assert_eq!(probe.http().unwrap().load.endpoint, Endpoint::Url(url.into()));
+    assert!(recorded(|spec| spec["abort"] = guard("nobody")).is_none(), "nothing says what that guards");
 }

@@ -112,7 +112,7 @@ fn glued(text: &str) -> Option<(&str, &str)> {
 
 /// The experiment of that name, as whoever reads a record looks for it.
 fn read(manifest: &str, experiment: &Experiment) -> Result<Experiment, Unrecordable> {
-    let read = validate::experiment_file("the record", manifest).map_err(|problems| {
+    let read = validate::recorded_experiments("the record", manifest).map_err(|problems| {
         let first = problems.iter().next().map(|first| format!("{}: {}", first.path, first.message));
         let first = first.unwrap_or_default();
         Unrecordable { why: format!("is not valid ({})", first.trim_start_matches(": ")) }

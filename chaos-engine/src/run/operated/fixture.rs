@@ -130,8 +130,10 @@ impl Server {
             _ => path.trim_end_matches("/status").to_owned(),
         };
         let known = state.objects.get(&at).cloned();
-        if *method != Method::POST && known.is_none() {
-            return (StatusCode::NOT_FOUND, Value::Null);
+        match (*method == Method::POST, &known) {
+            (true, Some(_)) => return (StatusCode::CONFLICT, Value::Null),
+            (false, None) => return (StatusCode::NOT_FOUND, Value::Null),
+            _ => {}
         }
         if let (&Method::PATCH, Some(known)) = (method, known) {
             object = patched(known, object);

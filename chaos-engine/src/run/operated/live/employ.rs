@@ -116,7 +116,8 @@ impl Live {
             plan: plan.clone(),
             limits: self.run.experiment.limits,
             seed: self.seed,
-            until,
+            // A monkey is driven by the machine's clock, which may have been set since this run was taken up.
+            until: self.clock.on_the_wall(until),
             owner: Some(key(&self.run).owner()),
             beat: BEAT,
             may_create: !resting,

@@ -13,9 +13,10 @@ use super::*;
 use crate::chunks::{ChunkWriter, Role};
 use crate::kube::Caller;
 
-/// How evidence is written, and a monkey is made and suspended.
+/// How evidence is written, and a monkey is made, kept alive and suspended.
 const EVIDENCE: &str = "POST /api/v1/namespaces/shop/configmaps";
 const MAKE: &str = "POST /apis/chaos.dispatch.dev/v1alpha1/namespaces/shop/chaosmonkeys";
+const HEARTBEAT: &str = "POST /apis/coordination.k8s.io/v1/namespaces/shop/leases";
 const SUSPEND: &str = "PATCH /apis/chaos.dispatch.dev/v1alpha1/namespaces/shop/chaosmonkeys";
 
 #[tokio::test]
@@ -140,6 +141,38 @@ async fn a_monkey_that_may_not_be_made_is_asked_for_again_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_monkey_that_was_there_before_is_not_removed_where_its_heartbeat_cannot_be_made() {
+    let server = Server::start();
+    let (mut live, link) = begun_with_monkey(&server).await;
+    begin_to_kill(&mut live, &link).await;
+    let path = format!("{}/run-{}", ChaosMonkey::url_path(&(), Some("shop")), live.run.uid);
+    let strikes = |server: &Server| server.object(&path).unwrap()["spec"]["maxKills"].clone();
+    assert_eq!(strikes(&server), json!(4));
+    // As a process does that takes the run up.
+    live.killer = None;
+    server.refuse_some(HEARTBEAT, StatusCode::SERVICE_UNAVAILABLE, 1);
+    begin_to_kill(&mut live, &link).await;
+    assert!(live.killer.is_none());
+    assert_eq!(strikes(&server), json!(4), "what it killed stands there alone");
+    live.write_in_time().await.unwrap();
+    assert!(live.killer.is_some());
+    assert_eq!(live.stop_cause(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monkey_is_told_its_end_by_the_clock_as_it_is_and_not_as_it_was_when_the_run_was_taken_up() {
+    let server = Server::start();
+    let (mut live, link) = begun_with_monkey(&server).await;
+    live.clock = RunClock::stepped(Duration::from_secs(60), jiff::SignedDuration::from_hours(1));
+    begin_to_kill(&mut live, &link).await;
+    let path = format!("{}/run-{}", ChaosMonkey::url_path(&(), Some("shop")), live.run.uid);
+    let monkey = server.object(&path).unwrap();
+    let until: Timestamp = monkey["spec"]["until"].as_str().unwrap().parse().unwrap();
+    let left = until.duration_since(Timestamp::now()).as_secs();
+    assert!((590..=600).contains(&left), "{left}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_monkey_is_told_to_rest_until_that_is_not_refused_any_more() {
     let server = Server::start();
     let (mut live, link) = begun_with_monkey(&server).await;
@@ -148,6 +181,40 @@ async fn a_monkey_is_told_to_rest_until_that_is_not_refused_any_more() {
     live.perform(RunAction::StopKiller, &link).await;
     let monkey = format!("{}/run-{}", ChaosMonkey::url_path(&(), Some("shop")), live.run.uid);
     assert_eq!(server.object(&monkey).unwrap()["spec"]["suspend"], json!(true));
+    let beat = last_beat(&server, &live.run.uid);
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert_ne!(last_beat(&server, &live.run.uid), beat, "it is alive until it is removed");
+}
+
+/// When the run last gave its monkey a sign of life.
+fn last_beat(server: &Server, run: &str) -> serde_json::Value {
+    let path = format!("/apis/coordination.k8s.io/v1/namespaces/shop/leases/run-{run}");
+    server.object(&path).unwrap()["spec"]["renewTime"].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monkey_that_cannot_be_told_to_rest_is_given_no_sign_of_life() {
+    for is_taken_up in [false, true] {
+        let server = Server::start();
+        let (mut live, link) = begun_with_monkey(&server).await;
+        begin_to_kill(&mut live, &link).await;
+        if is_taken_up {
+            live.killer = None;
+        }
+        server.refuse_some(SUSPEND, StatusCode::FORBIDDEN, usize::MAX);
+        let run = live.run.uid.clone();
+        // The first twenty beats of a heart are a tenth of a second apart.
+        let looks = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let before = last_beat(&server, &run);
+            tokio::time::sleep(Duration::from_millis(1_200)).await;
+            (before, last_beat(&server, &run))
+        };
+        let ((), (before, after)) = tokio::join!(live.perform(RunAction::StopKiller, &link), looks);
+        assert_eq!(before, after, "taken up: {is_taken_up}");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(last_beat(&server, &run), after, "nor afterwards");
+    }
 }
 
 fn note(text: &str) -> Event {

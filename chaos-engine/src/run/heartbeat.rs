@@ -1,0 +1,84 @@
+//! The heartbeat of a run whose pods a monkey kills: a Lease that is renewed while the run lives. A monkey whose run is silent kills
+//! nobody, so nothing may beat for one that was to rest and could not be told.
+
+use std::time::Duration;
+
+use chaos_core::api::{self, ChaosMonkey};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource as _, ResourceExt as _};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::monkey::MonkeyOrder;
+use crate::clock::RunClock;
+
+/// The first beats come faster, this far apart, so that the operator's clock is known before it kills.
+const FIRST_BEATS: (u32, Duration) = (20, Duration::from_millis(100));
+
+/// Owned by the monkey, so that removing the monkey by hand leaves nothing. Its first beat is by the run's clock as well.
+pub(super) fn lease(monkey: &ChaosMonkey, order: &MonkeyOrder, clock: RunClock) -> Lease {
+    let owner = monkey.controller_owner_ref(&()).map(|owner| OwnerReference { block_owner_deletion: None, ..owner });
+    Lease {
+        metadata: ObjectMeta {
+            name: Some(monkey.name_any()),
+            namespace: Some(order.namespace.clone()),
+            labels: Some([(api::labels::RUN.to_owned(), order.run_id.clone())].into()),
+            owner_references: owner.map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(LeaseSpec {
+            holder_identity: Some(order.run_id.clone()),
+            lease_duration_seconds: i32::try_from(order.beat.as_secs() * 2).ok(),
+            renew_time: Some(MicroTime(clock.timestamp(clock.now()))),
+            ..LeaseSpec::default()
+        }),
+    }
+}
+
+/// Beats for one monkey.
+pub(super) struct Heart {
+    pub(super) leases: Api<Lease>,
+    pub(super) name: String,
+    /// Time between two beats.
+    pub(super) every: Duration,
+    /// The run's clock, which beats are stamped by: the operator's is measured against that.
+    pub(super) clock: RunClock,
+    /// Whether it may beat.
+    pub(super) may_beat: watch::Receiver<bool>,
+}
+
+impl Heart {
+    /// Renews the heartbeat, as long as it may, until stopped. A beat that fails is tried again soon; whether the monkey stops meanwhile
+    /// is the operator's to decide, from the Lease.
+    pub(super) async fn beat(mut self, stop: CancellationToken) {
+        let mut beats = 0;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                may = self.may() => if !may { return },
+            }
+            let patch = serde_json::json!({"spec": {"renewTime": MicroTime(self.clock.timestamp(self.clock.now()))}});
+            let beat = self.leases.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await;
+            beats += 1;
+            let pause = match beat {
+                Ok(_) if beats < FIRST_BEATS.0 => FIRST_BEATS.1,
+                Ok(_) => self.every,
+                Err(error) => {
+                    tracing::debug!(%error, "heartbeat failed");
+                    self.every / 8
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => (),
+            }
+        }
+    }
+
+    /// Waits until it may beat. Whether it ever may.
+    async fn may(&mut self) -> bool {
+        self.may_beat.wait_for(|may_beat| *may_beat).await.is_ok()
+    }
+}
