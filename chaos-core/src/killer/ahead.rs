@@ -20,6 +20,7 @@ impl KillerState {
             return;
         }
         self.set_at = Some(now);
+        self.set_by = self.set_by.saturating_add(by);
         let of_live = self.ledger.live.iter_mut().flat_map(|live| live.groups.iter_mut());
         let kills = self.ledger.groups.iter_mut().chain(of_live).filter_map(|group| group.last_kill_at.as_mut());
         let recovering = self.ledger.recovering.iter_mut().map(|record| &mut record.since);
@@ -38,6 +39,15 @@ impl Cursor<'_> {
     pub(super) fn sent_at(&self, at: Timestamp) -> Timestamp {
         // Whether the clock was set before or after that, it was sent by now.
         if self.view.ahead.is_zero() { at } else { after(at, self.view.ahead).min(self.now) }
+    }
+
+    /// What the end of a killer says whose time is over: by which clock, for only by that one it is.
+    pub(super) fn time_is_over(&self, until: Timestamp) -> String {
+        let told = format!("its time ended at {until}, and this machine's clock shows {:.3}", self.now);
+        match self.state.set_by.as_millis() {
+            0 => told,
+            millis => format!("{told}; it was set ahead by {millis} ms meanwhile"),
+        }
     }
 
     /// Budgets tell when a workload was last killed by the clock as it was: until the least interval has passed since it was set ahead

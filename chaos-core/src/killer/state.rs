@@ -58,6 +58,8 @@ pub struct KillerState {
     pub(super) unguarded: Option<(Timestamp, Refused)>,
     /// When this machine's clock was last set ahead.
     pub(super) set_at: Option<Timestamp>,
+    /// By how much it was set ahead in all.
+    pub(super) set_by: Duration,
 }
 
 /// What is awaited.
@@ -157,6 +159,7 @@ impl KillerState {
             fenced: Vec::new(),
             unguarded: None,
             set_at: None,
+            set_by: Duration::ZERO,
         }
     }
 }

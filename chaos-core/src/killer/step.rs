@@ -192,7 +192,7 @@ impl Cursor<'_> {
         let end = if ledger.kills >= max_kills || ledger.struck >= u64::from(strikes) {
             (EndReason::StrikesDone, format!("{} kills are done", ledger.kills))
         } else if self.now >= until {
-            (EndReason::Until, format!("its time ended at {until}"))
+            (EndReason::Until, self.time_is_over(until))
         } else if let Some((silent, _)) = self.silence().filter(|_| self.lost_at().is_some_and(|at| self.now > at)) {
             (EndReason::HeartbeatLost, format!("the run has given no sign of life for {} ms", silent.as_millis()))
         } else if let Some((since, why)) = blind {

@@ -139,3 +139,35 @@ fn a_kill_that_was_under_way_meanwhile_was_sent_just_now() {
     let last = play.ledger().groups[0].last_kill_at.as_ref().unwrap().0;
     assert_eq!(last, whole_micros(play.now));
 }
+
+#[test]
+fn an_end_by_the_clock_says_what_the_clock_showed_and_that_it_was_set() {
+    let told = |set_after: i32| {
+        let mut play = Play::new(|spec| {
+            of_run(spec);
+            // Nobody is killed by then.
+            spec["meanTimeBetweenKills"] = json!("2h");
+            spec["minTimeBetweenKills"] = json!("1h");
+        });
+        play.view.beat = Some(start());
+        play.run(SECOND * set_after);
+        if play.ended().is_none() {
+            set_ahead(&mut play, hours(1));
+        }
+        play.run(SECOND * 600);
+        assert_eq!(play.ended(), Some(EndReason::Until));
+        play.ledger().ended.clone().unwrap()
+    };
+    let end = told(600);
+    assert_eq!(
+        end.message,
+        "its time ended at 2026-11-23T12:05:00Z, and this machine's clock shows 2026-11-23T12:05:00.000Z"
+    );
+    let end = told(60);
+    assert_eq!(end.at, micro_time(start() + SECOND * 3_660));
+    assert_eq!(
+        end.message,
+        "its time ended at 2026-11-23T12:05:00Z, and this machine's clock shows 2026-11-23T13:01:00.000Z; it was set ahead by \
+         3600000 ms meanwhile"
+    );
+}
