@@ -41,6 +41,13 @@ impl Cursor<'_> {
         if self.view.ahead.is_zero() { at } else { after(at, self.view.ahead).min(self.now) }
     }
 
+    /// How long something has been in doubt since then: since the clock was set ahead at most, if that came later. What may still be
+    /// carried out is over no sooner for it.
+    pub(super) fn in_doubt_for(&self, since: Timestamp) -> Duration {
+        let since = self.state.set_at.map_or(since, |set_at| set_at.max(since));
+        elapsed(since, self.now)
+    }
+
     /// What the end of a killer says whose time is over: by which clock, for only by that one it is.
     pub(super) fn time_is_over(&self, until: Timestamp) -> String {
         let told = format!("its time ended at {until}, and this machine's clock shows {:.3}", self.now);

@@ -9,7 +9,7 @@ use super::plan::SINGLE;
 use super::reason::{Refused, SkipReason};
 use super::state::{Attempt, Decision};
 use super::step::Cursor;
-use super::{IN_DOUBT, Streams, elapsed};
+use super::{IN_DOUBT, Streams};
 use crate::api::{KillRecord, Mode, Outcome, VictimRef};
 use crate::eligible::{Judged, Reason, barred, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
@@ -118,7 +118,7 @@ impl Cursor<'_> {
                 }
                 self.killed_at(uid)
             } else {
-                if elapsed(held.since, self.now) < IN_DOUBT {
+                if self.in_doubt_for(held.since) < IN_DOUBT {
                     continue;
                 }
                 let is_gone = !facts.pods.iter().any(|pod| pod.uid == uid && !pod.terminating);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::instant::whole_micros;
+use crate::limits::Reservation;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -69,6 +70,38 @@ fn two_kills_of_a_workload_keep_their_distance() {
         play.run(SECOND * 33);
         assert_eq!(play.orders.len(), kills, "{:?}", play.orders);
         assert_eq!(play.reasons().contains("Spacing"), is_set, "{:?}", play.reasons());
+    }
+}
+
+#[test]
+fn a_kill_of_ones_own_may_still_happen_for_as_long() {
+    let mut play = Play::new(|_| ());
+    play.answer = KillAnswerKind::Unknown;
+    until_killed(&mut play, 1);
+    // It was not carried out so far.
+    play.pods.push(play.orders[0].1.victim.uid.clone());
+    play.run(SECOND * 2);
+    set_ahead(&mut play, hours(1));
+    play.run(SECOND * 80);
+    assert_eq!((play.ledger().intents.len(), play.outcomes()), (1, Vec::new()));
+    play.run(SECOND * 20);
+    assert_eq!((play.ledger().intents.len(), play.outcomes()), (0, vec![Outcome::Unknown]));
+}
+
+#[test]
+fn a_kill_of_somebody_else_may_still_happen_for_as_long() {
+    for (seconds, kills) in [(60, 0), (100, 1)] {
+        let mut play = Play::new(|_| ());
+        play.run(SECOND);
+        let next = play.ledger().upcoming[0].clone();
+        let held = Reservation { run: "other".into(), strike: 1, victim_uid: "pod-1".into(), since: play.now };
+        let budget = WorkloadBudget { reservations: vec![held], ..WorkloadBudget::default() };
+        play.budgets.insert("w".into(), (1, budget));
+        set_ahead(&mut play, hours(1));
+        play.view.postpone.insert(next.id, play.now + SECOND * seconds);
+        play.run(SECOND * (seconds + 5));
+        assert_eq!(play.orders.len(), kills, "{seconds} s later: {:?}", play.ledger().skipped);
+        assert_eq!(play.reasons().contains("MaxUnavailable"), kills == 0, "{:?}", play.reasons());
     }
 }
 
