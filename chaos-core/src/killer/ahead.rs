@@ -25,13 +25,19 @@ impl KillerState {
         let kills = self.ledger.groups.iter_mut().chain(of_live).filter_map(|group| group.last_kill_at.as_mut());
         let recovering = self.ledger.recovering.iter_mut().map(|record| &mut record.since);
         for at in kills.chain(recovering) {
-            *at = micro_time(after(at.0, by));
+            *at = micro_time(moved(at.0, by, now));
         }
         let blind = self.blind.as_mut().map(|(since, _)| since);
         for at in [self.began_at.as_mut(), self.asked_at.as_mut(), blind].into_iter().flatten() {
-            *at = after(*at, by);
+            *at = moved(*at, by, now);
         }
     }
+}
+
+/// An instant of before, by the clock as it is now. None of before comes after now; one that does by itself, as the clock was set back
+/// once, stays, or a clock that goes back and forth would keep all waiting for longer each time.
+fn moved(at: Timestamp, by: Duration, now: Timestamp) -> Timestamp {
+    at.max(after(at, by).min(now))
 }
 
 impl Cursor<'_> {

@@ -133,6 +133,20 @@ fn nothing_was_out_of_sight_for_longer() {
 }
 
 #[test]
+fn a_clock_that_goes_back_and_forth_keeps_nobody_waiting_for_longer_each_time() {
+    let mut play = Play::new(|_| ());
+    until_killed(&mut play, 1);
+    for _ in 0..30 {
+        set_ahead(&mut play, hours(1));
+        play.run(SECOND);
+        play.now -= hours(1);
+        play.run(SECOND);
+    }
+    let last = play.ledger().groups[0].last_kill_at.as_ref().unwrap().0;
+    assert!(last <= play.now + hours(1), "{last}, and it is {}", play.now);
+}
+
+#[test]
 fn a_run_has_the_time_to_give_a_sign_of_life() {
     let mut play = Play::new(of_run);
     play.view.beat = Some(start());
