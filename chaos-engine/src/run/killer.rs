@@ -118,6 +118,16 @@ impl Killer {
         }
     }
 
+    /// It would not rest, for that reason. A monkey that was told to, and is only slow to say so, kills nobody; one that could not be
+    /// told hears nothing of its run any more.
+    pub(super) fn would_not_rest(&self, why: &RunError) {
+        if let Self::Operator { monkey, .. } = self
+            && !matches!(why, RunError::NotSettled { .. })
+        {
+            monkey.fall_silent();
+        }
+    }
+
     /// Removes what it made on the cluster; gives what is left for a person to do.
     pub(super) async fn clean_up(self) -> Vec<String> {
         match self {

@@ -85,6 +85,8 @@ pub(super) struct OwnedMonkey {
     owned: bool,
     view: watch::Receiver<MonkeyView>,
     stop: CancellationToken,
+    /// Ends its heartbeat alone.
+    silence: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -117,13 +119,14 @@ impl OwnedMonkey {
         }
         let (publish, view) = watch::channel(MonkeyView::default());
         let stop = CancellationToken::new();
-        let beat = tokio::spawn(beat(leases.clone(), name.clone(), order.beat, clock, stop.clone()));
+        let silence = stop.child_token();
+        let beat = tokio::spawn(beat(leases.clone(), name.clone(), order.beat, clock, silence.clone()));
         let watched = Api::namespaced(clients.read.clone(), &order.namespace);
         let tracker = Tracker::new(clock, told, order.slack.clone(), order.instance.clone());
         let ears = Ears { monkeys: watched, name: name.clone(), clock, recorder, publish };
         let listen = tokio::spawn(ears.listen(tracker, stop.clone()));
         let owned = order.owner.is_some();
-        Ok(Some(Self { name, monkeys, leases, uid, owned, view, stop, tasks: vec![beat, listen] }))
+        Ok(Some(Self { name, monkeys, leases, uid, owned, view, stop, silence, tasks: vec![beat, listen] }))
     }
 
     /// What it looks like now.
@@ -159,6 +162,11 @@ impl OwnedMonkey {
             let _ = self.view.clone().wait_for(|view| view.at_rest || view.settled >= generation).await;
         };
         tokio::time::timeout(patience, heard).await.map_err(|_| RunError::NotSettled { monkey: self.name.clone() })
+    }
+
+    /// Gives no sign of life any more, two of which missed end the monkey: for one that cannot be told to rest.
+    pub(super) fn fall_silent(&self) {
+        self.silence.cancel();
     }
 
     /// Removes monkey and heartbeat. Gives what could not be removed, for a person to do.

@@ -112,6 +112,7 @@ impl RunWorld {
         if let Some(killer) = &self.killer
             && let Err(error) = killer.rest().await
         {
+            killer.would_not_rest(&error);
             self.note(error.to_string());
         }
     }

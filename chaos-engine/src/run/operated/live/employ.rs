@@ -75,6 +75,7 @@ impl Live {
         let since = Instant::now();
         while let Err(error) = killer.rest().await {
             if !is_borne(&error, since) {
+                killer.would_not_rest(&error);
                 self.note(error.to_string());
                 return;
             }
