@@ -1,6 +1,6 @@
 //! This machine's clock is set ahead while a killer works, or the machine has slept: what happened before is no older for that. What is
-//! due by the clock on the wall is due all the same. (A clock that is set back makes everything younger: kills wait, and nothing that
-//! waits for an answer may wait as long as they do.)
+//! due by the clock on the wall is due all the same. A clock that is set back makes everything younger: kills keep their distance by it,
+//! and nothing else may wait as long as that.
 
 use std::time::Duration;
 
@@ -8,8 +8,10 @@ use jiff::Timestamp;
 
 use super::elapsed;
 use super::reason::SkipReason;
+use super::settle::LOOK_UP_EVERY;
 use super::state::{Attempt, KillerState};
 use super::step::Cursor;
+use super::strike::RETRY_REFUSED;
 use crate::instant::{after, micro_time};
 
 impl KillerState {
@@ -30,6 +32,22 @@ impl KillerState {
         let blind = self.blind.as_mut().map(|(since, _)| since);
         for at in [self.began_at.as_mut(), self.asked_at.as_mut(), blind].into_iter().flatten() {
             *at = moved(*at, by, now);
+        }
+    }
+}
+
+impl KillerState {
+    /// A clock that was set back must not keep the next looks, look-ups and tries waiting until it has caught up.
+    pub(super) fn set_back(&mut self, now: Timestamp) {
+        for at in [&mut self.looked_at, &mut self.surveyed_at, &mut self.set_at].into_iter().flatten() {
+            *at = now.min(*at);
+        }
+        for at in self.look_up.values_mut() {
+            *at = after(now, LOOK_UP_EVERY).min(*at);
+        }
+        for (strike, at) in &mut self.retry {
+            let planned = self.ledger.upcoming.iter().find(|planned| planned.strike == *strike);
+            *at = planned.map_or(now, |planned| planned.at.0).max(after(now, RETRY_REFUSED)).min(*at);
         }
     }
 }

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::messages::{Action, KillerView, Response};
 use super::reason::{EndReason, SkipReason};
-use super::settle::LOOK_UP_EVERY;
 use super::state::{Attempt, Phase};
 use super::{Killer, KillerSpec, KillerState, Life, calendar, elapsed};
 use crate::instant::after;
@@ -53,14 +52,7 @@ pub(super) fn step(
     if view.hold.is_none() {
         cursor.state.ledger.turn(killer.spec.mode);
     }
-    // A clock that was set back must not keep the next looks and look-ups waiting until it has caught up.
-    let KillerState { looked_at, surveyed_at, set_at, .. } = &mut cursor.state;
-    for at in [looked_at, surveyed_at, set_at].into_iter().flatten() {
-        *at = now.min(*at);
-    }
-    for at in cursor.state.look_up.values_mut() {
-        *at = after(now, LOOK_UP_EVERY).min(*at);
-    }
+    cursor.state.set_back(now);
     let action = cursor.take(response);
     let next = action.map_or_else(|| cursor.idle(), Next::Act);
     Step { state: cursor.state, next }

@@ -147,6 +147,23 @@ fn a_clock_that_goes_back_and_forth_keeps_nobody_waiting_for_longer_each_time() 
 }
 
 #[test]
+fn a_strike_that_was_put_off_by_a_clock_that_was_ahead_is_tried_again_soon() {
+    let mut play = Play::new(|spec| {
+        of_run(spec);
+        spec["until"] = json!("2026-11-23T18:00:00Z");
+    });
+    play.view.beat = Some(start());
+    play.run(SECOND / 10);
+    play.view.hold = Some("stopped".to_owned());
+    set_ahead(&mut play, hours(1));
+    play.run(SECOND * 3);
+    play.now -= hours(1);
+    play.view.hold = None;
+    play.run(SECOND * 3);
+    assert!(!play.orders.is_empty(), "{:?}", play.ledger());
+}
+
+#[test]
 fn a_run_has_the_time_to_give_a_sign_of_life() {
     let mut play = Play::new(of_run);
     play.view.beat = Some(start());
