@@ -133,7 +133,7 @@ impl StatusKeeper {
             hold: hold.or_else(|| self.shared.board.objection(&object)),
             cancel: object.spec.control.iter().flat_map(|control| control.cancel.iter().cloned()).collect(),
             postpone: object.spec.control.iter().flat_map(MonkeyControl::postponed).collect(),
-            beat: self.pulse.as_mut().and_then(Pulse::latest).map(|reading| reading.read_at.0),
+            beat: self.pulse.as_mut().and_then(Pulse::read_at),
             leave: self.rest.is_cancelled() || self.is_superseded(&object) || self.is_overtaken(),
             // Of clocks it knows nothing: that is told by what drives it.
             ..KillerView::default()

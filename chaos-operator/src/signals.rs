@@ -2,7 +2,7 @@
 //! read again and again; a read that fails counts as the safer reading.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chaos_core::api::ClockReading;
 use chaos_core::instant::micro_time;
@@ -109,14 +109,39 @@ fn hold_for_days(schema: &SchemaState, switch: SwitchState, permissions: &Permis
 
 /// A heartbeat, as it was last seen to change.
 pub(crate) struct Pulse {
-    receiver: watch::Receiver<Option<ClockReading>>,
+    receiver: watch::Receiver<Option<Beat>>,
     task: JoinHandle<()>,
+}
+
+/// A beat, and how old it was at an instant of a clock that cannot be set: a run must not look alive for as long as the machine's is
+/// set back.
+#[derive(Debug, Clone)]
+struct Beat {
+    reading: ClockReading,
+    age: Duration,
+    since: Instant,
+}
+
+impl Beat {
+    /// One that was read by then. By a clock that was ahead it was read just now.
+    fn known(reading: ClockReading, now: Timestamp, since: Instant) -> Self {
+        let age = Duration::try_from(now.duration_since(reading.read_at.0)).unwrap_or_default();
+        Self { reading, age, since }
+    }
+
+    /// When it was read, by the machine's clock as that shows now. That one may have been set back meanwhile, and the other stands
+    /// still while a machine sleeps: the older reading counts.
+    fn read_at(&self, now: Timestamp, instant: Instant) -> Timestamp {
+        let age = self.age + instant.saturating_duration_since(self.since);
+        now.saturating_sub(age).unwrap_or(Timestamp::MIN).min(self.reading.read_at.0)
+    }
 }
 
 impl Pulse {
     /// Takes the first reading, then follows the heartbeat until dropped. `known` is what an earlier process saw: the same
     /// beat must not look younger because we restarted.
     pub(crate) async fn follow(caller: Caller, path: String, every: Duration, known: Option<ClockReading>) -> Self {
+        let known = known.map(|reading| Beat::known(reading, Timestamp::now(), Instant::now()));
         let (sender, receiver) = watch::channel(known);
         take_reading(&caller, &path, &sender).await;
         let pause = (every / 8).clamp(BEAT_EVERY.0, BEAT_EVERY.1);
@@ -131,7 +156,12 @@ impl Pulse {
 
     /// The newest beat.
     pub(crate) fn latest(&mut self) -> Option<ClockReading> {
-        self.receiver.borrow_and_update().clone()
+        self.receiver.borrow_and_update().as_ref().map(|beat| beat.reading.clone())
+    }
+
+    /// When the newest beat was read, by the machine's clock as that shows now: a clock that is set back makes no beat younger.
+    pub(crate) fn read_at(&mut self) -> Option<Timestamp> {
+        self.receiver.borrow_and_update().as_ref().map(|beat| beat.read_at(Timestamp::now(), Instant::now()))
     }
 
     /// Waits for a new beat.
@@ -147,14 +177,15 @@ impl Drop for Pulse {
     }
 }
 
-async fn take_reading(caller: &Caller, path: &str, sender: &watch::Sender<Option<ClockReading>>) {
+async fn take_reading(caller: &Caller, path: &str, sender: &watch::Sender<Option<Beat>>) {
     // What cannot be read is silence, and silence stops the monkey.
     let Ok(lease) = caller.get::<Lease>(path).await else { return };
     let Some(heartbeat) = lease.spec.and_then(|spec| spec.renew_time) else { return };
     sender.send_if_modified(|known| {
-        let is_new = known.as_ref().is_none_or(|known| known.heartbeat != heartbeat);
+        let is_new = known.as_ref().is_none_or(|known| known.reading.heartbeat != heartbeat);
         if is_new {
-            *known = Some(ClockReading { heartbeat, read_at: micro_time(Timestamp::now()) });
+            let reading = ClockReading { heartbeat, read_at: micro_time(Timestamp::now()) };
+            *known = Some(Beat { reading, age: Duration::ZERO, since: Instant::now() });
         }
         is_new
     });
@@ -162,9 +193,31 @@ async fn take_reading(caller: &Caller, path: &str, sender: &watch::Sender<Option
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
     use crate::grants::GRANTS;
     use crate::permitted::Missing;
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_beat_younger_whoever_read_it() {
+        let (now, instant, later) = (Timestamp::now(), Instant::now(), Duration::from_secs(3));
+        let (hour, none) = (SignedDuration::from_hours(1), SignedDuration::ZERO);
+        // An earlier process read it just now, five seconds ago, or by a clock that was ahead.
+        for (read_at, age) in [(now, 0), (now - SignedDuration::from_secs(5), 5), (now + hour, 0)] {
+            let reading = ClockReading { heartbeat: micro_time(now), read_at: micro_time(read_at) };
+            let beat = Beat::known(reading, now, instant);
+            for set_by in [none, hour, -hour] {
+                let shown = now + later + set_by;
+                let since = shown.duration_since(beat.read_at(shown, instant + later));
+                let lasted = SignedDuration::from_secs(age + 3);
+                // What a clock that was set ahead makes of it, a sleeping machine does too.
+                let most = if set_by > none { hour + lasted } else { lasted };
+                let is_right = since >= lasted && since < most + SignedDuration::from_secs(1);
+                assert!(is_right, "{read_at} {set_by:?}: {since:?}");
+            }
+        }
+    }
 
     #[test]
     fn it_is_told_by_whose_word_nothing_may_be_killed() {

@@ -11,7 +11,7 @@ use super::plan::SINGLE;
 use super::reason::{Refused, SkipReason};
 use super::state::{Attempt, Decision};
 use super::step::Cursor;
-use super::{IN_DOUBT, Streams, elapsed};
+use super::{IN_DOUBT, Streams};
 use crate::api::{KillRecord, Mode, Outcome, VictimRef};
 use crate::eligible::{Judged, Reason, barred, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
@@ -155,7 +155,7 @@ impl Cursor<'_> {
 
     /// Whether nobody can use that reservation of others any more. In doubt it holds.
     fn is_over(&self, held: &Reservation) -> bool {
-        let age = elapsed(held.since, self.now);
+        let age = self.in_doubt_for(held.since);
         let seen = self.state.sighted.iter().find(|(known, _)| known == held);
         let seen_for = seen.map_or(Duration::ZERO, |(_, at)| elapsed(*at, self.now));
         age >= LONG_PAST || (age >= IN_DOUBT && seen_for >= SEEN_FOR)

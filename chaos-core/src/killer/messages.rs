@@ -24,7 +24,7 @@ pub struct KillerView {
     pub cancel: BTreeSet<String>,
     /// Ids of strikes that must not happen before an instant.
     pub postpone: BTreeMap<String, Timestamp>,
-    /// When the newest heartbeat was first seen, by the clock of this machine.
+    /// When the newest heartbeat was first seen, by the clock of this machine as it shows now.
     pub beat: Option<Timestamp>,
     /// Finish the strike in hand, start no other, and be done.
     pub leave: bool,

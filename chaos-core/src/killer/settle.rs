@@ -160,7 +160,7 @@ impl Cursor<'_> {
         let (decided_at, strike) = (intent.decided_at.0, intent.strike);
         let outcome = match sighting {
             Sighting::Gone | Sighting::Terminating => Outcome::Killed,
-            Sighting::Alive if elapsed(decided_at, self.now) >= IN_DOUBT => Outcome::Unknown,
+            Sighting::Alive if self.in_doubt_for(decided_at) >= IN_DOUBT => Outcome::Unknown,
             Sighting::Alive | Sighting::Unseen(_) => {
                 self.state.look_up.insert(nonce.to_owned(), after(self.now, LOOK_UP_EVERY));
                 return None;

@@ -38,8 +38,6 @@ pub struct KillerState {
     pub(super) seen: bool,
     /// Groups that have pods of the target, when it was last seen.
     pub(super) groups: BTreeSet<String>,
-    /// The run's newest sign of life: when it was seen, as it was told, and as the clock is now.
-    pub(super) beat: Option<(Timestamp, Timestamp)>,
     /// When this process took over.
     pub(super) began_at: Option<Timestamp>,
     /// When all was last looked at that has to be seen strikes aside, with or without success.
@@ -62,6 +60,8 @@ pub struct KillerState {
     pub(super) unguarded: Option<(Timestamp, Refused)>,
     /// When this machine's clock was last set ahead.
     pub(super) set_at: Option<Timestamp>,
+    /// By how much it was set ahead in all.
+    pub(super) set_by: Duration,
 }
 
 /// What is awaited.
@@ -151,7 +151,6 @@ impl KillerState {
             survey_takes: Duration::ZERO,
             seen: false,
             groups: BTreeSet::new(),
-            beat: None,
             began_at: None,
             looked_at: None,
             surveyed_at: None,
@@ -163,6 +162,7 @@ impl KillerState {
             sighted: Vec::new(),
             unguarded: None,
             set_at: None,
+            set_by: Duration::ZERO,
         }
     }
 }

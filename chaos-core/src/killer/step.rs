@@ -45,7 +45,6 @@ pub(super) fn step(
     now: Timestamp,
 ) -> Step<KillerState, Action> {
     let mut cursor = Cursor { spec: &killer.spec, digest: &killer.digest, view, now, state: state.clone() };
-    cursor.state.hear(view.beat);
     cursor.state.set_ahead(view.ahead, now);
     cursor.state.began_at.get_or_insert(now);
     // Here, not where a ledger is read: it has to be saved as well. While kills are held it may be that the server drops what it is
@@ -151,7 +150,11 @@ impl Cursor<'_> {
         if let Some(why) = &self.view.hold {
             return Some((SkipReason::Held, why.clone()));
         }
-        if let Some(message) = self.late_beat() {
+        if let Some((silent, interval)) = self.silence()
+            && (silent > interval * MISSED_BEATS || self.view.beat.is_none())
+        {
+            let (silent, interval) = (silent.as_millis(), interval.as_millis());
+            let message = format!("the run has been silent for {silent} ms; a heartbeat is due every {interval} ms");
             return Some((SkipReason::HeartbeatLate, message));
         }
         if let Life::OfRun { strikes, .. } = self.spec.life {
@@ -181,7 +184,7 @@ impl Cursor<'_> {
         let end = if ledger.kills >= max_kills || ledger.struck >= u64::from(strikes) {
             (EndReason::StrikesDone, format!("{} kills are done", ledger.kills))
         } else if self.now >= until {
-            (EndReason::Until, format!("its time ended at {until}"))
+            (EndReason::Until, self.time_is_over(until))
         } else if let Some((silent, _)) = self.silence().filter(|_| self.lost_at().is_some_and(|at| self.now > at)) {
             (EndReason::HeartbeatLost, format!("the run has given no sign of life for {} ms", silent.as_millis()))
         } else if let Some((since, why)) = blind {
@@ -196,20 +199,7 @@ impl Cursor<'_> {
     /// When the run last gave a sign of life, and how often it should. One that never did is silent since the first look.
     fn last_beat(&self) -> Option<(Timestamp, Duration)> {
         let Life::OfRun { heartbeat: Some(interval), .. } = self.spec.life else { return None };
-        let beat = self.state.beat.map(|(_, at)| at);
-        Some((beat.or(self.state.began_at)?, interval))
-    }
-
-    /// Why a run is not known to live well enough for a kill, if it has to give signs of life.
-    fn late_beat(&self) -> Option<String> {
-        let (silent, interval) = self.silence()?;
-        // The clock was set back since: how long ago that was nobody can tell before the next one.
-        if self.state.beat.is_some_and(|(told, _)| told > self.now) {
-            return Some("this machine's clock was set back since the run's last heartbeat".to_owned());
-        }
-        let is_late = silent > interval * MISSED_BEATS || self.state.beat.is_none();
-        let (silent, interval) = (silent.as_millis(), interval.as_millis());
-        is_late.then(|| format!("the run has been silent for {silent} ms; a heartbeat is due every {interval} ms"))
+        Some((self.view.beat.or(self.state.began_at)?, interval))
     }
 
     /// How long the run has been silent, and how often it should beat.

@@ -22,7 +22,7 @@ const MAX_ROUNDS: u8 = 6;
 /// A strike that was put off is tried again after this.
 const RETRY: Duration = Duration::from_millis(200);
 /// … and after this, if the kill itself was refused.
-const RETRY_REFUSED: Duration = Duration::from_secs(1);
+pub(super) const RETRY_REFUSED: Duration = Duration::from_secs(1);
 /// A victim whose kill was not answered is looked up after this for the first time.
 pub(super) const LOOK_UP_AFTER: Duration = Duration::from_millis(250);
 

@@ -3,6 +3,7 @@
 //! none overlooks another. What nobody tells any more lapses by itself.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -11,6 +12,10 @@ use jiff::tz::TimeZone;
 use super::IN_DOUBT;
 use crate::api::{ChaosMonkeySpec, ChaosMonkeyStatus};
 use crate::instant::after;
+
+/// A kill counts as in hand for so long, if nobody tells what became of it. That is looked up until it is no more in doubt, and told
+/// somewhat later, and in between it must not count for nothing.
+const IN_HAND: Duration = IN_DOUBT.saturating_mul(2);
 
 /// Upper bounds of all monkeys together; absent: none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,7 +81,7 @@ impl Standing {
             None => (status.kills_today, &status.groups),
         };
         let last = groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
-        let in_hand = status.intents.iter().map(|intent| after(intent.decided_at.0, IN_DOUBT));
+        let in_hand = status.intents.iter().map(|intent| after(intent.decided_at.0, IN_HAND));
         // Later it is a kill that has not recovered, which ends the monkey.
         let out = status.recovering.iter().map(|record| after(record.since.0, spec.limits.recover_within.std()));
         Self { day: last.map(day_of), kills, in_hand: in_hand.collect(), out: out.collect() }
@@ -166,6 +171,21 @@ mod tests {
         assert_eq!(tally.objection("a", &live, caps, tomorrow), None);
         tally.tell("e", &live, &status(0, 0, 0), tomorrow);
         assert!(!tally.monkeys.contains_key("a"), "nothing is kept of it");
+    }
+
+    #[test]
+    fn a_kill_in_doubt_counts_until_it_is_told_what_became_of_it() {
+        let live = spec("Live", None);
+        let caps = Caps { kills_per_day: Some(1), at_once: None };
+        let mut tally = Tally::default();
+        tally.tell("a", &live, &status(0, 1, 1), at(NOON));
+        // It is looked up once a second, and is about to be told.
+        assert!(tally.objection("b", &live, caps, after(at(NOON), IN_DOUBT + Duration::from_secs(5))).is_some());
+        tally.tell("a", &live, &status(0, 0, 0), at(NOON));
+        assert_eq!(tally.objection("b", &live, caps, at(NOON)), None, "it did not happen");
+        // Of a monkey that is gone nobody tells anything.
+        tally.tell("a", &live, &status(0, 1, 1), at(NOON));
+        assert_eq!(tally.objection("b", &live, caps, after(at(NOON), Duration::from_secs(3_600))), None);
     }
 
     #[test]

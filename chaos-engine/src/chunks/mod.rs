@@ -1,6 +1,7 @@
 //! The evidence of a run that lives on the cluster: immutable ConfigMaps that the run owns, numbered from 0, one row of them by
 //! the operator and one by the prober. Their bytes in order are one stream of gzip members with one event a line. A number is
-//! written once: whoever finds it taken is not the one who writes this row any more.
+//! written once: whoever finds it taken is not the one who writes this row any more. What a process wrote itself, without having
+//! heard so, it knows again by its content, which bears its name.
 //!
 //! Only creating and reading is needed: neither row can be changed, and both go with the run.
 

@@ -1,8 +1,18 @@
-//! Packing and unpacking; what the cluster makes of it is tested with the operator.
+//! Packing and unpacking, and writing to a server whose answers get lost; what a whole cluster makes of it is tested with the
+//! operator.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use chaos_core::prober::{Reached, Report};
 use chaos_core::record::{Event, RunTime};
+use http::{Method, Request, Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use kube::client::Body;
+use serde_json::Value;
 
 use super::*;
+use crate::kube::Caller;
 
 fn note(text: &str) -> Event {
     Event::Note { at: RunTime(1), text: text.to_owned() }
@@ -44,4 +54,152 @@ fn names_are_unique_to_a_run_and_a_row() {
     assert_eq!(run.chunk(Role::Operator, 3), "run-u-1-operator-3");
     assert_eq!(run.chunk(Role::Prober, 0), "run-u-1-prober-0");
     assert_eq!(run.owner().block_owner_deletion, None, "the run can be deleted whatever becomes of its evidence");
+}
+
+/// An API server that holds ConfigMaps. Some answers get lost, after what was asked for was done.
+#[derive(Clone, Default)]
+struct Server(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// By name.
+    objects: BTreeMap<String, Value>,
+    /// Requests (`POST name`) whose answers get lost, and how many of them.
+    lost: BTreeMap<String, usize>,
+}
+
+impl Server {
+    /// Loses the next answers to such requests.
+    fn lose(&self, request: &str, answers: usize) {
+        self.0.lock().unwrap().lost.insert(request.to_owned(), answers);
+    }
+
+    fn caller(&self) -> Caller {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect_bytes().await?;
+                let (code, object) = server.answer(&head.method, head.uri.path(), &body);
+                let mut response = Response::new(Body::from(object.to_string().into_bytes()));
+                *response.status_mut() = code;
+                Ok::<_, kube::Error>(response)
+            }
+        });
+        Caller::new(kube::Client::new(service, "n"))
+    }
+
+    fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {
+        let mut state = self.0.lock().unwrap();
+        let sent: Option<Value> = serde_json::from_slice(body).ok();
+        let name = sent.as_ref().map_or(path.rsplit('/').next(), |sent| sent["metadata"]["name"].as_str());
+        let name = name.unwrap_or_default().to_owned();
+        let known = state.objects.get(&name).cloned();
+        let answer = match (sent, known) {
+            (Some(_), Some(_)) => (StatusCode::CONFLICT, Value::Null),
+            (Some(sent), None) => {
+                state.objects.insert(name.clone(), sent.clone());
+                (StatusCode::CREATED, sent)
+            }
+            (None, Some(known)) => (StatusCode::OK, known),
+            (None, None) => (StatusCode::NOT_FOUND, Value::Null),
+        };
+        let Some(left) = state.lost.get_mut(&format!("{method} {name}")).filter(|left| **left > 0) else {
+            return answer;
+        };
+        *left -= 1;
+        (StatusCode::GATEWAY_TIMEOUT, Value::Null)
+    }
+
+    /// A writer of the prober's row.
+    fn writer(&self, process: &str) -> ChunkWriter {
+        ChunkWriter::new(self.caller(), self.caller(), key(), Role::Prober, process.to_owned())
+    }
+
+    /// What whoever reads that row sees.
+    async fn read(&self) -> (Vec<Event>, Vec<Report>) {
+        let chunks = ChunkReader::new(self.caller(), key(), Role::Prober).rest().await.unwrap();
+        let reports = chunks.iter().filter_map(|chunk| chunk.report.clone()).collect();
+        (chunks.into_iter().flat_map(|chunk| chunk.events).collect(), reports)
+    }
+}
+
+fn key() -> RunKey {
+    RunKey { namespace: "n".into(), name: "r".into(), uid: "u-1".into() }
+}
+
+/// A report that was written so many seconds after the start.
+fn report(seconds: i64) -> Report {
+    let started_at = Timestamp::UNIX_EPOCH;
+    Report {
+        prober: "prober/1".into(),
+        tool_digest: None,
+        reached: Reached::Claimed,
+        queued: false,
+        started_at,
+        written_at: started_at + SignedDuration::from_secs(seconds),
+        heard: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_though_no_answer_said_so_is_known_as_ones_own_and_not_written_again() {
+    for (posts, gets, failures) in [(0, 0, 0), (1, 0, 0), (3, 0, 0), (4, 0, 1), (9, 0, 2), (1, 1, 1), (4, 2, 3)] {
+        let server = Server::default();
+        server.lose("POST run-u-1-prober-0", posts);
+        server.lose("GET run-u-1-prober-0", gets);
+        let (mut writer, mut events, mut tries) = (server.writer("prober/1"), vec![note("a")], 0);
+        while let Err(error) = writer.append(&events, Some(&report(tries))).await {
+            assert!(error.may_pass(), "{posts} {gets}: {error}");
+            // Meanwhile more happens, and more time passes.
+            tries += 1;
+            events.push(note(&tries.to_string()));
+        }
+        assert_eq!(tries, failures, "{posts} {gets}");
+        let (told, reports) = server.read().await;
+        assert_eq!(told, events, "{posts} {gets}");
+        assert!(reports.first() == Some(&report(0)) && reports.last() == Some(&report(tries)), "{reports:?}");
+        writer.append(&[note("z")], None).await.unwrap();
+        assert_eq!(server.read().await.0.last(), Some(&note("z")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_several_configmaps_goes_on_where_it_was_left() {
+    // Texts that cannot be packed: three ConfigMaps of them.
+    let mut state = 7_u64;
+    let text: String = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + u8::try_from(state >> 58).unwrap())
+    })
+    .take(2_200_000)
+    .collect();
+    let server = Server::default();
+    server.lose("POST run-u-1-prober-1", 4);
+    let mut writer = server.writer("prober/1");
+    let mut events = vec![note(&text)];
+    writer.append(&events, Some(&report(0))).await.unwrap_err();
+    events.push(note("more"));
+    writer.append(&events, Some(&report(1))).await.unwrap();
+    assert_eq!(writer.written(), 4);
+    assert_eq!(server.read().await, (events, vec![report(0), report(1)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_wrote_is_never_taken_for_ones_own() {
+    // Another process, and one that came before this in the same: what it measured is gone with it.
+    for (process, written_at) in [("prober/2", 0), ("prober/1", 5)] {
+        let server = Server::default();
+        server.writer("prober/1").append(&[], Some(&report(0))).await.unwrap();
+        server.lose("POST run-u-1-prober-0", 4);
+        let mut other = server.writer(process);
+        let silent = other.append(&[], Some(&report(written_at))).await.unwrap_err();
+        assert!(silent.may_pass(), "{silent}");
+        for _ in 0..2 {
+            let taken = other.append(&[], Some(&report(written_at))).await;
+            assert!(matches!(taken, Err(WriteError::Taken)), "{taken:?}");
+        }
+        assert_eq!(server.read().await.1, [report(0)]);
+    }
 }

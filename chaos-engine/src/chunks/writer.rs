@@ -1,6 +1,7 @@
-//! Writes one row of a run's evidence.
+//! Writes one row of a run's evidence. What may have been written, as its answers were lost, is written again as it was before
+//! anything else is: by that alone it is told from what somebody else wrote in its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chaos_core::api::labels;
@@ -27,6 +28,12 @@ pub struct ChunkWriter {
     writer: String,
     next: u64,
     events: usize,
+    /// ConfigMaps of what was begun, of which nobody knows yet that they were written.
+    open: VecDeque<ConfigMap>,
+    /// Events in them.
+    in_open: usize,
+    /// Events that were written since an append was last told to be done: whoever tries again comes with them once more.
+    ahead: usize,
 }
 
 /// Evidence could not be written.
@@ -65,7 +72,7 @@ impl WriteError {
 impl ChunkWriter {
     /// A writer of a row that nothing was written of yet.
     pub const fn new(read: Caller, write: Caller, run: RunKey, role: Role, writer: String) -> Self {
-        Self { read, write, run, role, writer, next: 0, events: 0 }
+        Self { read, write, run, role, writer, next: 0, events: 0, open: VecDeque::new(), in_open: 0, ahead: 0 }
     }
 
     /// Goes on behind what was read of the row.
@@ -81,27 +88,52 @@ impl ChunkWriter {
         self.next
     }
 
-    /// Writes these events and this report. Nothing is written twice, however often it is tried.
+    /// Writes these events and this report. Nothing is written twice, however often it is tried. After an error those that were to
+    /// be written are the first of the next append's.
     pub async fn append(&mut self, events: &[Event], report: Option<&Report>) -> Result<(), WriteError> {
-        if self.events.saturating_add(events.len()) > MOST_EVENTS {
+        self.finish().await?;
+        let fresh = events.get(self.ahead..).unwrap_or_default();
+        if self.events.saturating_add(fresh.len()) > MOST_EVENTS {
             return Err(WriteError::Full);
         }
+        if self.ahead == 0 || !fresh.is_empty() || report.is_some() {
+            self.begin(fresh, report)?;
+            self.finish().await?;
+        }
+        self.ahead = 0;
+        Ok(())
+    }
+
+    /// Packs what is to be written next.
+    fn begin(&mut self, events: &[Event], report: Option<&Report>) -> Result<(), WriteError> {
         let bytes = if events.is_empty() { Vec::new() } else { encode(events)? };
         let mut parts: Vec<&[u8]> = bytes.chunks(CHUNK_BYTES).collect();
         if parts.is_empty() {
             parts.push(&[]);
         }
         let last = parts.len() - 1;
-        for (index, part) in parts.into_iter().enumerate() {
-            let map = self.map(part, report.filter(|_| index == last), index < last);
-            self.create(&map).await?;
-            self.next += 1;
-        }
-        self.events += events.len();
+        let numbered = (self.next..).zip(parts).enumerate();
+        self.open = numbered
+            .map(|(index, (number, part))| self.map(number, part, report.filter(|_| index == last), index < last))
+            .collect();
+        self.in_open = events.len();
         Ok(())
     }
 
-    fn map(&self, events: &[u8], report: Option<&Report>, more: bool) -> ConfigMap {
+    /// Writes what was begun.
+    async fn finish(&mut self) -> Result<(), WriteError> {
+        while let Some(map) = self.open.front() {
+            self.create(map).await?;
+            self.open.pop_front();
+            self.next += 1;
+        }
+        let written = std::mem::take(&mut self.in_open);
+        self.events += written;
+        self.ahead += written;
+        Ok(())
+    }
+
+    fn map(&self, number: u64, events: &[u8], report: Option<&Report>, more: bool) -> ConfigMap {
         let mut data = BTreeMap::from([(WRITER.to_owned(), self.writer.clone())]);
         if let Some(report) = report.and_then(|report| serde_json::to_string(report).ok()) {
             data.insert(REPORT.to_owned(), report);
@@ -116,7 +148,7 @@ impl ChunkWriter {
         ]);
         ConfigMap {
             metadata: ObjectMeta {
-                name: Some(self.run.chunk(self.role, self.next)),
+                name: Some(self.run.chunk(self.role, number)),
                 namespace: Some(self.run.namespace.clone()),
                 labels: Some(labels),
                 owner_references: Some(vec![self.run.owner()]),
@@ -137,7 +169,7 @@ impl ChunkWriter {
                 Ok(_) => return Ok(()),
                 Err(error) if error.is_conflict() => {
                     let there: ConfigMap = self.read.get(&format!("{path}/{name}")).await?;
-                    // An answer of ours that was lost.
+                    // An answer of ours that was lost. No other process signs as this one does, and none writes the same twice.
                     let is_ours = there.data == map.data && there.binary_data == map.binary_data;
                     return if is_ours { Ok(()) } else { Err(WriteError::Taken) };
                 }

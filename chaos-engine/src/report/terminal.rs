@@ -16,6 +16,8 @@ const LINES_OF_HYPOTHESIS: usize = 2;
 const LINES_OF_TEXT: usize = 12;
 const PROBES_SHOWN: usize = 2;
 const FINDINGS_SHOWN: usize = 2;
+const NOTES_SHOWN: usize = 3;
+const LINES_OF_NOTE: usize = 4;
 
 /// What the verdict is printed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,9 @@ pub fn render(result: &RunResult, medium: Medium) -> String {
         page.row("Invariants", &invariants);
     }
     others(&mut page, result);
+    if result.verdict.outcome == Outcome::Inconclusive {
+        notes(&mut page, &result.notes);
+    }
     page.row("Run", &run(result));
     page.lines.push(String::new());
     page.lines.join("\n") + "\n"
@@ -160,6 +165,17 @@ fn others(page: &mut Page, result: &RunResult) {
     }
     for left in &result.leftovers {
         page.text(&format!("  {:<LABEL$}", "Do this now"), left, usize::MAX);
+    }
+}
+
+/// What may be why a run proved nothing. What was noted last is nearest to that.
+fn notes(page: &mut Page, notes: &[String]) {
+    let left_out = notes.len().saturating_sub(page.medium.at_most(NOTES_SHOWN));
+    for note in notes.iter().skip(left_out) {
+        page.text(&format!("  {:<LABEL$}", "Note"), note, LINES_OF_NOTE);
+    }
+    if left_out > 0 {
+        page.row("", &format!("and {left_out} more, told in the reports"));
     }
 }
 

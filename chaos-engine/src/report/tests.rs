@@ -2,6 +2,7 @@
 
 use chaos_core::record::BadClass;
 use chaos_core::result::{ClassCount, Counts, Distribution, ImageUsed, LatencyQuantiles, RunResult, SkipCount};
+use chaos_core::verdict::Outcome;
 
 use super::sample::{HOSTILE, fail, pass};
 use super::terminal::Medium;
@@ -252,6 +253,21 @@ fn every_report_tells_what_of_an_error_budget_was_used_where_it_is_known() {
     let mut unknown = fail();
     unknown.probes[0].budget_30d_ppm = None;
     assert!(!is_told(&unknown), "nobody said how much the service is asked");
+}
+
+#[test]
+fn what_may_be_why_a_run_proved_nothing_is_told_everywhere() {
+    let mut result = fail();
+    let note = "the operator ended the kills 540 s before their time was over";
+    result.notes = ["of the preparations", note, "after that", "at the end"].map(str::to_owned).into();
+    assert!(!terminal::render(&result, Medium::Screen).contains(note), "there is enough to say");
+    result.verdict.outcome = Outcome::Inconclusive;
+    let (screen, pipe) = (terminal::render(&result, Medium::Screen), terminal::render(&result, Medium::Pipe));
+    for page in [&screen, &pipe, &json::render(&result).unwrap(), &markdown::render(&result), &html::render(&result)] {
+        assert!(page.contains(note), "{page}");
+    }
+    assert!(pipe.contains("of the preparations") && !screen.contains("of the preparations"), "{screen}");
+    assert!(screen.contains("and 1 more, told in the reports"), "{screen}");
 }
 
 #[test]

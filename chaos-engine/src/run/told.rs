@@ -6,6 +6,9 @@ use std::collections::HashSet;
 use chaos_core::api::{IntentRecord, KillRecord, PlannedStrike, SkipRecord};
 use chaos_core::record::{Event, Kill, RunTime};
 
+/// How the note begins that an operator ended the kills too early by its clock.
+pub(super) const ENDED_EARLY: &str = "the operator ended the kills";
+
 /// The records that were told already.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -17,6 +20,8 @@ pub(super) struct Told {
     skips: HashSet<u64>,
     /// By number of the strike and reason.
     put_off: HashSet<(u64, String)>,
+    /// That the operator ended the kills too early.
+    early_end: bool,
 }
 
 impl Told {
@@ -29,6 +34,7 @@ impl Told {
                 Event::Kill(kill) => _ = told.kills.insert(kill.nonce.clone()),
                 Event::Skipped { skip, .. } => _ = told.skips.insert(skip.strike),
                 Event::PutOff { strike, reason, .. } => _ = told.put_off.insert((*strike, reason.clone())),
+                Event::Note { text, .. } => told.early_end |= text.starts_with(ENDED_EARLY),
                 _ => (),
             }
         }
@@ -73,6 +79,11 @@ impl Told {
         let waiting = upcoming.iter().filter_map(|strike| Some((strike.strike, strike.waiting_for.clone()?)));
         let new = waiting.filter(|waiting| self.put_off.insert(waiting.clone()));
         new.map(|(strike, reason)| Event::PutOff { at, strike, reason }).collect()
+    }
+
+    /// Whether it is new that the operator ended the kills too early.
+    pub(super) fn early_end(&mut self) -> bool {
+        !std::mem::replace(&mut self.early_end, true)
     }
 
     /// Skips that are new.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chaos_core::api::{self, ChaosMonkey, ChaosMonkeyStatus};
+use chaos_core::killer::EndReason;
 use chaos_core::record::{Event, RunTime};
+use jiff::{SignedDuration, Timestamp};
 
 use super::offset::Offset;
-use super::told::Told;
+use super::told::{ENDED_EARLY, Told};
 use crate::clock::RunClock;
 
 /// An offset of the clocks that is known this well is good enough, in nanoseconds: the verdict's own bound.
@@ -15,6 +17,9 @@ const PRECISE: u64 = 50_000_000;
 
 /// How long a kill may wait to be recorded for a good reading of the clocks, in nanoseconds.
 const READING_WAIT: u64 = 5_000_000_000;
+
+/// A monkey that ended sooner than this before its time ended in time: clocks that nobody has set differ by less.
+const EARLY: SignedDuration = SignedDuration::from_secs(1);
 
 /// Turns the status of a monkey into events, each once.
 pub(super) struct Tracker {
@@ -45,6 +50,7 @@ impl Tracker {
         if let Some(nanos) = self.offset.stepped_by().filter(|_| !was_stepped) {
             events.push(Event::Note { at: now, text: stepped(nanos) });
         }
+        events.extend(self.ended_early(monkey, now));
         events.extend(self.told.intents(&status.intents, now));
         events.extend(self.told.skips(&status.skipped, now));
         events.extend(self.told.put_off(&status.upcoming, now));
@@ -85,11 +91,22 @@ impl Tracker {
         let read = status.clock.iter().map(|reading| reading.read_at.0);
         let decided = status.intents.iter().map(|intent| intent.decided_at.0);
         let sent = status.history.iter().map(|kill| kill.at.0);
-        if let Some(written) = read.chain(decided).chain(sent).max() {
+        let ended = status.ended.iter().map(|end| end.at.0);
+        if let Some(written) = read.chain(decided).chain(sent).chain(ended).max() {
             self.offset.told(written, self.clock.timestamp(now));
         }
         let uncertainty = self.offset.uncertainty();
         (uncertainty < before).then(|| Event::Clock { at: now, offset: self.offset.nanos(), uncertainty })
+    }
+
+    /// That the operator ended the kills because their time was over, if by the clock of the run it was not: kills are missing then
+    /// by a clock that is wrong.
+    fn ended_early(&mut self, monkey: &ChaosMonkey, now: RunTime) -> Option<Event> {
+        let end = monkey.status.as_ref()?.ended.as_ref()?;
+        let (until, ours) = (monkey.spec.until.as_ref()?.0, self.clock.timestamp(now));
+        let early = until.duration_since(ours);
+        let is_early = EndReason::parse(&end.reason) == Some(EndReason::Until) && early >= EARLY;
+        (is_early && self.told.early_end()).then(|| Event::Note { at: now, text: ended_early(early, end.at.0, ours) })
     }
 
     /// The operator is this process: its clock is the machine's, which is so far from the run's, in nanoseconds, and was somewhere
@@ -109,6 +126,15 @@ fn stepped(nanos: u128) -> String {
         "the clock of the operator was set by some {} ms while it killed, or runs at another pace: from then on nobody knows when its \
          kills were sent, and they are told for when they were learned of",
         nanos / 1_000_000
+    )
+}
+
+/// `ours` is when it was learned of: it ended by then.
+fn ended_early(early: SignedDuration, theirs: Timestamp, ours: Timestamp) -> String {
+    format!(
+        "{ENDED_EARLY} {} s before their time was over: its clock showed {theirs:.3} by {ours:.3} of the clock of this run; kills that \
+         are missing for that say nothing about the platform",
+        early.as_secs()
     )
 }
 

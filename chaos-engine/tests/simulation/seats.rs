@@ -112,12 +112,22 @@ pub(crate) struct Hazards {
     pub(crate) pauses: (u32, i64),
     /// The clock of its machine is set wrong, by up to an hour.
     pub(crate) jumps: u32,
+    /// The clock of the first seat is set ahead for a while.
+    pub(crate) step: Option<ClockStep>,
     /// The first seat crashes at exactly this turn of its own.
     pub(crate) crash_at: Option<u64>,
     /// Afterwards nothing of all this happens any more.
     pub(crate) until: Timestamp,
     /// By then everything is over.
     pub(crate) end: Timestamp,
+}
+
+/// A clock is set ahead, and back again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClockStep {
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+    pub(crate) by: SignedDuration,
 }
 
 /// What a process has of its seat: until when it sleeps, and how far the clock of its machine is ahead of the true time.
@@ -158,6 +168,15 @@ impl Chair {
 
     pub(crate) fn ahead(&self) -> SignedDuration {
         *self.ahead.lock().unwrap()
+    }
+
+    /// Sets the clock of its machine, if it is time to.
+    fn set_clock(&self, step: &ClockStep, now: Timestamp) {
+        let ahead = if (step.from..step.until).contains(&now) { step.by } else { SignedDuration::ZERO };
+        let before = std::mem::replace(&mut *self.ahead.lock().unwrap(), ahead);
+        if before != ahead {
+            note(now, || format!("the clock is {ahead:?} ahead"));
+        }
     }
 
     fn stand(&self, until: Timestamp) {
@@ -285,6 +304,9 @@ pub(crate) fn play<S: Stage>(stage: &Shared<S>, seats: &mut [Seat], hazards: &Ha
             break;
         }
         state.happen();
+        if let Some(step) = &hazards.step {
+            seats[0].chair.set_clock(step, now);
+        }
         assert!(now < hazards.end && turns < MOST_TURNS, "it never ends: {now}, {turns} turns");
         turns += 1;
         let Some(chosen) = choose(seats, state.dice(), now) else {

@@ -93,6 +93,38 @@ fn what_a_clock_that_was_behind_took_for_the_future_is_not_moved_into_it() {
 }
 
 #[test]
+fn a_kill_of_ones_own_may_still_happen_for_as_long() {
+    let mut play = Play::new(|_| ());
+    play.answer = KillAnswerKind::Unknown;
+    until_killed(&mut play, 1);
+    // It was not carried out so far.
+    play.pods.push(play.orders[0].1.victim.uid.clone());
+    play.run(SECOND * 2);
+    set_ahead(&mut play, hours(1));
+    play.run(SECOND * 80);
+    assert_eq!((play.ledger().intents.len(), play.outcomes()), (1, Vec::new()));
+    play.run(SECOND * 20);
+    assert_eq!((play.ledger().intents.len(), play.outcomes()), (0, vec![Outcome::Unknown]));
+}
+
+#[test]
+fn a_kill_of_somebody_else_may_still_happen_for_as_long() {
+    for (seconds, kills) in [(60, 0), (100, 1)] {
+        let mut play = Play::new(|_| ());
+        play.run(SECOND);
+        let next = play.ledger().upcoming[0].clone();
+        let held = Reservation { run: "other".into(), strike: 1, victim_uid: "pod-1".into(), since: play.now };
+        let budget = WorkloadBudget { reservations: vec![held], ..WorkloadBudget::default() };
+        play.budgets.insert("w".into(), (1, budget));
+        set_ahead(&mut play, hours(1));
+        play.view.postpone.insert(next.id, play.now + SECOND * seconds);
+        play.run(SECOND * (seconds + 5));
+        assert_eq!(play.orders.len(), kills, "{seconds} s later: {:?}", play.ledger().skipped);
+        assert_eq!(play.reasons().contains("MaxUnavailable"), kills == 0, "{:?}", play.reasons());
+    }
+}
+
+#[test]
 fn nobody_recovers_later_for_it() {
     let mut play = Play::new(|_| ());
     play.replaced_after = None;
@@ -117,6 +149,37 @@ fn nothing_was_out_of_sight_for_longer() {
     assert_eq!(play.ended(), None, "{:?}", play.ledger().ended);
     play.run(SECOND * 20);
     assert_eq!(play.ended(), Some(EndReason::Blind));
+}
+
+#[test]
+fn a_clock_that_goes_back_and_forth_keeps_nobody_waiting_for_longer_each_time() {
+    let mut play = Play::new(|_| ());
+    until_killed(&mut play, 1);
+    for _ in 0..30 {
+        set_ahead(&mut play, hours(1));
+        play.run(SECOND);
+        play.now -= hours(1);
+        play.run(SECOND);
+    }
+    let last = play.ledger().groups[0].last_kill_at.as_ref().unwrap().0;
+    assert!(last <= play.now + hours(1), "{last}, and it is {}", play.now);
+}
+
+#[test]
+fn a_strike_that_was_put_off_by_a_clock_that_was_ahead_is_tried_again_soon() {
+    let mut play = Play::new(|spec| {
+        of_run(spec);
+        spec["until"] = json!("2026-11-23T18:00:00Z");
+    });
+    play.view.beat = Some(start());
+    play.run(SECOND / 10);
+    play.view.hold = Some("stopped".to_owned());
+    set_ahead(&mut play, hours(1));
+    play.run(SECOND * 3);
+    play.now -= hours(1);
+    play.view.hold = None;
+    play.run(SECOND * 3);
+    assert!(!play.orders.is_empty(), "{:?}", play.ledger());
 }
 
 #[test]
@@ -185,7 +248,7 @@ fn a_reservation_of_others_holds_for_as_long_as_it_may_be_in_use_however_far_beh
         assert!(waited >= SECOND * 30 && waited < SECOND * 35, "{reserved_ago} {waited}");
     }
     let waited = waits(SECOND * 91, SECOND * 60);
-    assert!(waited >= SECOND * 30 && waited < SECOND * 35, "the clock of this machine is set: {waited}");
+    assert!(waited >= SECOND * 90 && waited < SECOND * 100, "the clock of this machine is set: {waited}");
     let waited = waits(SignedDuration::ZERO, SignedDuration::ZERO);
     assert!(waited >= SECOND * 90 && waited < SECOND * 95, "all clocks are right: {waited}");
     assert!(waits(SECOND * 900, SignedDuration::ZERO) < SECOND * 5, "nobody is going to use that any more");
@@ -224,20 +287,33 @@ fn a_kill_by_a_clock_that_was_ahead_keeps_others_waiting_all_the_same() {
 }
 
 #[test]
-fn a_run_that_falls_silent_when_the_clock_is_set_back_is_lost_in_time_and_kills_nobody_until_then() {
-    let mut play = Play::new(of_run);
-    let view = KillerView { beat: Some(play.now + hours(1)), ..KillerView::default() };
-    let mut response = None;
-    loop {
-        let step = play.killer.step(&play.state, &view, response.take(), play.now);
-        play.state = step.state;
-        match step.next {
-            Next::Act(action) => response = Some(play.answer(action)),
-            Next::Wait(until) => play.now = until.expect("a run's killer ends"),
-            Next::Done => break,
+fn an_end_by_the_clock_says_what_the_clock_showed_and_that_it_was_set() {
+    let told = |set_after: i32| {
+        let mut play = Play::new(|spec| {
+            of_run(spec);
+            // Nobody is killed by then.
+            spec["meanTimeBetweenKills"] = json!("2h");
+            spec["minTimeBetweenKills"] = json!("1h");
+        });
+        play.view.beat = Some(start());
+        play.run(SECOND * set_after);
+        if play.ended().is_none() {
+            set_ahead(&mut play, hours(1));
         }
-    }
-    assert_eq!(play.ended(), Some(EndReason::HeartbeatLost));
-    assert!(play.now.duration_since(start()) < SECOND * 6, "{}", play.now);
-    assert!(play.orders.is_empty(), "nobody can tell how old its last beat is");
+        play.run(SECOND * 600);
+        assert_eq!(play.ended(), Some(EndReason::Until));
+        play.ledger().ended.clone().unwrap()
+    };
+    let end = told(600);
+    assert_eq!(
+        end.message,
+        "its time ended at 2026-11-23T12:05:00Z, and this machine's clock shows 2026-11-23T12:05:00.000Z"
+    );
+    let end = told(60);
+    assert_eq!(end.at, micro_time(start() + SECOND * 3_660));
+    assert_eq!(
+        end.message,
+        "its time ended at 2026-11-23T12:05:00Z, and this machine's clock shows 2026-11-23T13:01:00.000Z; it was set ahead by \
+         3600000 ms meanwhile"
+    );
 }

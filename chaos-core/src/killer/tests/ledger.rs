@@ -28,3 +28,19 @@ fn whoever_takes_over_with_a_slower_clock_begins_no_day_anew() {
     let before = kill(2, MIDNIGHT - 1, Outcome::Killed).at.0;
     assert_eq!(ledger.kills_on(before), 1);
 }
+
+#[test]
+fn a_monkey_that_is_made_anew_finds_what_was_killed_of_a_workload_that_day() {
+    let mut play = Play::new(|spec| spec["limits"]["maxKills"] = json!(2));
+    for _ in 0..8 {
+        play.run(hours(1));
+    }
+    assert_eq!(play.orders.len(), 2, "those of the day");
+    // The same name or another: nothing is known of it but another UID, and nothing in its status.
+    play.killer = Killer::new(KillerSpec { run: "anew".to_owned(), ..play.killer.spec().clone() });
+    play.state = play.killer.resume(Ledger::default());
+    play.run(hours(3));
+    assert_eq!((play.orders.len(), play.reasons()), (2, BTreeSet::from(["MaxKills"])));
+    play.run(hours(24));
+    assert!(play.orders.len() > 2, "another day");
+}

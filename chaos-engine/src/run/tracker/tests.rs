@@ -2,7 +2,7 @@
 
 use chaos_core::api::{ClockReading, EndRecord, KillRecord, Outcome, VictimRef};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use serde_json::json;
 
 use super::*;
@@ -120,4 +120,50 @@ fn the_clock_of_this_very_process_is_known_until_it_is_set() {
     // It stays unknown: what was killed before and what after it is not told apart any more.
     let events = tracker.take(&own(3, -hour), SLOW);
     assert_eq!((told(&events), notes(&events)), (vec![(SLOW, u64::MAX)], 0), "{events:?}");
+}
+
+/// What is noted of an operator that ended the kills too early.
+fn early(events: &[Event]) -> Vec<&str> {
+    let texts = events.iter().filter_map(|event| match event {
+        Event::Note { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    texts.filter(|text| text.starts_with(ENDED_EARLY)).collect()
+}
+
+#[test]
+fn kills_that_an_operator_ended_early_by_its_clock_are_told_of_once_with_by_how_much() {
+    let (clock, now) = (RunClock::start(), RunTime(60_000_000_000));
+    let (minutes, second) = (SignedDuration::from_mins, SignedDuration::from_secs(1));
+    let ended = |reason: &str, until: SignedDuration, ahead: SignedDuration| {
+        let mut monkey = monkey(clock, 1, SignedDuration::ZERO);
+        monkey.spec.until = Some(Time(clock.started_at() + until));
+        let at = MicroTime(clock.timestamp(now) + ahead);
+        monkey.status.as_mut().unwrap().ended =
+            Some(EndRecord { reason: reason.to_owned(), message: String::new(), at });
+        monkey
+    };
+    for (reason, until) in [("Until", minutes(1)), ("Until", minutes(1) + second / 2), ("StrikesDone", minutes(10))] {
+        let events = tracker(clock).take(&ended(reason, until, SignedDuration::ZERO), now);
+        assert_eq!(early(&events), Vec::<&str>::new(), "{reason} {until:?}");
+    }
+    // What it says of its end is also the first that is heard of its clock since that was set.
+    let set = ended("Until", minutes(10), minutes(60));
+    let mut tracker = tracker(clock);
+    let events = tracker.take(&set, now);
+    assert_eq!(notes(&events), 2, "{events:?}");
+    let shown = format!("its clock showed {:.3} by", clock.timestamp(now) + minutes(60));
+    assert!(
+        matches!(early(&events)[..], [text] if text.contains(" 540 s before") && text.contains(&shown)),
+        "{events:?}"
+    );
+    assert_eq!(notes(&tracker.take(&set, now)), 0, "once");
+    // Nor by a process that takes the run up.
+    let mut next = Tracker::new(clock, Told::knowing(&events), Arc::default(), None);
+    assert_eq!(early(&next.take(&set, now)), Vec::<&str>::new());
+    // The clock may be wrong from the beginning, and be the one of this process.
+    let mut own = ended("Until", minutes(10), minutes(60));
+    own.status.as_mut().unwrap().driver = Some("me".to_owned());
+    let mut tracker = Tracker::new(clock, Told::default(), Arc::default(), Some("me".to_owned()));
+    assert_eq!(early(&tracker.take(&own, now)).len(), 1);
 }

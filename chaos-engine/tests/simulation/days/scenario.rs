@@ -167,6 +167,7 @@ impl Scenario {
             crashes: self.crashes,
             pauses: (self.pauses, self.size.longest),
             jumps: self.jumps,
+            step: None,
             crash_at: self.crash_at,
             until: self.troubled_until(),
             end: Timestamp::MAX,

@@ -127,6 +127,7 @@ impl Scenario {
             crashes: self.crashes,
             pauses: (self.pauses, 12_000),
             jumps: 0,
+            step: None,
             crash_at: self.crash_at,
             until: self.troubled_until(),
             // Longer than a record is looked for that cannot be read.

@@ -40,7 +40,8 @@ impl Drop for Place {
 impl State {
     /// Kills that all monkeys together may make a day, if somebody has said so.
     pub(super) fn cap(&self) -> Option<u32> {
-        self.scenario.standing.filter(|standing| standing.is_capped).map(|_| self.scenario.size.standing.cap)
+        let standing = self.scenario.standing.filter(|standing| standing.is_capped)?;
+        Some(if standing.are_rivals { 1 } else { self.scenario.size.standing.cap })
     }
 
     /// A monkey has saved that, by a clock that is so far ahead.

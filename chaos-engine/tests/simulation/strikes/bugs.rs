@@ -48,6 +48,8 @@ pub(crate) enum Bug {
     DeadlineIgnored,
     /// A clock that is set back makes an old decision young.
     ClockTrusted,
+    /// A clock that is set ahead makes what happened before older.
+    StepIgnored,
     /// Outcomes are not written down.
     OutcomeForgotten,
     /// Kills are not told as Events.
@@ -121,7 +123,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 57] = [
+    pub(crate) const ALL: [Self; 58] = [
         Self::UidIgnored,
         Self::BudgetWithoutVersion,
         Self::BudgetFromCache,
@@ -144,6 +146,7 @@ impl Bug {
         Self::ReleasedBeforeOutcome,
         Self::DeadlineIgnored,
         Self::ClockTrusted,
+        Self::StepIgnored,
         Self::OutcomeForgotten,
         Self::EventsForgotten,
         Self::EventsBeforeSave,

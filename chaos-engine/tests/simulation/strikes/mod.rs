@@ -16,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod records;
 pub(crate) mod scenario;
 mod specs;
+mod staged;
 mod standing;
 
 use std::collections::BTreeSet;
@@ -77,10 +78,17 @@ fn played(scenario: Scenario) -> Outcomes {
     let (killer, chair) = (Killer::new(monkey(&scenario)), Chair::default());
     // A cap is that of one operator: it alone drives two monkeys then.
     let is_capped = cluster.lock().cap().is_some();
-    let second =
-        if is_capped { seat(0, chair.beside(), other(&scenario)) } else { seat(1, Chair::default(), killer.clone()) };
-    let run = seat(2, Chair::default(), own_killer(&scenario)).once();
-    let mut seats = vec![seat(0, chair, killer.clone()), second, run];
+    // A clock that is set is the only one.
+    let beside = || if scenario.ahead.is_some() { chair.beside() } else { Chair::default() };
+    let second = match scenario.operators {
+        _ if is_capped => Some(seat(0, chair.beside(), other(&scenario))),
+        1 => None,
+        _ => Some(seat(1, Chair::default(), killer.clone())),
+    };
+    let run = seat(2, beside(), own_killer(&scenario)).once();
+    let mut seats = vec![seat(0, chair.clone(), killer.clone())];
+    seats.extend(second);
+    seats.push(run);
     let others = (2..scenario.operators).filter(|_| !is_capped);
     seats.extend(others.map(|other| seat(other + 1, Chair::default(), killer.clone())));
     let turns = play(&cluster, &mut seats, &scenario.hazards());

@@ -2,6 +2,7 @@
 //! lost, be late, or be the last thing the process does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chaos_core::killer::{
     Action, BudgetVersion, KillAnswerKind, KillOrder, Killer, KillerSpec, KillerView, Ledger, Observation, Response,
@@ -10,6 +11,7 @@ use chaos_core::killer::{
 use chaos_core::machine::Machine;
 use chaos_core::model::MonkeyGuard;
 use chaos_core::population::{Population, SwitchState, WorkloadKey};
+use chaos_engine::clock::set_ahead;
 use chaos_engine::drive::{World, drive};
 use chaos_engine::kube::budget_answer;
 use jiff::Timestamp;
@@ -51,13 +53,14 @@ impl<K: Keeper> Process<K> {
             let state = cluster.lock();
             (state.now, state.scenario.bug)
         };
+        let stepped = (now + chair.ahead(), now);
         Self {
             cluster,
             killer,
             keeper,
             chair,
             saved: Ledger::default(),
-            stepped: (now, now),
+            stepped,
             pending: None,
             is_held: false,
             heard: None,
@@ -212,12 +215,15 @@ where
     }
 
     async fn view(&mut self) -> KillerView {
-        let ahead = self.chair.ahead();
+        let by_clock = self.chair.ahead();
         let mut state = self.cluster.lock();
-        self.stepped = (state.now + ahead, state.now);
-        let view = self.keeper.view(&mut state, ahead);
+        let (now, really) = (state.now + by_clock, state.now);
+        let elapsed = really.duration_since(self.stepped.1).unsigned_abs();
+        let was_set = set_ahead(now, self.stepped.0, elapsed);
+        self.stepped = (now, really);
+        let view = self.keeper.view(&mut state, by_clock);
         self.is_held = view.hold.is_some();
-        view
+        KillerView { ahead: if self.bug == Some(Bug::StepIgnored) { Duration::ZERO } else { was_set }, ..view }
     }
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), Left> {

@@ -4,6 +4,7 @@
 use super::bugs::Bug;
 use super::cluster::{NS, OTHER_NS, WORKLOADS};
 use super::limits::Disruptions;
+use super::staged::Ahead;
 use super::standing::{Standing, Times};
 use crate::seats::{HOUR, Hazards};
 
@@ -39,7 +40,7 @@ pub(crate) struct Size {
     pub(super) recover_within: u64,
     pub(super) max_blind: u64,
     /// Between two kills of a workload, where they have to keep their distance.
-    min_interval: i64,
+    pub(super) min_interval: i64,
     /// Chances in a thousand: of a call to go wrong, of a crash or a pause at a turn.
     faults: [u32; 3],
     hazards: [u32; 3],
@@ -195,6 +196,8 @@ pub(crate) struct Scenario {
     pub(super) disruptions: Option<Disruptions>,
     /// So many operators drive it, each on a machine of its own.
     pub(super) operators: usize,
+    /// The one clock of all is set ahead for a while.
+    pub(super) ahead: Option<Ahead>,
 }
 
 impl Scenario {
@@ -205,7 +208,7 @@ impl Scenario {
         let pick = |n: u64, of: u64| usize::try_from((kind / n) % of).unwrap();
         // By a clock that is wrong, what was read long ago may look fresh: only a stop that is heard of soon holds then.
         let has_jumps = kind % 11 == 4;
-        Self {
+        let scenario = Self {
             seed,
             bug: None,
             size,
@@ -236,12 +239,24 @@ impl Scenario {
             has_to_serve: (68..86).contains(&(kind % 97)),
             disruptions: Disruptions::of(kind),
             operators: if (66..86).contains(&(kind % 107)) { 3 } else { 2 },
-        }
+            ahead: None,
+        };
+        scenario.staged(kind)
     }
 
     /// The same, with nothing that goes wrong.
     pub(crate) const fn without_trouble(self) -> Self {
-        Self { faults: 0, crashes: 0, pauses: 0, jumps: 0, away: 0, is_behind: false, has_foreigners: false, ..self }
+        Self {
+            faults: 0,
+            crashes: 0,
+            pauses: 0,
+            jumps: 0,
+            away: 0,
+            is_behind: false,
+            has_foreigners: false,
+            ahead: None,
+            ..self
+        }
     }
 
     /// A long one in which nothing goes wrong.
@@ -273,6 +288,7 @@ impl Scenario {
             has_to_serve: false,
             disruptions: None,
             operators: 2,
+            ahead: None,
         }
     }
 
@@ -299,6 +315,7 @@ impl Scenario {
             crashes: self.crashes,
             pauses: (self.pauses, self.size.longest),
             jumps: self.jumps,
+            step: self.clock_step(),
             crash_at: self.crash_at,
             until: self.instant(self.size.until),
             end: self.instant(end),
@@ -308,7 +325,7 @@ impl Scenario {
     /// What follows from then on is not played; absent: all is played to its end.
     pub(super) fn cut(&self) -> Option<i64> {
         // A standing monkey has no end of its own.
-        if self.standing.is_some() { Some(self.size.standing.ends) } else { self.size.cut }
+        if self.standing.is_some() { Some(self.size.standing.ends) } else { self.cut_of_set_clock().or(self.size.cut) }
     }
 
     /// So many kills of that run or monkey are planned, or allowed.

@@ -47,7 +47,7 @@ pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
     spec.seed = scenario.seed.cast_signed();
     (spec.every.mean, spec.every.min) = (Duration::from_millis(size.mean), Duration::from_millis(size.min));
     spec.life = Life::OfRun {
-        until: scenario.instant(size.until),
+        until: scenario.until(),
         strikes: size.strikes.0,
         heartbeat: Some(millis(size.beat).unsigned_abs()),
     };
@@ -64,6 +64,9 @@ pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
     }
     let namespaces = WORKLOADS.map(|workload| scenario.namespace(workload).to_owned());
     spec.target.namespaces = NamespaceScope::Named(namespaces.into());
+    if scenario.has_rivals() {
+        spec.target.workloads.retain(|workload| workload.name == WORKLOADS[0]);
+    }
     if scenario.by_workload {
         spec.kill.group = GroupBy::Workload;
     }
@@ -87,8 +90,15 @@ pub(crate) fn monkey(scenario: &Scenario) -> KillerSpec {
 
 /// Another monkey of the same operator.
 pub(super) fn other(scenario: &Scenario) -> Killer {
-    let spec = monkey(scenario);
-    Killer::new(KillerSpec { run: OTHER.to_owned(), seed: spec.seed.wrapping_add(2), ..spec })
+    let mut spec = KillerSpec { run: OTHER.to_owned(), ..monkey(scenario) };
+    if scenario.has_rivals() {
+        // The same plan, and no budget in common.
+        spec.target.workloads.clone_from(&SPEC.target.workloads);
+        spec.target.workloads.retain(|workload| workload.name == WORKLOADS[1]);
+    } else {
+        spec.seed = spec.seed.wrapping_add(2);
+    }
+    Killer::new(spec)
 }
 
 /// A run that kills by itself, beside the monkey.
@@ -104,7 +114,7 @@ pub(crate) fn own_killer(scenario: &Scenario) -> Killer {
         streams: Streams::Single,
         schedule: Schedule::always(),
         mode: Mode::Live,
-        life: Life::OfRun { until: scenario.instant(size.until), strikes: size.strikes.1, heartbeat: None },
+        life: Life::OfRun { until: scenario.until(), strikes: size.strikes.1, heartbeat: None },
         seed: spec.seed.wrapping_add(1),
         ..spec
     })

@@ -74,6 +74,8 @@ pub(crate) struct Standing {
     pub(super) is_deleted: bool,
     /// Its only operator drives another one as well, and there is a cap on both together.
     pub(super) is_capped: bool,
+    /// Both are due at one instant, and the cap is a single kill.
+    pub(super) are_rivals: bool,
 }
 
 impl Standing {
@@ -95,6 +97,7 @@ impl Standing {
             is_dry: kind % 41 % 4 == 1 && !is_capped,
             is_deleted: kind % 43 % 4 == 1 && !is_capped,
             is_capped,
+            are_rivals: false,
         })
     }
 
@@ -109,7 +112,19 @@ impl Standing {
             is_dry: false,
             is_deleted: false,
             is_capped: false,
+            are_rivals: false,
         }
+    }
+
+    /// One beside another that is due when it is, and with it may kill once.
+    pub(super) const fn rivals(times: &Times) -> Self {
+        Self { is_capped: true, are_rivals: true, ..Self::calm(times) }
+    }
+
+    /// The same by a clock that is set: of the day, and of what others counted on it, nobody is sure then; and whoever begins anew, as
+    /// its mode is another one, knows of no clock that was set.
+    pub(super) const fn by_set_clock(self) -> Self {
+        Self { is_midnight: false, is_capped: false, is_dry: false, ..self }
     }
 
     /// All that comes before the hour or the day turns.
@@ -153,7 +168,7 @@ impl Scenario {
     pub(super) fn schedule(&self, standing: Standing) -> Schedule {
         let times = &self.size.standing;
         let blackout = |from, to| Blackout::Span { from: self.instant(from), to: self.instant(to), reason: None };
-        let (before, after) = (blackout(-DAY, times.opens), blackout(times.closes, 30 * DAY));
+        let (before, after) = (blackout(-DAY, times.opens), blackout(self.closes(), 30 * DAY));
         match standing.hours {
             Hours::Spans => Schedule { blackout: vec![before, after], ..Schedule::always() },
             Hours::Open => Schedule { blackout: vec![after], ..standing.since_turn() },
@@ -165,8 +180,8 @@ impl Scenario {
     fn window(&self, standing: Standing) -> (Timestamp, Timestamp) {
         let times = &self.size.standing;
         let (opens, closes) = match standing.hours {
-            Hours::Spans => (times.opens, times.closes),
-            Hours::Open => (times.turns, times.closes),
+            Hours::Spans => (times.opens, self.closes()),
+            Hours::Open => (times.turns, self.closes()),
             Hours::Close => (times.opens, times.turns),
         };
         (self.instant(opens), self.instant(closes))

@@ -217,6 +217,23 @@ async fn a_monkey_that_cannot_be_told_to_rest_is_given_no_sign_of_life() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_monkey_that_cannot_be_told_to_rest_hears_nothing_of_its_run_any_more() {
+    let server = Server::start();
+    let (mut live, link) = begun_with_monkey(&server).await;
+    begin_to_kill(&mut live, &link).await;
+    let lease = format!("/apis/coordination.k8s.io/v1/namespaces/shop/leases/run-{}", live.run.uid);
+    let beat = || server.object(&lease).unwrap()["spec"]["renewTime"].clone();
+    let first = beat();
+    tokio::time::sleep(BEAT * 2).await;
+    assert_ne!(beat(), first);
+    server.refuse_some(SUSPEND, StatusCode::FORBIDDEN, usize::MAX);
+    live.perform(RunAction::StopKiller, &link).await;
+    let last = beat();
+    tokio::time::sleep(BEAT * 4).await;
+    assert_eq!(beat(), last);
+}
+
 fn note(text: &str) -> Event {
     Event::Note { at: RunTime(1), text: text.to_owned() }
 }
