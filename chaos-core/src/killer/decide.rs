@@ -11,7 +11,7 @@ use super::plan::SINGLE;
 use super::reason::{Refused, SkipReason};
 use super::state::{Attempt, Decision};
 use super::step::Cursor;
-use super::{IN_DOUBT, Streams};
+use super::{IN_DOUBT, Streams, elapsed};
 use crate::api::{KillRecord, Mode, Outcome, VictimRef};
 use crate::eligible::{Judged, Reason, barred, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
