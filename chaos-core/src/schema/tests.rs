@@ -82,7 +82,7 @@ fn what_rules_look_at_has_a_bound() {
         let lacks = |bound: &str| schema.get(bound).is_none();
         match schema["type"].as_str() {
             Some("array") if lacks("maxItems") => unbounded.push(format!("{at}: maxItems")),
-            Some("object") if !lacks("additionalProperties") && lacks("maxProperties") => {
+            Some("object") if schema["additionalProperties"].is_object() && lacks("maxProperties") => {
                 unbounded.push(format!("{at}: maxProperties"));
             }
             _ => {}
