@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use kube_cel::{CompiledSchema, compile_schema};
+use kube_cel::CompiledSchema;
 use serde_json::{Value, json};
 
 use super::super::error::{ApiResult, FieldError};
 use super::super::registry::{Origin, ResourceType};
 use super::super::write::{DeleteOptions, Transaction, delete, timestamp};
-use super::{established, instances, text};
+use super::{established, instances, rules, text};
 use crate::store::{GroupResource, Object, ObjectKey};
 
 pub(super) const GROUP: &str = "apiextensions.k8s.io";
@@ -78,7 +78,7 @@ fn check_version(version: &Value, path: &str, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::invalid(format!("{schema_path}.type"), &schema["type"], "must be object at the root"));
     }
     check_structure(schema, &schema_path, errors);
-    check_compiled(&compile_schema(schema), &schema_path, errors);
+    check_compiled(&rules::compiled(schema), &schema_path, errors);
 }
 
 /// The rules of structural schemas that matter to pruning and defaulting: every value has a type.

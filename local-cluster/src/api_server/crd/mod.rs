@@ -3,11 +3,12 @@
 mod default;
 mod definition;
 mod prune;
+mod rules;
 mod validate;
 
 use std::sync::Arc;
 
-use kube_cel::{CompiledSchema, compile_schema};
+use kube_cel::CompiledSchema;
 use serde_json::Value;
 
 use super::error::FieldError;
@@ -35,7 +36,7 @@ pub(crate) struct CustomVersion {
     is_served: bool,
     schema: Value,
     /// Compiled CEL rules, if the schema has any.
-    rules: Option<CompiledSchema>,
+    rules: Option<Arc<CompiledSchema>>,
     has_status: bool,
     scale: Option<Value>,
     columns: Vec<Column>,
@@ -155,7 +156,7 @@ impl CustomVersion {
         Self {
             name: text(&version["name"]),
             is_served: version["served"] == true,
-            rules: has_rules.then(|| compile_schema(&schema)),
+            rules: has_rules.then(|| rules::compiled(&schema)),
             schema,
             has_status: version["subresources"]["status"].is_object(),
             scale: version["subresources"].get("scale").filter(|scale| scale.is_object()).cloned(),
