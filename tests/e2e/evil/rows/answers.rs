@@ -34,7 +34,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("a gRPC check of a server that speaks no HTTP/2", 7, "ProbeUnanswered")
             .says("could not answer (notGrpc)")
             .files(|draft| {
-                let check = format!("{{name: health, grpc: {{address: \"{}\", timeout: 2s}}}}", draft.stand_in);
+                let check = format!("{{name: health, grpc: {{address: \"{}\", timeout: 1s}}}}", draft.stand_in);
                 vec![draft.probe(&check).yaml()]
             }),
     ]
