@@ -36,6 +36,7 @@ mod operate;
 mod outside;
 mod rights;
 mod runs;
+mod stack;
 mod together;
 mod turn;
 mod used;

@@ -15,5 +15,6 @@ mod measured;
 mod scripts;
 mod shell;
 mod sources;
+mod stack;
 mod structure;
 mod tree;
