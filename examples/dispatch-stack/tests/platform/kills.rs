@@ -20,7 +20,7 @@ fn count(report: &Value, what: &str) -> u64 {
 async fn the_resilient_platform_loses_and_doubles_nothing_whoever_dies_and_however() {
     let stack = Stack::start(Plan::resilient()).await;
     // Every other pod is evicted politely; the store, which has no second pod, never is.
-    let kill = |n: usize, role: &str| if n % 2 == 0 || role == "store" { Kill::Abrupt } else { Kill::Evicted };
+    let kill = |n: usize, role: &str| if n.is_multiple_of(2) || role == "store" { Kill::Abrupt } else { Kill::Evicted };
     keeps_every_promise(stack, &["trips", "gateway", "matcher", "location", "eta", "trips", "gateway", "store"], kill)
         .await;
 }
@@ -30,7 +30,7 @@ async fn the_resilient_platform_loses_and_doubles_nothing_whoever_dies_and_howev
 async fn the_resilient_platform_on_postgresql_loses_and_doubles_nothing_when_one_of_its_stores_dies() {
     let server = PostgresServer::start();
     let stack = Stack::start(Plan::postgres(server.new_database().await)).await;
-    let kill = |n: usize, _: &str| if n % 2 == 0 { Kill::Abrupt } else { Kill::Evicted };
+    let kill = |n: usize, _: &str| if n.is_multiple_of(2) { Kill::Abrupt } else { Kill::Evicted };
     keeps_every_promise(stack, &["store", "trips", "gateway", "store", "matcher"], kill).await;
 }
 

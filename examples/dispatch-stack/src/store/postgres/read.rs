@@ -46,12 +46,11 @@ impl Readers {
         loop {
             let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let was_kept = kept.is_some();
-            let reader = match kept {
-                Some(reader) => reader,
-                None => {
-                    let link = Link::open(&self.address).await.map_err(StoreError::Unavailable)?;
-                    Reader::new(link).await.map_err(Failure::into_error)?
-                }
+            let reader = if let Some(reader) = kept {
+                reader
+            } else {
+                let link = Link::open(&self.address).await.map_err(StoreError::Unavailable)?;
+                Reader::new(link).await.map_err(Failure::into_error)?
             };
             let answer = reader.answer(query).await;
             if !matches!(answer, Err(Failure::Lost(_))) && !reader.link.is_closed() {
