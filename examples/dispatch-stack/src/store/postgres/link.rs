@@ -13,14 +13,16 @@ use crate::store::StoreError;
 
 /// What connecting may take in all; after it, another attempt is better.
 const OPEN_MAX: Duration = Duration::from_secs(3);
-/// What the server may take for a statement before it gives it up itself, for a lock, and for a client between two statements of a
-/// transaction: one that hangs must not hold up the other pods for longer.
-const SETTINGS: &str = "SELECT set_config('statement_timeout', '2000', false), set_config('lock_timeout', '1500', false),
-    set_config('idle_in_transaction_session_timeout', '2000', false), set_config('client_min_messages', 'warning', false),
+/// How each session is set up, and what must be known of the server:
+/// - what a statement, a lock and a client between two statements of a transaction may take: one that hangs must not hold up the other
+///   pods for longer;
+/// - that a commit waits for the disk, and for standbys where there are any;
+/// - that statements go by the indexes: they are planned once, maybe when the tables are still empty.
+const SETTINGS: &str = "SELECT current_setting('fsync'),
+    set_config('statement_timeout', '2000', false), set_config('lock_timeout', '1500', false),
+    set_config('idle_in_transaction_session_timeout', '2000', false),
     set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
-    current_setting('fsync')";
-/// Where [`SETTINGS`] has the last of its columns.
-const FSYNC: usize = 5;
+    set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false), set_config('client_min_messages', 'warning', false)";
 /// What an answer may take before the connection counts as dead: longer than the server itself lets a statement run.
 pub(super) const ANSWER_MAX: Duration = Duration::from_millis(2_200);
 
@@ -123,7 +125,7 @@ impl Link {
         let link = Self { client, driver };
         let answered = link.client.simple_query(SETTINGS).await.map_err(|error| reason(&error))?;
         let fsync = answered.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.try_get(FSYNC).ok().flatten(),
+            SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten(),
             _ => None,
         });
         if fsync != Some("on") {

@@ -286,15 +286,25 @@ fn moved(rows: &[Row]) -> Result<Outcome, Failure> {
     Ok(if row.try_get(RIDE_COLUMNS)? { Outcome::Moved { ride } } else { Outcome::Stale { ride } })
 }
 
-/// Awaits all of them. Each is polled before those behind it, so that what they send is sent in this order.
+/// Awaits all of them. Each is polled before those behind it, so that what they send is sent in this order; and as they are answered in
+/// this order as well, only the first that waits is looked at.
 async fn together<T>(all: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     let mut all: Vec<_> = all.into_iter().map(maybe_done).collect();
+    let (mut sent, mut answered) = (false, 0);
     poll_fn(|context| {
-        let mut pending = false;
-        for one in &mut all {
-            pending |= Pin::new(one).poll(context).is_pending();
+        if !sent {
+            for one in &mut all {
+                let _ = Pin::new(one).poll(context);
+            }
+            sent = true;
         }
-        if pending { Poll::Pending } else { Poll::Ready(()) }
+        while let Some(one) = all.get_mut(answered) {
+            if Pin::new(one).poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            answered += 1;
+        }
+        Poll::Ready(())
     })
     .await;
     all.iter_mut().filter_map(|one| Pin::new(one).take_output()).collect()
