@@ -80,7 +80,8 @@ impl PostgresServer {
         self.folder.path().join("data")
     }
 
-    fn log(&self) -> String {
+    /// What the server has said so far.
+    pub(crate) fn log(&self) -> String {
         read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 

@@ -43,6 +43,7 @@ async fn stores_that_start_at_once_make_one_schema() {
     let admin = server.admin(schema_of(&url)).await;
     let made: i64 = admin.query_one("SELECT count(*) FROM dispatch_schema", &[]).await.unwrap().get(0);
     assert_eq!(made, 1, "each migration is made once");
+    assert!(!server.log().contains("ERROR"), "they were in each other's way:\n{}", server.log());
     admin.batch_execute("INSERT INTO dispatch_schema (version) VALUES (1000)").await.unwrap();
     let newer = store_at(&url);
     let reason = loop {
