@@ -37,6 +37,7 @@ mod outside;
 mod rights;
 mod rules;
 mod runs;
+mod stack;
 mod together;
 mod turn;
 mod used;

@@ -16,5 +16,6 @@ mod measured;
 mod scripts;
 mod shell;
 mod sources;
+mod stack;
 mod structure;
 mod tree;

@@ -61,6 +61,7 @@ fn tests_that_are_not_always_run_have_a_stage_of_their_own() {
         ("tests/clusters/", ".ci/real-kubernetes", "--test clusters -- --include-ignored"),
         ("chaos-engine/tests/prometheus.rs", ".ci/prometheus", "--test prometheus --test e2e -- --ignored"),
         ("tests/e2e/evil/real_prometheus.rs", ".ci/prometheus", "--test prometheus --test e2e -- --ignored"),
+        ("examples/dispatch-stack/tests/platform/", ".ci/postgres", "--test platform -- --ignored"),
     ];
     let left_out: Vec<_> = rust_sources().into_iter().filter(|s| s.text.contains(&mark)).map(|s| s.path).collect();
     let has_stage = |path: &String| stages.iter().any(|(tests, ..)| path.starts_with(tests));

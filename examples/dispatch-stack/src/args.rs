@@ -1,5 +1,6 @@
 //! The command line and the environment: everything a pod is told. Types only; no behaviour.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -147,12 +148,41 @@ pub struct MatcherArgs {
     pub location: LocationPeer,
 }
 
-/// What the store is told.
+/// What the store is told: exactly one of a folder and a server.
 #[derive(Clone, Debug, Args)]
 pub struct StoreArgs {
     /// Folder of the database; must outlive the pod
     #[arg(long, env = "DATA_DIR")]
-    pub data_dir: PathBuf,
+    pub data_dir: Option<PathBuf>,
+    /// PostgreSQL server that keeps the database instead, as postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=require
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<Secret>,
+    /// PEM file of the certificate authorities that the server is trusted by; the system's by default
+    #[arg(long, env = "DATABASE_CA_FILE")]
+    pub database_ca_file: Option<PathBuf>,
+}
+
+/// A text that nobody is shown. Reading it cannot fail, since the error would repeat it.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text, for whoever it is meant for.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// What the simulator is told.
@@ -179,4 +209,18 @@ pub struct SimArgs {
     /// File that the client history is appended to, as JSON lines; in memory only by default
     #[arg(long, env = "HISTORY_FILE")]
     pub history_file: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_in_no_output_of_the_command_line() {
+        let told = ["dispatch", "store", "--database-url", "postgres://u:hidden@h/d"];
+        let shown = format!("{:?}", Cli::try_parse_from(told).unwrap());
+        assert!(shown.contains("Secret") && !shown.contains("hidden"), "{shown}");
+        let wrong = Cli::try_parse_from(told.into_iter().chain(["--no-such-flag"])).unwrap_err().to_string();
+        assert!(!wrong.contains("hidden"), "{wrong}");
+    }
 }

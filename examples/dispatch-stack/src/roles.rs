@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::net::client::{Peer, PeerError};
 use crate::net::server::{Pod, ServeError, Service, Shutdown, serve};
 use crate::sim::{self, SimConfig, SimError};
+use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::remote::RemoteStore;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{RideStore, StoreError};
@@ -32,6 +33,11 @@ pub enum RunError {
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It is not clear which database is meant.
+    #[error(
+        "failed to choose a database: {0}\nhint: exactly one of DATA_DIR (a folder, for SQLite) and DATABASE_URL (a PostgreSQL server)"
+    )]
+    Database(&'static str),
     /// The simulator cannot start.
     #[error(transparent)]
     Sim(#[from] SimError),
@@ -142,8 +148,19 @@ impl Context<'_> {
     }
 
     fn store(&self, args: &StoreArgs) -> Result<Service, RunError> {
-        let options = SqliteOptions { unique_driver_index: !self.fragile.has(Flag::NoUniqueIndex) };
-        let store = SqliteStore::open(&args.data_dir, options)?;
+        let unique_driver_index = !self.fragile.has(Flag::NoUniqueIndex);
+        // An empty variable is how a manifest says that there is none.
+        let folder = args.data_dir.as_deref().filter(|folder| !folder.as_os_str().is_empty());
+        let url = args.database_url.as_ref().filter(|url| !url.reveal().is_empty());
+        let store: Arc<dyn RideStore> = match (folder, url) {
+            (Some(folder), None) => Arc::new(SqliteStore::open(folder, SqliteOptions { unique_driver_index })?),
+            (None, Some(url)) => {
+                let options = PostgresOptions { unique_driver_index, ca_file: args.database_ca_file.clone() };
+                Arc::new(PostgresStore::start(url.reveal(), &options)?)
+            }
+            (Some(_), Some(_)) => return Err(RunError::Database("both are set")),
+            (None, None) => return Err(RunError::Database("neither is set")),
+        };
         Ok(store::server::service(store, Arc::clone(&self.metrics)))
     }
 

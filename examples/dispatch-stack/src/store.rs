@@ -1,14 +1,15 @@
 //! The durable truth: rides, who drives them, what they were charged. [`RideStore`] is what the platform needs from a
-//! database; [`sqlite::SqliteStore`] keeps it in a file and [`remote::RemoteStore`] reaches one in another pod. Rules of
-//! business (which step is legal) are not here: they are in [`crate::ride`].
+//! database; [`sqlite::SqliteStore`] keeps it in a file, [`postgres::PostgresStore`] on a PostgreSQL server, and
+//! [`remote::RemoteStore`] reaches one in another pod. Rules of business (which step is legal) are not here: they are in
+//! [`crate::ride`].
 
+pub mod postgres;
 pub mod remote;
 pub mod schema;
 pub mod server;
 pub mod sqlite;
-#[cfg(test)]
-mod tests;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,29 @@ pub trait RideStore: Send + Sync {
 
     /// Reads committed data.
     fn read(&self, query: Query) -> BoxFuture<'_, Result<Served<Answer>, StoreError>>;
+
+    /// Whether writes and reads are answered now: the readiness of a pod.
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move { self.read(Query::Stats).await.map(drop) }.boxed()
+    }
+
+    /// Whether this process can still do its work, without which only a new one helps: the liveness of a pod.
+    fn is_alive(&self) -> bool {
+        true
+    }
 }
+
+/// The zones of one matcher, that holds `held` while others hold `others`: those it has, up to its fair share, then free ones.
+fn share_of_zones(held: &[u32], others: &[u32], matchers: u32) -> Vec<u32> {
+    let share = ZONES.div_ceil(matchers.max(1)) as usize;
+    let free = (0..ZONES).filter(|zone| !others.contains(zone) && !held.contains(zone));
+    let mut zones: Vec<u32> = held.iter().copied().chain(free).take(share).collect();
+    zones.sort_unstable();
+    zones
+}
+
+/// Overdue rides handed out at a time, of each kind.
+const OVERDUE_LIMIT: u32 = 500;
 
 /// A value and the pods that served it, outermost first (empty when it was this process).
 #[derive(Clone, Debug, PartialEq)]
@@ -275,6 +298,9 @@ pub enum StoreError {
         /// SQLite's reason.
         source: rusqlite::Error,
     },
+    /// What a pod was told of its database cannot be used.
+    #[error("{0}")]
+    Config(String),
     /// A statement or a commit; the transaction was rolled back.
     #[error("failed to use the database: {0}")]
     Database(String),

@@ -3,8 +3,6 @@
 
 mod hasty;
 mod routes;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

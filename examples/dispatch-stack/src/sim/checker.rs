@@ -2,8 +2,6 @@
 //! promise that can be checked from outside was kept.
 
 #[cfg(test)]
-mod flag_tests;
-#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,4 +1,5 @@
-//! The store in another pod, over HTTP. Keeps connections open: there is one store, so nothing is balanced.
+//! The store in another pod, over HTTP. Keeps connections open: with one store nothing is balanced, and of several that share a
+//! database each answers the same. One that drains, or cannot reach its database, closes them.
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@ macro_rules! occupied {
         "('offered','assigned','en_route','on_trip')"
     };
 }
+pub(super) use occupied;
 
 /// Creates what is missing and sets how safely the file is written.
 ///

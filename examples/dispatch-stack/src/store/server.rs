@@ -1,15 +1,17 @@
-//! The store role: an [`SqliteStore`] behind HTTP.
+//! The store role: a [`RideStore`] behind HTTP.
 
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use http::HeaderValue;
+use http::header::CONNECTION;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::sqlite::SqliteStore;
-use super::{Answer, Op, Outcome, Query, RideStore, StoreError};
+use super::{Answer, Op, Query, RideStore, StoreError};
 use crate::metrics::Metrics;
 use crate::net::Failure;
 use crate::net::server::Service;
@@ -19,12 +21,12 @@ const MAX_BODY: usize = 8 << 20;
 
 #[derive(Clone)]
 struct Shared {
-    store: SqliteStore,
+    store: Arc<dyn RideStore>,
     writes: Counter,
 }
 
 /// The service of the store role.
-pub fn service(store: SqliteStore, metrics: Arc<Metrics>) -> Service {
+pub fn service(store: Arc<dyn RideStore>, metrics: Arc<Metrics>) -> Service {
     let open = Gauge::<i64>::default();
     let oldest = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
     let writes = Counter::default();
@@ -36,16 +38,16 @@ pub fn service(store: SqliteStore, metrics: Arc<Metrics>) -> Service {
         .route("/write", post(write))
         .route("/read", post(read))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Shared { store: store.clone(), writes });
+        .with_state(Shared { store: Arc::clone(&store), writes });
     let mut service = Service::new(router, metrics);
-    let (checked, watched) = (store.clone(), store.clone());
+    let (checked, watched) = (Arc::clone(&store), Arc::clone(&store));
     service.alive = Arc::new(move || watched.is_alive());
     service.ready = Arc::new(move || {
-        let store = checked.clone();
-        Box::pin(async move { store.read(Query::Stats).await.map(drop).map_err(|error| error.to_string()) })
+        let store = Arc::clone(&checked);
+        Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
     });
     service.refresh = Arc::new(move || {
-        let (store, open, oldest) = (store.clone(), open.clone(), oldest.clone());
+        let (store, open, oldest) = (Arc::clone(&store), open.clone(), oldest.clone());
         Box::pin(async move {
             if let Ok(served) = store.read(Query::Stats).await
                 && let Answer::Stats(stats) = served.value
@@ -58,17 +60,27 @@ pub fn service(store: SqliteStore, metrics: Arc<Metrics>) -> Service {
     service
 }
 
-async fn write(State(shared): State<Shared>, Json(ops): Json<Vec<Op>>) -> Result<Json<Vec<Outcome>>, Failure> {
+async fn write(State(shared): State<Shared>, Json(ops): Json<Vec<Op>>) -> Response {
     let count = ops.len() as u64;
-    let served = shared.store.write(ops).await.map_err(|error| failure(&error))?;
-    shared.writes.inc_by(count);
-    Ok(Json(served.value))
+    match shared.store.write(ops).await {
+        Ok(served) => {
+            shared.writes.inc_by(count);
+            Json(served.value).into_response()
+        }
+        Err(error) => failure(&error),
+    }
 }
 
-async fn read(State(shared): State<Shared>, Json(query): Json<Query>) -> Result<Json<Answer>, Failure> {
-    shared.store.read(query).await.map(|served| Json(served.value)).map_err(|error| failure(&error))
+async fn read(State(shared): State<Shared>, Json(query): Json<Query>) -> Response {
+    match shared.store.read(query).await {
+        Ok(served) => Json(served.value).into_response(),
+        Err(error) => failure(&error),
+    }
 }
 
-fn failure(error: &StoreError) -> Failure {
-    Failure::unavailable(error)
+/// The next call of this client is for a store that is ready: its connection to this one, which it would keep, is closed.
+fn failure(error: &StoreError) -> Response {
+    let mut response = Failure::unavailable(error).into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }

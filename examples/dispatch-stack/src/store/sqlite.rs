@@ -75,11 +75,6 @@ impl SqliteStore {
             .map_err(spawn_failed)?;
         Ok(Self { writes, reads, writer_alive })
     }
-
-    /// Whether the thread that writes is there: the liveness of a store.
-    pub fn is_alive(&self) -> bool {
-        self.writer_alive.load(Ordering::Relaxed)
-    }
 }
 
 impl RideStore for SqliteStore {
@@ -89,6 +84,11 @@ impl RideStore for SqliteStore {
 
     fn read(&self, query: Query) -> BoxFuture<'_, Result<Served<Answer>, StoreError>> {
         call(&self.reads, query).boxed()
+    }
+
+    /// Whether the thread that writes is there.
+    fn is_alive(&self) -> bool {
+        self.writer_alive.load(Ordering::Relaxed)
     }
 }
 

@@ -6,10 +6,7 @@ use super::{phase_from, ride_columns, ride_from_row};
 use crate::api::Ride;
 use crate::ride::{DriverId, RideId};
 use crate::store::schema::OF_DRIVER;
-use crate::store::{Answer, LedgerRide, LedgerStep, Patience, Query, Stats};
-
-/// Overdue rides handed out at a time.
-const OVERDUE_LIMIT: u32 = 500;
+use crate::store::{Answer, LedgerRide, LedgerStep, OVERDUE_LIMIT, Patience, Query, Stats};
 
 pub(super) fn answer(connection: &Connection, query: &Query, now_ms: u64) -> rusqlite::Result<Answer> {
     let rides = match query {

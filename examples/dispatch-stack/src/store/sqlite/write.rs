@@ -5,7 +5,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 use super::{ride_columns, ride_from_row};
 use crate::api::Ride;
 use crate::ride::RideId;
-use crate::store::{MoveRide, NewRide, Op, Outcome, ZONES};
+use crate::store::{MoveRide, NewRide, Op, Outcome, share_of_zones};
 
 /// Applies all calls in one transaction and returns once it is on disk.
 pub(super) fn commit_group(
@@ -94,7 +94,6 @@ fn record_step(connection: &Connection, seq: i64, ride: &Ride, by: &str, now_ms:
     Ok(())
 }
 
-/// Gives `holder` its fair share of the zones: those it has, up to the share, then free ones.
 fn lease(connection: &Connection, holder: &str, ttl_ms: u64, now_ms: u64) -> rusqlite::Result<Outcome> {
     connection.prepare_cached("DELETE FROM leases WHERE until <= ?1")?.execute([now_ms])?;
     connection
@@ -112,14 +111,11 @@ fn lease(connection: &Connection, holder: &str, ttl_ms: u64, now_ms: u64) -> rus
         .prepare_cached("INSERT INTO matchers (holder, until) VALUES (?1, ?2)")?
         .execute(params![holder, until])?;
     let matchers: u32 = connection.prepare_cached("SELECT count(*) FROM matchers")?.query_row([], |row| row.get(0))?;
-    let share = ZONES.div_ceil(matchers.max(1)) as usize;
-    let taken: Vec<u32> = connection
+    let others: Vec<u32> = connection
         .prepare_cached("SELECT zone FROM leases")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let free = (0..ZONES).filter(|zone| !taken.contains(zone) && !held.contains(zone));
-    let mut zones: Vec<u32> = held.iter().copied().chain(free).take(share).collect();
-    zones.sort_unstable();
+    let zones = share_of_zones(&held, &others, matchers);
     for zone in &zones {
         connection
             .prepare_cached("INSERT INTO leases (zone, holder, until) VALUES (?1, ?2, ?3)")?

@@ -1,15 +1,23 @@
 //! Whatever riders, drivers, matchers and the sweep do, in whatever order and however often: no promise is broken.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use dispatch_stack::api::{ActionRequest, CreateRide, Proposal};
+use dispatch_stack::fragile::Fragile;
+use dispatch_stack::ride::{DriverAction, DriverId, Place, RideId};
+use dispatch_stack::sim::checker::{Evidence, check};
+use dispatch_stack::sim::history::Snapshot;
+use dispatch_stack::store::{Answer, Patience, Query};
+use dispatch_stack::trips::Trips;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestRunner};
 
-use super::*;
-use crate::ride::DriverId;
-use crate::sim::checker::{Evidence, check};
-use crate::sim::history::Snapshot;
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::databases::{Databases, on_every_database};
 
+/// Orders that are tried on each database.
+const CASES: usize = 24;
 const RIDES: usize = 3;
 const DRIVERS: usize = 2;
 
@@ -35,11 +43,11 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-async fn perform(trips: &Trips, known: &mut HashMap<usize, RideId>, deed: Deed) {
+async fn perform(trips: &Trips, known: &mut HashMap<usize, RideId>, deed: &Deed) {
     let place = Place { lat: 48.85, lng: 2.35 };
     let driver = |n: usize| DriverId(format!("driver-{n}"));
     let nobody = || RideId("nobody".into());
-    match deed {
+    match *deed {
         Deed::Create(n) => {
             let request = CreateRide { rider: format!("rider-{n}"), from: place, to: place };
             let made = trips.create(&format!("key-{n}"), request).await.unwrap().value;
@@ -66,25 +74,22 @@ async fn perform(trips: &Trips, known: &mut HashMap<usize, RideId>, deed: Deed) 
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+on_every_database!(no_order_of_deeds_breaks_a_promise);
 
-    #[test]
-    fn no_order_of_deeds_breaks_a_promise(deeds in prop::collection::vec(deed(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let violations = runtime.block_on(async {
-            let folder = tempfile::tempdir().unwrap();
-            let store = SqliteStore::open(folder.path(), SqliteOptions { unique_driver_index: true }).unwrap();
-            let trips = Trips::new(Arc::new(store), "trips-1", Fragile::default());
-            let mut known = HashMap::new();
-            for deed in deeds {
-                perform(&trips, &mut known, deed).await;
-            }
-            let served = trips.store().read(Query::Audit { after: 0, limit: 100 }).await.unwrap();
-            let Answer::Audit { rides: ledger, now_ms } = served.value else { panic!("no ledger") };
-            let history = Snapshot::default();
-            check(&Evidence { history: &history, ledger: &ledger, now_ms, stuck_after_ms: 3_600_000 })
-        });
-        prop_assert_eq!(violations, vec![]);
+async fn no_order_of_deeds_breaks_a_promise(databases: &Databases) {
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    for _ in 0..CASES {
+        let deeds = prop::collection::vec(deed(), 1..40).new_tree(&mut runner).unwrap().current();
+        let home = databases.fresh().await;
+        let trips = Trips::new(home.store, "trips-1", Fragile::default());
+        let mut known = HashMap::new();
+        for deed in &deeds {
+            perform(&trips, &mut known, deed).await;
+        }
+        let served = trips.store().read(Query::Audit { after: 0, limit: 100 }).await.unwrap();
+        let Answer::Audit { rides: ledger, now_ms } = served.value else { panic!("no ledger") };
+        let history = Snapshot::default();
+        let violations = check(&Evidence { history: &history, ledger: &ledger, now_ms, stuck_after_ms: 3_600_000 });
+        assert_eq!(violations, vec![], "after {deeds:#?}");
     }
 }

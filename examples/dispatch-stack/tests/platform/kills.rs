@@ -1,13 +1,13 @@
 //! The whole platform as processes, under load, while its pods are killed at random: the resilient one keeps every promise,
 //! the fragile one breaks those it is said to break.
 
-mod stack;
-
 use std::time::Duration;
 
 use dispatch_stack::fragile::{Flag, Fragile};
 use serde_json::Value;
-use stack::{Kill, Plan, Stack};
+
+use crate::postgres::server::PostgresServer;
+use crate::stack::{Kill, Plan, Stack};
 
 /// Time between two kills.
 const PACE: Duration = Duration::from_millis(600);
@@ -18,15 +18,29 @@ fn count(report: &Value, what: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_resilient_platform_loses_and_doubles_nothing_whoever_dies_and_however() {
-    let mut stack = Stack::start(Plan::resilient()).await;
+    let stack = Stack::start(Plan::resilient()).await;
+    // Every other pod is evicted politely; the store, which has no second pod, never is.
+    let kill = |n: usize, role: &str| if n.is_multiple_of(2) || role == "store" { Kill::Abrupt } else { Kill::Evicted };
+    keeps_every_promise(stack, &["trips", "gateway", "matcher", "location", "eta", "trips", "gateway", "store"], kill)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "starts a PostgreSQL"]
+async fn the_resilient_platform_on_postgresql_loses_and_doubles_nothing_when_one_of_its_stores_dies() {
+    let server = PostgresServer::start();
+    let stack = Stack::start(Plan::postgres(server.new_database().await)).await;
+    let kill = |n: usize, _: &str| if n.is_multiple_of(2) { Kill::Abrupt } else { Kill::Evicted };
+    keeps_every_promise(stack, &["store", "trips", "gateway", "store", "matcher"], kill).await;
+}
+
+/// Kills pod after pod of these roles under load, in turns, and asks the auditor.
+async fn keeps_every_promise(mut stack: Stack, victims: &[&'static str], how: impl Fn(usize, &str) -> Kill) {
     answers_name_the_pods_that_served_them_and_a_key_makes_one_ride(&stack).await;
     let mut pace = tokio::time::interval(PACE);
-    let victims = ["trips", "gateway", "matcher", "location", "eta", "trips", "gateway", "store"];
-    for (n, role) in victims.iter().cycle().take(16).enumerate() {
+    for (n, role) in victims.iter().copied().cycle().take(16).enumerate() {
         pace.tick().await;
-        // Every other pod is evicted politely; the store never is.
-        let kill = if n % 2 == 0 || *role == "store" { Kill::Abrupt } else { Kill::Evicted };
-        stack.kill_and_replace(role, kill).await;
+        stack.kill_and_replace(role, how(n, role)).await;
     }
     let report = stack.audit("settle=30s").await;
     assert_eq!(report["violations"], Value::Array(Vec::new()), "{report}");

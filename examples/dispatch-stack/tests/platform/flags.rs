@@ -1,6 +1,7 @@
 //! Each fragile flag breaks the promise that it is said to break, and without the flag the same story breaks nothing. In
 //! process and without chance: what races in production is put in order here.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,38 +12,47 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use super::*;
-use crate::api::{ActionRequest, ActionResult, CreateRide, Proposal, ProposalResult, Ride, RideCreated};
-use crate::fragile::{Flag, Fragile};
-use crate::gateway::{self, GatewayConfig};
-use crate::metrics::Metrics;
-use crate::net::IDEMPOTENCY_KEY;
-use crate::net::client::{Call, Peer, Reply};
-use crate::net::server::{Pod, Service, Shutdown, serve};
-use crate::ride::Place;
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
-use crate::store::{Answer, MoveRide, Op, Outcome, Patience, Query, RideStore, Served, StoreError, ZONES};
-use crate::trips::{self, HastyWriter, Trips};
+use dispatch_stack::api::{ActionRequest, ActionResult, CreateRide, Proposal, ProposalResult, Ride, RideCreated};
+use dispatch_stack::fragile::{Flag, Fragile};
+use dispatch_stack::gateway::{self, GatewayConfig};
+use dispatch_stack::metrics::Metrics;
+use dispatch_stack::net::IDEMPOTENCY_KEY;
+use dispatch_stack::net::client::{Call, Peer, Reply};
+use dispatch_stack::net::server::{Pod, Service, Shutdown, serve};
+use dispatch_stack::ride::{DriverAction, DriverId, Phase, Place};
+use dispatch_stack::sim::checker::{Evidence, Invariant, check};
+use dispatch_stack::sim::history::{CallOutcome, DriverAck, RideCall, Snapshot};
+use dispatch_stack::store::{Answer, MoveRide, Op, Outcome, Patience, Query, RideStore, Served, StoreError, ZONES};
+use dispatch_stack::trips::{self, HastyWriter, Trips};
+
+use crate::databases::{Databases, Home, on_every_database};
+
+on_every_database!(
+    ack_before_commit_loses_what_a_killed_pod_had_acknowledged,
+    no_unique_index_sends_a_driver_to_two_riders,
+    read_then_write_assign_gives_a_ride_to_a_second_driver,
+    no_version_check_lets_a_late_yes_take_the_ride_from_its_driver,
+    no_idempotency_makes_a_retry_a_second_ride,
+    matcher_in_memory_leaves_rides_stuck_when_the_matcher_dies,
+    retry_new_key_makes_two_rides_of_one_request,
+);
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A store on disk and what clients remember.
+/// A store and what clients remember.
 struct Scene {
-    _folder: tempfile::TempDir,
-    store: SqliteStore,
+    home: Home,
     history: Snapshot,
 }
 
 impl Scene {
-    fn new(flags: &[Flag]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let unique_driver_index = !flags.contains(&Flag::NoUniqueIndex);
-        let store = SqliteStore::open(folder.path(), SqliteOptions { unique_driver_index }).unwrap();
-        Self { _folder: folder, store, history: Snapshot::default() }
+    async fn new(databases: &Databases, flags: &[Flag]) -> Self {
+        let home = databases.fresh_with(!flags.contains(&Flag::NoUniqueIndex)).await;
+        Self { home, history: Snapshot::default() }
     }
 
     fn trips(&self, flags: &[Flag]) -> Trips {
-        Trips::new(Arc::new(self.store.clone()), "trips-1", fragile(flags))
+        Trips::new(Arc::clone(&self.home.store), "trips-1", fragile(flags))
     }
 
     /// A driver is told that the ride is theirs.
@@ -64,7 +74,7 @@ impl Scene {
 
     /// What is broken when everything stays as it is for `later`.
     async fn broken_after(&self, later: Duration, stuck_after: Duration) -> BTreeSet<Invariant> {
-        let served = self.store.read(Query::Audit { after: 0, limit: 1000 }).await.unwrap();
+        let served = self.home.store.read(Query::Audit { after: 0, limit: 1000 }).await.unwrap();
         let Answer::Audit { rides: ledger, now_ms } = served.value else { panic!("no ledger") };
         let evidence = Evidence {
             history: &self.history,
@@ -140,10 +150,9 @@ impl Drop for VictimPod {
     }
 }
 
-#[tokio::test]
-async fn ack_before_commit_loses_what_a_killed_pod_had_acknowledged() {
+async fn ack_before_commit_loses_what_a_killed_pod_had_acknowledged(databases: &Databases) {
     for (flags, expected) in [(&[Flag::AckBeforeCommit][..], vec![Invariant::I1]), (&[][..], vec![])] {
-        let mut scene = Scene::new(flags);
+        let mut scene = Scene::new(databases, flags).await;
         let trips = scene.trips(flags);
         let hasty = flags.contains(&Flag::AckBeforeCommit);
         let mut pod = VictimPod::start("trips", move || {
@@ -160,10 +169,9 @@ async fn ack_before_commit_loses_what_a_killed_pod_had_acknowledged() {
     }
 }
 
-#[tokio::test]
-async fn no_unique_index_sends_a_driver_to_two_riders() {
+async fn no_unique_index_sends_a_driver_to_two_riders(databases: &Databases) {
     for (flags, expected) in [(&[Flag::NoUniqueIndex][..], vec![Invariant::I2]), (&[][..], vec![])] {
-        let scene = Scene::new(flags);
+        let scene = Scene::new(databases, flags).await;
         let trips = scene.trips(flags);
         let (first, second) = (new_ride(&trips, "one").await, new_ride(&trips, "two").await);
         // The second matcher has not heard yet that the driver is taken.
@@ -176,7 +184,7 @@ async fn no_unique_index_sends_a_driver_to_two_riders() {
 
 /// A store in which other pods are quick: their writes come between one caller's read and its write.
 struct Busy {
-    store: SqliteStore,
+    store: Arc<dyn RideStore>,
     quicker: Mutex<Vec<Op>>,
 }
 
@@ -202,18 +210,17 @@ fn move_to(ride: &Ride, expect: u64, to: Phase) -> Op {
     Op::Move(MoveRide { id: ride.id.clone(), expect: Some(expect), to, charge_cents: None, by: "trips-2".into() })
 }
 
-#[tokio::test]
-async fn read_then_write_assign_gives_a_ride_to_a_second_driver() {
+async fn read_then_write_assign_gives_a_ride_to_a_second_driver(databases: &Databases) {
     let bob = || DriverId("bob".into());
     for flags in [&[Flag::ReadThenWriteAssign][..], &[][..]] {
-        let mut scene = Scene::new(flags);
+        let mut scene = Scene::new(databases, flags).await;
         let ride = new_ride(&scene.trips(flags), "one").await;
         // While this pod thinks, another matcher offers the ride to Bob, who takes it.
         let quicker = vec![
             move_to(&ride, 1, Phase::Offered { driver: bob() }),
             move_to(&ride, 2, Phase::Assigned { driver: bob() }),
         ];
-        let busy = Busy { store: scene.store.clone(), quicker: Mutex::new(quicker) };
+        let busy = Busy { store: Arc::clone(&scene.home.store), quicker: Mutex::new(quicker) };
         let trips = Trips::new(Arc::new(busy), "trips-1", fragile(flags));
         let result = offer(&trips, &ride, "ann").await;
         scene.told(&ride, "bob");
@@ -230,11 +237,10 @@ async fn read_then_write_assign_gives_a_ride_to_a_second_driver() {
     }
 }
 
-#[tokio::test]
-async fn no_version_check_lets_a_late_yes_take_the_ride_from_its_driver() {
+async fn no_version_check_lets_a_late_yes_take_the_ride_from_its_driver(databases: &Databases) {
     let bob = || DriverId("bob".into());
     for flags in [&[Flag::NoVersionCheck][..], &[][..]] {
-        let mut scene = Scene::new(flags);
+        let mut scene = Scene::new(databases, flags).await;
         let plain = scene.trips(flags);
         let ride = new_ride(&plain, "one").await;
         assert_eq!(offer(&plain, &ride, "ann").await, ProposalResult::Offered);
@@ -244,7 +250,7 @@ async fn no_version_check_lets_a_late_yes_take_the_ride_from_its_driver() {
             move_to(&ride, 3, Phase::Offered { driver: bob() }),
             move_to(&ride, 4, Phase::Assigned { driver: bob() }),
         ];
-        let busy = Busy { store: scene.store.clone(), quicker: Mutex::new(quicker) };
+        let busy = Busy { store: Arc::clone(&scene.home.store), quicker: Mutex::new(quicker) };
         let trips = Trips::new(Arc::new(busy), "trips-1", fragile(flags));
         let result = accept(&trips, &ride, "ann").await;
         scene.told(&ride, "bob");
@@ -260,10 +266,9 @@ async fn no_version_check_lets_a_late_yes_take_the_ride_from_its_driver() {
     }
 }
 
-#[tokio::test]
-async fn no_idempotency_makes_a_retry_a_second_ride() {
+async fn no_idempotency_makes_a_retry_a_second_ride(databases: &Databases) {
     for (flags, expected) in [(&[Flag::NoIdempotency][..], vec![Invariant::I4]), (&[][..], vec![])] {
-        let scene = Scene::new(flags);
+        let scene = Scene::new(databases, flags).await;
         let trips = scene.trips(flags);
         for _ in 0..2 {
             trips.create("the-key", request("ann")).await.unwrap();
@@ -272,12 +277,11 @@ async fn no_idempotency_makes_a_retry_a_second_ride() {
     }
 }
 
-#[tokio::test]
-async fn matcher_in_memory_leaves_rides_stuck_when_the_matcher_dies() {
+async fn matcher_in_memory_leaves_rides_stuck_when_the_matcher_dies(databases: &Databases) {
     let at_once = Patience { requested_ms: 0, offered_ms: 0, driven_ms: 0 };
     let zones: Vec<u32> = (0..ZONES).collect();
     for in_memory in [true, false] {
-        let scene = Scene::new(&[]);
+        let scene = Scene::new(databases, &[]).await;
         let trips = scene.trips(&[]);
         new_ride(&trips, "one").await;
         let pull = |pod: &str| trips.requested(zones.clone(), 10, in_memory.then(|| pod.to_owned()));
@@ -294,10 +298,9 @@ async fn matcher_in_memory_leaves_rides_stuck_when_the_matcher_dies() {
     }
 }
 
-#[tokio::test]
-async fn retry_new_key_makes_two_rides_of_one_request() {
+async fn retry_new_key_makes_two_rides_of_one_request(databases: &Databases) {
     for retry_new_key in [true, false] {
-        let mut scene = Scene::new(&[]);
+        let mut scene = Scene::new(databases, &[]).await;
         let trips = scene.trips(&[]);
         let answer_lost = Arc::new(Mutex::new(true));
         // Commits the ride, but the first answer never leaves the pod.

@@ -1,8 +1,6 @@
 //! Runs the platform's roles as child processes, each on a loopback address of its own, behind one small proxy a Service.
 //! A stand-in for a cluster that knows just enough: who is ready, and whom to send the next connection to.
 
-#![expect(clippy::unwrap_used, reason = "a step of a test that fails is a failed test")]
-
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
@@ -32,22 +30,28 @@ pub(crate) enum Kill {
     Evicted,
 }
 
-/// How many pods of each role, and how they behave.
+/// How many pods of each role, how they behave, and where rides are kept: in a folder, unless there is a server.
 #[derive(Debug)]
 pub(crate) struct Plan {
     replicas: [usize; 7],
     fragile: String,
+    database_url: Option<String>,
 }
 
 impl Plan {
     /// As in the resilient overlay.
     pub(crate) fn resilient() -> Self {
-        Self { replicas: [1, 2, 2, 2, 2, 2, 1], fragile: String::new() }
+        Self { replicas: [1, 2, 2, 2, 2, 2, 1], fragile: String::new(), database_url: None }
     }
 
     /// As in the fragile overlay.
     pub(crate) fn fragile(flags: &Fragile) -> Self {
-        Self { replicas: [1, 2, 2, 2, 2, 2, 1], fragile: flags.to_string() }
+        Self { fragile: flags.to_string(), ..Self::resilient() }
+    }
+
+    /// As in the overlay with PostgreSQL, where the store has as many pods as the others.
+    pub(crate) fn postgres(database_url: String) -> Self {
+        Self { replicas: [2, 2, 2, 2, 2, 2, 1], database_url: Some(database_url), ..Self::resilient() }
     }
 }
 
@@ -137,7 +141,7 @@ impl Stack {
         stack
     }
 
-    /// Ends the oldest pod of `role` and starts another at once; the store's disk is handed over only when it is free.
+    /// Ends the oldest pod of `role` and starts another at once; a store's disk is handed over only when it is free.
     pub(crate) async fn kill_and_replace(&mut self, role: &'static str, how: Kill) {
         let index = self.pods.iter().position(|pod| pod.role == role).unwrap();
         let mut victim = self.pods.remove(index);
@@ -147,7 +151,7 @@ impl Stack {
         }
         let signal = if how == Kill::Abrupt { Signal::SIGKILL } else { Signal::SIGTERM };
         send(&victim, signal);
-        if role == "store" {
+        if role == "store" && self.plan.database_url.is_none() {
             victim.process.wait().unwrap();
         }
         self.start_pod(role).await;
@@ -194,7 +198,11 @@ impl Stack {
         command.arg(role).stdin(Stdio::null());
         command.env("POD_IP", address.ip().to_string()).env("PORT", address.port().to_string());
         command.env("POD_NAME", format!("{role}-{}", self.created)).env("FRAGILE", fragile);
-        command.env("DATA_DIR", self.data.path()).env("RUST_LOG", "error");
+        command.env("RUST_LOG", "error");
+        match &self.plan.database_url {
+            Some(url) => command.env("DATABASE_URL", url),
+            None => command.env("DATA_DIR", self.data.path()),
+        };
         // Patient: a machine that also compiles must not make the platform look broken.
         command.env("RIDES_PER_SECOND", "25").env("DRIVERS", "150").env("REQUEST_DEADLINE", "5s");
         for (name, (_, url)) in &self.services {
