@@ -14,6 +14,9 @@ fn what_is_rendered_of_the_stack_is_what_its_overlays_say() {
         let name = overlay.file_name().unwrap().to_string_lossy();
         let rendered = std::fs::read_to_string(deploy.join(format!("{name}.yaml"))).unwrap_or_default();
         let hint = format!("hint: kubectl kustomize deploy/overlays/{name} > deploy/{name}.yaml");
-        assert!(rendered == String::from_utf8_lossy(&output.stdout), "{name}.yaml is not what its overlay says; {hint}");
+        assert!(
+            rendered == String::from_utf8_lossy(&output.stdout),
+            "{name}.yaml is not what its overlay says; {hint}"
+        );
     }
 }

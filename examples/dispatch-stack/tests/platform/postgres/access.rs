@@ -11,15 +11,15 @@ use super::store_at;
 use crate::databases::ready;
 use crate::promises::{new_ride, write};
 
-/// Why a store is not ready, once it has tried.
-async fn refusal(store: &PostgresStore) -> String {
+/// Waits until a store says that it is not ready for such a reason. On a busy machine it may first say that it was not connected in time.
+async fn refusal(store: &PostgresStore, part: &str) -> String {
     let begun = Instant::now();
     loop {
         let reason = store.check().await.expect_err("the store is ready").to_string();
-        if !reason.contains("not connected yet") {
+        if reason.contains(part) {
             return reason;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{reason}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "expected {part:?}, it says: {reason}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -30,8 +30,8 @@ async fn a_wrong_password_is_told_without_the_password() {
     let server = PostgresServer::start();
     let url = server.url("postgres?sslmode=disable").replacen("s3cret", "hidden", 1);
     let store = store_at(&url);
-    let reason = refusal(&store).await;
-    assert!(reason.contains("password authentication failed") && reason.contains("hint:"), "{reason}");
+    let reason = refusal(&store, "password authentication failed").await;
+    assert!(reason.contains("hint:"), "{reason}");
     let answered = store.write(vec![Op::Create(new_ride("a", "1"))]).await.unwrap_err();
     for told in [reason, format!("{store:?}"), answered.to_string(), format!("{answered:?}")] {
         assert!(!told.contains("hidden") && !told.contains(&PASSWORD[6..]), "{told}");
@@ -43,11 +43,8 @@ async fn a_wrong_password_is_told_without_the_password() {
 async fn a_server_that_is_not_there_yet_is_waited_for() {
     let mut server = PostgresServer::made(&[]);
     let store = store_at(&server.url("postgres?sslmode=disable"));
-    let reason = refusal(&store).await;
-    assert!(
-        reason.contains("refused") && reason.contains(&format!("127.0.0.1:{}/postgres", server.port())),
-        "{reason}"
-    );
+    let reason = refusal(&store, "refused").await;
+    assert!(reason.contains(&format!("127.0.0.1:{}/postgres", server.port())), "{reason}");
     let begun = Instant::now();
     assert!(store.write(vec![Op::Create(new_ride("a", "1"))]).await.is_err());
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
@@ -74,8 +71,7 @@ async fn a_server_that_would_answer_before_the_disk_is_told_to_wait_or_refused()
     assert_eq!(seen, "on");
 
     let server = PostgresServer::start_with(&["fsync=off"]);
-    let reason = refusal(&store_at(&server.url("postgres?sslmode=disable"))).await;
-    assert!(reason.contains("fsync is off"), "{reason}");
+    refusal(&store_at(&server.url("postgres?sslmode=disable")), "fsync is off").await;
 }
 
 /// A store that trusts nobody but this certificate.
@@ -96,18 +92,15 @@ async fn an_encrypted_connection_is_encrypted_to_the_right_server_or_there_is_no
     // Plain text is all that this server speaks so far.
     server.start_again();
     let url = server.url("postgres?sslmode=require");
-    let reason = refusal(&trusting(&url, certificate.clone())).await;
-    assert!(reason.contains("TLS"), "{reason}");
+    refusal(&trusting(&url, certificate.clone()), "does not support TLS").await;
 
     let settings = [format!("ssl_cert_file={}", certificate.display()), format!("ssl_key_file={}", key.display())];
     server.set(&["ssl=on", &settings[0], &settings[1]]);
     server.kill();
     server.start_again();
-    let reason = refusal(&trusting(&url, stranger)).await;
-    assert!(reason.contains("certificate"), "{reason}");
+    refusal(&trusting(&url, stranger), "certificate").await;
     let misnamed = url.replace("127.0.0.1", "localhost");
-    let reason = refusal(&trusting(&misnamed, certificate.clone())).await;
-    assert!(reason.contains("certificate"), "{reason}");
+    refusal(&trusting(&misnamed, certificate.clone()), "certificate").await;
 
     let store = trusting(&url, certificate);
     ready(&store).await;
