@@ -117,7 +117,6 @@ pub(super) fn check_job_update(old: &Value, new: &Value) -> Vec<FieldError> {
     let fields = [
         "completions",
         "selector",
-        "template",
         "completionMode",
         "podFailurePolicy",
         "backoffLimitPerIndex",
@@ -125,7 +124,40 @@ pub(super) fn check_job_update(old: &Value, new: &Value) -> Vec<FieldError> {
         "successPolicy",
     ];
     let changed = fields.into_iter().filter(|field| old[*field] != new[*field] && !(scales && *field == "completions"));
-    changed.map(|field| FieldError::invalid(format!("spec.{field}"), &new[field], "field is immutable")).collect()
+    let mut errors: Vec<_> =
+        changed.map(|field| FieldError::invalid(format!("spec.{field}"), &new[field], "field is immutable")).collect();
+    errors.extend(template_changed(old, new));
+    errors
+}
+
+/// The template of a Job never changes; of one that is suspended what its pods ask for and where they go may.
+fn template_changed(old: &Value, new: &Value) -> Option<FieldError> {
+    let (before, after) = (&old["template"], &new["template"]);
+    if old["suspend"] != true {
+        let changed = before != after;
+        return changed.then(|| FieldError::invalid("spec.template", after, "field is immutable"));
+    }
+    let changed = fixed(&before["spec"]) != fixed(&after["spec"]);
+    changed.then(|| FieldError::invalid("spec.template.spec", &after["spec"], "field is immutable"))
+}
+
+/// What stays of the pods of a suspended Job.
+fn fixed(pod_spec: &Value) -> Value {
+    let mut fixed = pod_spec.clone();
+    for name in ["containers", "initContainers"] {
+        for container in fixed.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten() {
+            container.as_object_mut().map(|container| container.remove("resources"));
+        }
+    }
+    if let Some(fields) = fixed.as_object_mut() {
+        for name in ["nodeSelector", "tolerations", "schedulingGates"] {
+            fields.remove(name);
+        }
+        fields.get_mut("affinity").and_then(Value::as_object_mut).map(|affinity| affinity.remove("nodeAffinity"));
+        // An affinity to nodes alone may come and go.
+        fields.retain(|name, value| name != "affinity" || value.as_object().is_some_and(|affinity| !affinity.is_empty()));
+    }
+    fixed
 }
 
 /// Checks a CronJob that has its defaults.
