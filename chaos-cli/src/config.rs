@@ -50,7 +50,7 @@ fn path() -> Option<PathBuf> {
     set("CHAOS_CONFIG").or_else(|| base().map(|base| base.join("chaos/config.yaml")).filter(|path| path.exists()))
 }
 
-fn read(path: &PathBuf) -> anyhow::Result<Config> {
+fn read(path: &Path) -> anyhow::Result<Config> {
     let text = given::text(path).with_context(|| format!("failed to read {}", path.display()))?;
     parse(&text).with_context(|| format!("{} is no configuration", path.display()))
 }

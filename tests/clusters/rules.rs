@@ -44,7 +44,8 @@ struct Table {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
-    rule: String,
+    #[serde(rename = "rule")]
+    says: String,
     good: Vec<Change>,
     #[serde(default)]
     bad: Vec<Change>,
@@ -220,7 +221,7 @@ fn differences(namespace: &str, answers: impl Fn(&Value, Wanted) -> Vec<Answer>)
                     answers(&object, wanted).into_iter().filter(|(_, wanted, answer)| answer.is_ok() != *wanted);
                 differences.extend(others.map(|(whose, _, answer)| {
                     let answer = answer.err().map_or("takes it".to_owned(), |why| format!("refuses it: {why}"));
-                    format!("{kind}: {}\n  {}\n  {whose} {answer}", rule.rule, Value::Object(change.clone()))
+                    format!("{kind}: {}\n  {}\n  {whose} {answer}", rule.says, Value::Object(change.clone()))
                 }));
             }
         }
@@ -257,6 +258,6 @@ fn the_api_server_refuses_what_is_not_valid_and_takes_what_is() {
 fn every_rule_of_the_tables_has_both_sides() {
     let one_sided = |rule: &Rule| rule.good.is_empty() || (rule.bad.is_empty() && rule.beyond.is_empty());
     let rules = tables().into_iter().flat_map(|table| table.rules);
-    let one_sided: Vec<String> = rules.filter(one_sided).map(|rule| rule.rule).collect();
+    let one_sided: Vec<String> = rules.filter(one_sided).map(|rule| rule.says).collect();
     assert!(one_sided.is_empty(), "{one_sided:#?}");
 }

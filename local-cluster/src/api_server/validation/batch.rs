@@ -155,7 +155,8 @@ fn fixed(pod_spec: &Value) -> Value {
         }
         fields.get_mut("affinity").and_then(Value::as_object_mut).map(|affinity| affinity.remove("nodeAffinity"));
         // An affinity to nodes alone may come and go.
-        fields.retain(|name, value| name != "affinity" || value.as_object().is_some_and(|affinity| !affinity.is_empty()));
+        fields
+            .retain(|name, value| name != "affinity" || value.as_object().is_some_and(|affinity| !affinity.is_empty()));
     }
     fixed
 }
