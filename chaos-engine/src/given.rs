@@ -98,15 +98,15 @@ mod tests {
     #[test]
     fn a_pipe_is_read_and_one_that_nobody_writes_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let silent = read_within(&pipe, MOST, Duration::from_millis(50));
-        assert_eq!(kind(silent), Err(ErrorKind::TimedOut));
-        // The reader that was left alone takes what is written first.
-        std::fs::write(&pipe, "for the one before").unwrap();
-        let writer = pipe.clone();
+        // Each its own: the reader that is left alone would take what is written for the other.
+        let [silent, told] = ["silent", "told"].map(|name| folder.path().join(name));
+        for pipe in [&silent, &told] {
+            assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        }
+        assert_eq!(kind(read_within(&silent, MOST, Duration::from_millis(50))), Err(ErrorKind::TimedOut));
+        let writer = told.clone();
         let writing = std::thread::spawn(move || std::fs::write(writer, "told"));
-        assert_eq!(read(&pipe, MOST).unwrap(), b"told");
+        assert_eq!(read(&told, MOST).unwrap(), b"told");
         writing.join().unwrap().unwrap();
     }
 }
