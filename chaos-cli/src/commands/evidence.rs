@@ -1,5 +1,6 @@
 //! The evidence of a run in the cluster: fetched as it comes, and in the end held to what the operator says that it judged.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chaos_core::api::EvidenceRecord;
@@ -33,7 +34,7 @@ struct Refusals {
     /// It was there: whoever was never answered has none to lose.
     was_there: bool,
     /// Since when it is said of a row that it is missing. One that can be read says nothing about the other.
-    since: Vec<(Role, Instant)>,
+    since: BTreeMap<Role, Instant>,
 }
 
 /// One row.
@@ -140,18 +141,14 @@ impl Read {
 impl Refusals {
     /// Takes notice of one of that row. Whether it may be one of a moment.
     fn are_borne_with(&mut self, role: Role, now: Instant) -> bool {
-        let known = self.since.iter().find(|(refused, _)| *refused == role).map(|(_, since)| *since);
-        let since = known.unwrap_or(now);
-        if known.is_none() {
-            self.since.push((role, since));
-        }
+        let since = *self.since.entry(role).or_insert(now);
         self.was_there && now.duration_since(since) <= FORBIDDEN_AT_MOST
     }
 
     /// That row was read.
     fn end(&mut self, role: Role) {
         self.was_there = true;
-        self.since.retain(|(refused, _)| *refused != role);
+        self.since.remove(&role);
     }
 }
 

@@ -2,6 +2,10 @@
 //! manifest looks like. Every deviation is a problem; what the values mean together is checked elsewhere. Patterns are asked by
 //! themselves, of what else is valid: where there is a rule of names, its words are the better ones.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use regex::Regex;
 use serde_json::Value;
 
 use super::document::{Data, Node};
@@ -111,7 +115,7 @@ fn string(schema: &Value, text: &str, at: &Path, problems: &mut Problems) {
 }
 
 /// Adds a problem for each text of `node` that is not of the pattern that `schema` has for it.
-pub(super) fn patterns(schema: &Value, node: &Node, at: &Path, problems: &mut Problems) {
+pub(super) fn patterns(schema: &'static Value, node: &Node, at: &Path, problems: &mut Problems) {
     if problems.len() >= MOST_PROBLEMS {
         return;
     }
@@ -131,9 +135,8 @@ pub(super) fn patterns(schema: &Value, node: &Node, at: &Path, problems: &mut Pr
             }
         }
         Data::Text(text) => {
-            // Our own schemas' patterns: one that did not compile would be found by a test.
             let pattern = schema.get("pattern").and_then(Value::as_str);
-            let broken = |pattern: &&str| regex::Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text));
+            let broken = |pattern: &&'static str| compiled(pattern).is_some_and(|regex| !regex.is_match(text));
             if let Some(pattern) = pattern.filter(broken) {
                 let problem = problems.add(at, format!("{text:?} is not what is written here"));
                 problem.hint(format!("it must match {pattern}"));
@@ -141,6 +144,13 @@ pub(super) fn patterns(schema: &Value, node: &Node, at: &Path, problems: &mut Pr
         }
         Data::Null | Data::Bool(_) | Data::Number(_) => {}
     }
+}
+
+/// A pattern of our own schemas, compiled once: most stand for many texts. One that does not compile would be found by a test.
+fn compiled(pattern: &'static str) -> Option<Regex> {
+    static COMPILED: Mutex<BTreeMap<&str, Option<Regex>>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    compiled.entry(pattern).or_insert_with(|| Regex::new(pattern).ok()).clone()
 }
 
 fn numeric(schema: &Value, number: &serde_json::Number, at: &Path, problems: &mut Problems) {

@@ -32,7 +32,7 @@ const CHUNK_BYTES: usize = 700 * 1024;
 pub const MOST_EVENTS: usize = 250_000;
 
 /// Whose row it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// The operator's: what was done.
     Operator,

@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use chaos_core::prober::{Reached, Report};
 use chaos_core::record::{Event, RunTime};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use kube::client::Body;
 use serde_json::Value;
 
 use super::*;
-use crate::kube::Caller;
+use crate::kube::{Caller, fixture};
 
 fn note(text: &str) -> Event {
     Event::Note { at: RunTime(1), text: text.to_owned() }
@@ -76,18 +75,7 @@ impl Server {
 
     fn caller(&self) -> Caller {
         let server = self.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let server = server.clone();
-            async move {
-                let (head, body) = request.into_parts();
-                let body = body.collect_bytes().await?;
-                let (code, object) = server.answer(&head.method, head.uri.path(), &body);
-                let mut response = Response::new(Body::from(object.to_string().into_bytes()));
-                *response.status_mut() = code;
-                Ok::<_, kube::Error>(response)
-            }
-        });
-        Caller::new(kube::Client::new(service, "n"))
+        Caller::new(fixture::client("n", move |method, path, body| server.answer(method, path, body)))
     }
 
     fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {

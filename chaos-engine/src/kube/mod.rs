@@ -5,6 +5,8 @@ mod budget;
 mod call;
 mod client;
 mod event;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod kill;
 pub mod leader;
 mod lookup;

@@ -186,26 +186,22 @@ impl World<RunMachine> for RunWorld {
 #[cfg(test)]
 mod tests {
     use chaos_core::verdict::JudgeSpec;
-    use http::{Request, Response};
+    use http::StatusCode;
     use kube::Client;
-    use kube::client::Body;
+    use serde_json::Value;
     use tokio::sync::watch;
 
     use super::*;
     use crate::clock::RunClock;
     use crate::journal::Redactor;
-    use crate::kube::Clients;
+    use crate::kube::{Clients, fixture};
     use crate::probe::http::{HttpPlan, Origin};
     use crate::recorder::Recorder;
     use crate::run::fixture::{SLOW_LOAD, experiment};
 
     /// Of an API server that has nothing.
     fn client() -> Client {
-        let answer = |_: Request<Body>| async {
-            let empty = Response::builder().status(404).body(Body::from(b"null".to_vec()));
-            Ok::<_, kube::Error>(empty.unwrap())
-        };
-        Client::new(tower::service_fn(answer), "dispatch")
+        fixture::client("dispatch", |_, _, _| (StatusCode::NOT_FOUND, Value::Null))
     }
 
     #[tokio::test]

@@ -9,10 +9,9 @@ use chaos_core::model::Run;
 use chaos_core::population::{Population, SwitchState};
 use chaos_core::record::{Event, RunTime};
 use chaos_core::validate;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, StatusCode};
 use jiff::Timestamp;
 use kube::Resource as _;
-use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -22,7 +21,7 @@ use super::live::{Live, LiveParts};
 use super::{Announcer, Backing, key, started};
 use crate::clock::RunClock;
 use crate::journal::Redactor;
-use crate::kube::{Caller, Clients, StatusDesk, StatusStore};
+use crate::kube::{Caller, Clients, StatusDesk, StatusStore, fixture};
 use crate::recorder::Recorder;
 
 const NAMESPACE: &str = "shop";
@@ -78,18 +77,7 @@ impl Server {
     /// A client without retries.
     pub(super) fn client(&self) -> kube::Client {
         let server = self.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let server = server.clone();
-            async move {
-                let (head, body) = request.into_parts();
-                let body = body.collect_bytes().await?;
-                let (code, object) = server.answer(&head.method, head.uri.path(), &body);
-                let mut response = Response::new(Body::from(object.to_string().into_bytes()));
-                *response.status_mut() = code;
-                Ok::<_, kube::Error>(response)
-            }
-        });
-        kube::Client::new(service, NAMESPACE)
+        fixture::client(NAMESPACE, move |method, path, body| server.answer(method, path, body))
     }
 
     /// A desk at the status of the run.

@@ -78,7 +78,9 @@ fn check_version(version: &Value, path: &str, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::invalid(format!("{schema_path}.type"), &schema["type"], "must be object at the root"));
     }
     check_structure(schema, &schema_path, errors);
-    check_compiled(&rules::compiled(schema), &schema_path, errors);
+    if let Some(rules) = rules::compiled(schema) {
+        check_compiled(&rules, &schema_path, errors);
+    }
 }
 
 /// The rules of structural schemas that matter to pruning and defaulting: every value has a type.

@@ -150,13 +150,12 @@ impl CustomType {
 impl CustomVersion {
     fn read(version: &Value) -> Self {
         let schema = version["schema"].get("openAPIV3Schema").cloned().unwrap_or(Value::Null);
-        let has_rules = schema.to_string().contains("x-kubernetes-validations");
         let columns = version["additionalPrinterColumns"].as_array().into_iter().flatten();
         let fields = version["selectableFields"].as_array().into_iter().flatten();
         Self {
             name: text(&version["name"]),
             is_served: version["served"] == true,
-            rules: has_rules.then(|| rules::compiled(&schema)),
+            rules: rules::compiled(&schema),
             schema,
             has_status: version["subresources"]["status"].is_object(),
             scale: version["subresources"].get("scale").filter(|scale| scale.is_object()).cloned(),
