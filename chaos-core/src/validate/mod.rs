@@ -225,7 +225,7 @@ fn read(source_name: &str, text: &str, kinds: &[Kind], purpose: Purpose) -> Resu
     let mut manifests = Vec::new();
     for document in &documents {
         let mut problems = Problems::default();
-        let manifest = manifest(document, kinds, &mut problems);
+        let manifest = manifest(document, kinds, purpose, &mut problems);
         if purpose == Purpose::Record {
             problems.of_record();
         }
@@ -245,7 +245,7 @@ fn read(source_name: &str, text: &str, kinds: &[Kind], purpose: Purpose) -> Resu
 }
 
 /// One document. `None` together with problems, or where the shape forbids to look further.
-fn manifest(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<Manifest> {
+fn manifest(document: &Node, kinds: &[Kind], purpose: Purpose, problems: &mut Problems) -> Option<Manifest> {
     let kind = header(document, kinds, problems)?;
     let meta = Meta::read(document, problems);
     let at = Path::root().field("spec");
@@ -254,11 +254,15 @@ fn manifest(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<
         return None;
     };
     shape::check(kind.spec_schema(), spec, &at, problems);
+    if purpose == Purpose::Record {
+        problems.of_record();
+    }
     if !problems.is_empty() {
         return None;
     }
     let manifest = meant(kind, (document, spec), &meta, problems);
-    if problems.is_empty() {
+    // What a pattern alone refuses says what is meant, and is not asked of a record.
+    if purpose == Purpose::Begin && problems.is_empty() {
         shape::patterns(kind.spec_schema(), spec, &at, problems);
     }
     manifest

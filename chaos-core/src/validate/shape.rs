@@ -181,20 +181,31 @@ struct Bounded {
     max: &'static str,
     /// Stands behind every figure.
     unit: &'static str,
+    /// Whether what is below says what is meant all the same, as a record may.
+    readable_below: bool,
+    /// Whether what is above does.
+    readable_above: bool,
 }
 
-const FIELDS: Bounded = Bounded { min: "minProperties", max: "maxProperties", unit: " fields" };
-const ELEMENTS: Bounded = Bounded { min: "minItems", max: "maxItems", unit: " elements" };
-const CHARACTERS: Bounded = Bounded { min: "minLength", max: "maxLength", unit: " characters" };
-const VALUE: Bounded = Bounded { min: "minimum", max: "maximum", unit: "" };
+const FIELDS: Bounded =
+    Bounded { min: "minProperties", max: "maxProperties", unit: " fields", readable_below: false, readable_above: true };
+const ELEMENTS: Bounded =
+    Bounded { min: "minItems", max: "maxItems", unit: " elements", readable_below: false, readable_above: true };
+const CHARACTERS: Bounded =
+    Bounded { min: "minLength", max: "maxLength", unit: " characters", readable_below: true, readable_above: true };
+const VALUE: Bounded =
+    Bounded { min: "minimum", max: "maximum", unit: "", readable_below: false, readable_above: false };
 
 fn bounds(schema: &Value, bounded: &Bounded, size: f64, at: &Path, problems: &mut Problems) {
     let unit = bounded.unit;
+    let mut problem = |readable: bool, message| {
+        if readable { problems.judge(at, message) } else { problems.add(at, message) };
+    };
     if let Some(min) = schema.get(bounded.min).and_then(Value::as_f64).filter(|min| size < *min) {
-        problems.add(at, format!("{size}{unit}: at least {min}{unit} are needed here"));
+        problem(bounded.readable_below, format!("{size}{unit}: at least {min}{unit} are needed here"));
     }
     if let Some(max) = schema.get(bounded.max).and_then(Value::as_f64).filter(|max| size > *max) {
-        problems.add(at, format!("{size}{unit}: at most {max}{unit} are allowed here"));
+        problem(bounded.readable_above, format!("{size}{unit}: at most {max}{unit} are allowed here"));
     }
 }
 

@@ -116,3 +116,19 @@ fn what_an_older_version_let_begin_is_read_from_its_record_though_it_would_be_re
     assert_eq!(probe.http().unwrap().load.endpoint, Endpoint::Url(url.into()));
     assert!(recorded(|spec| spec["abort"] = guard("nobody")).is_none(), "nothing says what that guards");
 }
+
+#[test]
+fn a_record_is_read_though_a_pattern_or_a_length_of_today_refuses_what_it_says() {
+    let long = "The gateway answers while trips pods die. ".repeat(20);
+    let run = recorded(|spec| spec["hypothesis"] = json!(long)).unwrap();
+    assert_eq!(run.experiment.hypothesis, long.trim());
+    let url = "http://host!";
+    let run = recorded(|spec| {
+        let http = spec["probes"][0]["http"].as_object_mut().unwrap();
+        http.remove("service");
+        http.insert("url".into(), json!(url));
+    });
+    let probe = run.unwrap().experiment.probes.remove(0);
+    assert_eq!(probe.http().unwrap().load.endpoint, Endpoint::Url(url.into()));
+    assert!(recorded(|spec| spec["probes"] = json!([])).is_none(), "nothing says what is to be proven");
+}
