@@ -32,9 +32,9 @@ pub struct Load<'a> {
     pub bins: Vec<&'a Bin>,
     /// Its slots that were not a plain success in time, by slot.
     pub bad: Vec<&'a BadSlot>,
-    /// Slots due before the fault.
+    /// Slots due before the fault, without those that failed in it.
     pub baseline: Counts,
-    /// Slots due in fault and recovery.
+    /// Slots due in fault and recovery, and those due before that failed in them.
     pub judged: Counts,
     /// Slots due in recovery.
     pub recovery: Counts,
@@ -160,19 +160,23 @@ fn walk<'a>(
     let mut neighbours = Neighbours::default();
     let mut trial = 0;
     while let Some(slot) = slots.next()? {
-        if inside(phases.baseline, slot.due) {
+        let is_judged = phases.judged().is_some_and(|judged| counts_for(judged, slot.due, slot.failed_at()));
+        let is_quiet = !is_judged && inside(phases.baseline, slot.due);
+        if is_quiet {
             load.baseline.add(slot.state);
         }
-        let told_of = phases.judged().or(phases.baseline);
-        if let Some(bad) = slot.bad.filter(|_| inside(told_of, slot.due)) {
+        if let Some(bad) = slot.bad.filter(|_| is_judged || (is_quiet && phases.judged().is_none())) {
             load.classes.entry(bad.class).or_insert((0, bad)).0 += 1;
         }
-        if !inside(phases.judged(), slot.due) {
+        if !is_judged {
             continue;
         }
         load.judged.add(slot.state);
-        outages.add(slot.due, slot.state);
-        neighbours.add(slot.due, slot.state, slot.bad);
+        // Of those due before, only what failed is known here: they are no neighbours of each other.
+        if inside(phases.judged(), slot.due) {
+            outages.add(slot.due, slot.state);
+            neighbours.add(slot.due, slot.state, slot.bad);
+        }
         if let Some(recovery) = phases.recovery.filter(|_| inside(phases.recovery, slot.due)) {
             load.recovery.add(slot.state);
             let second = (slot.due.0 - recovery.start.0) / SECOND_NANOS;
@@ -191,11 +195,16 @@ fn walk<'a>(
     Ok(())
 }
 
+/// Whether a slot counts for fault and recovery: it was due in them, or before and failed in them. What the first kill cuts off may
+/// have been due in the baseline.
+fn counts_for(judged: Span, due: RunTime, failed: Option<RunTime>) -> bool {
+    due < judged.end && failed.unwrap_or(due) >= judged.start
+}
+
 /// The window that a slot counts for: that in which it was due, unless it failed in a later one. What a kill cuts off was due
 /// before it.
 fn window_of(slot: &Slot<'_>, due_in: usize, trials: &[Trial]) -> (usize, Span) {
-    let failed = slot.bad.filter(|_| slot.state == State::Failed).and_then(failed_at);
-    let at = failed.unwrap_or(slot.due);
+    let at = slot.failed_at().unwrap_or(slot.due);
     let later = trials.iter().skip(due_in).take_while(|trial| is_behind(at, trial)).count();
     let number = (due_in + later).min(trials.len().saturating_sub(1));
     (number, trials.get(number).map_or_else(Span::default, |trial| trial.span))
@@ -240,6 +249,13 @@ struct Slot<'a> {
     due: RunTime,
     state: State,
     bad: Option<&'a BadSlot>,
+}
+
+impl Slot<'_> {
+    /// When the system failed it, as far as it is known.
+    fn failed_at(&self) -> Option<RunTime> {
+        self.bad.filter(|_| self.state == State::Failed).and_then(failed_at)
+    }
 }
 
 /// All slots of a probe that were due before an end.
@@ -332,13 +348,15 @@ fn check_bins(raw: &RawLoad<'_>, schedule: &ProbeSchedule) -> Result<(), Evidenc
     Ok(())
 }
 
-/// The windows' bad slots must be all bad slots of fault and recovery, counted another way: by their recorded due times.
+/// The windows' bad slots must be all bad slots of fault and recovery, counted another way: by what is recorded of each.
 fn check_sum(load: &Load<'_>, recorded: &Recorded<'_>, trials: &[Trial]) -> Result<(), EvidenceError> {
     let Some(judged) = recorded.phases.judged().filter(|_| !trials.is_empty()) else {
         return Ok(());
     };
-    let certain = |slot: &&&BadSlot| {
-        (judged.start..judged.end).contains(&slot.due) && State::of(slot, load.schedule.max_lag) != State::Unknown
+    let certain = |slot: &&&BadSlot| match State::of(slot, load.schedule.max_lag) {
+        State::Unknown => false,
+        State::Failed => counts_for(judged, slot.due, failed_at(slot)),
+        State::Good | State::Slow => counts_for(judged, slot.due, None),
     };
     let in_phases = load.bad.iter().filter(certain).count() as u64;
     let in_windows = load.trials.iter().map(|trial| trial.counts.failed + trial.counts.slow).sum();

@@ -89,6 +89,36 @@ fn what_a_kill_cuts_off_counts_for_it_though_it_was_due_before() {
 }
 
 #[test]
+fn what_the_first_kill_cuts_off_counts_for_it_though_it_was_due_in_the_baseline() {
+    let of = |class: BadClass, latency: Option<u64>, failed_after: Option<u64>| {
+        let mut story = Story::with_kills(3);
+        story.lose(9_500, 3, class);
+        story.bad.iter_mut().for_each(|bad| (bad.latency, bad.failed_after) = (latency, failed_after));
+        let events = story.events();
+        let evidence = evidence(&events).unwrap();
+        let load = &evidence.loads[0];
+        assert_eq!(load.classes.get(&class).map(|(count, _)| *count), (load.judged.failed > 0).then_some(3));
+        let first = &load.trials[0];
+        let slots = [load.baseline.slots, load.judged.slots, first.counts.slots];
+        (slots, [load.baseline.failed, load.judged.failed, first.counts.failed], first.first_failure)
+    };
+    // Due from 9.5 s on; the fault begins at 10 s, the first kill comes at 11 s.
+    let in_the_baseline = ([1_000, 1_400, 200], [3, 0, 0], None);
+    let in_the_fault = ([997, 1_403, 203], [0, 3, 3], Some(ms(10_000)));
+    let (before, after) = (Some(479_999_999), Some(1_501_000_000));
+    for (class, latency, failed_after, counted) in [
+        (BadClass::Reset, None, before, in_the_baseline),
+        (BadClass::Reset, None, after, in_the_fault),
+        (BadClass::Status, after, None, in_the_fault),
+        // A record of an older tool does not say when, and nothing made these slow at an instant.
+        (BadClass::Reset, None, None, in_the_baseline),
+        (BadClass::Timeout, Some(5_000_000_000), None, in_the_baseline),
+    ] {
+        assert_eq!(of(class, latency, failed_after), counted, "{class:?} {latency:?} {failed_after:?}");
+    }
+}
+
+#[test]
 fn a_kill_before_the_replacement_is_ready_is_the_same_trial() {
     let mut story = Story::new(15_000, 25_000);
     story.probe("ride", 100.0);
