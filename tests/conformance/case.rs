@@ -24,6 +24,12 @@ pub(crate) struct Case {
     /// What it takes of a cluster that not every cluster gives.
     #[serde(default)]
     pub(crate) needs: Option<Need>,
+    /// The first minor version of Kubernetes that answers so: 36 for 1.36. Older ones are not asked.
+    #[serde(default)]
+    pub(crate) since: Option<u32>,
+    /// The first minor version that no longer does. That one and newer ones are not asked.
+    #[serde(default)]
+    pub(crate) before: Option<u32>,
     /// Paths to delete at the end, for objects outside the namespace.
     #[serde(default)]
     pub(crate) cleanup: Vec<String>,
@@ -34,6 +40,11 @@ impl Case {
     pub(crate) fn hurry(&mut self) {
         let seconds = if self.differs.is_some() { 1 } else { u64::MAX };
         self.steps.iter_mut().for_each(|step| step.within = step.within.map(|within| within.min(seconds)));
+    }
+
+    /// Whether a cluster of that minor version answers so.
+    pub(crate) fn is_of(&self, minor: u32) -> bool {
+        self.since.is_none_or(|since| since <= minor) && self.before.is_none_or(|before| minor < before)
     }
 }
 

@@ -3,7 +3,8 @@
 //! and by calls in this process.
 //!
 //! `CHAOS_TEST_CASE` restricts a run to the cases whose name holds that text. `CHAOS_TEST_WITHOUT=nodes` leaves out those that make
-//! Nodes, where these are somebody else's, and says so.
+//! Nodes, where these are somebody else's, and says so. Cases that name versions of Kubernetes (`since`, `before`) are asked of
+//! these alone.
 
 #![allow(
     clippy::unwrap_used,
@@ -51,6 +52,8 @@ async fn check(area: &str) -> anyhow::Result<()> {
         say(&format!("{area}: not run, as CHAOS_TEST_WITHOUT says: {}", case.name));
     }
     let target = Target::start().await?;
+    let minor = target.minor().await?;
+    cases.retain(|case| case.is_of(minor));
     if target.is_embedded() {
         cases.iter_mut().for_each(Case::hurry);
     }
@@ -101,6 +104,24 @@ fn what_makes_nodes_is_marked_and_alone_left_out_without_them() -> anyhow::Resul
         assert!(divided(case::read_area(area)?, &[]).1.is_empty());
     }
     assert!(case::lacking("node").is_err(), "a word that means nothing leaves nothing out by mistake");
+    Ok(())
+}
+
+/// Else it is never asked of a cluster, and nobody would know.
+#[test]
+fn every_case_is_of_a_supported_version() -> anyhow::Result<()> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/real-kubernetes/versions");
+    let mut minors = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        minors.extend(name.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()));
+    }
+    assert!(minors.len() >= 2, "{folder} names the versions {minors:?}");
+    for area in AREAS {
+        for case in case::read_area(area)? {
+            assert!(minors.iter().any(|minor| case.is_of(*minor)), "{}: of no version of 1.{minors:?}", case.name);
+        }
+    }
     Ok(())
 }
 

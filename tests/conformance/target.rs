@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use kube::Config;
+use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use local_cluster::{Cluster, ClusterConfig};
 
 use crate::runner::Connection;
@@ -41,6 +42,15 @@ impl Target {
                 vec![Connection::Tcp(config.clone()), Connection::InProcess(cluster.api_server().clone())]
             }
         }
+    }
+
+    /// The minor version of Kubernetes that its API server says it is: 36 for 1.36.
+    pub(crate) async fn minor(&self) -> anyhow::Result<u32> {
+        let (Self::Existing(config) | Self::Embedded { config, .. }) = self;
+        let said = Client::try_from(config.clone())?.apiserver_version().await?.minor;
+        // Managed clusters say `36+`.
+        let digits = said.trim_end_matches('+');
+        digits.parse::<u32>().with_context(|| format!("the API server says that its minor version is {said:?}"))
     }
 
     /// Whether this is the embedded cluster.
