@@ -46,12 +46,26 @@ pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// Whether a test cannot be run for want of something, which is said then.
+/// Whether a test cannot be run for want of something, which is said then; where nothing may be wanting, the test fails.
 pub(crate) fn lacks(is_missing: bool, why: &str) -> bool {
     if is_missing {
+        assert!(
+            std::env::var_os("CHAOS_TEST_COMPLETE").is_none(),
+            "cannot be run, and CHAOS_TEST_COMPLETE is set: {why}"
+        );
         say(&format!("not run: {why}"));
     }
     is_missing
+}
+
+/// Of what takes minutes, the share of today: as many a day as `CHAOS_TEST_A_DAY` says, one after the other; without it, all.
+pub(crate) fn of_today<T>(all: Vec<T>) -> Vec<T> {
+    let Ok(a_day) = std::env::var("CHAOS_TEST_A_DAY") else { return all };
+    let a_day: usize = a_day.parse().ok().filter(|a_day| *a_day > 0).expect("CHAOS_TEST_A_DAY is a number from 1 on");
+    let day = jiff::Timestamp::now().as_second() / (24 * 60 * 60);
+    let days = all.len().div_ceil(a_day).max(1);
+    let first = usize::try_from(day).expect("a day after 1970") % days * a_day;
+    all.into_iter().skip(first).take(a_day).collect()
 }
 
 /// Whether there are no machines to break.

@@ -36,6 +36,35 @@ fn functions_stay_small() {
     assert!(long.is_empty(), "these functions have more than {FUNCTION_LINES_MAX} lines: {long:#?}");
 }
 
+/// No crate runs tests of its documentation, so what stands there must not look as if it were one.
+#[test]
+fn examples_in_documentation_name_a_language_that_is_not_run() {
+    let is_doc = |line: &&str| line.starts_with("///") || line.starts_with("//!");
+    let fences = |source: &Source| {
+        let lines = source.text.lines().map(str::trim_start).filter(is_doc);
+        let marks: Vec<String> =
+            lines.filter_map(|line| line[3..].trim().strip_prefix("```")).map(str::to_owned).collect();
+        marks.into_iter().step_by(2).collect::<Vec<_>>()
+    };
+    let run = |source: &Source| {
+        fences(source).iter().any(|language| !["text", "yaml", "json", "sh"].contains(&language.as_str()))
+    };
+    let found: Vec<_> = rust_sources().into_iter().filter(run).map(|source| source.path).collect();
+    assert!(found.is_empty(), "examples that look as if they were tested: {found:#?}");
+    let library =
+        |path: &str| std::fs::read_to_string(root().join(path)).expect("a manifest").contains("doctest = false");
+    let crates = [
+        "chaos-core",
+        "chaos-engine",
+        "chaos-operator",
+        "chaos-cli",
+        "local-cluster",
+        "examples/dispatch-stack",
+        "tests",
+    ];
+    assert!(crates.iter().all(|name| library(&format!("{name}/Cargo.toml"))));
+}
+
 #[test]
 fn nothing_is_left_unfinished() {
     // Spelt in halves, so that this file does not find itself.

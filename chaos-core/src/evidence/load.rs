@@ -32,9 +32,9 @@ pub struct Load<'a> {
     pub bins: Vec<&'a Bin>,
     /// Its slots that were not a plain success in time, by slot.
     pub bad: Vec<&'a BadSlot>,
-    /// Slots due before the fault, without those that failed in it.
+    /// Slots due before the fault, without those that failed in it, or ran out of time.
     pub baseline: Counts,
-    /// Slots due in fault and recovery, and those due before that failed in them.
+    /// Slots due in fault and recovery, and those due before that failed in them; what ran out of time across the border as unknown.
     pub judged: Counts,
     /// Slots due in recovery.
     pub recovery: Counts,
@@ -159,8 +159,11 @@ fn walk<'a>(
     let mut outages = Outages::default();
     let mut neighbours = Neighbours::default();
     let mut trial = 0;
-    while let Some(slot) = slots.next()? {
-        let is_judged = phases.judged().is_some_and(|judged| counts_for(judged, slot.due, slot.failed_at()));
+    while let Some(mut slot) = slots.next()? {
+        let is_judged = phases.judged().is_some_and(|judged| counts_for(judged, slot.due, slot.over_at()));
+        if is_judged && slot.failed_at().is_none() && !inside(phases.judged(), slot.due) {
+            slot.state = State::Unknown;
+        }
         let is_quiet = !is_judged && inside(phases.baseline, slot.due);
         if is_quiet {
             load.baseline.add(slot.state);
@@ -196,7 +199,7 @@ fn walk<'a>(
 }
 
 /// Whether a slot counts for fault and recovery: it was due in them, or before and failed in them. What the first kill cuts off may
-/// have been due in the baseline.
+/// have been due in the baseline. What was under way then and ran out of time says nothing: of neither of them it is known to be bad.
 fn counts_for(judged: Span, due: RunTime, failed: Option<RunTime>) -> bool {
     due < judged.end && failed.unwrap_or(due) >= judged.start
 }
@@ -218,8 +221,12 @@ fn is_behind(at: RunTime, trial: &Trial) -> bool {
 /// When a slot failed, as far as it is known. What ran out of time failed at no instant of its own.
 fn failed_at(slot: &BadSlot) -> Option<RunTime> {
     let by_time = matches!(slot.class, BadClass::Timeout | BadClass::TooSlow);
-    let after = slot.failed_after.or(slot.latency).filter(|_| !by_time)?;
-    Some(RunTime(slot.due.0.saturating_add(after)))
+    over_at(slot).filter(|_| !by_time)
+}
+
+/// When a slot was over, as far as it is known.
+fn over_at(slot: &BadSlot) -> Option<RunTime> {
+    slot.failed_after.or(slot.latency).map(|after| RunTime(slot.due.0.saturating_add(after)))
 }
 
 impl TrialLoad {
@@ -255,6 +262,11 @@ impl Slot<'_> {
     /// When the system failed it, as far as it is known.
     fn failed_at(&self) -> Option<RunTime> {
         self.bad.filter(|_| self.state == State::Failed).and_then(failed_at)
+    }
+
+    /// When it had failed, or had its answer too late.
+    fn over_at(&self) -> Option<RunTime> {
+        self.bad.filter(|_| matches!(self.state, State::Failed | State::Slow)).and_then(over_at)
     }
 }
 

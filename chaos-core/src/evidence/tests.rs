@@ -97,22 +97,27 @@ fn what_the_first_kill_cuts_off_counts_for_it_though_it_was_due_in_the_baseline(
         let events = story.events();
         let evidence = evidence(&events).unwrap();
         let load = &evidence.loads[0];
-        assert_eq!(load.classes.get(&class).map(|(count, _)| *count), (load.judged.failed > 0).then_some(3));
-        let first = &load.trials[0];
-        let slots = [load.baseline.slots, load.judged.slots, first.counts.slots];
-        (slots, [load.baseline.failed, load.judged.failed, first.counts.failed], first.first_failure)
+        assert_eq!(load.classes.get(&class).map(|(count, _)| *count), (load.judged.slots > 1_400).then_some(3));
+        let (first, all) = (&load.trials[0], [load.baseline, load.judged, load.trials[0].counts]);
+        let bad = all.map(|counts| (counts.failed + counts.slow, counts.unknown));
+        (all.map(|counts| counts.slots), bad, first.first_failure)
     };
     // Due from 9.5 s on; the fault begins at 10 s, the first kill comes at 11 s.
-    let in_the_baseline = ([1_000, 1_400, 200], [3, 0, 0], None);
-    let in_the_fault = ([997, 1_403, 203], [0, 3, 3], Some(ms(10_000)));
+    let in_the_baseline = ([1_000, 1_400, 200], [(3, 0), (0, 0), (0, 0)], None);
+    let in_the_fault = ([997, 1_403, 203], [(0, 0), (3, 0), (3, 0)], Some(ms(10_000)));
+    let not_known = ([997, 1_403, 203], [(0, 0), (0, 3), (0, 3)], None);
     let (before, after) = (Some(479_999_999), Some(1_501_000_000));
     for (class, latency, failed_after, counted) in [
         (BadClass::Reset, None, before, in_the_baseline),
         (BadClass::Reset, None, after, in_the_fault),
         (BadClass::Status, after, None, in_the_fault),
-        // A record of an older tool does not say when, and nothing made these slow at an instant.
+        // A record of an older tool does not say when.
         (BadClass::Reset, None, None, in_the_baseline),
-        (BadClass::Timeout, Some(5_000_000_000), None, in_the_baseline),
+        // Nothing made these late at an instant.
+        (BadClass::Timeout, before, None, in_the_baseline),
+        (BadClass::Timeout, Some(5_000_000_000), None, not_known),
+        (BadClass::TooSlow, before, None, in_the_baseline),
+        (BadClass::TooSlow, after, None, not_known),
     ] {
         assert_eq!(of(class, latency, failed_after), counted, "{class:?} {latency:?} {failed_after:?}");
     }

@@ -187,8 +187,13 @@ struct Bounded {
     readable_above: bool,
 }
 
-const FIELDS: Bounded =
-    Bounded { min: "minProperties", max: "maxProperties", unit: " fields", readable_below: false, readable_above: true };
+const FIELDS: Bounded = Bounded {
+    min: "minProperties",
+    max: "maxProperties",
+    unit: " fields",
+    readable_below: false,
+    readable_above: true,
+};
 const ELEMENTS: Bounded =
     Bounded { min: "minItems", max: "maxItems", unit: " elements", readable_below: false, readable_above: true };
 const CHARACTERS: Bounded =
@@ -199,7 +204,11 @@ const VALUE: Bounded =
 fn bounds(schema: &Value, bounded: &Bounded, size: f64, at: &Path, problems: &mut Problems) {
     let unit = bounded.unit;
     let mut problem = |readable: bool, message| {
-        if readable { problems.judge(at, message) } else { problems.add(at, message) };
+        if readable {
+            problems.judge(at, message)
+        } else {
+            problems.add(at, message)
+        };
     };
     if let Some(min) = schema.get(bounded.min).and_then(Value::as_f64).filter(|min| size < *min) {
         problem(bounded.readable_below, format!("{size}{unit}: at least {min}{unit} are needed here"));

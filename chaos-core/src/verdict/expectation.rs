@@ -27,6 +27,15 @@ pub(super) struct Off {
     most: Option<Duration>,
 }
 
+/// Answers that were off, with none between them that was as expected.
+struct Spell<'a> {
+    first: &'a Sample,
+    /// From when on each look was answered, if the last one was.
+    since: Option<RunTime>,
+    /// The longest time in which each look was answered.
+    least: Duration,
+}
+
 /// An expectation as it is judged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expectation<'a> {
@@ -45,29 +54,31 @@ impl Expectation<'_> {
     /// What came of the answers, in the order in which they were asked for.
     pub(super) fn judged<'r>(&self, samples: &[&'r Sample]) -> Judged<'r> {
         let mut last_met = RunTime(0);
-        let mut off: Option<(&'r Sample, RunTime)> = None;
+        let mut off: Option<Spell<'r>> = None;
         let mut undecided = None;
         for sample in samples {
-            match (sample.met, off) {
+            match (sample.met, &mut off) {
                 (Some(true), was) => {
-                    if let Some((first, last)) = was {
+                    if let Some(spell) = was.take() {
                         let most = Some(between(last_met, sample.at));
-                        let seen = Off { least: between(first.at, last), most };
-                        undecided = undecided.or_else(|| (most > Some(self.tolerate)).then_some((first, seen)));
+                        let seen = Off { least: spell.least, most };
+                        undecided = undecided.or_else(|| (most > Some(self.tolerate)).then_some((spell.first, seen)));
                     }
-                    (off, last_met) = (None, sample.at);
+                    last_met = sample.at;
                 }
                 (Some(false), was) => {
-                    let first = was.map_or(*sample, |(first, _)| first);
-                    if self.tolerate.is_zero() || between(first.at, sample.at) > self.tolerate {
-                        return Judged::Broken(first, sample);
+                    let spell = was.get_or_insert(Spell { first: sample, since: None, least: Duration::ZERO });
+                    let since = *spell.since.get_or_insert(sample.at);
+                    spell.least = spell.least.max(between(since, sample.at));
+                    if self.tolerate.is_zero() || spell.least > self.tolerate {
+                        return Judged::Broken(spell.first, sample);
                     }
-                    off = Some((first, sample.at));
                 }
-                (None, _) => {}
+                // What would have been the answer is not known: it may have been as expected.
+                (None, was) => was.iter_mut().for_each(|spell| spell.since = None),
             }
         }
-        let open = off.map(|(first, last)| (first, Off { least: between(first.at, last), most: None }));
+        let open = off.map(|spell| (spell.first, Off { least: spell.least, most: None }));
         undecided.or(open).map_or(Judged::Met, |(first, seen)| Judged::Undecided(first, seen))
     }
 

@@ -22,6 +22,8 @@ const ALIKE: (f64, f64) = (0.05, 1.0);
 /// A request of the other client.
 struct Request {
     sent: Timestamp,
+    /// The instant by whose window it counts: when it failed, unless it ran out of time, as the rule has it.
+    counts_at: Timestamp,
     millis: f64,
     good: bool,
 }
@@ -82,7 +84,7 @@ fn compare(mut args: impl Iterator<Item = String>) -> anyhow::Result<bool> {
 /// Bad requests of both, window by window.
 fn losses(run: &Run, requests: &[Request]) -> Vec<[u64; 2]> {
     let theirs = |window: &Window| {
-        requests.iter().filter(|r| !r.good && (window.from..window.to).contains(&r.sent)).count() as u64
+        requests.iter().filter(|r| !r.good && (window.from..window.to).contains(&r.counts_at)).count() as u64
     };
     run.windows.iter().map(|window| [window.failed, theirs(window)]).collect()
 }
@@ -172,11 +174,10 @@ fn read_requests(path: &str) -> anyhow::Result<Vec<Request>> {
         let line: Value = serde_json::from_str(line).with_context(|| format!("failed to parse a line of {path}"))?;
         let sent: Timestamp = line["timestamp"].as_str().context("a request without timestamp")?.parse()?;
         let millis = line["latency"].as_f64().context("a request without latency")? / 1e6;
-        requests.push(Request {
-            sent,
-            millis,
-            good: line["code"].as_u64().is_some_and(|code| (200..300).contains(&code)),
-        });
+        let good = line["code"].as_u64().is_some_and(|code| (200..300).contains(&code));
+        let out_of_time = line["error"].as_str().is_some_and(|error| error.contains("Client.Timeout exceeded"));
+        let over = sent + SignedDuration::from_secs_f64(millis / 1e3);
+        requests.push(Request { sent, counts_at: if good || out_of_time { sent } else { over }, millis, good });
     }
     requests.sort_by_key(|request| request.sent);
     Ok(requests)
@@ -205,7 +206,8 @@ mod tests {
             "killRows": [kill(12, 3), {"atUs": second(13), "losses": []}, kill(15, 5)],
         });
         let run = run_of(&result, "ride").unwrap();
-        let bad = |at: f64| Request { sent: run.started + SignedDuration::from_secs_f64(at), millis: 1.0, good: false };
+        let instant = |at: f64| run.started + SignedDuration::from_secs_f64(at);
+        let bad = |at: f64| Request { sent: instant(at - 0.5), counts_at: instant(at), millis: 500.0, good: false };
         // Before the fault and after the recovery nothing counts.
         let theirs: Vec<Request> = [9.9, 10.0, 11.0, 14.9, 15.0, 24.9, 25.0, 30.0].map(bad).into();
         assert_eq!(losses(&run, &theirs), [[3, 3], [5, 2]]);

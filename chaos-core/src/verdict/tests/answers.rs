@@ -64,6 +64,21 @@ fn a_look_says_nothing_about_the_time_between_two() {
 }
 
 #[test]
+fn an_unanswered_look_may_have_been_as_expected() {
+    let at = |from: u64, met: Option<bool>| (from * 1_000, met);
+    let gap = [at(0, Some(true)), at(20, Some(false)), at(25, None), at(30, Some(false)), at(31, Some(true))];
+    let asunder = of("8s", &gap);
+    decided(&asunder, ReasonCode::ExpectationUndecided);
+    assert!(
+        asunder.verdict.reason_text.contains("at least 0.0 s and at most 31.0 s"),
+        "{}",
+        asunder.verdict.reason_text
+    );
+    let on_one_side = [&gap[..4], &[at(35, Some(false)), at(39, Some(false))]].concat();
+    decided(&of("8s", &on_one_side), ReasonCode::ExpectationBroken);
+}
+
+#[test]
 fn what_is_off_before_the_fault_is_counted_on_in_it_and_is_not_its_doing() {
     let off = |from: u64, until: u64| {
         let seconds = (0..=70).map(|second| second * 1_000);
