@@ -53,10 +53,9 @@ impl Cursor<'_> {
         self.state.retry.remove(&strike);
     }
 
-    /// Skips what people cancelled.
+    /// Skips what people cancelled. A strike with an open intent may have killed already: it is no skip.
     pub(super) fn cancel(&mut self) {
-        let cancelled: Vec<_> =
-            self.state.ledger.upcoming.iter().filter(|s| self.view.cancel.contains(&s.id)).cloned().collect();
+        let cancelled: Vec<_> = self.pending().filter(|s| self.view.cancel.contains(&s.id)).cloned().collect();
         for strike in cancelled {
             self.skip(&strike, SkipReason::Cancelled, format!("{} was cancelled", strike.id));
         }
