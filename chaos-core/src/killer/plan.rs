@@ -110,6 +110,13 @@ impl Cursor<'_> {
         self.state.ledger.skip(strike, reason.as_str(), message, self.now);
     }
 
+    /// Tells that a strike that has killed leaves so many more of its victims alone.
+    pub(super) fn leave_alone(&mut self, strike: &PlannedStrike, pods: u32, why: &str) {
+        if pods > 0 {
+            self.skip(strike, SkipReason::Missed, format!("{pods} more of its pods were to be killed: {why}"));
+        }
+    }
+
     /// The strike whose turn it is, if there is one.
     pub(super) fn due(&self) -> Option<PlannedStrike> {
         self.next().filter(|strike| self.begins_at(strike) <= self.now).cloned()

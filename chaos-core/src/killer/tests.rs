@@ -10,6 +10,7 @@ mod ledger;
 mod modes;
 mod play;
 mod scope;
+mod several;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
