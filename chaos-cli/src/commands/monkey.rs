@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chaos_core::api::{ChaosMonkey, MonkeyControl, PlannedStrike, Postponement};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, MonkeyControl, PlannedStrike, Postponement};
 use chaos_core::instant::{after, time};
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -167,13 +167,22 @@ async fn change(
 /// The monkey once its operator has seen the change, if none of the strikes came before.
 async fn in_time(api: &Api<ChaosMonkey>, changed: &ChaosMonkey, ids: &[String]) -> Result<ChaosMonkey, Failure> {
     let after = taken_up(api, changed).await?;
-    let history = after.status.iter().flat_map(|status| &status.history);
-    let struck: Vec<_> =
-        history.map(|kill| format!("s{}", kill.strike)).filter(|struck| ids.contains(struck)).collect();
-    if struck.is_empty() {
+    let begun = after.status.as_ref().map(|status| begun(status, ids)).unwrap_or_default();
+    if begun.is_empty() {
         return Ok(after);
     }
-    Err(Failure::could_not_run(anyhow::anyhow!("too late: {} has struck", struck.join(", "))))
+    Err(Failure::could_not_run(anyhow::anyhow!(
+        "too late: {} was under way already; hint: `kubectl describe monkey` says what came of it",
+        begun.join(", ")
+    )))
+}
+
+/// Those of these strikes for which a kill was written down: one whose outcome is not known yet may have killed.
+fn begun(status: &ChaosMonkeyStatus, ids: &[String]) -> Vec<String> {
+    let made = status.history.iter().map(|kill| kill.strike);
+    let open = status.intents.iter().map(|intent| intent.strike);
+    let strikes: BTreeSet<u64> = made.chain(open).collect();
+    strikes.into_iter().map(|strike| format!("s{strike}")).filter(|id| ids.contains(id)).collect()
 }
 
 async fn suspend(api: &Api<ChaosMonkey>, name: &str, suspended: bool) -> Result<Exit, Failure> {
@@ -236,6 +245,23 @@ mod tests {
         };
         assert_eq!(until(Later::By(Duration::from_secs(7_200))), [439_200, 7_200]);
         assert_eq!(until(Later::Until(after(NOW, Duration::from_secs(500)))), [500, 500]);
+    }
+
+    #[test]
+    fn a_strike_whose_kill_was_written_down_is_not_called_off_any_more() {
+        let (at, victim) = (
+            "2026-11-23T12:00:00.000000Z",
+            json!({"namespace": "n", "pod": "p", "uid": "u", "workload": "Deployment/trips", "workloadUid": "w",
+                "ownerUid": "rs"}),
+        );
+        let kill = json!({"strike": 1, "nonce": "n1", "group": "g", "victim": victim, "at": at, "outcome": "Killed"});
+        let open = json!({"strike": 3, "nonce": "n3", "group": "g", "victim": victim, "due": at, "decidedAt": at,
+            "deadline": at});
+        let status = json!({"kills": 1, "killsToday": 1, "history": [kill], "intents": [open]});
+        let status: ChaosMonkeyStatus = serde_json::from_value(status).unwrap();
+        let of = |ids: &[&str]| begun(&status, &ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["s3", "s2", "s1"]), ["s1", "s3"]);
+        assert!(of(&["s2", "s33"]).is_empty());
     }
 
     #[test]

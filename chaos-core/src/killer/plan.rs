@@ -53,10 +53,9 @@ impl Cursor<'_> {
         self.state.retry.remove(&strike);
     }
 
-    /// Skips what people cancelled.
+    /// Skips what people cancelled. A strike with an open intent may have killed already: it is no skip.
     pub(super) fn cancel(&mut self) {
-        let cancelled: Vec<_> =
-            self.state.ledger.upcoming.iter().filter(|s| self.view.cancel.contains(&s.id)).cloned().collect();
+        let cancelled: Vec<_> = self.pending().filter(|s| self.view.cancel.contains(&s.id)).cloned().collect();
         for strike in cancelled {
             self.skip(&strike, SkipReason::Cancelled, format!("{} was cancelled", strike.id));
         }
@@ -109,6 +108,13 @@ impl Cursor<'_> {
     pub(super) fn skip(&mut self, strike: &PlannedStrike, reason: SkipReason, message: String) {
         self.consume(strike.strike);
         self.state.ledger.skip(strike, reason.as_str(), message, self.now);
+    }
+
+    /// Tells that a strike that has killed leaves so many more of its victims alone.
+    pub(super) fn leave_alone(&mut self, strike: &PlannedStrike, pods: u32, why: &str) {
+        if pods > 0 {
+            self.skip(strike, SkipReason::Missed, format!("{pods} more of its pods were to be killed: {why}"));
+        }
     }
 
     /// The strike whose turn it is, if there is one.

@@ -10,7 +10,7 @@ use super::messages::{Action, BudgetVersion, Observation, Sighting, Stored, Vers
 use super::plan::SINGLE;
 use super::reason::EndReason;
 use super::scope::Scope;
-use super::state::{Phase, Release};
+use super::state::{Attempt, Phase, Release};
 use super::step::{Cursor, LOOK_AHEAD};
 use super::{IN_DOUBT, Streams, elapsed};
 use crate::api::{KillRecord, Outcome, RecoveringRecord, VictimRef};
@@ -243,12 +243,23 @@ impl Cursor<'_> {
     fn go_on(&mut self, release: Release) -> Option<Action> {
         let attempt = release.then?;
         if self.view.leave || self.state.ledger.ended.is_some() {
+            self.leave_rest(&attempt);
             return None;
         }
         if let Some((reason, message)) = self.brake() {
             return self.refuse(&attempt, reason, message);
         }
         Some(self.look_for(attempt))
+    }
+
+    /// Nobody goes on with this strike. If it has killed, the rest of its victims is told.
+    pub(super) fn leave_rest(&mut self, attempt: &Attempt) {
+        let strike = attempt.strike.strike;
+        let is_its_kill = |kill: &KillRecord| kill.strike == strike && super::ledger::is_kill(kill.outcome);
+        if let Some(others) = attempt.companions.filter(|_| self.state.ledger.history.iter().any(is_its_kill)) {
+            let left = others.saturating_add(1);
+            self.leave_alone(&attempt.strike, left, "its killer has ended, or was told to leave");
+        }
     }
 }
 

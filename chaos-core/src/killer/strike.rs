@@ -94,6 +94,7 @@ impl Cursor<'_> {
     pub(super) fn judge(&mut self, attempt: Attempt, observation: Observation) -> Option<Action> {
         // What was found may have ended it, and time has passed.
         if self.state.ledger.ended.is_some() || self.view.leave {
+            self.leave_rest(&attempt);
             return None;
         }
         if let Some((reason, message)) = self.brake().or_else(|| self.too_close(&attempt)) {
@@ -273,6 +274,8 @@ impl Cursor<'_> {
                 // Counted as done until somebody knows better: the next strike keeps its distance.
                 self.state.look_up.insert(nonce.to_owned(), after(self.now, LOOK_UP_AFTER));
                 self.struck(&attempt, answer.at);
+                let left = attempt.companions.unwrap_or_default();
+                self.leave_alone(&attempt.strike, left, "it is not known yet whether the one before was");
                 return None;
             }
         };

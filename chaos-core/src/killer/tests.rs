@@ -10,6 +10,7 @@ mod ledger;
 mod modes;
 mod play;
 mod scope;
+mod several;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -173,6 +174,31 @@ fn a_cancelled_strike_is_skipped_with_that_reason() {
         play.ledger().skipped.iter().map(|s| (s.strike, s.reason.as_str())).collect::<Vec<_>>(),
         [(next.strike, "Cancelled")]
     );
+}
+
+#[test]
+fn a_strike_that_may_have_killed_before_a_crash_is_no_skip_though_it_is_cancelled() {
+    let mut play = Play::new(|_| ());
+    play.run(SignedDuration::from_secs(1));
+    let mut response = None;
+    // The process dies when the kill is about to be sent: whether it was, nobody knows.
+    let strike = loop {
+        match play.step(response.take()) {
+            Next::Act(Action::Kill(order)) => break order.strike,
+            Next::Act(action) => response = Some(play.answer(action)),
+            Next::Wait(until) => play.now = until.expect("a strike is planned"),
+            Next::Done => panic!("it goes on for ever"),
+        }
+    };
+    play.crash();
+    assert!(play.ledger().upcoming.iter().any(|planned| planned.id == strike.id));
+    play.view.cancel.insert(strike.id.clone());
+    play.run(SignedDuration::from_mins(2));
+    let ledger = play.ledger();
+    assert_eq!(ledger.history.iter().map(|kill| kill.strike).collect::<Vec<_>>(), [strike.strike]);
+    assert_eq!(play.outcomes(), [Outcome::Unknown]);
+    assert_eq!(ledger.skips, 0, "{:?}", ledger.skipped);
+    assert!(ledger.upcoming.iter().all(|planned| planned.id != strike.id), "{:?}", ledger.upcoming);
 }
 
 #[test]

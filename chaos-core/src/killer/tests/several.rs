@@ -1,0 +1,57 @@
+//! Strikes of several victims: they are killed one after the other, and what keeps one of them from it is told.
+
+use super::*;
+use crate::model::Limits;
+use crate::units::CountOrPercent;
+
+/// A run of three strikes, each of which kills two pods of three.
+fn of_two() -> Play {
+    let mut play = Play::new(of_run);
+    let spec = play.killer.spec().clone();
+    let limits = Limits { max_kills: 6, max_unavailable: CountOrPercent::Count(2), ..spec.limits };
+    let victims = Victims { count: CountOrPercent::Count(2), at_least_one: false };
+    play.killer = Killer::new(KillerSpec { victims, limits, ..spec });
+    play.crash();
+    play.view.beat = Some(start());
+    play
+}
+
+#[test]
+fn every_strike_kills_all_its_victims() {
+    let mut play = of_two();
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert_eq!(play.outcomes(), [Outcome::Killed; 6]);
+    let of_strike = |strike: u64| play.ledger().history.iter().filter(|kill| kill.strike == strike).count();
+    assert!(play.ledger().history.iter().all(|kill| of_strike(kill.strike) == 2), "{:?}", play.ledger().history);
+    assert_eq!((play.ledger().struck, play.ledger().skips), (3, 0), "{:?}", play.ledger().skipped);
+    assert_eq!(play.ended(), Some(EndReason::StrikesDone));
+    assert!(play.budget_of("w").reservations.is_empty());
+}
+
+#[test]
+fn a_victim_that_follows_a_lost_answer_is_left_alone_and_told() {
+    let mut play = of_two();
+    play.answer = KillAnswerKind::Unknown;
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert_eq!(play.outcomes(), [Outcome::Killed; 3]);
+    assert_eq!((play.ledger().skips, play.reasons()), (3, BTreeSet::from(["Missed"])));
+}
+
+#[test]
+fn a_victim_whose_killer_is_told_to_leave_before_it_is_told() {
+    let mut play = of_two();
+    let mut response = None;
+    loop {
+        match play.step(response.take()) {
+            Next::Act(action) => {
+                play.view.leave |= matches!(action, Action::Kill(_));
+                response = Some(play.answer(action));
+            }
+            Next::Wait(until) => play.now = until.expect("a strike is planned"),
+            Next::Done => break,
+        }
+    }
+    assert_eq!(play.outcomes(), [Outcome::Killed]);
+    assert_eq!((play.ledger().skips, play.reasons()), (1, BTreeSet::from(["Missed"])));
+    assert!(play.ledger().intents.is_empty() && play.budget_of("w").reservations.is_empty());
+}
