@@ -6,6 +6,8 @@ REAL_KUBERNETES_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 DEFAULT_VERSION=1.36.3
 DEFAULT_DIR=${CHAOS_K8S_DIR:-/run/chaos-toolkit-k8s}
 PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
+# What postgres/image makes of the server that is installed, in place of the public image.
+POSTGRES_IMAGE=chaos-toolkit.local/postgres:debian
 # The folder of a cluster holds a file of this name, and no folder without it is ever touched.
 MARKER=chaos-toolkit-cluster
 # Kernel parameters of this whole machine as they were before its first cluster, for as long as there is one.
@@ -130,8 +132,12 @@ restore_sysctls() {
   rm -f "$SYSCTLS"
 }
 
-# stack_of OVERLAY RIDES: the manifests of the dispatch stack, with so many rides a second.
-stack_of() { sed "/name: RIDES_PER_SECOND/{n;s/value: .*/value: '$2'/}" "$REAL_KUBERNETES_DIR/../../examples/dispatch-stack/deploy/$1.yaml"; }
+# stack_of OVERLAY RIDES: the manifests of the dispatch stack, with so many rides a second, and an image of the database server that these
+# nodes have.
+stack_of() {
+  sed "/name: RIDES_PER_SECOND/{n;s/value: .*/value: '$2'/}; s#image: postgres:.*#image: $POSTGRES_IMAGE#" \
+    "$REAL_KUBERNETES_DIR/../../examples/dispatch-stack/deploy/$1.yaml"
+}
 
 # type_in COMMAND: prints a command as somebody types it, runs it, and prints what it says: a transcript.
 type_in() {

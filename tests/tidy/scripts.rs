@@ -65,7 +65,7 @@ fn is_root() -> bool {
 #[test]
 fn scripts_refuse_what_makes_no_sense_before_they_ask_for_root() {
     let scripts = Scripts::copy();
-    let refusals: [(&str, &[&str], &str); 15] = [
+    let refusals: [(&str, &[&str], &str); 17] = [
         ("up", &["--nodes", "4"], "--nodes wants 0, 1, 2 or 3, not 4"),
         ("up", &["--network", "10.250.0.0/16"], "--network wants two bytes"),
         ("up", &["--dir", "here"], "--dir wants an absolute path"),
@@ -81,6 +81,8 @@ fn scripts_refuse_what_makes_no_sense_before_they_ask_for_root() {
         ("status", &["--dir", "/nowhere"], "no cluster in /nowhere (hint: up --dir /nowhere)"),
         ("load", &["--dir", "/nowhere", "images.tar"], "no cluster in /nowhere"),
         ("stack", &["--dir", "/nowhere", "resilient"], "no cluster in /nowhere"),
+        ("stack", &["--dir", "/nowhere", "postgres"], "no cluster in /nowhere"),
+        ("stack", &["mysql"], "resilient|fragile|postgres"),
     ];
     for (name, args, why) in refusals {
         scripts.refuses(&["bash"], name, args, why);
