@@ -116,6 +116,8 @@ pub(crate) struct Hazards {
     pub(crate) step: Option<ClockStep>,
     /// The first seat crashes at exactly this turn of its own.
     pub(crate) crash_at: Option<u64>,
+    /// Its machine stands still at exactly this turn, and goes on with what it knew.
+    pub(crate) stands_at: Option<u64>,
     /// Afterwards nothing of all this happens any more.
     pub(crate) until: Timestamp,
     /// By then everything is over.
@@ -284,7 +286,9 @@ fn fate(dice: &mut Dice, hazards: &Hazards, seat: &Seat, first: bool, now: Times
     if !is_late && (is_due || !seat.is_sturdy && dice.chance(hazards.crashes)) {
         return Fate::Crash(now + dice.between(10, hazards.pauses.1));
     }
-    let pause = (!is_late && dice.chance(hazards.pauses.0)).then(|| now + dice.between(10, hazards.pauses.1));
+    let stands = first && hazards.stands_at == Some(seat.turns);
+    let pause =
+        (!is_late && (stands || dice.chance(hazards.pauses.0))).then(|| now + dice.between(10, hazards.pauses.1));
     // A machine that stood still often wakes up with a wrong clock.
     let jumps = if pause.is_some() { 500 } else { hazards.jumps };
     if !is_late && hazards.jumps > 0 && dice.chance(jumps) {

@@ -138,6 +138,28 @@ fn a_crash_at_any_single_turn_changes_nothing() {
 }
 
 #[test]
+fn an_operator_that_stands_still_at_any_single_turn_and_was_taken_over_changes_nothing() {
+    let without = played(Scenario::calm(0));
+    let [_] = total(without.turns.min(200), |turn| {
+        let with = played(Scenario { stands_at: Some(turn), ..Scenario::calm(0) });
+        assert!(with.runs <= without.runs, "more runs with a pause at turn {turn}: {with:?}, {without:?}");
+        [with.turns]
+    });
+}
+
+#[test]
+fn a_crash_at_any_single_turn_breaks_no_invariant_of_a_game_day_of_which_people_want_something() {
+    let without = played(Scenario { has_wishes: true, ..Scenario::calm(0) });
+    let turns = without.turns.min(400);
+    // What people want next depends on the dice, and with that how many executions there are: none of them is one too many.
+    let [executions] = total(turns, |turn| {
+        let with = played(Scenario { has_wishes: true, crash_at: Some(turn), ..Scenario::calm(0) });
+        [with.executions]
+    });
+    assert!(executions > 2 * turns, "game days without executions prove nothing: {executions}");
+}
+
+#[test]
 fn the_same_seed_is_the_same_history() {
     each_is_repeated(20, |seed| played(Scenario::of(seed)));
 }

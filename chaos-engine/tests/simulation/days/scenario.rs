@@ -88,6 +88,8 @@ pub(crate) struct Scenario {
     pub(crate) pauses: u32,
     pub(crate) jumps: u32,
     pub(crate) crash_at: Option<u64>,
+    /// The machine of the first operator stands still at exactly this turn: the other one takes over meanwhile.
+    pub(crate) stands_at: Option<u64>,
     pub(crate) concurrency: ConcurrencyPolicy,
     pub(crate) on_failure: OnFailure,
     pub(crate) history: HistoryLimits,
@@ -122,6 +124,7 @@ impl Scenario {
             pauses: size.hazards[pick(9, 3)],
             jumps: if !is_month && kind % 11 == 4 { 20 } else { 0 },
             crash_at: None,
+            stands_at: None,
             concurrency: policies[pick(27, 3)],
             on_failure: [OnFailure::Stop, OnFailure::Continue][pick(5, 2)],
             history: HistoryLimits { passed, failed },
@@ -146,7 +149,7 @@ impl Scenario {
 
     /// The same, with nothing that goes wrong.
     pub(crate) const fn without_trouble(self) -> Self {
-        Self { faults: 0, crashes: 0, pauses: 0, jumps: 0, crash_at: None, is_behind: false, ..self }
+        Self { faults: 0, crashes: 0, pauses: 0, jumps: 0, crash_at: None, stands_at: None, is_behind: false, ..self }
     }
 
     /// Whether each execution is over before the next slot comes, if nothing goes wrong.
@@ -169,6 +172,7 @@ impl Scenario {
             jumps: self.jumps,
             step: None,
             crash_at: self.crash_at,
+            stands_at: self.stands_at,
             until: self.troubled_until(),
             end: Timestamp::MAX,
         }

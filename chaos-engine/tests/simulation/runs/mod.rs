@@ -29,7 +29,7 @@ use crate::strikes::scenario::SEND_WITHIN;
 use bugs::Bug;
 use cluster::{Role, State, World, world};
 use killer::{Bench, killer};
-use scenario::{STRIKES, Scenario, UID};
+use scenario::{Approval, STRIKES, Scenario, UID, Wish};
 
 /// So many are played for a hundred of strikes.
 const SHARE: u64 = 3;
@@ -204,6 +204,40 @@ fn a_crash_at_any_single_turn_changes_nothing() {
         assert_eq!(with.verdict, without.verdict, "a crash at turn {turn}");
         [with.turns]
     });
+}
+
+#[test]
+fn a_crash_at_any_single_turn_changes_nothing_about_the_verdict_of_a_run_that_is_told_to_end() {
+    for (wish, verdict) in [(Wish::Abort(9_000), Some("aborted")), (Wish::Delete(9_000), None)] {
+        let calm = Scenario { wish, ..Scenario::calm(1) };
+        let outcome = |of: &Outcomes| of.verdict.as_ref().map(|(outcome, _)| outcome.clone());
+        let without = played(calm);
+        assert_eq!(outcome(&without).as_deref(), verdict, "{without:?}");
+        assert!(without.kills > 0, "it is told to end amid its kills: {without:?}");
+        let [_] = total(without.turns.min(200), |turn| {
+            // What must hold of kills after its end was ordered is held of each schedule.
+            let with = played(Scenario { crash_at: Some(turn), ..calm });
+            assert_eq!(outcome(&with).as_deref(), verdict, "{wish:?}, and a crash at turn {turn}: {with:?}");
+            [with.turns]
+        });
+    }
+}
+
+#[test]
+fn a_crash_at_any_single_turn_changes_nothing_about_a_run_that_waits_for_its_approval() {
+    let calm = Scenario { approval: Approval::After(2_000), ..Scenario::calm(1) };
+    let without = played(calm);
+    assert_eq!(without.verdict, Some(("pass".to_owned(), "HypothesisHeld".to_owned())));
+    let turns = without.turns.min(200);
+    let [passes] = total(turns, |turn| {
+        let with = played(Scenario { crash_at: Some(turn), ..calm });
+        assert!(with.kills <= STRIKES.1, "more kills with a crash at turn {turn}: {with:?}");
+        // Where the other operator comes back late as well, the time for kills may pass without any.
+        let is_same = with.verdict == without.verdict;
+        assert!(is_same || with.kills < STRIKES.0, "a crash at turn {turn}: {with:?}");
+        [u64::from(is_same)]
+    });
+    assert!(passes * 10 > turns * 9, "{passes} of {turns} pass");
 }
 
 #[test]

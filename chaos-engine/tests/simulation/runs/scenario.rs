@@ -129,6 +129,7 @@ impl Scenario {
             jumps: 0,
             step: None,
             crash_at: self.crash_at,
+            stands_at: None,
             until: self.troubled_until(),
             // Longer than a record is looked for that cannot be read.
             end: start() + millis(1_800_000),

@@ -34,6 +34,7 @@ use keeper::StatusKeeper;
 use process::Process;
 use scenario::{LONG_EVERY, MONKEY, Scenario, is_monkey};
 use specs::{monkey, other, own_killer};
+use standing::Standing;
 
 /// From a decision until another killer may have the pod, as clocks differ by seconds.
 const TAKEN_OVER: SignedDuration = SignedDuration::from_secs(80);
@@ -214,14 +215,29 @@ fn a_crash_at_any_single_turn_costs_the_strike_under_way_at_most() {
     let [kills, doubts] = total(4 * 250, |index| {
         let (seed, turn) = (index / 250, index % 250);
         let with = played(Scenario { crash_at: Some(turn), ..Scenario::calm(seed) });
-        let calm = without[usize::try_from(seed).unwrap()];
-        assert!(with.kills <= calm.kills.max(10), "more kills with a crash at turn {turn}: {with:?}, {calm:?}");
-        // A kill that was written down, and not sent, counts as one that was made: nobody can tell. All others are made.
-        let is_told = with.kills + with.doubts >= calm.kills && with.doubts <= 1;
-        assert!(is_told, "fewer kills with a crash at turn {turn}: {with:?}, {calm:?}");
+        check_single(with, without[usize::try_from(seed).unwrap()], turn);
         [with.kills, with.doubts]
     });
     println!("{kills} kills with a crash at each of 1,000 turns, and {doubts} that were not made");
+}
+
+/// What went wrong at a single turn of a calm schedule led to no more kills, and to one less at most.
+fn check_single(with: Outcomes, calm: Outcomes, turn: u64) {
+    assert!(with.kills <= calm.kills.max(10), "more kills by what went wrong at turn {turn}: {with:?}, {calm:?}");
+    // A kill that was written down, and not sent, counts as one that was made: nobody can tell. All others are made.
+    let is_told = with.kills + with.doubts >= calm.kills && with.doubts <= 1;
+    assert!(is_told, "fewer kills by what went wrong at turn {turn}: {with:?}, {calm:?}");
+}
+
+#[test]
+fn an_operator_that_stands_still_at_any_single_turn_and_was_taken_over_costs_as_little() {
+    let without: Vec<_> = (0..4).map(|seed| played(Scenario::calm(seed))).collect();
+    let [kills, doubts] = total(250, |turn| {
+        let with = played(Scenario { stands_at: Some(turn), ..Scenario::calm(turn % 4) });
+        check_single(with, without[usize::try_from(turn % 4).unwrap()], turn);
+        [with.kills, with.doubts]
+    });
+    println!("{kills} kills with an operator that stands still at each of 250 turns, and {doubts} that were not made");
 }
 
 #[test]
@@ -234,6 +250,25 @@ fn a_crash_at_any_single_turn_makes_a_standing_monkey_skip_with_a_reason() {
     });
     // The run beside it makes four.
     assert!(kills > 5 * 250, "a standing monkey without kills proves nothing: {kills}");
+}
+
+#[test]
+fn a_crash_at_any_single_turn_of_a_standing_monkey_of_which_people_want_something_breaks_no_invariant() {
+    let wishes: [fn(&mut Standing); 3] = [
+        |standing| standing.is_suspended = true,
+        |standing| standing.is_edited = true,
+        |standing| standing.is_deleted = true,
+    ];
+    let [kills] = total(3 * 200, |index| {
+        let (wish, turn) = (wishes[usize::try_from(index / 200).unwrap()], index % 200);
+        let mut scenario = Scenario { crash_at: Some(turn), ..Scenario::calm_standing(turn % 4) };
+        scenario.standing.iter_mut().for_each(wish);
+        let with = played(scenario);
+        assert!(with.doubts <= 1, "a crash at turn {turn}: {with:?}");
+        [with.kills]
+    });
+    // The run beside it makes four.
+    assert!(kills > 3 * 5 * 200, "a standing monkey without kills proves nothing: {kills}");
 }
 
 #[test]

@@ -161,6 +161,8 @@ pub(crate) struct Scenario {
     pub(crate) pauses: u32,
     /// Crash the first process at exactly this turn.
     pub(crate) crash_at: Option<u64>,
+    /// Its machine stands still at exactly this turn: another operator takes its monkey over meanwhile.
+    pub(crate) stands_at: Option<u64>,
     pub(crate) max_unavailable: u32,
     pub(crate) min_interval: i64,
     pub(crate) stop_switch: bool,
@@ -216,6 +218,7 @@ impl Scenario {
             crashes: size.hazards[pick(3, 3)],
             pauses: size.hazards[pick(9, 3)],
             crash_at: None,
+            stands_at: None,
             max_unavailable: [1, 2][pick(27, 2)],
             min_interval: [0, size.min_interval][pick(54, 2)],
             stop_switch: pick(108, 4) == 0,
@@ -269,6 +272,7 @@ impl Scenario {
             crashes: 0,
             pauses: 0,
             crash_at: None,
+            stands_at: None,
             max_unavailable: 1,
             min_interval: 0,
             stop_switch: false,
@@ -317,6 +321,7 @@ impl Scenario {
             jumps: self.jumps,
             step: self.clock_step(),
             crash_at: self.crash_at,
+            stands_at: self.stands_at,
             until: self.instant(self.size.until),
             end: self.instant(end),
         }
