@@ -200,6 +200,8 @@ pub(crate) struct Scenario {
     pub(super) operators: usize,
     /// The one clock of all is set ahead for a while.
     pub(super) ahead: Option<Ahead>,
+    /// Pods that each strike of the run that kills by itself is to kill.
+    pub(super) victims: u32,
 }
 
 impl Scenario {
@@ -243,6 +245,7 @@ impl Scenario {
             disruptions: Disruptions::of(kind),
             operators: if (66..86).contains(&(kind % 107)) { 3 } else { 2 },
             ahead: None,
+            victims: 1,
         };
         scenario.staged(kind)
     }
@@ -293,6 +296,7 @@ impl Scenario {
             disruptions: None,
             operators: 2,
             ahead: None,
+            victims: 1,
         }
     }
 
@@ -333,11 +337,17 @@ impl Scenario {
         if self.standing.is_some() { Some(self.size.standing.ends) } else { self.cut_of_set_clock().or(self.size.cut) }
     }
 
+    /// So many pods is a strike of that run or monkey to kill.
+    pub(super) fn victims_of(&self, run: &str) -> u64 {
+        if is_monkey(run) { 1 } else { u64::from(self.victims) }
+    }
+
     /// So many kills of that run or monkey are planned, or allowed.
     pub(super) fn most_kills(&self, run: &str) -> u64 {
         match self.standing {
             Some(standing) if is_monkey(run) => self.most_in_all(standing),
-            _ => u64::from(if run == MONKEY { self.size.strikes.0 } else { self.size.strikes.1 }),
+            _ if is_monkey(run) => u64::from(self.size.strikes.0),
+            _ => u64::from(self.size.strikes.1) * self.victims_of(run),
         }
     }
 }

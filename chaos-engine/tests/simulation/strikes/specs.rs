@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use chaos_core::api::ChaosMonkeySpec;
-use chaos_core::killer::{Killer, KillerSpec, Life, Streams};
+use chaos_core::killer::{Killer, KillerSpec, Life, Streams, Victims};
 use chaos_core::model::{GroupBy, KillMode, Mode, NamespaceScope, Policy, Schedule};
-use chaos_core::units::Duration;
+use chaos_core::units::{CountOrPercent, Duration};
 use chaos_core::validate::{self, Meta};
 use serde_json::json;
 
@@ -106,9 +106,10 @@ pub(crate) fn own_killer(scenario: &Scenario) -> Killer {
     let size = scenario.size;
     let mut spec = monkey(scenario);
     // Those of a standing monkey are of a day.
-    spec.limits.max_kills = size.strikes.0;
+    spec.limits.max_kills = size.strikes.0.max(size.strikes.1 * scenario.victims);
     Killer::new(KillerSpec {
         run: "run".to_owned(),
+        victims: Victims { count: CountOrPercent::Count(scenario.victims), at_least_one: true },
         guards: Vec::new(),
         policy: Policy::cli(NS),
         streams: Streams::Single,

@@ -1,5 +1,5 @@
 //! Schedules in which something is staged that chance alone brings about in next to none: a clock that is set ahead between two kills,
-//! and two monkeys that are due at one instant when one kill is left to both of them.
+//! two monkeys that are due at one instant when one kill is left to both of them, and strikes that kill two pods.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -45,6 +45,7 @@ impl Scenario {
         match Ahead::of(kind, self.seed, self.size) {
             Some(ahead) => self.by_one_clock(ahead),
             None if is_of_rivals => self.of_rivals(),
+            None if (93..96).contains(&(kind % 103)) => self.of_two_victims(),
             None => self,
         }
     }
@@ -72,6 +73,19 @@ impl Scenario {
             by_workload: false,
             is_lazy: false,
             standing: Some(Standing::rivals(&self.size.standing)),
+            ..self
+        }
+    }
+
+    /// Each strike of the run that kills by itself kills two pods, and no limit says that this is one too many.
+    fn of_two_victims(self) -> Self {
+        Self {
+            victims: 2,
+            max_unavailable: 2,
+            min_interval: 0,
+            is_percent: false,
+            has_to_serve: false,
+            disruptions: None,
             ..self
         }
     }
