@@ -68,7 +68,13 @@ pub const GRANTS: &[Grant] = &[
     ),
     Grant {
         to_kill: false,
-        ..grant(Role::Cluster, "events.k8s.io", "events", &["create"], "what happened to a pod, a run or a game day")
+        ..grant(
+            Role::Cluster,
+            "events.k8s.io",
+            "events",
+            &["create"],
+            "what happened to a pod, a run, a game day or the switch",
+        )
     },
     of_runs(GROUP, "experimentruns", READ, "runs of experiments"),
     of_runs(GROUP, "experimentruns/status", &["update"], "the durable state of runs, and their verdicts"),

@@ -6,6 +6,7 @@
 //! supervisor ── watches our objects, one task each while this process leads
 //!   ├ gameday ── a GameDay: claims it, validates it, drives it over its calendar
 //!   ├ run ── an ExperimentRun: claims it, validates it, drives it to its verdict
+//!   │   ├ under_way ── what one that was under way means, by its record
 //!   │   └ latest ── the newest version of it, from the watch or from a write that came upon it
 //!   └ monkey ── takes a ChaosMonkey up, validates it, claims it where there is something to say, runs drive() on it, and starts
 //!       │       over when the spec changes

@@ -1,6 +1,8 @@
 //! One `ExperimentRun` from its first sight to its end: read it afresh, claim it, validate it, drive it. Its deletion is an
 //! abort; a process that is told to rest leaves it to the next one.
 
+mod under_way;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,13 +10,13 @@ use chaos_core::api::{Experiment, ExperimentRun, ExperimentRunStatus};
 use chaos_core::forbidden::FORBIDDEN_AT_MOST;
 use chaos_core::model::Run;
 use chaos_core::operated::{Facts, OperatedRun, Record, Stage, Unfit, read_record, update_conditions, write_record};
-use chaos_core::run::{RunMachine, RunState};
+use chaos_core::run::RunMachine;
 use chaos_core::validate;
 use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::kube::{CallError, StatusDesk, StatusStore, StoreError, is_of_a_moment, is_turned_away, told};
 use chaos_engine::program;
-use chaos_engine::run::operated::{Announcer as _, Backing, OperatedWorld, recorded};
+use chaos_engine::run::operated::{Announcer as _, Backing, OperatedWorld};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::sync::watch;
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::latest::Latest;
 use crate::shared::Shared;
+use under_way::Unread;
 
 /// Pause before an Experiment is read again that could not be for lack of a permission.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -31,19 +34,35 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// once more after a pause: that process may not lead any more, and a run that nobody drives has no deadline. Whoever takes it up
 /// writes its name first, so that the other one can save no intent: never do two kill for it.
 pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<ExperimentRun>>, rest: CancellationToken) {
-    let mut backoff = Backoff::new();
+    let (mut backoff, mut unread) = (Backoff::new(), Unread::default());
     while !rest.is_cancelled() && object.has_changed().is_ok() {
         let seen = object.borrow().clone();
         let began = Instant::now();
-        match stint(&shared, &object, &seen, &rest).await {
+        match stint(&shared, &object, &seen, &mut unread, &rest).await {
             Ok(()) | Err(StoreError::Gone) => return,
             Err(error) => {
                 let (namespace, run) = (seen.namespace().unwrap_or_default(), seen.name_any());
                 tracing::warn!(%error, namespace, run, "starting over");
-                shared.start_over(&seen.object_ref(&()), &error, &mut backoff, began, &rest).await;
+                let reference = seen.object_ref(&());
+                tokio::select! {
+                    // What it counts and tells comes before its pause.
+                    biased;
+                    () = shared.start_over(&reference, &error, &mut backoff, began, &rest) => {}
+                    () = asked_to_end(object.clone()), if !is_aborted(&seen) => {}
+                }
             }
         }
     }
+}
+
+/// Waits until the run is asked to end: whoever asks waits for no pause.
+async fn asked_to_end(mut object: watch::Receiver<Arc<ExperimentRun>>) {
+    // An error means that it is gone.
+    _ = object.wait_for(|run| is_aborted(run)).await;
+}
+
+fn is_aborted(run: &ExperimentRun) -> bool {
+    run.spec.control.as_ref().is_some_and(|control| control.abort)
 }
 
 /// Drives it until it is over or gone, or this process rests.
@@ -51,6 +70,7 @@ async fn stint(
     shared: &Arc<Shared>,
     object: &watch::Receiver<Arc<ExperimentRun>>,
     seen: &ExperimentRun,
+    unread: &mut Unread,
     rest: &CancellationToken,
 ) -> Result<(), StoreError> {
     let began = Instant::now();
@@ -70,7 +90,11 @@ async fn stint(
     }
     let desk = StatusDesk::new(store);
     desk.update(|status| status.driver = Some(shared.instance.clone())).await?;
-    let run = match understood(shared, &fresh, &record, rest).await? {
+    let meant = match unread.by_record(shared.reads(), &desk, &fresh, &record).await? {
+        Some(meant) => meant,
+        None => understood(shared, &fresh, &record, rest).await?,
+    };
+    let run = match meant {
         Ok(run) => run,
         Err(unfit) => {
             let (before, after) = conclude(&desk, &fresh, &unfit).await?;
@@ -118,23 +142,13 @@ async fn drive_on(
     if fenced.is_cancelled() { Err(StoreError::Fenced) } else { Ok(None) }
 }
 
-/// The run as it is meant: by its record once it is under way, by its objects before.
+/// The run as its objects mean it, before it is under way.
 async fn understood(
     shared: &Shared,
     object: &ExperimentRun,
     record: &Record,
     rest: &CancellationToken,
 ) -> Result<Result<Run, Unfit>, StoreError> {
-    let begun = matches!(record.stage, Stage::Running(_) | Stage::Judging);
-    if begun {
-        match recorded(shared.reads(), object).await {
-            Ok(Some(run)) => return Ok(Ok(run)),
-            Ok(None) if record.stage == Stage::Running(RunState::New) => {}
-            Ok(None) => return Ok(Err(Unfit::out_of_reach("the record of the run is gone"))),
-            Err(chaos_engine::chunks::ReadError::Call(error)) => return Err(error.into()),
-            Err(damaged) => return Ok(Err(Unfit::out_of_reach(damaged.to_string()))),
-        }
-    }
     let named = match &object.spec.experiment_ref {
         None => None,
         Some(reference) => {

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use chaos_core::api::ClockReading;
 use chaos_core::instant::micro_time;
 use chaos_core::population::SwitchState;
-use chaos_engine::kube::{Caller, read_switch};
+use chaos_engine::kube::{Caller, Happening, see_switch};
 use chaos_engine::run::operated::{HeldBy, Hold};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -27,19 +28,49 @@ const SCHEMA_EVERY: (Duration, Duration) = (Duration::from_secs(60), Duration::f
 /// A heartbeat is read an eighth of its interval apart, within these bounds.
 const BEAT_EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
-/// Follows the stop switch.
+/// Follows the stop switch, and tells what becomes of it. What is granted for one namespace lets no Event be told elsewhere.
 pub(crate) async fn follow_switch(shared: Arc<Shared>) {
     let caller = shared.reads();
-    let mut ticks = interval(SWITCH_EVERY);
+    let (mut ticks, mut seen) = (interval(SWITCH_EVERY), Seen::default());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !shared.stop.is_cancelled() {
         ticks.tick().await;
-        let state = read_switch(&caller).await.unwrap_or(SwitchState::Unreadable);
+        let (state, object) = see_switch(&caller).await.unwrap_or((SwitchState::Unreadable, None));
         shared.metrics.switch_is_running(state == SwitchState::Running);
         let changed = shared.switch.send_if_modified(|known| std::mem::replace(known, state) != state);
         if changed {
             tracing::info!(?state, "the stop switch of the cluster");
         }
+        if let Some(became) = seen.became(state, object, Timestamp::now())
+            && shared.watched.is_none()
+        {
+            shared.tell(became);
+        }
+    }
+}
+
+/// The stop switch as it was last read.
+#[derive(Default)]
+struct Seen {
+    /// Whether it lets chaos happen; absent: it was not read yet.
+    is_running: Option<bool>,
+    /// The version that was seen last.
+    object: Option<ObjectReference>,
+}
+
+impl Seen {
+    /// What became of it. What a process finds when it starts is no news, and that it cannot be read says nothing of the switch.
+    fn became(&mut self, state: SwitchState, object: Option<ObjectReference>, now: Timestamp) -> Option<Happening> {
+        if state == SwitchState::Unreadable {
+            return None;
+        }
+        if object.is_some() {
+            self.object = object;
+        }
+        let is_running = state == SwitchState::Running;
+        let before = self.is_running.replace(is_running)?;
+        let object = self.object.as_ref().filter(|_| before != is_running)?;
+        Some(Happening::of_switch(object, state, now))
     }
 }
 
@@ -216,6 +247,35 @@ mod tests {
                 let is_right = since >= lasted && since < most + SignedDuration::from_secs(1);
                 assert!(is_right, "{read_at} {set_by:?}: {since:?}");
             }
+        }
+    }
+
+    #[test]
+    fn of_the_switch_is_told_what_changes_and_by_the_same_name_whoever_sees_it() {
+        let version = |version: &str| {
+            let (uid, resource_version) = (Some("u".to_owned()), Some(version.to_owned()));
+            Some(ObjectReference { uid, resource_version, ..ObjectReference::default() })
+        };
+        let (running, stopped) = (SwitchState::Running, SwitchState::Stopped);
+        let (missing, unreadable) = (SwitchState::Missing, SwitchState::Unreadable);
+        let looks = [
+            (unreadable, None, None),
+            (running, version("1"), None),
+            (running, version("1"), None),
+            (unreadable, None, None),
+            (running, version("2"), None),
+            (stopped, version("3"), Some("chaos-switch-u-3-stopped")),
+            (stopped, version("4"), None),
+            (unreadable, None, None),
+            (running, version("5"), Some("chaos-switch-u-5-resumed")),
+            (missing, None, Some("chaos-switch-u-5-stopped")),
+            (stopped, version("6"), None),
+            (running, version("7"), Some("chaos-switch-u-7-resumed")),
+        ];
+        let mut seen = Seen::default();
+        for (look, (state, object, told)) in looks.into_iter().enumerate() {
+            let became = seen.became(state, object, Timestamp::UNIX_EPOCH);
+            assert_eq!(became.map(|became| became.name).as_deref(), told, "look {look}");
         }
     }
 

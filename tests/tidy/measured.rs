@@ -33,6 +33,23 @@ fn the_error_rates_have_the_tables_that_their_program_prints() {
 }
 
 #[test]
+fn the_year_has_the_schedules_that_its_program_plays_and_all_statements_hold() {
+    let (source, page) = (read("chaos-core/examples/year.rs"), read("docs/schedules.md"));
+    let played: Vec<_> =
+        source.lines().filter_map(|line| line.trim().strip_prefix("title: \"")?.strip_suffix("\",")).collect();
+    let titles: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert!(!played.is_empty());
+    assert_eq!(titles, played, "hint: regenerate docs/schedules.md");
+    // A row begins with words and goes on with figures, which are the program's.
+    let rows = source.split("\"| ").skip(1).filter_map(|row| row.split(['|', '{', '"']).next());
+    let words: Vec<_> = rows.map(str::trim).filter(|words| !words.is_empty()).collect();
+    let missing: Vec<_> = words.iter().filter(|words| !page.contains(&format!("| {words} |"))).collect();
+    assert!(missing.is_empty(), "not on the page: {missing:#?}; hint: regenerate docs/schedules.md");
+    let end = page.trim_end();
+    assert!(end.ends_with("\nStatements that do not hold: 0."), "a statement of docs/schedules.md does not hold");
+}
+
+#[test]
 fn the_seeded_errors_are_those_of_their_program_and_all_are_caught() {
     let (source, page) = (read("chaos-core/examples/mutants.rs"), read("docs/mutants.md"));
     let rows: Vec<Vec<&str>> = page

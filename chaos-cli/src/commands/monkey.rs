@@ -104,11 +104,22 @@ async fn postpone(api: &Api<ChaosMonkey>, name: &str, ids: &[String], to: Later)
     };
     let changed = change(api, name, ids, put_off).await?;
     let after = in_time(api, &changed, ids).await?;
-    let status = after.status.unwrap_or_default();
+    tell_put_off(&after.status.unwrap_or_default(), name, ids)
+}
+
+/// Tells when these strikes will be; an error if one of them is planned no more.
+fn tell_put_off(status: &ChaosMonkeyStatus, name: &str, ids: &[String]) -> Result<Exit, Failure> {
     for strike in status.upcoming.iter().filter(|strike| ids.contains(&strike.id)) {
         output::say(&format!("{} will strike at {}", strike.id, strike.at.0));
     }
-    Ok(Exit::OK)
+    let left = left(status, ids);
+    if left.is_empty() {
+        return Ok(Exit::OK);
+    }
+    Err(Failure::could_not_run(anyhow::anyhow!(
+        "{} left the plan meanwhile and will not strike; hint: `chaos monkey upcoming {name}` tells what is planned",
+        left.join(", ")
+    )))
 }
 
 /// Until when each of these strikes is put off; an error if none of them would move.
@@ -183,6 +194,16 @@ fn begun(status: &ChaosMonkeyStatus, ids: &[String]) -> Vec<String> {
     let open = status.intents.iter().map(|intent| intent.strike);
     let strikes: BTreeSet<u64> = made.chain(open).collect();
     strikes.into_iter().map(|strike| format!("s{strike}")).filter(|id| ids.contains(id)).collect()
+}
+
+/// Those of these strikes that are planned no more, each with why it was skipped as far as the status remembers.
+fn left(status: &ChaosMonkeyStatus, ids: &[String]) -> Vec<String> {
+    let is_planned = |id: &String| status.upcoming.iter().any(|strike| strike.id == *id);
+    let told = |id: &String| {
+        let skip = status.skipped.iter().find(|skip| format!("s{}", skip.strike) == *id);
+        skip.map_or_else(|| id.clone(), |skip| format!("{id} ({}: {})", skip.reason, skip.message))
+    };
+    ids.iter().filter(|id| !is_planned(id)).map(told).collect()
 }
 
 async fn suspend(api: &Api<ChaosMonkey>, name: &str, suspended: bool) -> Result<Exit, Failure> {
@@ -262,6 +283,20 @@ mod tests {
         let of = |ids: &[&str]| begun(&status, &ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>());
         assert_eq!(of(&["s3", "s2", "s1"]), ["s1", "s3"]);
         assert!(of(&["s2", "s33"]).is_empty());
+    }
+
+    #[test]
+    fn a_strike_that_was_skipped_meanwhile_is_not_put_off_and_named() {
+        let skip = json!({"strike": 1, "group": "g", "reason": "Missed", "message": "it was due 9 s ago",
+            "at": "2026-11-23T12:00:00.000000Z"});
+        let status = json!({"kills": 0, "killsToday": 0, "skipped": [skip], "upcoming": [strike(2, 60)]});
+        let status: ChaosMonkeyStatus = serde_json::from_value(status).unwrap();
+        let of = |ids: &[&str]| tell_put_off(&status, "m", &ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>());
+        assert!(of(&["s2"]).is_ok());
+        let failure = of(&["s1", "s2", "s11"]).unwrap_err();
+        assert_eq!(failure.exit(), Exit::COULD_NOT_RUN);
+        let told = failure.message();
+        assert!(told.starts_with("s1 (Missed: it was due 9 s ago), s11 left the plan"), "{told}");
     }
 
     #[test]

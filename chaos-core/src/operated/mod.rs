@@ -24,6 +24,7 @@ pub use conditions::{Facts, update_conditions};
 pub use evidence::{Inadmissible, admit, merge};
 pub use resolve::{experiment_digest, not_allowed, permitted, resolve};
 pub use status::{fit, order_of, read_killer, read_record, summarise, write_killer, write_record};
+pub use step::TAKE_UP_WITHIN;
 pub use verdicts::{Unfit, aborted_before_start, evidence_lost, not_approved, of_result, planned};
 
 use jiff::Timestamp;

@@ -25,7 +25,7 @@ const PREPARE_WITHIN: Duration = Duration::from_secs(60);
 /// Pause before what failed is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// A record that cannot be read for this long is lost.
-const TAKE_UP_WITHIN: Duration = Duration::from_secs(600);
+pub const TAKE_UP_WITHIN: Duration = Duration::from_secs(600);
 
 type OperatedStep = Step<OperatedState, OperatedAction>;
 

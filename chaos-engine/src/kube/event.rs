@@ -3,6 +3,7 @@
 
 use chaos_core::api::{ExperimentRunStatus, KillRecord, Outcome, RunPhase, SkipRecord};
 use chaos_core::digest::sha256_hex;
+use chaos_core::population::SwitchState;
 use chaos_core::verdict::Conclusion;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -130,6 +131,29 @@ impl Happening {
             told.push(tell("over", &verdict.reason_code, note, !has_passed, at));
         }
         told
+    }
+
+    /// The stop switch lets chaos happen, or does not any more, by its state now; told of the switch, once for each version of it,
+    /// whoever sees it. Of one that is gone the last version is named.
+    pub fn of_switch(switch: &ObjectReference, state: SwitchState, now: Timestamp) -> Self {
+        let (reason, note) = match state {
+            SwitchState::Running => ("Resumed", "chaos may happen again: the stop switch says Running"),
+            SwitchState::Stopped => ("Stopped", "nothing is killed any more: the stop switch says stop"),
+            SwitchState::Missing => ("Stopped", "nothing is killed any more: the stop switch is gone"),
+            SwitchState::Unreadable => ("Stopped", "nothing is killed any more: the stop switch cannot be read"),
+        };
+        let uid = switch.uid.as_deref().unwrap_or_default();
+        let version = switch.resource_version.as_deref().unwrap_or_default();
+        Self {
+            name: format!("chaos-switch-{}-{version}-{}", &uid[..uid.len().min(8)], reason.to_lowercase()),
+            regarding: switch.clone(),
+            related: None,
+            reason: reason.to_owned(),
+            action: "Switch",
+            note: note.to_owned(),
+            is_warning: state != SwitchState::Running,
+            at: now,
+        }
     }
 
     /// The server refuses what the work on an object takes; told of the object, once for each thing refused.

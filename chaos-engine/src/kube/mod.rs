@@ -31,4 +31,4 @@ pub use status::{StatusDesk, StatusStore, StoreError, Tended, is_newer, say_unre
 #[cfg(test)]
 pub(crate) use survey::SURVEYS;
 pub(crate) use survey::{SurveyOf, Surveys};
-pub use switch::read_switch;
+pub use switch::{read_switch, see_switch};

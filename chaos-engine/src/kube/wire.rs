@@ -188,8 +188,18 @@ pub(super) struct Node {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ConfigMap {
+    #[serde(default)]
+    pub metadata: Version,
     #[serde(default, deserialize_with = "or_default")]
     pub data: BTreeMap<String, String>,
+}
+
+/// Which version of which object it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Version {
+    pub uid: String,
+    pub resource_version: String,
 }
 
 impl Meta {
