@@ -65,7 +65,7 @@ fn is_root() -> bool {
 #[test]
 fn scripts_refuse_what_makes_no_sense_before_they_ask_for_root() {
     let scripts = Scripts::copy();
-    let refusals: [(&str, &[&str], &str); 17] = [
+    let refusals: [(&str, &[&str], &str); 18] = [
         ("up", &["--nodes", "4"], "--nodes wants 0, 1, 2 or 3, not 4"),
         ("up", &["--network", "10.250.0.0/16"], "--network wants two bytes"),
         ("up", &["--dir", "here"], "--dir wants an absolute path"),
@@ -77,6 +77,7 @@ fn scripts_refuse_what_makes_no_sense_before_they_ask_for_root() {
         ("scale", &["--program", "/bin/sh", "--pods", "1500"], "--pods wants thousands, not 1500"),
         ("scale", &["--program", "/bin/sh", "--quiet", "0"], "--quiet wants a number, not 0"),
         ("scale", &["--program", "/bin/sh", "--dir", "here"], "--dir wants an absolute path"),
+        ("scale", &["--embedded", "--network", "10.252", "--program", "/bin/sh"], "--network is of the real"),
         ("lateness", &["/nowhere"], "no audit log in /nowhere"),
         ("status", &["--dir", "/nowhere"], "no cluster in /nowhere (hint: up --dir /nowhere)"),
         ("load", &["--dir", "/nowhere", "images.tar"], "no cluster in /nowhere"),
@@ -116,11 +117,15 @@ fn scripts_leave_a_folder_alone_that_is_no_cluster_of_theirs() {
     let small = ["--nodes", "0", "--version", "1.36.3", "--network", "10.250"];
     refuses("up", &small, "is not empty and not a cluster of this script");
     refuses("down", &[], "is not a cluster of this script");
+    // What it measures with would be built before it looks at a folder.
+    std::fs::write(scripts.folder.path().join("build"), "#!/bin/sh\n").unwrap();
+    // The embedded cluster does not need root.
+    let embedded = ["--embedded", "--program", "/bin/sh", "--dir", dir.to_str().unwrap()];
+    scripts.refuses(&["bash"], "scale", &embedded, "is there already, and --embedded wants a folder of its own");
+    assert!(theirs.exists());
     std::fs::write(dir.join("chaos-toolkit-cluster"), "version=1.36.3 nodes=0 network=10.250\n").unwrap();
     refuses("up", &["--nodes", "0", "--network", "10.251"], "another cluster (version=1.36.3 nodes=0 network=10.250)");
     refuses("up", &small, "holds the rest of a cluster that has ended");
-    // What it measures with would be built before it looks at a folder.
-    std::fs::write(scripts.folder.path().join("build"), "#!/bin/sh\n").unwrap();
     refuses("scale", &["--program", "/bin/sh"], " already (hint: down --dir ");
 }
 

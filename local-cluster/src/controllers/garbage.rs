@@ -53,25 +53,29 @@ pub(super) async fn discover(client: Client) -> kube::Result<Vec<Kind>> {
         .collect())
 }
 
-/// One object of the graph.
+/// One object of the graph, shared with the copy that it is read from: every sweep has all of them.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     pub(super) kind: Arc<Kind>,
-    pub(super) meta: ObjectMeta,
+    pub(super) object: Arc<Metadata>,
 }
 
 impl Item {
+    pub(super) fn meta(&self) -> &ObjectMeta {
+        &self.object.metadata
+    }
+
     fn uid(&self) -> &str {
-        self.meta.uid.as_deref().unwrap_or_default()
+        self.meta().uid.as_deref().unwrap_or_default()
     }
 
     fn has_finalizer(&self, name: &str) -> bool {
-        self.meta.finalizers.iter().flatten().any(|finalizer| finalizer == name)
+        self.meta().finalizers.iter().flatten().any(|finalizer| finalizer == name)
     }
 
     /// Deleted in the foreground: it goes when its dependents are gone.
     fn waits_for_dependents(&self) -> bool {
-        is_deleting(&self.meta) && self.has_finalizer(FOREGROUND)
+        is_deleting(self.meta()) && self.has_finalizer(FOREGROUND)
     }
 }
 
@@ -95,7 +99,7 @@ pub(super) fn sweep(items: &[Item]) -> Vec<Action> {
     let by_uid: HashMap<&str, &Item> = items.iter().map(|item| (item.uid(), item)).collect();
     let mut dependents: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, item) in items.iter().enumerate() {
-        for owner in item.meta.owner_references.iter().flatten() {
+        for owner in item.meta().owner_references.iter().flatten() {
             dependents.entry(&owner.uid).or_default().push(index);
         }
     }
@@ -103,7 +107,7 @@ pub(super) fn sweep(items: &[Item]) -> Vec<Action> {
     for (index, item) in items.iter().enumerate() {
         let own = dependents.get(item.uid()).map(Vec::as_slice).unwrap_or_default();
         actions.extend(for_owner(index, item, own, items));
-        if !is_deleting(&item.meta) {
+        if !is_deleting(item.meta()) {
             actions.extend(for_dependent(index, item, &by_uid, own.is_empty()));
         }
     }
@@ -111,7 +115,7 @@ pub(super) fn sweep(items: &[Item]) -> Vec<Action> {
 }
 
 fn for_owner(index: usize, item: &Item, dependents: &[usize], items: &[Item]) -> Vec<Action> {
-    if !is_deleting(&item.meta) {
+    if !is_deleting(item.meta()) {
         return Vec::new();
     }
     if item.has_finalizer(ORPHAN) {
@@ -124,7 +128,7 @@ fn for_owner(index: usize, item: &Item, dependents: &[usize], items: &[Item]) ->
         };
     }
     let blocks = |dependent: &&usize| {
-        let owners = items.get(**dependent).and_then(|item| item.meta.owner_references.as_ref());
+        let owners = items.get(**dependent).and_then(|item| item.meta().owner_references.as_ref());
         owners.into_iter().flatten().any(|owner| owner.uid == item.uid() && owner.block_owner_deletion == Some(true))
     };
     if item.has_finalizer(FOREGROUND) && !dependents.iter().any(|dependent| blocks(&dependent)) {
@@ -134,7 +138,7 @@ fn for_owner(index: usize, item: &Item, dependents: &[usize], items: &[Item]) ->
 }
 
 fn for_dependent(index: usize, item: &Item, by_uid: &HashMap<&str, &Item>, is_leaf: bool) -> Option<Action> {
-    let owners = item.meta.owner_references.as_deref().filter(|owners| !owners.is_empty())?;
+    let owners = item.meta().owner_references.as_deref().filter(|owners| !owners.is_empty())?;
     let (present, absent): (Vec<_>, Vec<_>) = owners.iter().partition(|owner| by_uid.contains_key(owner.uid.as_str()));
     let waiting =
         present.iter().all(|owner| by_uid.get(owner.uid.as_str()).is_some_and(|item| item.waits_for_dependents()));
@@ -150,7 +154,8 @@ fn for_dependent(index: usize, item: &Item, by_uid: &HashMap<&str, &Item>, is_le
     (!absent.is_empty()).then_some(Action::DropReferences { item: index, owners: absent })
 }
 
-type MetadataCache = Cache<PartialObjectMeta<DynamicObject>>;
+type Metadata = PartialObjectMeta<DynamicObject>;
+type MetadataCache = Cache<Metadata>;
 
 /// One watched kind.
 struct Watched {
@@ -218,11 +223,7 @@ impl GarbageCollector {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let of_kind = |known: &Watched| {
             let kind = Arc::clone(&known.kind);
-            known
-                .cache
-                .list()
-                .into_iter()
-                .map(move |object| Item { kind: Arc::clone(&kind), meta: object.metadata.clone() })
+            known.cache.list().into_iter().map(move |object| Item { kind: Arc::clone(&kind), object })
         };
         watched.iter().flat_map(of_kind).collect()
     }
@@ -261,23 +262,23 @@ impl GarbageCollector {
     async fn delete(&self, item: &Item, policy: PropagationPolicy) -> kube::Result<()> {
         let params = DeleteParams {
             propagation_policy: Some(policy),
-            preconditions: Some(Preconditions { uid: item.meta.uid.clone(), resource_version: None }),
+            preconditions: Some(Preconditions { uid: item.meta().uid.clone(), resource_version: None }),
             ..DeleteParams::default()
         };
-        let name = item.meta.name.clone().unwrap_or_default();
-        ignore_stale(self.api(&item.kind, item.meta.namespace.as_deref()).delete(&name, &params).await.map(drop))
+        let name = item.meta().name.clone().unwrap_or_default();
+        ignore_stale(self.api(&item.kind, item.meta().namespace.as_deref()).delete(&name, &params).await.map(drop))
     }
 
     /// Replaces the owners of an object; the version guards against a list that changed meanwhile.
     async fn keep_owners(&self, item: &Item, keep: impl Fn(&OwnerReference) -> bool) -> kube::Result<()> {
-        let owners: Vec<_> = item.meta.owner_references.iter().flatten().filter(|owner| keep(owner)).collect();
+        let owners: Vec<_> = item.meta().owner_references.iter().flatten().filter(|owner| keep(owner)).collect();
         self.patch_metadata(item, json!({ "ownerReferences": owners })).await
     }
 
     async fn patch_metadata(&self, item: &Item, mut metadata: serde_json::Value) -> kube::Result<()> {
-        metadata["resourceVersion"] = json!(item.meta.resource_version);
-        let api = self.api(&item.kind, item.meta.namespace.as_deref());
-        let name = item.meta.name.clone().unwrap_or_default();
+        metadata["resourceVersion"] = json!(item.meta().resource_version);
+        let api = self.api(&item.kind, item.meta().namespace.as_deref());
+        let name = item.meta().name.clone().unwrap_or_default();
         let patch = Patch::Merge(json!({ "metadata": metadata }));
         ignore_stale(api.patch(&name, &PatchParams::default(), &patch).await.map(drop))
     }
@@ -287,7 +288,7 @@ impl GarbageCollector {
         match action {
             Action::Collect { item, owners } => {
                 let Some(item) = at(item) else { return Ok(()) };
-                let gone = self.gone(&owners, item.meta.namespace.as_deref()).await?;
+                let gone = self.gone(&owners, item.meta().namespace.as_deref()).await?;
                 if gone.len() == owners.len() {
                     self.delete(item, PropagationPolicy::Background).await?;
                 }
@@ -298,7 +299,7 @@ impl GarbageCollector {
             }
             Action::DropReferences { item, owners } => {
                 let Some(item) = at(item) else { return Ok(()) };
-                let gone = self.gone(&owners, item.meta.namespace.as_deref()).await?;
+                let gone = self.gone(&owners, item.meta().namespace.as_deref()).await?;
                 if !gone.is_empty() {
                     self.keep_owners(item, |owner| !gone.contains(&owner.uid)).await?;
                 }
@@ -309,7 +310,7 @@ impl GarbageCollector {
             }
             Action::RemoveFinalizer { item, finalizer } => {
                 let Some(item) = at(item) else { return Ok(()) };
-                let kept: Vec<_> = item.meta.finalizers.iter().flatten().filter(|name| *name != finalizer).collect();
+                let kept: Vec<_> = item.meta().finalizers.iter().flatten().filter(|name| *name != finalizer).collect();
                 self.patch_metadata(item, json!({ "finalizers": kept })).await?;
             }
         }

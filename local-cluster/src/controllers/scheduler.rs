@@ -1,7 +1,8 @@
 //! The scheduler: which node a pod goes to. Filters first (may it?), then scores (should it?), as the real one; resources are
 //! not weighed, because all nodes are this machine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -17,8 +18,8 @@ use super::writer::Writer;
 use super::{Controller, Sync};
 use crate::cache::{Cache, ObjectKey};
 use crate::objects::{
-    Labels, controller_of, is_active, is_deleting, labels_include, node_of, pod_condition, selector_matches, time,
-    with_condition,
+    Labels, controller_of, is_active, is_controlled_by, is_deleting, labels_include, node_of, pod_condition,
+    selector_matches, time, with_condition,
 };
 
 pub(crate) const SCHEDULER_NAME: &str = "default-scheduler";
@@ -53,7 +54,7 @@ impl Refusal {
 /// Decides: the node's name, or the message of the `PodScheduled` condition.
 pub(super) fn place(pod: &Pod, nodes: &[Arc<Node>], pods: &[Arc<Pod>]) -> Result<String, String> {
     let placed: Vec<&Arc<Pod>> = pods.iter().filter(|other| node_of(other).is_some() && is_active(other)).collect();
-    let cluster = View { nodes, placed: &placed };
+    let cluster = View::new(pod, nodes, &placed);
     let mut refusals: BTreeMap<Refusal, usize> = BTreeMap::new();
     let mut best: Option<(Cost, &Node)> = None;
     for node in nodes {
@@ -61,7 +62,7 @@ pub(super) fn place(pod: &Pod, nodes: &[Arc<Node>], pods: &[Arc<Pod>]) -> Result
             *refusals.entry(refusal).or_default() += 1;
             continue;
         }
-        let cost = cluster.cost(pod, node);
+        let cost = cluster.cost(node);
         if best.as_ref().is_none_or(|(lowest, _)| cost < *lowest) {
             best = Some((cost, node));
         }
@@ -78,13 +79,38 @@ pub(super) fn place(pod: &Pod, nodes: &[Arc<Node>], pods: &[Arc<Pod>]) -> Result
 /// What a node costs a pod; see [`View::cost`].
 type Cost = (usize, usize, usize, String);
 
-/// Nodes, and the pods already on them.
+/// Nodes, and the pods already on them, as one pod sees them. Counted once: the pods are looked at for every pod that is placed,
+/// and not for every node as well.
 struct View<'a> {
     nodes: &'a [Arc<Node>],
     placed: &'a [&'a Arc<Pod>],
+    by_name: HashMap<&'a str, &'a Node>,
+    /// Pods of each node.
+    pods: HashMap<&'a str, usize>,
+    /// Pods of each node that have the same owner.
+    siblings: HashMap<&'a str, usize>,
+    /// The same of each zone, and of nodes without one.
+    siblings_in: HashMap<Option<&'a str>, usize>,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    fn new(pod: &Pod, nodes: &'a [Arc<Node>], placed: &'a [&'a Arc<Pod>]) -> Self {
+        let by_name: HashMap<&str, &Node> = nodes.iter().map(|node| (name_of(node), node.as_ref())).collect();
+        let owner = controller_of(&pod.metadata).map(|owner| owner.uid.as_str());
+        let mut pods: HashMap<&str, usize> = HashMap::new();
+        let mut siblings: HashMap<&str, usize> = HashMap::new();
+        let mut siblings_in: HashMap<Option<&str>, usize> = HashMap::new();
+        for other in placed {
+            let Some(node) = node_of(other) else { continue };
+            *pods.entry(node).or_default() += 1;
+            if is_controlled_by(&other.metadata, owner) {
+                *siblings.entry(node).or_default() += 1;
+                *siblings_in.entry(by_name.get(node).copied().and_then(zone_of)).or_default() += 1;
+            }
+        }
+        Self { nodes, placed, by_name, pods, siblings, siblings_in }
+    }
+
     fn admits(&self, pod: &Pod, node: &Node) -> Result<(), Refusal> {
         let spec = pod.spec.as_ref();
         let tolerations = spec.and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
@@ -126,7 +152,7 @@ impl View<'_> {
         if !hard.into_iter().all(|constraint| self.keeps_skew(pod, node, constraint)) {
             return Err(Refusal::Spread);
         }
-        if self.placed.iter().filter(|other| node_of(other) == Some(&node.name_any())).count() >= pod_capacity(node) {
+        if count_of(&self.pods, &name_of(node)) >= pod_capacity(node) {
             return Err(Refusal::Full);
         }
         Ok(())
@@ -134,24 +160,18 @@ impl View<'_> {
 
     /// Lower is better: siblings in the zone, siblings on the node, all pods on the node; ties by name. `PreferNoSchedule`
     /// taints are not weighed.
-    fn cost(&self, pod: &Pod, node: &Node) -> Cost {
-        let owner = controller_of(&pod.metadata).map(|owner| owner.uid.as_str());
-        let sibling =
-            |other: &Pod| owner.is_some() && controller_of(&other.metadata).map(|owner| owner.uid.as_str()) == owner;
-        let same_zone = |other: &Pod| self.label_of_pod(other, ZONE) == node.labels().get(ZONE);
-        let here = |other: &Pod| node_of(other) == Some(&node.name_any());
-        let count = |test: &dyn Fn(&Pod) -> bool| self.placed.iter().filter(|other| test(other)).count();
+    fn cost(&self, node: &Node) -> Cost {
+        let name = name_of(node);
         (
-            count(&|other| sibling(other) && same_zone(other)),
-            count(&|other| sibling(other) && here(other)),
-            count(&here),
-            node.name_any(),
+            count_of(&self.siblings_in, &zone_of(node)),
+            count_of(&self.siblings, &name),
+            count_of(&self.pods, &name),
+            name.to_owned(),
         )
     }
 
     fn label_of_pod(&self, pod: &Pod, key: &str) -> Option<&String> {
-        let name = node_of(pod)?;
-        self.nodes.iter().find(|node| node.name_any() == name)?.labels().get(key)
+        self.by_name.get(node_of(pod)?)?.labels().get(key)
     }
 
     /// Pods of the term's selector in the topology domain of `node`.
@@ -184,6 +204,18 @@ impl View<'_> {
         let lowest = domains.iter().map(|domain| count(domain)).min().unwrap_or(0);
         i32::try_from(count(domain) + 1 - lowest).is_ok_and(|skew| skew <= constraint.max_skew)
     }
+}
+
+fn name_of(node: &Node) -> &str {
+    node.metadata.name.as_deref().unwrap_or_default()
+}
+
+fn zone_of(node: &Node) -> Option<&str> {
+    node.labels().get(ZONE).map(String::as_str)
+}
+
+fn count_of<K: Eq + Hash>(counts: &HashMap<K, usize>, key: &K) -> usize {
+    counts.get(key).copied().unwrap_or(0)
 }
 
 fn is_selected(pod: &Pod, other: &Pod, term: &PodAffinityTerm) -> bool {

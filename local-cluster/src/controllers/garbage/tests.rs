@@ -22,11 +22,11 @@ fn item(uid: &str, owners: &[&str], finalizer: Option<&str>) -> Item {
         kind: "K".into(),
         plural: "ks".into(),
     };
-    Item { kind: Arc::new(Kind { resource, is_namespaced: true }), meta: from(meta) }
+    Item { kind: Arc::new(Kind { resource, is_namespaced: true }), object: Arc::new(from(json!({ "metadata": meta }))) }
 }
 
 fn owner(uid: &str) -> OwnerReference {
-    item("x", &[uid], None).meta.owner_references.unwrap().remove(0)
+    item("x", &[uid], None).meta().owner_references.clone().unwrap().remove(0)
 }
 
 #[test]

@@ -39,6 +39,13 @@ fn siblings_are_spread_over_zones() {
 }
 
 #[test]
+fn nodes_without_a_zone_are_told_apart_by_their_pods() {
+    let nodes = ["a", "b"].map(|name| node(name, &json!({"metadata": {"labels": null}})));
+    let others = [pod("x", Some("a"), &json!({})), pod("y", Some("gone"), &json!({}))];
+    assert_eq!(placed(&json!({}), &nodes, &others), Ok("b".into()));
+}
+
+#[test]
 fn cordoned_and_tainted_nodes_are_left_out_unless_tolerated() {
     let cordoned = json!({"spec": {"unschedulable": true}});
     let tainted = json!({"spec": {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}});
