@@ -20,7 +20,7 @@ const fn mutant(what: &'static str, file: &'static str, from: &'static str, to: 
     Mutant { what, file, from, to }
 }
 
-const MUTANTS: [Mutant; 24] = [
+const MUTANTS: [Mutant; 26] = [
     mutant(
         "budget: `<` for `≤`",
         "verdict/rule.rs",
@@ -149,6 +149,18 @@ const MUTANTS: [Mutant; 24] = [
         "verdict/rule/quiet.rs",
         "terms.alpha_to_fail / TESTS",
         "terms.alpha_to_fail / TESTS.min(1.0)",
+    ),
+    mutant(
+        "what the first kill cuts off counted for the baseline in which it was due",
+        "evidence/load.rs",
+        "counts_for(judged, slot.due, slot.over_at())",
+        "counts_for(judged, slot.due, None)",
+    ),
+    mutant(
+        "a look that was not answered counted as one that was off",
+        "verdict/expectation.rs",
+        "spell.since = None",
+        "spell.least = spell.least",
     ),
 ];
 
