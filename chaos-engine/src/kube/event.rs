@@ -82,7 +82,12 @@ impl Happening {
     pub fn of_skip(skip: &SkipRecord, monkey: &ObjectReference) -> Self {
         let uid = monkey.uid.as_deref().unwrap_or_default();
         Self {
-            name: format!("chaos-skip-{}-{}-{:x}", &uid[..uid.len().min(8)], skip.strike, skip.at.0.as_microsecond()),
+            name: format!(
+                "chaos-skip-{}-{}-{:x}",
+                uid.get(..8).unwrap_or(uid),
+                skip.strike,
+                skip.at.0.as_microsecond()
+            ),
             regarding: monkey.clone(),
             related: None,
             reason: skip.reason.clone(),
@@ -145,7 +150,7 @@ impl Happening {
         let uid = switch.uid.as_deref().unwrap_or_default();
         let version = switch.resource_version.as_deref().unwrap_or_default();
         Self {
-            name: format!("chaos-switch-{}-{version}-{}", &uid[..uid.len().min(8)], reason.to_lowercase()),
+            name: format!("chaos-switch-{}-{version}-{}", uid.get(..8).unwrap_or(uid), reason.to_lowercase()),
             regarding: switch.clone(),
             related: None,
             reason: reason.to_owned(),
@@ -171,7 +176,7 @@ impl Happening {
         let uid = object.uid.as_deref().unwrap_or_default();
         let digest = sha256_hex(note.as_bytes());
         Self {
-            name: format!("chaos-{what}-{}-{}", &uid[..uid.len().min(8)], &digest[..8]),
+            name: format!("chaos-{what}-{}-{}", uid.get(..8).unwrap_or(uid), &digest[..8]),
             regarding: object.clone(),
             related: None,
             reason: reason.to_owned(),
