@@ -10,7 +10,7 @@ use chaos_core::validate::{self, Meta};
 use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::gameday::{GameDayParts, GameDayTeller, GameDayWorld};
-use chaos_engine::kube::{Happening, StatusDesk, StatusStore, StoreError};
+use chaos_engine::kube::{Happening, StatusDesk, StatusStore, StoreError, short};
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::watch;
@@ -106,7 +106,7 @@ fn guarded(status: &GameDayStatus) -> impl Iterator<Item = (&str, &str, &str)> {
 /// not started. Each by a name that is the same whenever it is told, and by no other's.
 pub(crate) fn became(day: &GameDay, before: &GameDayStatus, after: &GameDayStatus, now: Timestamp) -> Vec<Happening> {
     let uid = day.uid().unwrap_or_default();
-    let short = &uid[..uid.len().min(8)];
+    let short = short(&uid);
     let tell = |name: String, reason: &str, note: String, is_warning: bool, at: Timestamp| Happening {
         name: format!("chaos-day-{short}-{name}"),
         regarding: day.object_ref(&()),

@@ -82,12 +82,7 @@ impl Happening {
     pub fn of_skip(skip: &SkipRecord, monkey: &ObjectReference) -> Self {
         let uid = monkey.uid.as_deref().unwrap_or_default();
         Self {
-            name: format!(
-                "chaos-skip-{}-{}-{:x}",
-                uid.get(..8).unwrap_or(uid),
-                skip.strike,
-                skip.at.0.as_microsecond()
-            ),
+            name: format!("chaos-skip-{}-{}-{:x}", short(uid), skip.strike, skip.at.0.as_microsecond()),
             regarding: monkey.clone(),
             related: None,
             reason: skip.reason.clone(),
@@ -150,7 +145,7 @@ impl Happening {
         let uid = switch.uid.as_deref().unwrap_or_default();
         let version = switch.resource_version.as_deref().unwrap_or_default();
         Self {
-            name: format!("chaos-switch-{}-{version}-{}", uid.get(..8).unwrap_or(uid), reason.to_lowercase()),
+            name: format!("chaos-switch-{}-{version}-{}", short(uid), reason.to_lowercase()),
             regarding: switch.clone(),
             related: None,
             reason: reason.to_owned(),
@@ -176,7 +171,7 @@ impl Happening {
         let uid = object.uid.as_deref().unwrap_or_default();
         let digest = sha256_hex(note.as_bytes());
         Self {
-            name: format!("chaos-{what}-{}-{}", uid.get(..8).unwrap_or(uid), &digest[..8]),
+            name: format!("chaos-{what}-{}-{}", short(uid), &digest[..8]),
             regarding: object.clone(),
             related: None,
             reason: reason.to_owned(),
@@ -227,6 +222,11 @@ fn shorten(note: &str) -> &str {
     let ends = note.char_indices().map(|(at, character)| at + character.len_utf8());
     let end = ends.take_while(|end| *end <= NOTE_BYTES).last().unwrap_or_default();
     &note[..end]
+}
+
+/// As much of a UID as names of others hold of it.
+pub fn short(uid: &str) -> &str {
+    uid.get(..8).unwrap_or(uid)
 }
 
 #[cfg(test)]

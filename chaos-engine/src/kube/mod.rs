@@ -22,7 +22,7 @@ pub(crate) use budget::budget_of;
 pub use budget::{BudgetStore, budget_answer, lease_name};
 pub use call::{CallError, Caller, is_forbidden, is_of_a_moment, is_passing, is_turned_away, is_unserved, said, told};
 pub use client::{Clients, ConnectError};
-pub use event::{EventSink, Happening};
+pub use event::{EventSink, Happening, short};
 pub use kill::{Hand, kill_answer};
 pub(crate) use lookup::look_up;
 pub use population::{Environment, PopulationReader};
