@@ -119,6 +119,11 @@ impl Cursor<'_> {
         along
     }
 
+    /// Until when strikes come so soon after this one that a look at what each of them needs would make it late.
+    pub(super) fn close_upon(&self, strike: &PlannedStrike) -> Timestamp {
+        after(self.begins_at(strike).max(self.now), (self.lead() + KILL_TAKES) * 2)
+    }
+
     /// When the next strike has to be looked at, also if it was: any other look forgets what was seen for it.
     fn next_look(&self) -> Option<Timestamp> {
         let next = self.next()?;

@@ -132,8 +132,9 @@ impl Cursor<'_> {
         if is_old || self.state.surveyed_at.is_none() || self.state.blind.is_some() {
             return Scope::Target;
         }
-        // What a strike needs may be all of the target, which has just not shown what recovers.
-        let near = self.scope_of_near().into_iter().filter(|_| !self.state.leaves_out);
+        // What a strike needs may be all of the target, which has just not shown what recovers. Whose budgets the next one needs is known
+        // as a rule: each look at what recovers would read that again, and make it late.
+        let near = self.scope_of_near().into_iter().filter(|_| !self.state.leaves_out && !self.is_prepared());
         self.recovering().chain(near).reduce(Scope::and).unwrap_or(Scope::Target)
     }
 
@@ -188,13 +189,13 @@ impl Cursor<'_> {
         Some(along.fold(self.scope_of(&next.group), Scope::and))
     }
 
-    /// What the strikes need to see that are near, with some that come after them: where strikes follow closely upon one another,
-    /// a look for each would make it late.
+    /// What the next strike needs to see if it is near, with those that come right after it: where strikes follow closely upon one
+    /// another, a look for each would make it late. A look at more than that would be as long as several.
     fn scope_of_near(&self) -> Option<Scope> {
-        let next = self.scope_of_next().filter(|_| self.is_strike_near())?;
-        let soon = after(self.now, LOOK_AHEAD * 2);
+        let next = self.next().filter(|_| self.is_strike_near())?;
+        let soon = self.close_upon(next);
         let near = self.pending().filter(|strike| self.begins_at(strike) <= soon).take(ALONG);
-        Some(near.map(|strike| self.scope_of(&strike.group)).fold(next, Scope::and))
+        Some(near.map(|strike| self.scope_of(&strike.group)).fold(self.scope_of_next()?, Scope::and))
     }
 
     /// What each pod that is missing comes back among.
