@@ -47,3 +47,8 @@ judged() {
   [[ $1 != yes ]] || ((missed == 0)) || return 1
   [[ $2 != yes ]] || ((late == 0))
 }
+
+# Bytes that each of so many more pods takes, by MiB at most with few and with all of them.
+each_pod() { # MiB with few, MiB with all, how many more
+  awk -v few="$1" -v all="$2" -v pods="$3" 'BEGIN { each = (all - few) * 1048576 / pods; printf "%.0f\n", (each > 0 ? each : 0) }'
+}

@@ -46,6 +46,12 @@ fn a_figure_above_its_bar_misses_it_and_so_does_one_that_is_none() {
 }
 
 #[test]
+fn what_each_more_pod_takes_is_a_number_of_bytes() {
+    assert_eq!(run("each_pod 39.4 59.4 9000").0, "2330\n");
+    assert_eq!(run("each_pod 40 39.9 9000").0, "0\n", "a run of fewer pods may have taken more");
+}
+
+#[test]
 fn one_late_kill_of_a_hundred_is_borne() {
     for (kills, later, verdict) in [
         ("100", "1", "held"),
