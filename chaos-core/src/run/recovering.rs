@@ -27,6 +27,8 @@ struct Owner {
     fresh: BTreeMap<String, RunTime>,
     /// Pods that became Ready before the kill they may stand for was told: when they appeared, and their UIDs.
     spare: Vec<(RunTime, String)>,
+    /// Kills with the Ready pods that stand for them.
+    made_good: Vec<(Open, (RunTime, String))>,
 }
 
 /// A kill that no Ready pod stands for.
@@ -109,12 +111,26 @@ impl Recovering {
 impl Owner {
     /// Lets Ready pods stand for the oldest kills that came before they appeared; each for one, and none for its own.
     fn settle(&mut self) {
-        let open = &mut self.open;
+        self.stand();
+        if self.open.is_empty() || self.spare.is_empty() {
+            return;
+        }
+        // One that was seen late may stand for a kill that one which appeared sooner, and became Ready later, could have stood for as
+        // well: with the pods in the order in which they appeared as many kills are made good as there can be.
+        let (kills, pods): (Vec<_>, Vec<_>) = std::mem::take(&mut self.made_good).into_iter().unzip();
+        self.open.extend(kills);
+        self.open.sort();
+        self.spare.extend(pods);
+        self.spare.sort();
+        self.stand();
+    }
+
+    fn stand(&mut self) {
+        let (open, made_good) = (&mut self.open, &mut self.made_good);
         self.spare.retain(|(created, uid)| {
-            let made_good = open.iter().position(|kill| kill.earliest <= *created && kill.uid != *uid);
-            match made_good {
+            match open.iter().position(|kill| kill.earliest <= *created && kill.uid != *uid) {
                 Some(kill) => {
-                    open.remove(kill);
+                    made_good.push((open.remove(kill), (*created, uid.clone())));
                     false
                 }
                 None => true,
@@ -170,6 +186,23 @@ mod tests {
         assert_eq!(open_after(&[Event::Kill(late), good[1].clone(), good[2].clone()]), 0);
         // The kill may be told after its replacement was seen.
         assert_eq!(open_after(&[good[1].clone(), good[2].clone(), good[0].clone()]), 0);
+    }
+
+    #[test]
+    fn a_pod_that_was_seen_late_takes_no_kill_from_one_that_appeared_sooner() {
+        // Of b it was written down that it appeared; its operator died, and the next one sees c, d and that b is Ready all at once.
+        let before = [kill(10, "a"), pod(11, PodChange::Created, "b"), kill(20, "x"), kill(22, "y")];
+        let seen = |name: &'static str| [pod(40, PodChange::Created, name), pod(40, PodChange::Ready, name)];
+        for order in ["cbd", "bcd", "cdb"] {
+            let found = order.chars().flat_map(|name| match name {
+                'b' => vec![pod(40, PodChange::Ready, "b")],
+                'c' => seen("c").to_vec(),
+                _ => seen("d").to_vec(),
+            });
+            let events: Vec<Event> = before.iter().cloned().chain(found).collect();
+            assert_eq!(open_after(&events), 0, "{order}");
+            assert_eq!(open_after(&[&events[..], &[kill(50, "c")]].concat()), 1, "none stands for two: {order}");
+        }
     }
 
     fn planned() -> Event {
