@@ -133,8 +133,9 @@ impl Cursor<'_> {
             return Scope::Target;
         }
         // What a strike needs may be all of the target, which has just not shown what recovers. Whose budgets the next one needs is known
-        // as a rule: each look at what recovers would read that again, and make it late.
-        let near = self.scope_of_near().into_iter().filter(|_| !self.state.leaves_out && !self.is_prepared());
+        // as a rule, and may be megabytes: each look at what recovers would read that again, and make it late.
+        let is_needed = |near: &Scope| matches!(near, Scope::Workloads(_)) || !self.is_prepared();
+        let near = self.scope_of_near().filter(|near| !self.state.leaves_out && is_needed(near));
         self.recovering().chain(near).reduce(Scope::and).unwrap_or(Scope::Target)
     }
 
@@ -189,11 +190,12 @@ impl Cursor<'_> {
         Some(along.fold(self.scope_of(&next.group), Scope::and))
     }
 
-    /// What the next strike needs to see if it is near, with those that come right after it: where strikes follow closely upon one
-    /// another, a look for each would make it late. A look at more than that would be as long as several.
+    /// What the next strike needs to see if it is near, with some that come after it: where strikes follow closely upon one another, a
+    /// look for each would make it late. Of namespaces those alone that come right after it: a look at several takes as long as theirs.
     fn scope_of_near(&self) -> Option<Scope> {
         let next = self.next().filter(|_| self.is_strike_near())?;
-        let soon = self.close_upon(next);
+        let is_small = self.spec.kill.group == GroupBy::Workload;
+        let soon = if is_small { after(self.now, LOOK_AHEAD * 2) } else { self.close_upon(next) };
         let near = self.pending().filter(|strike| self.begins_at(strike) <= soon).take(ALONG);
         Some(near.map(|strike| self.scope_of(&strike.group)).fold(self.scope_of_next()?, Scope::and))
     }
