@@ -113,10 +113,13 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
+    /// What is answered to the question for the record, by how often it was asked before.
+    type OfRecord = fn(usize) -> StatusCode;
+
     /// A server with one run in the middle of its faults, and what it answers to the question for the record.
     #[derive(Clone)]
     struct Server {
-        of_record: fn(usize) -> StatusCode,
+        of_record: OfRecord,
         held: Arc<Mutex<Held>>,
     }
 
@@ -128,7 +131,7 @@ mod tests {
     }
 
     impl Server {
-        fn new(of_record: fn(usize) -> StatusCode) -> Self {
+        fn new(of_record: OfRecord) -> Self {
             let run = json!(run("r", RunPhase::Fault));
             Self { of_record, held: Arc::new(Mutex::new(Held { run, asked: 0, others: Vec::new() })) }
         }
@@ -204,7 +207,7 @@ mod tests {
     async fn a_run_whose_record_stays_out_of_reach_says_what_is_missing_and_has_an_end() {
         let (server, began) = (Server::new(|_| StatusCode::FORBIDDEN), Instant::now());
         let (_brings, tending) = server.tended();
-        sleep(TAKE_UP_WITHIN.std() - Duration::from_secs(1)).await;
+        sleep(TAKE_UP_WITHIN.std().checked_sub(Duration::from_secs(1)).unwrap()).await;
         assert_eq!((tending.is_finished(), server.status().phase), (false, Some(RunPhase::Fault)));
         let (reason, message) = server.hindrance().expect("it says so");
         assert_eq!(reason, "PermissionMissing");
@@ -218,7 +221,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_whose_record_cannot_be_read_ends_at_once_when_it_is_asked_to() {
-        let answers: [(fn(usize) -> StatusCode, bool); 2] =
+        let answers: [(OfRecord, bool); 2] =
             [(|_| StatusCode::FORBIDDEN, true), (|_| StatusCode::INTERNAL_SERVER_ERROR, false)];
         for (of_record, is_told) in answers {
             let server = Server::new(of_record);
