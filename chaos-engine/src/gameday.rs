@@ -190,8 +190,7 @@ impl GameDayWorld {
 
     async fn abort(&self, name: &str) -> Result<(), String> {
         let run = self.find(name).await.map_err(|error| error.to_string())?;
-        let asked = |run: &ExperimentRun| run.spec.control.as_ref().is_some_and(|control| control.abort);
-        let Some(run) = run.filter(|run| fact(run).over.is_none() && !asked(run)) else { return Ok(()) };
+        let Some(run) = run.filter(|run| fact(run).over.is_none() && !run.is_aborted()) else { return Ok(()) };
         // The UID makes the server refuse to patch another run of that name.
         let patch = serde_json::json!({"metadata": {"uid": run.uid()}, "spec": {"control": {"abort": true}}});
         let patched =

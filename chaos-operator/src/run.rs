@@ -48,7 +48,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<Experi
                     // What it counts and tells comes before its pause.
                     biased;
                     () = shared.start_over(&reference, &error, &mut backoff, began, &rest) => {}
-                    () = asked_to_end(object.clone()), if !is_aborted(&seen) => {}
+                    () = asked_to_end(object.clone()), if !seen.is_aborted() => {}
                 }
             }
         }
@@ -58,11 +58,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, object: watch::Receiver<Arc<Experi
 /// Waits until the run is asked to end: whoever asks waits for no pause.
 async fn asked_to_end(mut object: watch::Receiver<Arc<ExperimentRun>>) {
     // An error means that it is gone.
-    _ = object.wait_for(|run| is_aborted(run)).await;
-}
-
-fn is_aborted(run: &ExperimentRun) -> bool {
-    run.spec.control.as_ref().is_some_and(|control| control.abort)
+    _ = object.wait_for(|run| run.is_aborted()).await;
 }
 
 /// Drives it until it is over or gone, or this process rests.

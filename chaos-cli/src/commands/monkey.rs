@@ -193,14 +193,14 @@ fn begun(status: &ChaosMonkeyStatus, ids: &[String]) -> Vec<String> {
     let made = status.history.iter().map(|kill| kill.strike);
     let open = status.intents.iter().map(|intent| intent.strike);
     let strikes: BTreeSet<u64> = made.chain(open).collect();
-    strikes.into_iter().map(|strike| format!("s{strike}")).filter(|id| ids.contains(id)).collect()
+    strikes.into_iter().map(PlannedStrike::id_of).filter(|id| ids.contains(id)).collect()
 }
 
 /// Those of these strikes that are planned no more, each with why it was skipped as far as the status remembers.
 fn left(status: &ChaosMonkeyStatus, ids: &[String]) -> Vec<String> {
     let is_planned = |id: &String| status.upcoming.iter().any(|strike| strike.id == *id);
     let told = |id: &String| {
-        let skip = status.skipped.iter().find(|skip| format!("s{}", skip.strike) == *id);
+        let skip = status.skipped.iter().find(|skip| PlannedStrike::id_of(skip.strike) == *id);
         skip.map_or_else(|| id.clone(), |skip| format!("{id} ({}: {})", skip.reason, skip.message))
     };
     ids.iter().filter(|id| !is_planned(id)).map(told).collect()

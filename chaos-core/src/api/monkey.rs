@@ -252,6 +252,13 @@ pub struct PlannedStrike {
     pub postponed_from: Option<MicroTime>,
 }
 
+impl PlannedStrike {
+    /// What the strike of that number is called by `control`.
+    pub fn id_of(strike: u64) -> String {
+        format!("s{strike}")
+    }
+}
+
 /// A kill whose replacement is not Ready yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

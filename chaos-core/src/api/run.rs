@@ -58,6 +58,13 @@ pub struct ExperimentRunSpec {
     pub control: Option<RunControl>,
 }
 
+impl ExperimentRun {
+    /// Whether somebody wants it to end.
+    pub fn is_aborted(&self) -> bool {
+        self.spec.control.as_ref().is_some_and(|control| control.abort)
+    }
+}
+
 /// An Experiment by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

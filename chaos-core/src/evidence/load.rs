@@ -160,8 +160,9 @@ fn walk<'a>(
     let mut neighbours = Neighbours::default();
     let mut trial = 0;
     while let Some(mut slot) = slots.next()? {
+        let is_due_in = inside(phases.judged(), slot.due);
         let is_judged = phases.judged().is_some_and(|judged| counts_for(judged, slot.due, slot.over_at()));
-        if is_judged && slot.failed_at().is_none() && !inside(phases.judged(), slot.due) {
+        if is_judged && slot.failed_at().is_none() && !is_due_in {
             slot.state = State::Unknown;
         }
         let is_quiet = !is_judged && inside(phases.baseline, slot.due);
@@ -176,7 +177,7 @@ fn walk<'a>(
         }
         load.judged.add(slot.state);
         // Of those due before, only what failed is known here: they are no neighbours of each other.
-        if inside(phases.judged(), slot.due) {
+        if is_due_in {
             outages.add(slot.due, slot.state);
             neighbours.add(slot.due, slot.state, slot.bad);
         }

@@ -192,7 +192,7 @@ impl Cursor<'_> {
         let strike = self.state.ledger.strikes;
         self.state.ledger.strikes += 1;
         self.state.ledger.upcoming.push(PlannedStrike {
-            id: format!("s{strike}"),
+            id: PlannedStrike::id_of(strike),
             strike,
             at: micro_time(at),
             group: stream.to_owned(),

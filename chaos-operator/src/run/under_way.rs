@@ -15,8 +15,6 @@ use chaos_engine::run::operated::recorded;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::is_aborted;
-
 const HINT: &str = "hint: may the operator get configmaps? `chaos install`, or see docs/permissions.md";
 
 /// Since when the record of a run could not be read, over all times that this process takes the run up.
@@ -63,7 +61,7 @@ impl Unread {
     ) -> Result<Option<Result<Run, Unfit>>, StoreError> {
         let lasted = self.since.get_or_insert_with(Instant::now).elapsed();
         // Whoever ends a run does not wait for its record as long as others, and still as long as a server may take to start.
-        let (whose, patience) = if is_aborted(object) {
+        let (whose, patience) = if object.is_aborted() {
             ("the run was asked to end, and its record", FORBIDDEN_AT_MOST)
         } else {
             ("the record of the run", TAKE_UP_WITHIN.std())

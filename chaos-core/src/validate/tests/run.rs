@@ -101,19 +101,23 @@ fn recorded(change: impl FnOnce(&mut Value)) -> Option<Run> {
     recorded_run(&text, &object.spec, &Meta::from(&object.metadata), "digest")
 }
 
+/// A record is read whose probe asks there.
+fn assert_url_is_read(url: &str) {
+    let run = recorded(|spec| {
+        let http = spec["probes"][0]["http"].as_object_mut().unwrap();
+        http.remove("service");
+        http.insert("url".into(), json!(url));
+    });
+    let probe = run.unwrap().experiment.probes.remove(0);
+    assert_eq!(probe.http().unwrap().load.endpoint, Endpoint::Url(url.into()));
+}
+
 #[test]
 fn what_an_older_version_let_begin_is_read_from_its_record_though_it_would_be_refused_by_now() {
     let guard = |probe: &str| json!([{"burnRate": {"probe": probe, "factor": 11, "long": "30s", "short": "5s"}}]);
     let untripped = recorded(|spec| spec["abort"] = guard("ask")).unwrap();
     assert_eq!(untripped.experiment.guards.len(), 1);
-    let url = "http://127.0.0.1:99999";
-    let default_port = recorded(|spec| {
-        let http = spec["probes"][0]["http"].as_object_mut().unwrap();
-        http.remove("service");
-        http.insert("url".into(), json!(url));
-    });
-    let probe = default_port.unwrap().experiment.probes.remove(0);
-    assert_eq!(probe.http().unwrap().load.endpoint, Endpoint::Url(url.into()));
+    assert_url_is_read("http://127.0.0.1:99999");
     assert!(recorded(|spec| spec["abort"] = guard("nobody")).is_none(), "nothing says what that guards");
 }
 
@@ -122,13 +126,6 @@ fn a_record_is_read_though_a_pattern_or_a_length_of_today_refuses_what_it_says()
     let long = "The gateway answers while trips pods die. ".repeat(20);
     let run = recorded(|spec| spec["hypothesis"] = json!(long)).unwrap();
     assert_eq!(run.experiment.hypothesis, long.trim());
-    let url = "http://host!";
-    let run = recorded(|spec| {
-        let http = spec["probes"][0]["http"].as_object_mut().unwrap();
-        http.remove("service");
-        http.insert("url".into(), json!(url));
-    });
-    let probe = run.unwrap().experiment.probes.remove(0);
-    assert_eq!(probe.http().unwrap().load.endpoint, Endpoint::Url(url.into()));
+    assert_url_is_read("http://host!");
     assert!(recorded(|spec| spec["probes"] = json!([])).is_none(), "nothing says what is to be proven");
 }

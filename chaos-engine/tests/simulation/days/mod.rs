@@ -127,24 +127,26 @@ fn what_goes_wrong_never_leads_to_more_runs() {
     assert!(compared > 20, "{compared}");
 }
 
-#[test]
-fn a_crash_at_any_single_turn_changes_nothing() {
+/// What goes wrong at any single one of so many turns of a calm game day makes no more runs.
+fn single_turns_make_no_more_runs(most: u64, what: &str, at: impl Fn(u64) -> Scenario + Sync) {
     let without = played(Scenario::calm(0));
-    let [_] = total(without.turns.min(600), |turn| {
-        let with = played(Scenario { crash_at: Some(turn), ..Scenario::calm(0) });
-        assert!(with.runs <= without.runs, "more runs with a crash at turn {turn}: {with:?}, {without:?}");
+    let [_] = total(without.turns.min(most), |turn| {
+        let with = played(at(turn));
+        assert!(with.runs <= without.runs, "more runs with {what} at turn {turn}: {with:?}, {without:?}");
         [with.turns]
     });
 }
 
 #[test]
+fn a_crash_at_any_single_turn_changes_nothing() {
+    let at = |turn| Scenario { crash_at: Some(turn), ..Scenario::calm(0) };
+    single_turns_make_no_more_runs(600, "a crash", at);
+}
+
+#[test]
 fn an_operator_that_stands_still_at_any_single_turn_and_was_taken_over_changes_nothing() {
-    let without = played(Scenario::calm(0));
-    let [_] = total(without.turns.min(200), |turn| {
-        let with = played(Scenario { stands_at: Some(turn), ..Scenario::calm(0) });
-        assert!(with.runs <= without.runs, "more runs with a pause at turn {turn}: {with:?}, {without:?}");
-        [with.turns]
-    });
+    let at = |turn| Scenario { stands_at: Some(turn), ..Scenario::calm(0) };
+    single_turns_make_no_more_runs(200, "a pause", at);
 }
 
 #[test]
