@@ -32,6 +32,7 @@ use jiff::Timestamp;
 use crate::api::{ResolvedRun, RunVerdict};
 use crate::machine::{Machine, Step};
 use crate::model::Mode;
+use crate::record::StopCause;
 use crate::run::{RunAction, RunMachine, RunState, RunView};
 use crate::units::Duration;
 
@@ -83,7 +84,10 @@ pub enum Stage {
     /// The phases of a run.
     Running(RunState),
     /// Counting what was recorded.
-    Judging,
+    Judging {
+        /// Why the run ended early, if it did.
+        stop: Option<StopCause>,
+    },
     /// Over.
     Completed,
 }
@@ -169,6 +173,8 @@ pub struct OperatedState {
 enum Resuming {
     /// Read back what was recorded.
     TakeUp,
+    /// Note once more why the run ends early, if it does.
+    Note,
     /// Perform once more what was decided last.
     Repeat,
     /// Nothing.
@@ -184,7 +190,7 @@ impl Machine for OperatedRun {
 
     fn resume(&self, record: Record) -> OperatedState {
         let resuming = match record.stage {
-            Stage::Running(_) | Stage::Judging => Resuming::TakeUp,
+            Stage::Running(_) | Stage::Judging { .. } => Resuming::TakeUp,
             _ => Resuming::No,
         };
         OperatedState { record, resuming, waiting: None, retry_since: None }

@@ -39,7 +39,7 @@ pub fn write_record(record: &Record, status: &mut ExperimentRunStatus, now: Time
     status.resolved = record.resolved.clone();
     status.verdict = record.verdict.clone();
     let begun = !matches!(record.stage, Stage::Running(RunState::New))
-        && matches!(record.stage, Stage::Running(_) | Stage::Judging);
+        && matches!(record.stage, Stage::Running(_) | Stage::Judging { .. });
     if begun {
         status.started_at.get_or_insert_with(|| time(now));
     }
@@ -56,15 +56,16 @@ pub fn order_of(stage: &Stage) -> Option<ProberStage> {
         Stage::Running(run) => Some(match run {
             RunState::WindingDown { next: WindDown::AskAfter, .. } => ProberStage::Stop,
             RunState::WindingDown { next: WindDown::CleanUp, .. } => ProberStage::AskAfter,
-            RunState::Finished => ProberStage::Release,
+            RunState::Finished { .. } => ProberStage::Release,
             _ => ProberStage::Load,
         }),
-        Stage::Judging | Stage::Completed => Some(ProberStage::Release),
+        Stage::Judging { .. } | Stage::Completed => Some(ProberStage::Release),
     }
 }
 
 fn phase(stage: &Stage) -> (Option<RunPhase>, RunProgress) {
     let until = |until: &Timestamp| RunProgress { until: Some(micro_time(*until)), ..RunProgress::default() };
+    let stopped = |stop: Option<&StopCause>| RunProgress { stop: stop.map(stop_record), ..RunProgress::default() };
     let none = RunProgress::default;
     let (phase, progress) = match stage {
         Stage::New => return (None, none()),
@@ -82,11 +83,10 @@ fn phase(stage: &Stage) -> (Option<RunPhase>, RunProgress) {
         }
         Stage::Running(RunState::Recovery { until: at }) => (RunPhase::Recovery, until(at)),
         Stage::Running(RunState::WindingDown { next, stop }) => {
-            let stop = stop.as_ref().map(stop_record);
-            (RunPhase::WindingDown, RunProgress { next: Some(*next), stop, ..none() })
+            (RunPhase::WindingDown, RunProgress { next: Some(*next), ..stopped(stop.as_ref()) })
         }
-        Stage::Running(RunState::Finished) => (RunPhase::WindingDown, none()),
-        Stage::Judging => (RunPhase::Judging, none()),
+        Stage::Running(RunState::Finished { stop }) => (RunPhase::WindingDown, stopped(stop.as_ref())),
+        Stage::Judging { stop } => (RunPhase::Judging, stopped(stop.as_ref())),
         Stage::Completed => (RunPhase::Completed, none()),
     };
     (Some(phase), progress)
@@ -95,6 +95,7 @@ fn phase(stage: &Stage) -> (Option<RunPhase>, RunProgress) {
 fn stage(phase: Option<RunPhase>, progress: &RunProgress) -> Stage {
     // An end that is missing is one that has come.
     let until = progress.until.as_ref().map_or(Timestamp::UNIX_EPOCH, |until| until.0);
+    let stop = || progress.stop.as_ref().map(stop_cause);
     let run = match phase {
         None => return Stage::New,
         Some(RunPhase::Resolving) => return Stage::Resolving { until },
@@ -102,7 +103,7 @@ fn stage(phase: Option<RunPhase>, progress: &RunProgress) -> Stage {
         Some(RunPhase::Preparing) => {
             return Stage::Preparing { until, queued: progress.since.as_ref().map(|since| since.0) };
         }
-        Some(RunPhase::Judging) => return Stage::Judging,
+        Some(RunPhase::Judging) => return Stage::Judging { stop: stop() },
         Some(RunPhase::Completed) => return Stage::Completed,
         Some(RunPhase::Starting) => RunState::New,
         Some(RunPhase::Asking) => RunState::Asking,
@@ -113,8 +114,8 @@ fn stage(phase: Option<RunPhase>, progress: &RunProgress) -> Stage {
         }
         Some(RunPhase::Recovery) => RunState::Recovery { until },
         Some(RunPhase::WindingDown) => match progress.next {
-            Some(next) => RunState::WindingDown { next, stop: progress.stop.as_ref().map(stop_cause) },
-            None => RunState::Finished,
+            Some(next) => RunState::WindingDown { next, stop: stop() },
+            None => RunState::Finished { stop: stop() },
         },
     };
     Stage::Running(run)

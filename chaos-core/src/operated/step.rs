@@ -11,7 +11,7 @@ use crate::instant::after;
 use crate::machine::{Machine as _, Next, Step};
 use crate::model::Mode;
 use crate::record::StopCause;
-use crate::run::{RunState, RunView};
+use crate::run::{RunAction, RunState, RunView};
 use crate::units::Duration;
 use crate::verdict::ExitCode;
 
@@ -59,7 +59,7 @@ pub(super) fn step(
             act(state, OperatedAction::Resolve)
         }
         Stage::Completed => Step { state, next: Next::Done },
-        Stage::Judging => resumed(state, OperatedAction::Judge),
+        Stage::Judging { stop } => judging(state, stop),
         Stage::Running(run) => running(machine, state, &run, view, now),
         _ if view.abort.is_some() => {
             let why = view.abort.as_deref().unwrap_or_default();
@@ -187,7 +187,7 @@ fn recorded_as(
         Ok(()) => {
             state.retry_since = None;
             let taken_up = *asked == OperatedAction::TakeUp;
-            state.resuming = if taken_up { Resuming::Repeat } else { Resuming::No };
+            state.resuming = if taken_up { Resuming::Note } else { Resuming::No };
             None
         }
         Err(RecordLoss::Lost(why)) => lost(state, why),
@@ -211,9 +211,14 @@ fn running(
     view: &OperatedView,
     now: Timestamp,
 ) -> OperatedStep {
+    if state.resuming == Resuming::Note
+        && let Some(cause) = run.stop()
+    {
+        return note(state, cause.clone());
+    }
     match state.resuming {
         Resuming::TakeUp => return act(state, OperatedAction::TakeUp),
-        Resuming::Repeat => {
+        Resuming::Note | Resuming::Repeat => {
             state.resuming = Resuming::No;
             let action = run.pending().map_or(OperatedAction::Begin, OperatedAction::Run);
             return act(state, action);
@@ -234,14 +239,26 @@ fn running(
             let until = until.unwrap_or_else(|| after(now, TRY_AGAIN));
             wait(with_stage(state, Stage::Running(inner.state)), until)
         }
-        Next::Done => act(with_stage(state, Stage::Judging), OperatedAction::Judge),
+        Next::Done => {
+            let stop = inner.state.stop().cloned();
+            act(with_stage(state, Stage::Judging { stop }), OperatedAction::Judge)
+        }
     }
 }
 
 /// After a crash the record has to be read back before anything is made of it.
-fn resumed(state: OperatedState, action: OperatedAction) -> OperatedStep {
-    let action = if state.resuming == Resuming::TakeUp { OperatedAction::TakeUp } else { action };
-    act(state, action)
+fn judging(state: OperatedState, stop: Option<StopCause>) -> OperatedStep {
+    match (state.resuming, stop) {
+        (Resuming::TakeUp, _) => act(state, OperatedAction::TakeUp),
+        (Resuming::Note, Some(cause)) => note(state, cause),
+        _ => act(state, OperatedAction::Judge),
+    }
+}
+
+/// Whoever drove the run before may have gone before the note was kept.
+fn note(mut state: OperatedState, cause: StopCause) -> OperatedStep {
+    state.resuming = Resuming::Repeat;
+    act(state, OperatedAction::Run(RunAction::NoteStop(cause)))
 }
 
 fn complete(mut state: OperatedState, verdict: RunVerdict) -> OperatedStep {

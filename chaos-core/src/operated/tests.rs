@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::api::ProberStage;
 use crate::machine::{Machine as _, Next};
-use crate::record::{Phase, StopCause};
+use crate::record::Phase;
 
 fn machine() -> OperatedRun {
     let run = RunMachine {
@@ -53,6 +53,8 @@ struct World {
     orders: Vec<ProberStage>,
     killing: bool,
     begun: bool,
+    /// A note is lost with the operator that took it: it could not be written.
+    notes_are_lost: bool,
     plan: fn(&Self) -> Result<ResolvedRun, Unfit>,
     view: fn(&Self) -> OperatedView,
 }
@@ -72,6 +74,7 @@ impl World {
             orders: Vec::new(),
             killing: false,
             begun: false,
+            notes_are_lost: false,
             plan: |_| Ok(resolved("p1")),
             view: |_| OperatedView { prober: ProberView::Ready, ..OperatedView::default() },
         }
@@ -167,6 +170,7 @@ impl World {
                 return record;
             }
             self.killing = false;
+            self.stop.take_if(|_| self.notes_are_lost);
         }
         panic!("more crashes than there are");
     }
@@ -262,12 +266,13 @@ fn what_stops_a_run_survives_every_crash() {
     let mut calm = World { view: stopped, ..World::new() };
     calm.play(&machine());
     assert!(calm.stop.is_some());
-    for at in 0..calm.points {
-        let mut world =
-            World { view: stopped, crashes: vec![Crash { at, jump: SignedDuration::from_secs(0) }], ..World::new() };
-        world.play(&machine());
+    for (at, notes_are_lost) in (0..calm.points).flat_map(|at| [(at, false), (at, true)]) {
+        let crashes = vec![Crash { at, jump: SignedDuration::ZERO }];
+        let mut world = World { view: stopped, crashes, notes_are_lost, ..World::new() };
+        let record = world.play(&machine());
         let seen = world.done.iter().any(|action| action.starts_with("Run(NoteStop"));
-        assert_eq!(seen, world.stop.is_some(), "crash {at}");
+        assert_eq!(seen, world.stop.is_some(), "crash {at}, notes are lost: {notes_are_lost}");
+        assert_eq!(seen, verdict(&record).0 == "aborted", "crash {at}, notes are lost: {notes_are_lost}");
     }
 }
 

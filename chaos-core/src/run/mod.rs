@@ -65,11 +65,14 @@ pub enum RunState {
     WindingDown {
         /// What is to be done next.
         next: WindDown,
-        /// Why the run ends early, if it does: the cause must survive a crash before it is noted.
+        /// Why the run ends early, if it does: the cause must survive a crash until the note of it is on disk, or on the cluster.
         stop: Option<StopCause>,
     },
     /// Through.
-    Finished,
+    Finished {
+        /// Why it ended early, if it did.
+        stop: Option<StopCause>,
+    },
 }
 
 /// Steps of the wind-down, in this order, each done whatever became of the one before.
@@ -145,12 +148,19 @@ impl RunState {
             Self::Fault { ceiling } => RunAction::StartKiller { until: *ceiling },
             Self::Settling { .. } => RunAction::StopKiller,
             Self::Recovery { .. } => RunAction::BeginRecovery,
-            Self::WindingDown { next: WindDown::StopKiller, stop: Some(cause) } => RunAction::NoteStop(cause.clone()),
             Self::WindingDown { next: WindDown::StopKiller | WindDown::StopProbes, .. } => RunAction::StopKiller,
             Self::WindingDown { next: WindDown::AskAfter, .. } => RunAction::StopProbes,
             Self::WindingDown { next: WindDown::CleanUp, .. } => RunAction::AskAfter,
-            Self::Finished => RunAction::CleanUp,
+            Self::Finished { .. } => RunAction::CleanUp,
         })
+    }
+
+    /// Why the run ends early, if it does. After a crash this may or may not have been noted, however far the wind-down has come.
+    pub const fn stop(&self) -> Option<&StopCause> {
+        match self {
+            Self::WindingDown { stop, .. } | Self::Finished { stop } => stop.as_ref(),
+            _ => None,
+        }
     }
 }
 

@@ -71,13 +71,13 @@ fn step(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp) -> 
             act(RunState::WindingDown { next: WindDown::StopProbes, stop: None }, RunAction::StopKiller)
         }
         RunState::WindingDown { next, stop } => wind_down(*next, stop.as_ref()),
-        RunState::Finished => Step { state: RunState::Finished, next: Next::Done },
+        finished @ RunState::Finished { .. } => Step { state: finished.clone(), next: Next::Done },
     }
 }
 
 /// Why the run must end now, if it must. A run that is winding down already goes on doing so.
 fn early_end(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp) -> Option<StopCause> {
-    if matches!(state, RunState::WindingDown { .. } | RunState::Finished) {
+    if matches!(state, RunState::WindingDown { .. } | RunState::Finished { .. }) {
         return None;
     }
     if let Some(cause) = &view.stop {
@@ -119,7 +119,7 @@ fn wind_down(next: WindDown, stop: Option<&StopCause>) -> RunStep {
         WindDown::StopKiller => act(then(WindDown::StopProbes), RunAction::StopKiller),
         WindDown::StopProbes => act(then(WindDown::AskAfter), RunAction::StopProbes),
         WindDown::AskAfter => act(then(WindDown::CleanUp), RunAction::AskAfter),
-        WindDown::CleanUp => act(RunState::Finished, RunAction::CleanUp),
+        WindDown::CleanUp => act(RunState::Finished { stop: stop.cloned() }, RunAction::CleanUp),
     }
 }
 

@@ -175,28 +175,43 @@ impl<K: Tended> StatusStore<K> {
     /// Replaces the status, if nobody else has since we last did, and if the object still is what was decided on. Does nothing
     /// if it says nothing new. Afterwards all of it is stored.
     pub async fn put(&mut self, status: &K::Status) -> Result<(), StoreError> {
+        self.change(&|stored: &mut K::Status| stored.clone_from(status)).await.map(drop)
+    }
+
+    /// Finds out which of the statuses that were written from here is stored, if that is not clear.
+    pub async fn clear_up(&mut self) -> Result<(), StoreError> {
+        if self.unsettled.is_empty() { Ok(()) } else { self.look(None).await }
+    }
+
+    /// Changes the status under the same conditions, and gives it as it was before and is now. The change is made once more where
+    /// another status of ours turns out to be stored than was thought: what that one says is not taken back.
+    async fn change(
+        &mut self,
+        change: &(impl Fn(&mut K::Status) + Sync),
+    ) -> Result<(K::Status, K::Status), StoreError> {
+        self.clear_up().await?;
+        let (mut before, mut wanted) = self.changed(change)?;
         // Most of the time nothing is new, and every killer asks for this at each of its steps.
-        if self.unsettled.is_empty() && self.object.status() == Some(status) {
-            return Ok(());
-        }
-        let wanted: K::Status = serde_json::from_value(serde_json::to_value(status)?)?;
         if self.unsettled.is_empty() && self.object.status() == Some(&wanted) {
-            return Ok(());
+            return Ok((before, wanted));
         }
         if self.basis.is_behind(self.object.meta()) {
             return Err(StoreError::Changed);
         }
         let mut failed = None;
         for attempt in 0..TRIES {
-            if attempt > 0 && self.settle(&wanted).await? {
-                return Ok(());
+            if attempt > 0 {
+                if self.settle(&wanted).await? {
+                    return Ok((before, wanted));
+                }
+                (before, wanted) = self.changed(change)?;
             }
             match self.write_once(&wanted).await {
                 Ok(object) => {
                     self.object = object;
                     self.unsettled.clear();
                     // The schema may have changed since it was last looked at, and whoever acts relies on what is stored.
-                    return if self.status() == wanted { Ok(()) } else { Err(StoreError::Pruned) };
+                    return if self.status() == wanted { Ok((before, wanted)) } else { Err(StoreError::Pruned) };
                 }
                 Err(error) if error.is_not_found() => return Err(StoreError::Gone),
                 Err(error) if error.is_conflict() => failed = Some(error),
@@ -211,6 +226,16 @@ impl<K: Tended> StatusStore<K> {
             }
         }
         Err(failed.map_or(StoreError::Fenced, StoreError::Call))
+    }
+
+    /// The status as it was last seen, and as it is after that change and in the form in which a server keeps it.
+    fn changed(&self, change: impl Fn(&mut K::Status)) -> Result<(K::Status, K::Status), StoreError> {
+        let before = self.status();
+        let mut after = before.clone();
+        change(&mut after);
+        let is_new = self.object.status() != Some(&after);
+        let kept = if is_new { serde_json::from_value(serde_json::to_value(after)?)? } else { after };
+        Ok((before, kept))
     }
 
     fn remember(&mut self, status: &K::Status) {
@@ -232,20 +257,29 @@ impl<K: Tended> StatusStore<K> {
     /// somebody else has written another status meanwhile, or if `wanted` was decided before the object became what it is.
     /// Every change of a spec gives an object another version, so none goes unnoticed, whatever a watch brings.
     async fn settle(&mut self, wanted: &K::Status) -> Result<bool, StoreError> {
+        self.look(Some(wanted)).await?;
+        if self.basis.is_behind(self.object.meta()) {
+            return Err(StoreError::Changed);
+        }
+        Ok(self.object.status() == Some(wanted))
+    }
+
+    /// Reads the object afresh. An error if its status is none that was known here, nor that one.
+    async fn look(&mut self, wanted: Option<&K::Status>) -> Result<(), StoreError> {
         let current: K = get(&self.read, &self.path).await?;
         if current.meta().uid != self.object.meta().uid {
             return Err(StoreError::Gone);
         }
-        let is_stored = current.status() == Some(wanted);
         let found = current.status().cloned().unwrap_or_default();
-        if !is_stored && found != self.status() && !self.unsettled.contains(&found) {
+        if found != self.status() && !self.unsettled.contains(&found) && wanted != current.status() {
             return Err(StoreError::Fenced);
         }
-        self.object = current;
-        if is_stored {
+        // A write that is still on its way follows the version before, and comes too late for another.
+        if current.meta().resource_version != self.object.meta().resource_version {
             self.unsettled.clear();
         }
-        if self.basis.is_behind(self.object.meta()) { Err(StoreError::Changed) } else { Ok(is_stored) }
+        self.object = current;
+        Ok(())
     }
 }
 
@@ -298,26 +332,30 @@ impl<K: Tended> StatusDesk<K> {
         self.store.lock().await.status()
     }
 
+    /// The same, asked for if it is not clear which of the statuses that were written here that is.
+    pub async fn clear_status(&self) -> Result<K::Status, StoreError> {
+        let mut store = self.store.lock().await;
+        store.clear_up().await?;
+        Ok(store.status())
+    }
+
     /// The object as it was last written or read.
     pub async fn object(&self) -> K {
         self.store.lock().await.object().clone()
     }
 
-    /// Changes the status, and gives it as it was before and is now.
+    /// Changes the status, and gives it as it was before and is now. The change may be made several times, each on a newer status.
     pub async fn update(
         &self,
-        change: impl FnOnce(&mut K::Status) + Send,
+        change: impl Fn(&mut K::Status) + Send + Sync,
     ) -> Result<(K::Status, K::Status), StoreError> {
         let mut store = self.store.lock().await;
-        let before = store.status();
-        let mut after = before.clone();
-        change(&mut after);
         store.basis = *self.basis.borrow();
-        let written = store.put(&after).await;
-        if matches!(written, Err(StoreError::Changed)) {
+        let changed = store.change(&change).await;
+        if matches!(changed, Err(StoreError::Changed)) {
             self.changed.send_replace(Some(Arc::new(store.object().clone())));
         }
-        written.map(|()| (before, after))
+        changed
     }
 }
 

@@ -91,6 +91,8 @@ pub(crate) struct Desk {
     version: u64,
     /// Of the spec that its decisions are made on.
     pub(crate) generation: u64,
+    /// Of the spec in the version that the next write follows.
+    found: u64,
 }
 
 impl Desk {
@@ -100,7 +102,16 @@ impl Desk {
         let object = state.object()?;
         object.driver = instance;
         object.version += 1;
-        Some(Self { instance, version: object.version, generation: object.generation })
+        let (version, generation) = (object.version, object.generation);
+        Some(Self { instance, version, generation, found: generation })
+    }
+
+    /// The status as it is stored, whichever of those that were written here that is.
+    pub(crate) async fn look<S: Kept>(&mut self, stage: &Shared<S>) -> Result<S::Status, Left> {
+        turn().await;
+        let status = self.found(&mut *stage.lock())?;
+        turn().await;
+        Ok(status)
     }
 
     /// Replaces the status, if nobody else has since, and if people still want what was decided on.
@@ -110,6 +121,10 @@ impl Desk {
         chair: &Chair,
         status: &S::Status,
     ) -> Result<(), Left> {
+        let careless = stage.lock().careless();
+        if self.found > self.generation && !careless.about_change {
+            return Err(Left::Changed);
+        }
         for attempt in 0..TRIES {
             if attempt > 0 {
                 let again = stage.lock().now() + millis(100) * attempt;
@@ -152,18 +167,28 @@ impl Desk {
 
     /// After a write whose fate is not clear, or that came too late: whether the status is stored.
     fn settled<S: Kept>(&mut self, state: &mut S, status: &S::Status) -> Result<bool, Left> {
+        let careless = state.careless();
+        let found = match self.found(state) {
+            Err(Left::Fenced) if careless.about_conflict => return Ok(true),
+            found => found?,
+        };
+        if self.found > self.generation && !careless.about_change {
+            return Err(Left::Changed);
+        }
+        Ok(found == *status)
+    }
+
+    /// The status, if it was written from here.
+    fn found<S: Kept>(&mut self, state: &mut S) -> Result<S::Status, Left> {
         let (fault, careless) = (state.fault(), state.careless());
         if fault != Fault::None {
             return Err(Left::Unreached);
         }
         let object = state.object().ok_or(Left::Gone)?;
         if object.driver != self.instance && !careless.about_version {
-            return if careless.about_conflict { Ok(true) } else { Err(Left::Fenced) };
+            return Err(Left::Fenced);
         }
-        self.version = object.version;
-        if object.generation > self.generation && !careless.about_change {
-            return Err(Left::Changed);
-        }
-        Ok(object.status == *status)
+        (self.version, self.found) = (object.version, object.generation);
+        Ok(object.status.clone())
     }
 }

@@ -32,7 +32,7 @@ impl Unread {
         object: &ExperimentRun,
         record: &Record,
     ) -> Result<Option<Result<Run, Unfit>>, StoreError> {
-        if !matches!(record.stage, Stage::Running(_) | Stage::Judging) {
+        if !matches!(record.stage, Stage::Running(_) | Stage::Judging { .. }) {
             return Ok(None);
         }
         let read = match recorded(reads, object).await {

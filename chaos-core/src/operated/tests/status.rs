@@ -14,7 +14,6 @@ fn every_stage() -> Vec<Stage> {
         Stage::AwaitingApproval { until },
         Stage::Preparing { until, queued: None },
         Stage::Preparing { until, queued: Some(until) },
-        Stage::Judging,
         Stage::Completed,
     ];
     let mut running = vec![
@@ -24,7 +23,6 @@ fn every_stage() -> Vec<Stage> {
         RunState::Fault { ceiling: until },
         RunState::Settling { since: until },
         RunState::Recovery { until },
-        RunState::Finished,
     ];
     let message = || "m".to_owned();
     let causes = [
@@ -42,6 +40,10 @@ fn every_stage() -> Vec<Stage> {
     for next in [WindDown::StopKiller, WindDown::StopProbes, WindDown::AskAfter, WindDown::CleanUp] {
         running.push(RunState::WindingDown { next, stop: None });
         running.extend(causes.iter().map(|cause| RunState::WindingDown { next, stop: Some(cause.clone()) }));
+    }
+    for stop in causes.iter().cloned().map(Some).chain([None]) {
+        running.push(RunState::Finished { stop: stop.clone() });
+        stages.push(Stage::Judging { stop });
     }
     stages.extend(running.into_iter().map(Stage::Running));
     stages
@@ -146,7 +148,7 @@ fn a_condition_says_that_it_waits_for_its_turn() {
 #[test]
 fn conditions_say_that_it_is_over_and_what_it_proved() {
     let of = |verdict: Option<RunVerdict>| {
-        let stage = if verdict.is_some() { Stage::Completed } else { Stage::Judging };
+        let stage = if verdict.is_some() { Stage::Completed } else { Stage::Judging { stop: None } };
         let record = Record { stage, resolved: None, verdict };
         let mut status = ExperimentRunStatus::default();
         write_record(&record, &mut status, start());

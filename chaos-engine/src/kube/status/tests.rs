@@ -15,6 +15,8 @@ enum Fate {
     Answered,
     /// Carried out, but the answer is lost.
     Unanswered,
+    /// Not answered, and carried out when the next write arrives.
+    Late,
     /// Neither carried out nor answered.
     Lost,
     /// Refused, as the server has too much to do.
@@ -29,6 +31,8 @@ struct Server(Arc<std::sync::Mutex<State>>);
 
 struct State {
     monkey: Value,
+    /// A write that is on its way.
+    late: Option<String>,
     /// What becomes of the next calls. Later ones are answered.
     fates: VecDeque<Fate>,
     writes: usize,
@@ -52,6 +56,7 @@ impl Server {
         });
         Self(Arc::new(std::sync::Mutex::new(State {
             monkey,
+            late: None,
             fates: VecDeque::new(),
             writes: 0,
             reads: 0,
@@ -84,11 +89,15 @@ impl Server {
         let mut state = self.0.lock().unwrap();
         let fate = state.fates.pop_front().unwrap_or(Fate::Answered);
         state.reads += usize::from(*method == Method::GET);
+        if let Some(late) = state.late.take_if(|_| *method == Method::PUT) {
+            state.write(&late);
+        }
+        state.late = (fate == Fate::Late).then(|| body.to_owned()).or(state.late.take());
         let is_write = *method == Method::PUT && matches!(fate, Fate::Answered | Fate::Unanswered);
         let code = if is_write { state.write(body) } else { StatusCode::OK };
         match fate {
             Fate::Answered => (code, Json(state.monkey.clone())),
-            Fate::Unanswered | Fate::Lost => (StatusCode::GATEWAY_TIMEOUT, Json(json!({}))),
+            Fate::Unanswered | Fate::Late | Fate::Lost => (StatusCode::GATEWAY_TIMEOUT, Json(json!({}))),
             Fate::Busy => (StatusCode::TOO_MANY_REQUESTS, Json(json!({}))),
             Fate::Forbidden => (StatusCode::FORBIDDEN, Json(json!({}))),
         }
@@ -257,6 +266,30 @@ async fn written_unknowingly(server: &Server, status: &ChaosMonkeyStatus) -> Sta
     assert!(matches!(store.put(status).await, Err(StoreError::Call(_))));
     assert_eq!(server.writes(), 2);
     store
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_task_has_written_is_not_taken_back_by_another_that_did_not_hear_of_it() {
+    for fate in [Fate::Unanswered, Fate::Late] {
+        let server = Server::new();
+        let desk = StatusDesk::new(server.open().await);
+        // Nobody hears of the write, nor what became of it.
+        server.expect(&[fate, Fate::Lost]);
+        assert!(matches!(desk.update(|status| status.kills = 1).await, Err(StoreError::Call(_))));
+        let (before, after) = desk.update(|status| status.skips = 2).await.unwrap();
+        assert_eq!((before.kills, after.kills, after.skips), (1, 1, 2), "{fate:?}");
+        assert_eq!((desk.status().await.kills, server.writes()), (1, 2), "{fate:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_starts_over_begins_from_what_is_stored() {
+    let server = Server::new();
+    let desk = StatusDesk::new(server.open().await);
+    server.expect(&[Fate::Unanswered, Fate::Lost, Fate::Lost]);
+    assert!(matches!(desk.update(|status| status.kills = 1).await, Err(StoreError::Call(_))));
+    assert!(matches!(desk.clear_status().await, Err(StoreError::Call(_))), "nobody answers");
+    assert_eq!(desk.clear_status().await.unwrap().kills, 1);
 }
 
 #[tokio::test(start_paused = true)]

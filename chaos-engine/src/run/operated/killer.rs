@@ -156,8 +156,6 @@ async fn work(
     let access = ClusterAccess::new(&parts.backing.clients, target, policy, environment, &parts.backing.identity);
     let mut told = Told::knowing(&parts.recorder.events());
     loop {
-        let saved = read_killer(&parts.desk.status().await);
-        show.send_modify(|shown| shown.ledger = saved.clone());
         let keeper = RunKeeper {
             object: object.clone(),
             desk: parts.desk.clone(),
@@ -171,12 +169,10 @@ async fn work(
             told: std::mem::take(&mut told),
         };
         let mut world = KillWorld::new(access.clone(), keeper);
-        // What an earlier process did not get round to telling.
-        world.keeper_mut().tell(&saved);
-        let driven = drive(&killer, &mut world, saved).await;
+        let driven = go_on(&killer, &mut world).await;
         told = world.into_keeper().told;
         match driven {
-            Ok(_) => return,
+            Ok(()) => return,
             Err(StoreError::Gone | StoreError::Fenced) => {
                 fence.send_replace(true);
                 return;
@@ -188,6 +184,16 @@ async fn work(
             return;
         }
     }
+}
+
+/// Drives the machine from what is stored.
+async fn go_on(killer: &Killer, world: &mut KillWorld<RunKeeper>) -> Result<(), StoreError> {
+    let keeper = world.keeper_mut();
+    let saved = read_killer(&keeper.desk.clear_status().await?);
+    keeper.show.send_modify(|shown| shown.ledger = saved.clone());
+    // What an earlier process did not get round to telling.
+    keeper.tell(&saved);
+    drive(killer, world, saved).await.map(drop)
 }
 
 /// Keeps the memory of a run's killer in the run's status.

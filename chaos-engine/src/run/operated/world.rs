@@ -183,7 +183,7 @@ impl OperatedWorld {
         let summed = self.desk.update(|status| {
             summarise(&result, status);
             let evidence = status.evidence.get_or_insert_default();
-            evidence.digest = digest;
+            evidence.digest.clone_from(&digest);
             fit(status);
         });
         if let Err(error) = summed.await {

@@ -35,10 +35,12 @@ pub(crate) enum Bug {
     NeverWakes,
     /// An abort is not told to the machine.
     AbortIgnored,
+    /// A status of which nobody heard whether it was written is not asked for before another task writes its part.
+    UnheardWriteForgotten,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::OrderTakenBack,
         Self::ActBeforeSave,
         Self::StatusWithoutVersion,
@@ -55,5 +57,6 @@ impl Bug {
         Self::PhaseForgotten,
         Self::NeverWakes,
         Self::AbortIgnored,
+        Self::UnheardWriteForgotten,
     ];
 }

@@ -151,6 +151,8 @@ impl Kept for State {
             assert!(order(before) == Some(ProberStage::Load), "kill {intent} was decided after {:?}", order(before));
             assert!(!self.wanted.abort, "kill {intent} was decided after the run was told to end");
         }
+        let forgotten = forgotten(before, after);
+        assert!(forgotten.is_empty(), "what became of the kills {forgotten:?} was taken back");
         if phase(after) >= Some(RunPhase::Starting as u8) && after.phase != Some(RunPhase::Completed) {
             self.is_allowed();
         }
@@ -166,6 +168,13 @@ impl Kept for State {
             self.past.drain(..self.past.len().saturating_sub(MOST_BEHIND));
         }
     }
+}
+
+/// Kills with an outcome before, and without one after. The oldest may be dropped, but no run has so many.
+fn forgotten(before: &ExperimentRunStatus, after: &ExperimentRunStatus) -> Vec<String> {
+    let after: BTreeSet<&String> = after.killer.iter().flat_map(|killer| &killer.history).map(|k| &k.nonce).collect();
+    let before = before.killer.iter().flat_map(|killer| &killer.history).map(|kill| &kill.nonce);
+    before.filter(|nonce| !after.contains(nonce)).cloned().collect()
 }
 
 fn new_intents(before: &ExperimentRunStatus, after: &ExperimentRunStatus) -> Vec<String> {

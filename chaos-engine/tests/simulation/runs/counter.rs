@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use chaos_core::api::ExperimentRunStatus;
 use jiff::Timestamp;
 
+use super::bugs::Bug;
 use super::cluster::World;
 use crate::desk::{Desk, Left};
 use crate::seats::{Chair, Stage as _, millis, turn};
@@ -29,6 +30,8 @@ pub(crate) struct Counter {
 struct Written {
     desk: Desk,
     status: ExperimentRunStatus,
+    /// Nobody heard what became of the last write.
+    is_unclear: bool,
 }
 
 /// What a process knows of the run.
@@ -62,7 +65,7 @@ impl Counter {
             watch,
         };
         drop(state);
-        let written = Written { desk, status: status.clone() };
+        let written = Written { desk, status: status.clone(), is_unclear: false };
         let counter = Self {
             world: world.clone(),
             instance,
@@ -97,9 +100,19 @@ impl Counter {
         }
     }
 
-    /// The status as it was last written from here.
-    pub(crate) async fn status(&self, chair: &Chair) -> ExperimentRunStatus {
+    /// The status as it was last seen.
+    pub(crate) async fn seen(&self, chair: &Chair) -> ExperimentRunStatus {
         self.take(chair).await.written().status.clone()
+    }
+
+    /// The status as it is stored.
+    pub(crate) async fn status(&self, chair: &Chair) -> Result<ExperimentRunStatus, Left> {
+        let mut taken = self.take(chair).await;
+        let looked = taken.written().clear_up(&self.world).await;
+        let status = taken.written().status.clone();
+        drop(taken);
+        self.learn(looked)?;
+        Ok(status)
     }
 
     /// Changes the status.
@@ -109,7 +122,18 @@ impl Counter {
         change: impl FnOnce(&mut ExperimentRunStatus) + Send,
     ) -> Result<(), Left> {
         let mut taken = self.take(chair).await;
-        let written = taken.written();
+        let changed = self.change(taken.written(), chair, change).await;
+        drop(taken);
+        self.learn(changed)
+    }
+
+    async fn change(
+        &self,
+        written: &mut Written,
+        chair: &Chair,
+        change: impl FnOnce(&mut ExperimentRunStatus) + Send,
+    ) -> Result<(), Left> {
+        written.clear_up(&self.world).await?;
         let mut status = written.status.clone();
         change(&mut status);
         if status == written.status {
@@ -117,16 +141,15 @@ impl Counter {
         }
         written.desk.generation = self.known().generation;
         let put = written.desk.put(&self.world, chair, &status).await;
-        if put.is_ok() {
-            written.status = status;
+        match put {
+            Ok(()) => written.status = status,
+            Err(_) => written.is_unclear = !self.world.lock().has(Bug::UnheardWriteForgotten),
         }
-        drop(taken);
-        self.learn(put);
         put
     }
 
     /// Takes notice of what a write came upon.
-    fn learn(&self, put: Result<(), Left>) {
+    fn learn(&self, put: Result<(), Left>) -> Result<(), Left> {
         let state = self.world.lock();
         let mut known = self.known.lock().unwrap();
         match put {
@@ -138,6 +161,7 @@ impl Counter {
             Err(Left::Gone) => known.is_gone = true,
             Ok(()) | Err(Left::Unreached) => {}
         }
+        put
     }
 
     async fn take(&self, chair: &Chair) -> Taken<'_> {
@@ -149,6 +173,17 @@ impl Counter {
             chair.sleep(self.now() + millis(10));
             turn().await;
         }
+    }
+}
+
+impl Written {
+    /// Asks which status is stored, if nobody heard.
+    async fn clear_up(&mut self, world: &World) -> Result<(), Left> {
+        if self.is_unclear {
+            self.status = self.desk.look(world).await?;
+            self.is_unclear = false;
+        }
+        Ok(())
     }
 }
 

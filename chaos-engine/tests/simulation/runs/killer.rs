@@ -159,7 +159,8 @@ async fn work(pods: &Cluster, bench: &Bench, chair: &Chair, job: Job) {
     let mut told = Told::knowing(&job.recorder.lock().unwrap());
     loop {
         let told_before = std::mem::take(&mut told);
-        let keeper = RunKeeper { bench: bench.clone(), job: job.clone(), pods: pods.clone(), told: told_before };
+        let keeper =
+            RunKeeper { bench: bench.clone(), job: job.clone(), pods: pods.clone(), told: told_before, left: None };
         let ended = Process::new(pods.clone(), killer.clone(), keeper, chair.clone()).run().await;
         told = Told::knowing(&job.recorder.lock().unwrap());
         match ended {
@@ -180,12 +181,20 @@ struct RunKeeper {
     job: Job,
     pods: Cluster,
     told: Told,
+    /// Why the status could not be had.
+    left: Option<Left>,
 }
 
 impl Keeper for RunKeeper {
     async fn claim(&mut self, chair: &Chair) -> Ledger {
         turn().await;
-        let ledger = read_killer(&self.job.counter.status(chair).await);
+        let ledger = match self.job.counter.status(chair).await {
+            Ok(status) => read_killer(&status),
+            Err(left) => {
+                self.left = Some(left);
+                return Ledger::default();
+            }
+        };
         self.bench.0.lock().unwrap().ledger = ledger.clone();
         self.journal(&ledger);
         self.tell(&ledger);
@@ -213,6 +222,10 @@ impl Keeper for RunKeeper {
 
     fn heartbeat(&self) -> Option<Duration> {
         None
+    }
+
+    fn left(&self) -> Option<Left> {
+        self.left
     }
 }
 

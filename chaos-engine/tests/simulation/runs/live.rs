@@ -224,7 +224,7 @@ impl Live {
     async fn employ(&self, until: Timestamp, rests: bool) {
         let Hands { counter, chair, bench, killer } = &self.hands;
         let seed = counter.world.lock().scenario.seed;
-        let ledger = read_killer(&counter.status(chair).await);
+        let ledger = read_killer(&counter.seen(chair).await);
         let (counter, recorder, zero) = (counter.clone(), Arc::clone(&self.recorder), self.zero);
         bench.employ(Job { counter, recorder, zero, seed, until, rests }, ledger);
         killer.wake();
