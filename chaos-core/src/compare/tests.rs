@@ -109,6 +109,17 @@ fn a_broken_rule_is_a_fact_and_needs_no_statistics() {
 }
 
 #[test]
+fn rules_that_were_not_checked_after_the_kills_are_no_better_than_broken_ones() {
+    let mut story = Story::with_kills(60);
+    story.check_at(5_000, 100, &[]);
+    let unchecked = judge(&spec(), &story.events());
+    assert_eq!(unchecked.verdict.reason_code, ReasonCode::NothingChecked);
+    let comparison = compare(&run(60, 0, 300, &["gone"]), &unchecked).unwrap();
+    let better: Vec<&Fact> = comparison.facts.iter().filter(|fact| fact.standing == Standing::Better).collect();
+    assert!(better.is_empty(), "{better:?}");
+}
+
+#[test]
 fn too_few_kills_or_a_stopped_run_compare_nothing_but_facts() {
     let old = run(60, 0, 300, &[]);
     for new in [run(4, 4, 900, &[]), stopped()] {

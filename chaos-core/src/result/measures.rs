@@ -118,7 +118,7 @@ pub struct ExpectationResult {
 pub struct InvariantsResult {
     /// The probe.
     pub probe: String,
-    /// Things that were checked in the last answer.
+    /// Things that were checked in the last answer; 0 where that was before the fault, and one after it was asked for.
     pub checked: u64,
     /// Violations in all, each once, however often the checker told it.
     pub violations: u64,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{Check, Evidence, Recorded};
-use crate::record::{Answer, Sample};
+use crate::record::{Answer, RunTime, Sample};
 use crate::result::{Claim, ExpectationResult, Finding, Holds, InvariantsResult};
 use crate::verdict::expectation::{Expectation, problem};
 use crate::verdict::spec::{JudgeSpec, JudgedBy};
@@ -55,16 +55,17 @@ fn add(result: &mut ExpectationResult, sample: &Sample) {
     }
 }
 
-pub(super) fn invariants(recorded: &Recorded<'_>) -> Vec<InvariantsResult> {
+pub(super) fn invariants(spec: &JudgeSpec, recorded: &Recorded<'_>) -> Vec<InvariantsResult> {
     let mut by_probe: BTreeMap<&str, Vec<&Check<'_>>> = BTreeMap::new();
     for check in &recorded.checks {
         by_probe.entry(check.probe).or_default().push(check);
     }
     let result = |(probe, checks): (&str, Vec<&Check<'_>>)| {
         let violations = Violations::of(checks.iter().copied(), &Violations::default());
+        let from = needed_from(spec, recorded, probe);
         InvariantsResult {
             probe: probe.to_owned(),
-            checked: checks.last().map_or(0, |check| check.checked),
+            checked: checks.last().filter(|check| check.at >= from).map_or(0, |check| check.checked),
             violations: violations.count(),
             stories: violations.told.into_iter().take(STORIES_MAX).cloned().collect(),
         }
@@ -72,11 +73,19 @@ pub(super) fn invariants(recorded: &Recorded<'_>) -> Vec<InvariantsResult> {
     by_probe.into_iter().map(result).collect()
 }
 
+/// From when on an answer of a checker says whether its rules were kept. One from before the fault says nothing of what the kills
+/// did: where another one was to follow and did not, nothing was checked, as the verdict has it.
+fn needed_from(spec: &JudgeSpec, recorded: &Recorded<'_>, probe: &str) -> RunTime {
+    let is_after = |judged_by: &JudgedBy| matches!(judged_by, JudgedBy::Invariants { after_fault: true });
+    let after_fault = spec.probes.iter().any(|other| other.name == probe && is_after(&other.judged_by));
+    recorded.phases.fault.filter(|_| after_fault).map_or(RunTime::default(), |fault| fault.start)
+}
+
 /// The rows of the table of claims that are about answers.
 pub(in crate::verdict) fn answer_claims(spec: &JudgeSpec, evidence: &Evidence<'_>) -> Vec<Claim> {
     let recorded = &evidence.recorded;
     let results = expectations(spec, recorded);
-    let checks = invariants(recorded);
+    let checks = invariants(spec, recorded);
     let claim = |probe: &crate::verdict::ProbeSpec| match &probe.judged_by {
         JudgedBy::Slo(_) => None,
         JudgedBy::Expectation(expected) => {

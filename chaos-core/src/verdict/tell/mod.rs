@@ -35,7 +35,7 @@ pub(super) fn result(spec: &JudgeSpec, evidence: &Evidence<'_>, judged: Judged) 
         claims: judged.claims,
         probes: measures::probes(spec, evidence),
         expectations: answers::expectations(spec, recorded),
-        invariants: answers::invariants(recorded),
+        invariants: answers::invariants(spec, recorded),
         kills: kills::summary(spec, evidence),
         kill_rows: kills::rows(evidence),
         skips: kills::skips(recorded),
@@ -68,7 +68,7 @@ pub(super) fn unreadable(
         _ => None,
     });
     let leftovers = left.to_vec();
-    let invariants = recorded.map(answers::invariants).unwrap_or_default();
+    let invariants = recorded.map(|recorded| answers::invariants(spec, recorded)).unwrap_or_default();
     RunResult { invariants, leftovers, ..empty(spec, started.unwrap_or(&unknown), RunTime::default(), verdict) }
 }
 

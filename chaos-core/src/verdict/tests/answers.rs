@@ -163,6 +163,23 @@ fn a_rule_that_was_broken_before_the_fault_is_not_its_doing() {
     decided(&judge(&early, &story.events()), ReasonCode::HypothesisHeld);
 }
 
+#[test]
+fn what_was_checked_before_the_fault_alone_shows_no_rule_to_be_kept_after_it() {
+    let of = |after_fault: bool| {
+        let mut story = Story::with_kills(61);
+        story.check_at(5_000, 100, &[]);
+        judge(&with_probe("ledger", JudgedBy::Invariants { after_fault }), &story.events())
+    };
+    let told = |result: &RunResult| {
+        let claim = result.claims.iter().find(|claim| claim.level == Level::Invariant).unwrap();
+        (claim.holds, claim.n, result.invariants[0].checked)
+    };
+    let edge = of(true);
+    decided(&edge, ReasonCode::NothingChecked);
+    assert_eq!(told(&edge), (Holds::Undecided, 0, 0), "as the verdict says");
+    assert_eq!(told(&of(false)), (Holds::Yes, 100, 100));
+}
+
 /// The answers of an `Edge` checker, before the fault and after it: stories from the first to the last, and how many in all.
 fn told_twice(before: (u32, Option<u64>), after: (u32, Option<u64>)) -> RunResult {
     let mut story = Story::with_kills(61);
