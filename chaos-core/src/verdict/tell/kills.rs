@@ -21,10 +21,15 @@ pub(super) fn summary(spec: &JudgeSpec, evidence: &Evidence<'_>) -> KillSummary 
         done: evidence.timelines.iter().filter(|timeline| timeline.done).count() as u64,
         still_there: victims_still_there(evidence),
         trials: evidence.trials.len() as u64,
-        exposed: trials().filter(|trial| any(*trial, |load| load.exposure == Exposure::Yes)).count() as u64,
+        exposed: trials().filter(|trial| any(*trial, is_exposed)).count() as u64,
         bad: trials().filter(|trial| is_bad(*trial)).count() as u64,
         unknown: trials().filter(|trial| is_unknown(*trial)).count() as u64,
     }
+}
+
+/// As claims have it: a window in which nothing was asked shows nothing of its kill.
+const fn is_exposed(load: &TrialLoad) -> bool {
+    matches!(load.exposure, Exposure::Yes) && load.counts.slots > 0
 }
 
 pub(super) fn rows(evidence: &Evidence<'_>) -> Vec<KillRow> {

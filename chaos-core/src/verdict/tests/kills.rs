@@ -5,7 +5,7 @@ use crate::api::Outcome;
 use crate::evidence::fixture::Story;
 use crate::record::{BadClass, PodChange};
 use crate::result::{Distribution, Recovery};
-use crate::verdict::judge;
+use crate::verdict::{Level, judge};
 
 #[test]
 fn what_was_seen_after_kills_gives_the_times_to_detect_and_to_recover() {
@@ -31,4 +31,17 @@ fn what_was_seen_after_kills_gives_the_times_to_detect_and_to_recover() {
             not_recovered: 1,
         }
     );
+}
+
+#[test]
+fn a_kill_after_which_nothing_was_asked_is_exposed_in_no_output() {
+    // A request every five seconds: the second of three kills has none in its window.
+    let mut story = Story::new(20_000, 30_000);
+    story.probe("ride", 0.2);
+    [11_000, 12_000, 13_000].into_iter().for_each(|at| story.kill(at, 300));
+    let result = judge(&spec(harmless()), &story.events());
+    let asked: Vec<u64> = result.kill_rows.iter().map(|row| row.losses[0].requests).collect();
+    assert_eq!(asked, [1, 0, 3]);
+    let claimed = result.claims.iter().find(|claim| claim.level == Level::HarmlessKills).map(|claim| claim.exposed);
+    assert_eq!((result.kills.trials, result.kills.exposed, claimed), (3, 2, Some(2)));
 }
