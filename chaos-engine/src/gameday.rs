@@ -8,8 +8,8 @@ use std::time::Instant;
 use chaos_core::api::{ExperimentRef, ExperimentRun, ExperimentRunSpec, GameDay, GameDayStatus, labels};
 use chaos_core::condition::is_true;
 use chaos_core::gameday::{
-    Facts, GameDayAction, GameDayMachine, GameDayResponse, GameDayView, Ledger, NotCreated, RunFact, RunOrder,
-    RunOutcome, update_conditions, write_ledger,
+    Facts, GameDayAction, GameDayMachine, GameDayResponse, GameDayView, LONGEST_WAIT, Ledger, NotCreated, RunFact,
+    RunOrder, RunOutcome, update_conditions, write_ledger,
 };
 use chaos_core::model::MetricQuestion;
 use chaos_core::verdict::Conclusion;
@@ -272,8 +272,10 @@ impl World<GameDayMachine> for GameDayWorld {
     }
 
     async fn wait(&mut self, until: Option<Timestamp>) {
-        let span = until.map_or(std::time::Duration::from_secs(600), |until| {
-            until.duration_since(Timestamp::now()).try_into().unwrap_or_default()
+        // The clock may have been set back since it was decided how long to wait.
+        let longest = LONGEST_WAIT;
+        let span = until.map_or(longest, |until| {
+            std::time::Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(longest)
         });
         tokio::select! {
             () = tokio::time::sleep(span) => {}

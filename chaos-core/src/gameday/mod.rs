@@ -31,6 +31,7 @@ use jiff::Timestamp;
 pub use names::run_name;
 pub use slots::{MOST_COUNTED, last_slot, next_slot, slots_between};
 pub use status::{Facts, read_ledger, update_conditions, write_ledger};
+pub use step::LONGEST_WAIT;
 pub use told::{NewSkip, new_skips};
 
 use crate::api::{ExecutionRecord, ExecutionResult, SlotSkip};

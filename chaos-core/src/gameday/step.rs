@@ -23,8 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// A run whose creation was decided is not asked for later than this: others take that for over soon afterwards.
 const ASK_WITHIN: Duration = Duration::from_secs(10);
-/// However far away the next instant is: clocks jump.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// A game day is looked at again after this, however far away the next instant is: clocks jump.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 type GameDayStep = Step<GameDayState, GameDayAction>;
 
