@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::RunError;
 use super::follow::follow;
 use super::heartbeat::{self, Heart};
-use super::told::Told;
+use super::told::{Told, unknown};
 use super::tracker::Tracker;
 use crate::clock::RunClock;
 use crate::kube::{Clients, may_have_happened, told};
@@ -71,6 +71,8 @@ pub(super) struct MonkeyView {
     pub at_rest: bool,
     /// The generation of which the operator says that no kill is open; everything it did by then is recorded.
     pub settled: Option<i64>,
+    /// What is left for a person to do about kills that were open when it was last seen.
+    pub unknown: Vec<String>,
 }
 
 /// A monkey that exists.
@@ -170,7 +172,8 @@ impl OwnedMonkey {
         tokio::time::timeout(patience, heard).await.map_err(|_| RunError::NotSettled { monkey: self.name.clone() })
     }
 
-    /// Removes monkey and heartbeat. Gives what could not be removed, for a person to do.
+    /// Removes monkey and heartbeat. Gives what is left for a person to do: what could not be removed, and a look at kills of which nobody
+    /// heard what became of them. With the monkey goes what would have told it.
     pub(super) async fn remove(mut self) -> Vec<String> {
         self.stop.cancel();
         for task in self.tasks.drain(..) {
@@ -178,7 +181,7 @@ impl OwnedMonkey {
                 tracing::warn!(%error, "a task of the run's monkey ended badly");
             }
         }
-        let mut left = Vec::new();
+        let mut left = self.view().unknown;
         let ours = DeleteParams {
             preconditions: Some(Preconditions { uid: Some(self.uid.clone()), resource_version: None }),
             ..DeleteParams::default()
@@ -322,6 +325,7 @@ fn view_of(monkey: &ChaosMonkey, before: &MonkeyView, now: RunTime) -> MonkeyVie
         noticed: status.observed_generation.is_some(),
         at_rest: status.ended.is_some() && status.intents.is_empty(),
         settled: status.observed_generation.filter(|_| status.intents.is_empty()),
+        unknown: unknown(&status.intents),
     }
 }
 
