@@ -340,11 +340,12 @@ impl Ledger {
 }
 
 /// Kills on the day (UTC) of `now`, of these groups, which had so many on the day of their last one. Those of the next day, of a
-/// faster clock or known before this one is, count as that day's; not those of a clock that was wrong by more.
+/// faster clock or known before this one is, count as that day's. One of a clock that was wrong by more counts for nothing: else it
+/// would hide, for as long as it lies ahead, that others were killed today, and nothing would bound them.
 fn kills_on(groups: &[GroupRecord], kills_today: u64, now: Timestamp) -> u64 {
-    let last = groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
-    let is_of_day = |last: Timestamp| day_of(last) >= day_of(now) && elapsed(now, last) <= A_DAY;
-    if last.is_some_and(is_of_day) { kills_today } else { 0 }
+    let lasts = groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0);
+    let last = lasts.filter(|last| elapsed(now, *last) <= A_DAY).max();
+    if last.is_some_and(|last| day_of(last) >= day_of(now)) { kills_today } else { 0 }
 }
 
 /// Whether an outcome is a kill: what may have happened is. What only would have happened is none.

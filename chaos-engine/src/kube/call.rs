@@ -121,6 +121,14 @@ pub fn is_of_a_moment(error: &kube::Error) -> bool {
     }
 }
 
+/// Whether the server may have carried out what a client asked for, though that failed.
+pub fn may_have_happened(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code >= 500,
+        other => !is_unreached(other),
+    }
+}
+
 /// Whether a client was told that the permission is missing.
 pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
@@ -225,18 +233,23 @@ fn refused(code: StatusCode, body: &[u8], what: &str) -> CallError {
     CallError::Refused { what: what.to_owned(), status: Box::new(status) }
 }
 
-/// An error of the transport: a connection that was never made carried nothing.
+/// An error of the transport.
 fn not_answered(error: &kube::Error, what: &str) -> CallError {
-    let what = what.to_owned();
+    let (what, message) = (what.to_owned(), chain(error));
+    if is_unreached(error) { CallError::Unreached { what, message } } else { CallError::Lost { what, message } }
+}
+
+/// Whether a connection was never made: it carried nothing.
+fn is_unreached(error: &kube::Error) -> bool {
     let is_connect = |error: &hyper_util::client::legacy::Error| error.is_connect();
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         if cause.downcast_ref().is_some_and(is_connect) {
-            return CallError::Unreached { what, message: chain(error) };
+            return true;
         }
         source = cause.source();
     }
-    CallError::Lost { what, message: chain(error) }
+    false
 }
 
 /// What the server said no with, and its code, in one line: `pods "a" not found (404)`.

@@ -9,19 +9,22 @@ use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt as _};
 use kube::{Client, Config};
-use tower::{BoxError, ServiceBuilder};
+use tower::ServiceBuilder;
 
 use super::survey::Surveys;
 
 /// A server that takes longer to accept a connection is out of reach.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that has not begun to answer a write by then has lost it, as far as anybody knows: one that keeps its connections and says
+/// nothing would hold up a run, or its end, for as long. Longer than [`Caller`](super::Caller) waits, which tells more of what was lost.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// One client for reads, one for writes.
 #[derive(Clone)]
 pub struct Clients {
     /// May repeat a request.
     pub read: Client,
-    /// Sends every request exactly once.
+    /// Sends every request exactly once, and waits for no answer for ever.
     pub write: Client,
     /// Who surveys the cluster, and for whom. What a strike has to know is read without waiting for it.
     pub(crate) surveys: Surveys,
@@ -75,7 +78,31 @@ fn once(config: &Config) -> kube::Result<Client> {
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
+        .timeout(ANSWER_WITHIN)
         .service(transport);
     Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::Api;
+    use kube::api::{Patch, PatchParams};
+    use serde_json::json;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::kube::is_of_a_moment;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_a_write_and_says_nothing_is_not_waited_for_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: http::Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let clients = Clients::new(Config::new(url), "test").unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(clients.write, "n");
+        let (params, patch) = (PatchParams::default(), Patch::Merge(json!({"data": {}})));
+        let written = tokio::time::timeout(ANSWER_WITHIN * 2, maps.patch("a", &params, &patch)).await;
+        let error = written.expect("it ends by itself").unwrap_err();
+        assert!(is_of_a_moment(&error), "{error:?}");
+    }
 }

@@ -50,8 +50,8 @@ pub(super) struct Heart {
 }
 
 impl Heart {
-    /// Renews the heartbeat, as long as it may, until stopped. A beat that fails is tried again soon; whether the monkey stops meanwhile
-    /// is the operator's to decide, from the Lease.
+    /// Renews the heartbeat, as long as it may, until stopped. A beat that fails is tried again soon, and so is one that is not answered
+    /// before the next is due: its connection may be dead. Whether the monkey stops meanwhile is the operator's to decide, from the Lease.
     pub(super) async fn beat(mut self, stop: CancellationToken) {
         let mut beats = 0;
         loop {
@@ -60,13 +60,14 @@ impl Heart {
                 may = self.may() => if !may { return },
             }
             let patch = serde_json::json!({"spec": {"renewTime": MicroTime(self.clock.timestamp(self.clock.now()))}});
-            let beat = self.leases.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await;
+            let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+            let beat = tokio::time::timeout(self.every, self.leases.patch(&self.name, &params, &patch)).await;
             beats += 1;
             let pause = match beat {
-                Ok(_) if beats < FIRST_BEATS.0 => FIRST_BEATS.1,
-                Ok(_) => self.every,
-                Err(error) => {
-                    tracing::debug!(%error, "heartbeat failed");
+                Ok(Ok(_)) if beats < FIRST_BEATS.0 => FIRST_BEATS.1,
+                Ok(Ok(_)) => self.every,
+                failed => {
+                    tracing::debug!(?failed, "heartbeat failed");
                     self.every / 8
                 }
             };
@@ -80,5 +81,46 @@ impl Heart {
     /// Waits until it may beat. Whether it ever may.
     async fn may(&mut self) -> bool {
         self.may_beat.wait_for(|may_beat| *may_beat).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_that_is_never_answered_keeps_no_other_waiting_until_the_run_is_lost() {
+        let beats = Arc::new(AtomicUsize::new(0));
+        let count = beats.clone();
+        let server = tower::service_fn(move |_: Request<Body>| {
+            let is_first = count.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                if is_first {
+                    std::future::pending::<()>().await;
+                }
+                let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                    "metadata": {"name": "run-1", "namespace": "shop"}});
+                Ok::<_, kube::Error>(Response::new(Body::from(lease.to_string().into_bytes())))
+            }
+        });
+        let leases = Api::namespaced(Client::new(server, "shop"), "shop");
+        let (_lives, may_beat) = watch::channel(true);
+        let every = Duration::from_secs(2);
+        let heart = Heart { leases, name: "run-1".to_owned(), every, clock: RunClock::start(), may_beat };
+        let stop = CancellationToken::new();
+        let beating = tokio::spawn(heart.beat(stop.clone()));
+        // So long a run may be silent.
+        tokio::time::sleep(every * 2).await;
+        assert!(beats.load(Ordering::Relaxed) > 1);
+        stop.cancel();
+        beating.await.unwrap();
     }
 }

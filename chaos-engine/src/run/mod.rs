@@ -87,6 +87,14 @@ pub enum RunError {
         /// Why it failed.
         source: kube::Error,
     },
+    /// What was made for it, or may have been, could not be removed after that.
+    #[error("{cause}")]
+    Left {
+        /// Why it is of no use.
+        cause: Box<Self>,
+        /// What is left for a person to do.
+        left: String,
+    },
     /// There is no monkey, and none may be made.
     #[error("the run's ChaosMonkey is gone")]
     NoMonkey,
@@ -107,6 +115,18 @@ impl RunError {
 
     /// Whether the same may succeed a little later: the server did not answer, could not do it at that time, or turned us away.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Cluster { source, .. } if is_of_a_moment(source) || is_turned_away(source))
+        match self {
+            Self::Cluster { source, .. } => is_of_a_moment(source) || is_turned_away(source),
+            Self::Left { cause, .. } => cause.may_pass(),
+            Self::NoMonkey | Self::NotSettled { .. } => false,
+        }
+    }
+
+    /// What is left on the cluster for a person to do.
+    pub(crate) fn left(&self) -> Option<&str> {
+        match self {
+            Self::Left { left, .. } => Some(left.as_str()),
+            Self::Cluster { .. } | Self::NoMonkey | Self::NotSettled { .. } => None,
+        }
     }
 }

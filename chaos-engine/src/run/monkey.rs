@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use super::RunError;
 use super::follow::follow;
 use super::heartbeat::{self, Heart};
-use super::told::Told;
+use super::told::{Told, unknown};
 use super::tracker::Tracker;
 use crate::clock::RunClock;
-use crate::kube::{Clients, told};
+use crate::kube::{Clients, may_have_happened, told};
 use crate::recorder::Recorder;
 
 /// What a run-owned monkey is made of.
@@ -71,6 +71,8 @@ pub(super) struct MonkeyView {
     pub at_rest: bool,
     /// The generation of which the operator says that no kill is open; everything it did by then is recorded.
     pub settled: Option<i64>,
+    /// What is left for a person to do about kills that were open when it was last seen.
+    pub unknown: Vec<String>,
 }
 
 /// A monkey that exists.
@@ -102,7 +104,14 @@ impl OwnedMonkey {
         let name = format!("run-{}", order.run_id);
         let monkeys: Api<ChaosMonkey> = Api::namespaced(clients.write.clone(), &order.namespace);
         let leases: Api<Lease> = Api::namespaced(clients.write.clone(), &order.namespace);
-        let Some((created, is_new)) = find_or_create(&monkeys, &name, order).await? else { return Ok(None) };
+        let found = match find_or_create(&monkeys, &name, order).await {
+            // It may be there all the same, and one that no object owns would stay.
+            Err(error) if order.owner.is_none() && may_be_made(&error) => {
+                return Err(removed(&monkeys, &name, error).await);
+            }
+            found => found?,
+        };
+        let Some((created, is_new)) = found else { return Ok(None) };
         let uid = created.uid().unwrap_or_default();
         // One that was never given a sign of life has killed nobody, and needs none to rest.
         if order.may_create
@@ -111,10 +120,7 @@ impl OwnedMonkey {
             let error = RunError::cluster("create the run's heartbeat Lease", source);
             // Without its heartbeat the monkey never kills, but it must not be left either. One that was there before may have killed:
             // what it did stands in its status alone, and another in its place would begin to count anew.
-            if is_new && let Err(source) = monkeys.delete(&name, &DeleteParams::default()).await {
-                tracing::warn!(%source, monkey = name, "failed to remove a monkey without heartbeat");
-            }
-            return Err(error);
+            return Err(if is_new { removed(&monkeys, &name, error).await } else { error });
         }
         let (publish, view) = watch::channel(MonkeyView::default());
         let stop = CancellationToken::new();
@@ -166,7 +172,8 @@ impl OwnedMonkey {
         tokio::time::timeout(patience, heard).await.map_err(|_| RunError::NotSettled { monkey: self.name.clone() })
     }
 
-    /// Removes monkey and heartbeat. Gives what could not be removed, for a person to do.
+    /// Removes monkey and heartbeat. Gives what is left for a person to do: what could not be removed, and a look at kills of which nobody
+    /// heard what became of them. With the monkey goes what would have told it.
     pub(super) async fn remove(mut self) -> Vec<String> {
         self.stop.cancel();
         for task in self.tasks.drain(..) {
@@ -174,7 +181,7 @@ impl OwnedMonkey {
                 tracing::warn!(%error, "a task of the run's monkey ended badly");
             }
         }
-        let mut left = Vec::new();
+        let mut left = self.view().unknown;
         let ours = DeleteParams {
             preconditions: Some(Preconditions { uid: Some(self.uid.clone()), resource_version: None }),
             ..DeleteParams::default()
@@ -216,6 +223,23 @@ async fn find_or_create(
             Ok(Some((found, false)))
         }
         created => created.map(|created| Some((created, true))).map_err(failed),
+    }
+}
+
+/// Whether there may be a monkey that could not be made, as far as is known.
+fn may_be_made(error: &RunError) -> bool {
+    matches!(error, RunError::Cluster { source, .. } if may_have_happened(source))
+}
+
+/// Why there is no monkey of that name, once it is removed; with what is left to do where that fails.
+async fn removed(monkeys: &Api<ChaosMonkey>, name: &str, error: RunError) -> RunError {
+    match gone(monkeys.delete(name, &DeleteParams::default()).await.map(|_| ())) {
+        Ok(()) => error,
+        Err(source) => {
+            let left = format!("delete ChaosMonkey {name}, if it is there: {}", told(&source));
+            tracing::warn!(%left, "failed to remove a monkey that is of no use");
+            RunError::Left { cause: Box::new(error), left }
+        }
     }
 }
 
@@ -301,6 +325,7 @@ fn view_of(monkey: &ChaosMonkey, before: &MonkeyView, now: RunTime) -> MonkeyVie
         noticed: status.observed_generation.is_some(),
         at_rest: status.ended.is_some() && status.intents.is_empty(),
         settled: status.observed_generation.filter(|_| status.intents.is_empty()),
+        unknown: unknown(&status.intents),
     }
 }
 
@@ -319,35 +344,4 @@ fn gone(result: kube::Result<()>) -> kube::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn trouble_lasts_from_when_it_was_first_heard_until_the_operator_can_act_again() {
-        let monkey = |ready: &str, reason: &str| -> ChaosMonkey {
-            let condition = json!({"type": "Ready", "status": ready, "reason": reason, "message": "why",
-                "lastTransitionTime": "2026-11-23T12:00:00Z"});
-            let spec = json!({
-                "target": {"workloads": [{"kind": "Deployment", "name": "trips"}]},
-                "fault": {"podKill": {"mode": "Evict"}}, "mode": "Live",
-                "meanTimeBetweenKills": "2h", "minTimeBetweenKills": "1h", "schedule": {}, "guards": [],
-                "limits": {"maxUnavailable": 1, "minReady": 1, "maxKills": 8, "minInterval": "0s", "recoverWithin": "1m",
-                    "maxBlind": "30s", "allowForce": false},
-            });
-            let metadata = json!({"name": "m", "namespace": "n"});
-            let object = json!({"apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ChaosMonkey",
-                "metadata": metadata, "spec": spec, "status": {"conditions": [condition]}});
-            serde_json::from_value(object).unwrap()
-        };
-        let since = |view: &MonkeyView| view.trouble.as_ref().map(|(_, since)| *since);
-        let first = view_of(&monkey("False", "SchemaUnknown"), &MonkeyView::default(), RunTime(5));
-        assert_eq!(first.trouble, Some(("SchemaUnknown: why".to_owned(), RunTime(5))));
-        let other = view_of(&monkey("False", "ClusterUnseen"), &first, RunTime(9));
-        assert_eq!(other.trouble, Some(("ClusterUnseen: why".to_owned(), RunTime(5))), "it cannot act all the while");
-        let well = view_of(&monkey("True", "Ready"), &other, RunTime(11));
-        assert_eq!(since(&well), None);
-        assert_eq!(since(&view_of(&monkey("False", "ClusterUnseen"), &well, RunTime(12))), Some(RunTime(12)));
-    }
-}
+mod tests;

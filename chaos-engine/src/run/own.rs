@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::RunOrder;
-use super::told::Told;
+use super::told::{Told, unknown};
 use crate::clock::RunClock;
 use crate::drive::drive;
 use crate::journal::JournalError;
@@ -80,17 +80,10 @@ impl OwnKiller {
         }
     }
 
-    /// What is left for a person to do: kills whose outcome nobody knows need no undoing, but a look.
+    /// What is left for a person to do.
     pub(super) async fn clean_up(self) -> Vec<String> {
         self.rest().await;
-        let ledger = self.ledger.borrow();
-        let look = |intent: &chaos_core::api::IntentRecord| {
-            format!(
-                "see whether pod {}/{} was killed: its kill has no known outcome",
-                intent.victim.namespace, intent.victim.pod
-            )
-        };
-        ledger.intents.iter().map(look).collect()
+        unknown(&self.ledger.borrow().intents)
     }
 }
 

@@ -9,6 +9,15 @@ use chaos_core::record::{Event, Kill, RunTime};
 /// How the note begins that an operator ended the kills too early by its clock.
 pub(super) const ENDED_EARLY: &str = "the operator ended the kills";
 
+/// What is left for a person to do about kills whose outcome nobody knows: they need no undoing, but a look.
+pub(super) fn unknown(intents: &[IntentRecord]) -> Vec<String> {
+    let look = |intent: &IntentRecord| {
+        let (namespace, pod) = (&intent.victim.namespace, &intent.victim.pod);
+        format!("see whether pod {namespace}/{pod} was killed: its kill has no known outcome")
+    };
+    intents.iter().map(look).collect()
+}
+
 /// The records that were told already.
 #[derive(Debug, Default)]
 pub(super) struct Told {

@@ -104,7 +104,10 @@ impl RunWorld {
         self.phase(Phase::Fault);
         match Killer::start(&self.order, until).await {
             Ok(killer) => self.killer = Some(killer),
-            Err(error) => self.failed = Some(StopCause::Killer { message: error.to_string() }),
+            Err(error) => {
+                self.left.extend(error.left().map(str::to_owned));
+                self.failed = Some(StopCause::Killer { message: error.to_string() });
+            }
         }
     }
 

@@ -30,6 +30,20 @@ fn whoever_takes_over_with_a_slower_clock_begins_no_day_anew() {
 }
 
 #[test]
+fn a_kill_by_a_clock_that_was_days_ahead_keeps_no_kill_of_today_from_being_counted() {
+    let schedule = Schedule::always();
+    let mut ledger = Ledger::default();
+    ledger.record(kill(1, 3 * 24 * 3_600, Outcome::Killed), "wrong", &schedule);
+    let now = kill(2, 0, Outcome::Killed).at.0;
+    assert_eq!(ledger.kills_on(now), 0, "it was not today");
+    // Its own group waits until then; the others do not.
+    for (strike, seconds) in [(3, 60), (4, 120), (5, 180)] {
+        ledger.record(kill(strike, seconds, Outcome::Killed), "g", &schedule);
+    }
+    assert_eq!(ledger.kills_on(now + SignedDuration::from_secs(200)), 3);
+}
+
+#[test]
 fn a_monkey_that_is_made_anew_finds_what_was_killed_of_a_workload_that_day() {
     let mut play = Play::new(|spec| spec["limits"]["maxKills"] = json!(2));
     for _ in 0..8 {
