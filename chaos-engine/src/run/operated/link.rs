@@ -149,11 +149,7 @@ impl Link {
     /// The clock of a record that was begun by another process. Where the prober does not tell any more, its instants are
     /// taken for ours, and nothing that is killed then counts: the clock is not known.
     pub(super) async fn find_clock(&self, events: &[Event]) -> RunClock {
-        let deadline = tokio::time::Instant::now() + FIND_CLOCK_WITHIN;
-        let mut changed = self.changed.clone();
-        while !self.shared.state().clock_is_known()
-            && let Ok(Ok(())) = tokio::time::timeout_at(deadline, changed.changed()).await
-        {}
+        self.compare_clocks().await;
         // What is known badly is still better than nothing: the verdict says how badly.
         let is_bounded = self.shared.state().offset.uncertainty() < u64::MAX;
         let found = if is_bounded { self.clock() } else { None };
@@ -165,6 +161,15 @@ impl Link {
             let state = self.shared.state();
             state.ours.with_zero(recorded.unwrap_or_else(|| state.now()))
         })
+    }
+
+    /// Waits until it is known how far its clock is from ours, as long as that may help.
+    pub(super) async fn compare_clocks(&self) {
+        let deadline = tokio::time::Instant::now() + FIND_CLOCK_WITHIN;
+        let mut changed = self.changed.clone();
+        while !self.shared.state().clock_is_known()
+            && let Ok(Ok(())) = tokio::time::timeout_at(deadline, changed.changed()).await
+        {}
     }
 
     /// UTC of the prober at the zero of the record.

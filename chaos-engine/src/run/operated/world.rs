@@ -43,19 +43,22 @@ pub struct OperatedWorld {
     link: Link,
     survey: Option<Survey>,
     live: Option<Live>,
+    /// Where the run is, as it was last saved, be it by a process that is gone.
     stage: Stage,
     /// Cancelled when this process does not drive the run any more.
     fenced: CancellationToken,
 }
 
 impl OperatedWorld {
-    /// The world of this run. `seed` is the one in force unless the run was resolved with another before.
+    /// The world of this run. `seed` is the one in force unless the run was resolved with another before; `stage` is where it was
+    /// left: nothing is saved again before it changes, and what is looked at depends on it from the first step on.
     pub fn new(
         backing: Backing,
         run: Run,
         seed: i64,
         desk: StatusDesk<ExperimentRun>,
         object: watch::Receiver<Arc<ExperimentRun>>,
+        stage: Stage,
     ) -> Self {
         let run = Arc::new(run);
         let reads = Caller::new(backing.clients.read.clone());
@@ -70,7 +73,7 @@ impl OperatedWorld {
             link,
             survey: None,
             live: None,
-            stage: Stage::New,
+            stage,
             fenced: CancellationToken::new(),
         }
     }
@@ -110,6 +113,8 @@ impl OperatedWorld {
         let Some(survey) = self.survey_again().await? else {
             return Err(RecordLoss::Unreached("who may be killed could not be read once more".into()));
         };
+        // Whoever takes the run up here has not compared the clocks yet.
+        self.link.compare_clocks().await;
         let (Some(clock), Some(started_at)) = (self.link.clock(), self.link.started_at()) else {
             return Err(RecordLoss::Unreached("the prober's clock is not known".into()));
         };
@@ -386,7 +391,7 @@ mod tests {
         let (_watch, object) = watch::channel(Arc::new(desk.object().await));
         let mut run = fixture::run("30s");
         run.manifest = run.manifest.replace("The gateway answers", "Nobody answers");
-        let mut world = OperatedWorld::new(server.backing(), run, 7, desk, object);
+        let mut world = OperatedWorld::new(server.backing(), run, 7, desk, object, Stage::New);
         let resolved = world.perform(OperatedAction::Resolve).await;
         let OperatedResponse::Resolved(Err(unfit)) = &resolved else { panic!("{resolved:?}") };
         assert_eq!(unfit.exit_code, ExitCode::InvalidManifest);
@@ -401,12 +406,35 @@ mod tests {
             let (live, _link) = fixture::begun(&server, max_blind).await;
             let desk = server.desk().await;
             let (_watch, object) = watch::channel(Arc::new(desk.object().await));
-            let mut world = OperatedWorld::new(server.backing(), fixture::run(max_blind), 7, desk, object);
+            let run = fixture::run(max_blind);
+            let mut world = OperatedWorld::new(server.backing(), run, 7, desk, object, Stage::Running(RunState::New));
             world.live = Some(live);
             server.refuse(StatusCode::FORBIDDEN);
             let begun = world.perform(OperatedAction::Begin).await;
             let OperatedResponse::Recorded(Err(loss)) = &begun else { panic!("{begun:?}") };
             assert_eq!(matches!(loss, RecordLoss::Lost(_)), max_blind == "1ns", "{loss:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_taken_up_is_where_it_was_left() {
+        let server = Server::start();
+        let (live, _link) = fixture::begun(&server, "30s").await;
+        let desk = server.desk().await;
+        let (_watch, object) = watch::channel(Arc::new(desk.object().await));
+        let left_in = |run: RunState| {
+            let (desk, object) = (desk.clone(), object.clone());
+            OperatedWorld::new(server.backing(), fixture::run("30s"), 7, desk, object, Stage::Running(run))
+        };
+        // Of what was never begun there is no record to be lost.
+        let taken_up = left_in(RunState::New).perform(OperatedAction::TakeUp).await;
+        assert_eq!(taken_up, OperatedResponse::Recorded(Ok(())));
+        let taken_up = left_in(RunState::Asking).perform(OperatedAction::TakeUp).await;
+        assert!(matches!(taken_up, OperatedResponse::Recorded(Err(RecordLoss::Lost(_)))), "{taken_up:?}");
+        // Nobody is killed for what the baseline has not shown, whoever waits for it.
+        let mut world = left_in(RunState::Baseline { until: live.now() });
+        world.live = Some(live);
+        let view = world.view().await.run;
+        assert!(view.unanswered && view.unmeasured, "{view:?}");
     }
 }
