@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::api::{ExperimentRun, ProberStage, ProbingOrder, ResolvedRun, RunControl, RunVerdict};
-use chaos_core::instant::micro_time;
 use chaos_core::model::{Fault, Run};
 use chaos_core::operated::{
     Facts, OperatedAction, OperatedResponse, OperatedRun, OperatedView, Record, RecordLoss, Stage, Unfit,
@@ -244,7 +243,7 @@ impl OperatedWorld {
             return Some(before.clone());
         }
         let lasts = chaos_core::units::Duration::from(patience::of_run(&self.run.experiment));
-        Some(ProbingOrder { order, beat: micro_time(self.link.now()), lasts })
+        Some(ProbingOrder { order, beat: self.link.beat(), lasts })
     }
 }
 
