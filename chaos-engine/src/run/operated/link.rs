@@ -37,6 +37,8 @@ const ANSWERS_AT_MOST: u32 = 80;
 const BEATS: usize = 64;
 /// A prober that does not answer for this long will not.
 const FIND_CLOCK_WITHIN: Duration = Duration::from_secs(15);
+/// Whoever waits for what it told looks at other things again after this.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// The prober as it is known.
 pub(super) struct Link {
@@ -72,6 +74,8 @@ struct State {
     offset: Offset,
     /// The offset that the run's clock was set with.
     anchor: Option<i64>,
+    /// All was read once that stood in its row when listening began.
+    is_read: bool,
     /// Its row of the evidence is not what it should be.
     damaged: Option<String>,
     /// Somebody else drives the run, or it is gone.
@@ -178,11 +182,25 @@ impl Link {
 
     /// Waits until it is known how far its clock is from ours, as long as that may help.
     pub(super) async fn compare_clocks(&self) {
-        let deadline = tokio::time::Instant::now() + FIND_CLOCK_WITHIN;
+        self.wait_until(State::clock_is_known, FIND_CLOCK_WITHIN).await;
+    }
+
+    /// Waits for all that it told before anybody listened here, for a while. Whether that is known.
+    pub(super) async fn catch_up(&self) -> bool {
+        // Of a row that is damaged no more is read.
+        self.wait_until(|state| state.is_read || state.damaged.is_some(), READ_WITHIN).await
+    }
+
+    /// Waits until that is so, at most that long. Whether it is.
+    async fn wait_until(&self, holds: impl Fn(&State) -> bool, within: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + within;
         let mut changed = self.changed.clone();
-        while !self.shared.state().clock_is_known()
-            && let Ok(Ok(())) = tokio::time::timeout_at(deadline, changed.changed()).await
-        {}
+        while !holds(&self.shared.state()) {
+            if !matches!(tokio::time::timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+        true
     }
 
     /// UTC of the prober at the zero of the record.
@@ -275,6 +293,7 @@ impl State {
             chunks: 0,
             offset: Offset::UNKNOWN,
             anchor: None,
+            is_read: false,
             damaged: None,
             fenced: false,
         }

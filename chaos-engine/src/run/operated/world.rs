@@ -171,6 +171,10 @@ impl OperatedWorld {
         if row.is_empty() {
             return Err(RecordLoss::Lost("there is none, though the run was under way".into()));
         }
+        // What is judged must not hang on how far it was read by now.
+        if !self.link.catch_up().await {
+            return Err(RecordLoss::Unreached("what the prober told could not be read".into()));
+        }
         let clock = self.link.find_clock(&row.recorder().events()).await;
         self.live = Some(self.go_live(row, clock)?);
         Ok(())
@@ -435,5 +439,23 @@ mod tests {
         world.live = Some(live);
         let view = world.view().await.run;
         assert!(view.unanswered && view.unmeasured, "{view:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_is_not_taken_up_before_all_that_its_prober_told_is_read() {
+        const TOLD: &str = "GET /api/v1/namespaces/shop/configmaps/run-u-1-prober";
+        let server = Server::start();
+        let (mut live, _link) = fixture::begun(&server, "30s").await;
+        live.write().await.unwrap();
+        let desk = server.desk().await;
+        let (_watch, object) = watch::channel(Arc::new(desk.object().await));
+        server.refuse_some(TOLD, StatusCode::SERVICE_UNAVAILABLE, usize::MAX);
+        let stage = Stage::Judging { stop: None };
+        let mut world = OperatedWorld::new(server.backing(), fixture::run("30s"), 7, desk, object, stage);
+        let taken_up = world.perform(OperatedAction::TakeUp).await;
+        assert!(matches!(taken_up, OperatedResponse::Recorded(Err(RecordLoss::Unreached(_)))), "{taken_up:?}");
+        server.refuse_some(TOLD, StatusCode::SERVICE_UNAVAILABLE, 0);
+        let taken_up = world.perform(OperatedAction::TakeUp).await;
+        assert_eq!(taken_up, OperatedResponse::Recorded(Ok(())));
     }
 }

@@ -73,7 +73,13 @@ async fn look(shared: &Shared, reader: &mut ChunkReader) {
     }
     loop {
         let news = match reader.next().await {
-            Ok(None) => return,
+            Ok(None) => {
+                let was_read = std::mem::replace(&mut shared.state().is_read, true);
+                if !was_read {
+                    shared.tell.send_modify(|changes| *changes += 1);
+                }
+                return;
+            }
             Ok(Some(chunk)) => {
                 let mut state = shared.state();
                 state.chunks = reader.read_so_far();
