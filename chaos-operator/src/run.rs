@@ -104,7 +104,7 @@ async fn stint(
     let machine = OperatedRun { run: RunMachine::new(&run.experiment), mode: run.mode, approval: run.approval };
     let latest = Latest::new(fresh, object.clone(), shared.hold.subscribe(), desk.clone());
     let backing = Backing { hold: latest.hold(), ..shared.backing() };
-    let mut world = OperatedWorld::new(backing, run, seed, desk, latest.object());
+    let mut world = OperatedWorld::new(backing, run, seed, desk, latest.object(), record.stage.clone());
     shared.metrics.taken_up(began.elapsed().as_secs_f64());
     tracing::info!(namespace, run = name, stage = ?record.stage, "taken up");
     let ended = drive_on(&machine, &mut world, record, latest, rest).await?;

@@ -2,6 +2,7 @@
 //! refuted, a cluster out of sight. It looks and counts; what is done about it is decided by the run's step function.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chaos_core::model::Experiment;
 use chaos_core::record::{Event, Phase, RunTime, StopCause};
@@ -51,6 +52,7 @@ pub(super) struct Observer {
     alarms: Vec<watch::Receiver<Alarm>>,
     events: Vec<Event>,
     recovering: Recovering,
+    looks: Looks,
     answers: Answers,
     /// When the probes were started.
     since: Option<RunTime>,
@@ -60,13 +62,42 @@ pub(super) struct Observer {
     stop: CancellationToken,
 }
 
+/// Since when the pods are looked at, and whether all that are there were. Where a run is taken up nobody knows before what took the
+/// place of a pod meanwhile.
+struct Looks {
+    began: RunTime,
+    /// In how many namespaces they were looked at, and in how many they have to be.
+    listed: Arc<AtomicUsize>,
+    wanted: usize,
+    /// They were by the last look at the news.
+    are_done: bool,
+    /// They were by the one before: what was found is known.
+    are_told: bool,
+}
+
+impl Looks {
+    /// Takes notice of a look at the news. What is told by then is among the news of the next one at the latest.
+    fn take(&mut self) {
+        self.are_told = self.are_done;
+        self.are_done = self.listed.load(Ordering::Acquire) >= self.wanted;
+    }
+
+    /// Since when a pod is missed that is gone since then.
+    fn missed_since(&self, at: RunTime) -> RunTime {
+        if self.are_told { at } else { at.max(self.began) }
+    }
+}
+
 impl Observer {
     /// Starts to watch.
     pub(super) fn start(scene: Scene) -> Self {
         let stop = CancellationToken::new();
         let mut watchers = JoinSet::new();
         let Scene { experiment, judge, client, namespaces, clock, recorder, strict, known, guards } = scene;
-        let lookout = Lookout { client: client.clone(), clock, recorder: recorder.clone(), stop: stop.clone() };
+        let (listed, wanted) = (Arc::<AtomicUsize>::default(), namespaces.len());
+        let looks = Looks { began: clock.now(), listed: listed.clone(), wanted, are_done: false, are_told: false };
+        let (watched, told) = (client.clone(), recorder.clone());
+        let lookout = Lookout { client: watched, clock, recorder: told, stop: stop.clone(), listed };
         for namespace in &namespaces {
             watchers.spawn(lookout.clone().watch_pods(namespace.clone(), known.pods_of(namespace)));
             watchers.spawn(lookout.clone().watch_endpoints(namespace.clone()));
@@ -88,6 +119,7 @@ impl Observer {
             alarms,
             events: Vec::new(),
             recovering: Recovering::default(),
+            looks,
             answers: Answers::default(),
             since: None,
             refuted: None,
@@ -98,6 +130,7 @@ impl Observer {
 
     /// Takes notice of what happened since the last look.
     pub(super) fn take(&mut self, news: Vec<Event>) {
+        self.looks.take();
         let mut killed = false;
         for event in &news {
             self.recovering.take(event);
@@ -146,7 +179,7 @@ impl Observer {
         RunView {
             unsteady: in_baseline && self.is_unsteady(),
             unanswered: in_baseline && self.is_unanswered(),
-            unrecovered: self.recovering.oldest().map(|(at, pod)| since((at, pod.to_owned()))),
+            unrecovered: self.recovering.oldest().map(|(at, pod)| since((self.looks.missed_since(at), pod.to_owned()))),
             unguarded: self.alarms.iter().filter_map(|alarm| alarm.borrow().silent.clone()).min().map(since),
             blind: self.watchfire.borrow().blind.clone().map(since),
             stop: self.stop_cause(),
@@ -163,5 +196,78 @@ impl Observer {
     pub(super) async fn end(mut self) {
         self.stop.cancel();
         while self.watchers.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::time::Duration;
+
+    use chaos_core::api::{Outcome, VictimRef};
+    use chaos_core::record::Kill;
+    use http::StatusCode;
+    use jiff::{SignedDuration, Timestamp};
+    use serde_json::{Value, json};
+
+    use super::super::fixture::{SLOW_LOAD, experiment};
+    use super::*;
+    use crate::journal::Redactor;
+    use crate::kube::fixture::client;
+
+    fn kill() -> Event {
+        let victim = VictimRef {
+            namespace: "dispatch".into(),
+            pod: "trips-1".into(),
+            uid: "pod-1".into(),
+            workload: "Deployment/trips".into(),
+            workload_uid: "deployment".into(),
+            owner_uid: "replicas".into(),
+            node: None,
+        };
+        let (nonce, outcome, message) = ("n-1".into(), Outcome::Killed, None);
+        Event::Kill(Kill { at: RunTime(0), uncertainty: 0, strike: 1, nonce, victim, outcome, message })
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_not_given_up_for_the_time_in_which_nobody_looked_before_somebody_has() {
+        let answers = Arc::new(AtomicBool::new(false));
+        let does_answer = answers.clone();
+        let client = client("dispatch", move |_, path, _| {
+            let is_list = path.ends_with("/pods") && does_answer.load(Ordering::Relaxed);
+            let list = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "1"},
+                "items": []});
+            if is_list { (StatusCode::OK, list) } else { (StatusCode::SERVICE_UNAVAILABLE, Value::Null) }
+        });
+        // The run began a minute ago, with a kill, and is taken up by another process.
+        let experiment = Arc::new(experiment(&[SLOW_LOAD]));
+        let mut observer = Observer::start(Scene {
+            judge: Arc::new(JudgeSpec::from(&*experiment)),
+            experiment,
+            client,
+            namespaces: vec!["dispatch".to_owned()],
+            clock: RunClock::start().with_zero(Timestamp::now() - SignedDuration::from_secs(60)),
+            recorder: Recorder::in_memory(Redactor::default()),
+            strict: true,
+            known: Known::default(),
+            guards: Vec::new(),
+        });
+        observer.take(vec![kill()]);
+        let missed_for = |observer: &Observer| {
+            let (since, _) = observer.view(false).unrecovered.expect("nothing came in its place");
+            Timestamp::now().duration_since(since).as_secs()
+        };
+        for _ in 0..3 {
+            observer.take(Vec::new());
+            assert!(missed_for(&observer) < 30, "nobody has looked");
+        }
+        answers.store(true, Ordering::Relaxed);
+        let is_missed = async {
+            while missed_for(&observer) < 59 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                observer.take(Vec::new());
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), is_missed).await.expect("it is missed since it was killed");
     }
 }

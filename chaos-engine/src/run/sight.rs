@@ -2,6 +2,8 @@
 //! looks: what a sighting means for a kill is decided in `chaos_core::evidence`.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chaos_core::population::PodFacts;
 use chaos_core::record::{Event, PodChange, PodSighting, RunTime};
@@ -26,6 +28,8 @@ pub(super) struct Lookout {
     pub recorder: Recorder,
     /// Ends the watches.
     pub stop: CancellationToken,
+    /// In how many namespaces all pods were looked at.
+    pub listed: Arc<AtomicUsize>,
 }
 
 impl Lookout {
@@ -35,8 +39,14 @@ impl Lookout {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
         let mut known = KnownPods::of(known);
         let events = watcher::watcher(pods, watcher::Config::default().any_semantic());
+        let mut is_listed = false;
         follow(events, &self.stop, |event| {
+            let is_end_of_list = matches!(event, Watched::InitDone);
             known.take(event).into_iter().for_each(|seen| self.record(seen));
+            if is_end_of_list && !std::mem::replace(&mut is_listed, true) {
+                // What was found is recorded before.
+                self.listed.fetch_add(1, Ordering::Release);
+            }
         })
         .await;
     }

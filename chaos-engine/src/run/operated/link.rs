@@ -3,17 +3,20 @@
 
 mod listen;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaos_core::api::ExperimentRun;
+use chaos_core::instant::micro_time;
 use chaos_core::model::Experiment;
 use chaos_core::operated::{ProberView, Unfit, admit};
 use chaos_core::prober::{Reached, Report, SILENT_AFTER};
 use chaos_core::record::{Event, StopCause};
 use chaos_core::verdict::ExitCode;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -26,12 +29,16 @@ use crate::kube::{Caller, StatusDesk};
 const GOOD: u64 = 20_000_000;
 /// … and one that is known this well is good enough: a verdict takes 50 ms.
 const GOOD_ENOUGH: u64 = 45_000_000;
-/// After so many reports the offset only has to be good enough, …
-const REPORTS_FOR_GOOD: u32 = 25;
+/// After so many answers the offset only has to be good enough, …
+const ANSWERS_FOR_GOOD: u32 = 25;
 /// … and after so many it will not become better: the verdict says so.
-const REPORTS_AT_MOST: u32 = 80;
+const ANSWERS_AT_MOST: u32 = 80;
+/// Beats of ours that are known again: a prober tells the newest one that it read.
+const BEATS: usize = 64;
 /// A prober that does not answer for this long will not.
 const FIND_CLOCK_WITHIN: Duration = Duration::from_secs(15);
+/// Whoever waits for what it told looks at other things again after this.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// The prober as it is known.
 pub(super) struct Link {
@@ -58,12 +65,17 @@ struct State {
     report: Option<Report>,
     /// When the newest report was seen.
     seen_at: Instant,
-    reports: u32,
+    /// Beats of ours. Those of a process that drove the run before were told by another clock.
+    beats: VecDeque<Timestamp>,
+    /// Reports that tell when one of those was read.
+    answers: u32,
     chunks: u64,
     /// The prober's clock minus ours.
     offset: Offset,
     /// The offset that the run's clock was set with.
     anchor: Option<i64>,
+    /// All was read once that stood in its row when listening began.
+    is_read: bool,
     /// Its row of the evidence is not what it should be.
     damaged: Option<String>,
     /// Somebody else drives the run, or it is gone.
@@ -137,6 +149,11 @@ impl Link {
         self.shared.state().now()
     }
 
+    /// A beat that is going to be written.
+    pub(super) fn beat(&self) -> MicroTime {
+        self.shared.state().beat()
+    }
+
     /// Sets the clock of the record: UTC of this machine at its zero. Then its events count.
     pub(super) fn clock(&self) -> Option<RunClock> {
         let mut state = self.shared.state();
@@ -149,11 +166,7 @@ impl Link {
     /// The clock of a record that was begun by another process. Where the prober does not tell any more, its instants are
     /// taken for ours, and nothing that is killed then counts: the clock is not known.
     pub(super) async fn find_clock(&self, events: &[Event]) -> RunClock {
-        let deadline = tokio::time::Instant::now() + FIND_CLOCK_WITHIN;
-        let mut changed = self.changed.clone();
-        while !self.shared.state().clock_is_known()
-            && let Ok(Ok(())) = tokio::time::timeout_at(deadline, changed.changed()).await
-        {}
+        self.compare_clocks().await;
         // What is known badly is still better than nothing: the verdict says how badly.
         let is_bounded = self.shared.state().offset.uncertainty() < u64::MAX;
         let found = if is_bounded { self.clock() } else { None };
@@ -165,6 +178,29 @@ impl Link {
             let state = self.shared.state();
             state.ours.with_zero(recorded.unwrap_or_else(|| state.now()))
         })
+    }
+
+    /// Waits until it is known how far its clock is from ours, as long as that may help.
+    pub(super) async fn compare_clocks(&self) {
+        self.wait_until(State::clock_is_known, FIND_CLOCK_WITHIN).await;
+    }
+
+    /// Waits for all that it told before anybody listened here, for a while. Whether that is known.
+    pub(super) async fn catch_up(&self) -> bool {
+        // Of a row that is damaged no more is read.
+        self.wait_until(|state| state.is_read || state.damaged.is_some(), READ_WITHIN).await
+    }
+
+    /// Waits until that is so, at most that long. Whether it is.
+    async fn wait_until(&self, holds: impl Fn(&State) -> bool, within: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + within;
+        let mut changed = self.changed.clone();
+        while !holds(&self.shared.state()) {
+            if !matches!(tokio::time::timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+        true
     }
 
     /// UTC of the prober at the zero of the record.
@@ -252,10 +288,12 @@ impl State {
             events: Vec::new(),
             report: None,
             seen_at: Instant::now(),
-            reports: 0,
+            beats: VecDeque::new(),
+            answers: 0,
             chunks: 0,
             offset: Offset::UNKNOWN,
             anchor: None,
+            is_read: false,
             damaged: None,
             fenced: false,
         }
@@ -277,8 +315,18 @@ impl State {
 
     fn clock_is_known(&self) -> bool {
         let known = self.offset.uncertainty();
-        let wanted = if self.reports < REPORTS_FOR_GOOD { GOOD } else { GOOD_ENOUGH };
-        known <= wanted || self.reports >= REPORTS_AT_MOST
+        let wanted = if self.answers < ANSWERS_FOR_GOOD { GOOD } else { GOOD_ENOUGH };
+        known <= wanted || self.answers >= ANSWERS_AT_MOST
+    }
+
+    /// A beat that is going to be written.
+    fn beat(&mut self) -> MicroTime {
+        let beat = micro_time(self.now());
+        if self.beats.len() >= BEATS {
+            self.beats.pop_front();
+        }
+        self.beats.push_back(beat.0);
+        beat
     }
 
     /// The clock of the record was set once; what was learned since adds to what is not known.
@@ -301,11 +349,12 @@ impl State {
         // Clocks drift while a run waits, and a prober that is busy is slow to answer.
         if !report.queued {
             let now = self.now();
-            if let Some(heard) = report.heard {
+            // Whoever takes a run up reads what was told to others as well: that says nothing of our clock.
+            if let Some(heard) = report.heard.filter(|heard| self.beats.contains(&heard.beat)) {
                 self.offset.heard(heard.beat, heard.read_at);
+                self.answers += 1;
             }
             self.offset.told(report.written_at, now);
-            self.reports += 1;
         }
         (self.report, self.seen_at) = (Some(report), Instant::now());
         Ok(())
@@ -351,7 +400,7 @@ mod tests {
         let queued = || report("a", Reached::Claimed).map(|report| Report { queued: true, ..report });
         let link = link(state());
         assert_eq!(link.view(), ProberView::Silent);
-        for _ in 0..2 * REPORTS_AT_MOST {
+        for _ in 0..2 * ANSWERS_AT_MOST {
             link.shared.state().take(Vec::new(), queued()).unwrap();
         }
         assert_eq!(link.view(), ProberView::Queued);
@@ -418,12 +467,31 @@ mod tests {
             let mut state = state();
             state.ours = RunClock::stepped(Duration::from_secs(60), by);
             // The prober's clock is what ours was.
-            let at = state.now();
+            let at = state.beat().0;
             let heard = Some(Heard { beat: at, read_at: at });
             let told = report("a", Reached::Loading).map(|report| Report { written_at: at, heard, ..report });
             state.take(Vec::new(), told).unwrap();
             assert!(state.offset.uncertainty() < 1_000_000_000, "{by:?}: {:?}", state.offset);
         }
+    }
+
+    #[test]
+    fn what_was_told_to_another_process_says_nothing_of_our_clock() {
+        let mut state = state();
+        let at = state.now();
+        let told = |beat, read_at| {
+            let heard = Some(Heard { beat, read_at });
+            report("a", Reached::Loading).map(|report| Report { written_at: at, heard, ..report })
+        };
+        // The clock of whoever drove the run before was an hour ahead.
+        let ahead = at + jiff::SignedDuration::from_hours(1);
+        for _ in 0..2 * ANSWERS_AT_MOST {
+            state.take(Vec::new(), told(ahead, at)).unwrap();
+        }
+        assert!(!state.clock_is_known(), "{:?}", state.offset);
+        let beat = state.beat().0;
+        state.take(Vec::new(), told(beat, beat)).unwrap();
+        assert!(state.offset.uncertainty() < 1_000_000_000, "{:?}", state.offset);
     }
 
     #[tokio::test]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::api::{ExperimentRun, ProberStage, ProbingOrder, ResolvedRun, RunControl, RunVerdict};
-use chaos_core::instant::micro_time;
 use chaos_core::model::{Fault, Run};
 use chaos_core::operated::{
     Facts, OperatedAction, OperatedResponse, OperatedRun, OperatedView, Record, RecordLoss, Stage, Unfit,
@@ -43,19 +42,22 @@ pub struct OperatedWorld {
     link: Link,
     survey: Option<Survey>,
     live: Option<Live>,
+    /// Where the run is, as it was last saved, be it by a process that is gone.
     stage: Stage,
     /// Cancelled when this process does not drive the run any more.
     fenced: CancellationToken,
 }
 
 impl OperatedWorld {
-    /// The world of this run. `seed` is the one in force unless the run was resolved with another before.
+    /// The world of this run. `seed` is the one in force unless the run was resolved with another before; `stage` is where it was
+    /// left: nothing is saved again before it changes, and what is looked at depends on it from the first step on.
     pub fn new(
         backing: Backing,
         run: Run,
         seed: i64,
         desk: StatusDesk<ExperimentRun>,
         object: watch::Receiver<Arc<ExperimentRun>>,
+        stage: Stage,
     ) -> Self {
         let run = Arc::new(run);
         let reads = Caller::new(backing.clients.read.clone());
@@ -70,7 +72,7 @@ impl OperatedWorld {
             link,
             survey: None,
             live: None,
-            stage: Stage::New,
+            stage,
             fenced: CancellationToken::new(),
         }
     }
@@ -110,6 +112,8 @@ impl OperatedWorld {
         let Some(survey) = self.survey_again().await? else {
             return Err(RecordLoss::Unreached("who may be killed could not be read once more".into()));
         };
+        // Whoever takes the run up here has not compared the clocks yet.
+        self.link.compare_clocks().await;
         let (Some(clock), Some(started_at)) = (self.link.clock(), self.link.started_at()) else {
             return Err(RecordLoss::Unreached("the prober's clock is not known".into()));
         };
@@ -166,6 +170,10 @@ impl OperatedWorld {
         let row = self.open_row().await?;
         if row.is_empty() {
             return Err(RecordLoss::Lost("there is none, though the run was under way".into()));
+        }
+        // What is judged must not hang on how far it was read by now.
+        if !self.link.catch_up().await {
+            return Err(RecordLoss::Unreached("what the prober told could not be read".into()));
         }
         let clock = self.link.find_clock(&row.recorder().events()).await;
         self.live = Some(self.go_live(row, clock)?);
@@ -239,7 +247,7 @@ impl OperatedWorld {
             return Some(before.clone());
         }
         let lasts = chaos_core::units::Duration::from(patience::of_run(&self.run.experiment));
-        Some(ProbingOrder { order, beat: micro_time(self.link.now()), lasts })
+        Some(ProbingOrder { order, beat: self.link.beat(), lasts })
     }
 }
 
@@ -386,7 +394,7 @@ mod tests {
         let (_watch, object) = watch::channel(Arc::new(desk.object().await));
         let mut run = fixture::run("30s");
         run.manifest = run.manifest.replace("The gateway answers", "Nobody answers");
-        let mut world = OperatedWorld::new(server.backing(), run, 7, desk, object);
+        let mut world = OperatedWorld::new(server.backing(), run, 7, desk, object, Stage::New);
         let resolved = world.perform(OperatedAction::Resolve).await;
         let OperatedResponse::Resolved(Err(unfit)) = &resolved else { panic!("{resolved:?}") };
         assert_eq!(unfit.exit_code, ExitCode::InvalidManifest);
@@ -401,12 +409,53 @@ mod tests {
             let (live, _link) = fixture::begun(&server, max_blind).await;
             let desk = server.desk().await;
             let (_watch, object) = watch::channel(Arc::new(desk.object().await));
-            let mut world = OperatedWorld::new(server.backing(), fixture::run(max_blind), 7, desk, object);
+            let run = fixture::run(max_blind);
+            let mut world = OperatedWorld::new(server.backing(), run, 7, desk, object, Stage::Running(RunState::New));
             world.live = Some(live);
             server.refuse(StatusCode::FORBIDDEN);
             let begun = world.perform(OperatedAction::Begin).await;
             let OperatedResponse::Recorded(Err(loss)) = &begun else { panic!("{begun:?}") };
             assert_eq!(matches!(loss, RecordLoss::Lost(_)), max_blind == "1ns", "{loss:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_taken_up_is_where_it_was_left() {
+        let server = Server::start();
+        let (live, _link) = fixture::begun(&server, "30s").await;
+        let desk = server.desk().await;
+        let (_watch, object) = watch::channel(Arc::new(desk.object().await));
+        let left_in = |run: RunState| {
+            let (desk, object) = (desk.clone(), object.clone());
+            OperatedWorld::new(server.backing(), fixture::run("30s"), 7, desk, object, Stage::Running(run))
+        };
+        // Of what was never begun there is no record to be lost.
+        let taken_up = left_in(RunState::New).perform(OperatedAction::TakeUp).await;
+        assert_eq!(taken_up, OperatedResponse::Recorded(Ok(())));
+        let taken_up = left_in(RunState::Asking).perform(OperatedAction::TakeUp).await;
+        assert!(matches!(taken_up, OperatedResponse::Recorded(Err(RecordLoss::Lost(_)))), "{taken_up:?}");
+        // Nobody is killed for what the baseline has not shown, whoever waits for it.
+        let mut world = left_in(RunState::Baseline { until: live.now() });
+        world.live = Some(live);
+        let view = world.view().await.run;
+        assert!(view.unanswered && view.unmeasured, "{view:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_is_not_taken_up_before_all_that_its_prober_told_is_read() {
+        const TOLD: &str = "GET /api/v1/namespaces/shop/configmaps/run-u-1-prober";
+        let server = Server::start();
+        let (mut live, _link) = fixture::begun(&server, "30s").await;
+        live.write().await.unwrap();
+        let desk = server.desk().await;
+        let (_watch, object) = watch::channel(Arc::new(desk.object().await));
+        server.refuse_some(TOLD, StatusCode::SERVICE_UNAVAILABLE, usize::MAX);
+        let stage = Stage::Judging { stop: None };
+        let mut world = OperatedWorld::new(server.backing(), fixture::run("30s"), 7, desk, object, stage);
+        let taken_up = world.perform(OperatedAction::TakeUp).await;
+        assert!(matches!(taken_up, OperatedResponse::Recorded(Err(RecordLoss::Unreached(_)))), "{taken_up:?}");
+        server.refuse_some(TOLD, StatusCode::SERVICE_UNAVAILABLE, 0);
+        let taken_up = world.perform(OperatedAction::TakeUp).await;
+        assert_eq!(taken_up, OperatedResponse::Recorded(Ok(())));
     }
 }

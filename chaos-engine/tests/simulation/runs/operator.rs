@@ -67,8 +67,8 @@ pub(crate) async fn run(world: World, chair: Chair, bench: Bench, killer: Chair)
     let machine = Faulty::new(machine, scenario.bug);
     let hands = Hands { counter: counter.clone(), chair, bench: bench.clone(), killer };
     let (record, link) = (read_record(&status), Link::new(now));
-    let mut operator =
-        Operator { hands, link, live: None, stage: Stage::New, pending: None, is_new: true, bug: scenario.bug };
+    let stage = record.stage.clone();
+    let mut operator = Operator { hands, link, live: None, stage, pending: None, is_new: true, bug: scenario.bug };
     let ended = {
         let mut driven = pin!(drive(&machine, &mut operator, record));
         // It is dropped wherever it is when the run is gone, or somebody else drives it.

@@ -5,13 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chaos_core::api::ExperimentRun;
-use chaos_core::instant::micro_time;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::chunks::{ChunkReader, ReadError};
-use crate::clock::RunClock;
 use crate::kube::{StatusDesk, StoreError};
 
 /// Time between two looks while the clocks are compared, while an answer is waited for, and while none is.
@@ -39,8 +37,7 @@ pub(super) async fn listen(
             state.has_begun() && if known { beat_at.elapsed() >= BEAT } else { beat.is_none() || heard == beat }
         };
         if due {
-            let ours = shared.state().ours;
-            match write_beat(&desk, ours).await {
+            match write_beat(&desk, &shared).await {
                 Ok(written) => (beat, beat_at) = (written, Instant::now()),
                 Err(StoreError::Gone | StoreError::Fenced) => {
                     shared.state().fenced = true;
@@ -76,7 +73,13 @@ async fn look(shared: &Shared, reader: &mut ChunkReader) {
     }
     loop {
         let news = match reader.next().await {
-            Ok(None) => return,
+            Ok(None) => {
+                let was_read = std::mem::replace(&mut shared.state().is_read, true);
+                if !was_read {
+                    shared.tell.send_modify(|changes| *changes += 1);
+                }
+                return;
+            }
             Ok(Some(chunk)) => {
                 let mut state = shared.state();
                 state.chunks = reader.read_so_far();
@@ -103,11 +106,11 @@ async fn look(shared: &Shared, reader: &mut ChunkReader) {
 }
 
 /// Writes a beat, if there is an order for a prober.
-async fn write_beat(desk: &StatusDesk<ExperimentRun>, ours: RunClock) -> Result<Option<Timestamp>, StoreError> {
+async fn write_beat(desk: &StatusDesk<ExperimentRun>, shared: &Shared) -> Result<Option<Timestamp>, StoreError> {
     let (_, status) = desk
         .update(|status| {
             if let Some(probing) = &mut status.probing {
-                probing.beat = micro_time(ours.timestamp(ours.now()));
+                probing.beat = shared.state().beat();
             }
         })
         .await?;
