@@ -14,16 +14,17 @@ use chaos_core::gameday::{
 use chaos_core::model::MetricQuestion;
 use chaos_core::verdict::Conclusion;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Resource as _, ResourceExt as _};
+use serde::Deserialize as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::asker::Asker;
 use crate::clock::steady;
 use crate::drive::World;
-use crate::kube::{CallError, Caller, Clients, StatusDesk, StoreError, told};
+use crate::kube::{CallError, Caller, Clients, Shallow, StatusDesk, StoreError, told};
 use crate::run::operated::Hold;
 use crate::sources::Sources;
 
@@ -118,26 +119,29 @@ impl GameDayWorld {
     }
 
     /// A run of this very game day; `None`: there is none of that name, or it is somebody else's.
-    async fn find(&self, name: &str) -> Result<Option<ExperimentRun>, CallError> {
+    async fn find(&self, name: &str) -> Result<Option<Found>, CallError> {
         Ok(self.read(name).await?.filter(|run| self.is_ours(run)))
     }
 
     /// The run of that name, whoever's it is.
-    async fn read(&self, name: &str) -> Result<Option<ExperimentRun>, CallError> {
+    async fn read(&self, name: &str) -> Result<Option<Found>, CallError> {
         let reads = Caller::new(self.parts.clients.read.clone());
         let path = format!("{}/{name}", ExperimentRun::url_path(&(), Some(&self.namespace())));
-        reads.find(&path).await
+        let Some(found) = reads.find::<Shallow>(&path).await? else { return Ok(None) };
+        let metadata = ObjectMeta::deserialize(&found.object["metadata"])
+            .map_err(|error| CallError::Lost { what: format!("read {path}"), message: error.to_string() })?;
+        Ok(Some(Found { metadata, run: found.understood().ok() }))
     }
 
-    fn is_ours(&self, run: &ExperimentRun) -> bool {
-        run.owner_references().iter().any(|owner| owner.uid == self.owner.uid)
+    fn is_ours(&self, run: &Found) -> bool {
+        run.metadata.owner_references.iter().flatten().any(|owner| owner.uid == self.owner.uid)
     }
 
     async fn look(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, RunFact>, String> {
         let mut found = BTreeMap::new();
         for name in names {
             if let Some(run) = self.find(name).await.map_err(|error| error.to_string())? {
-                found.insert(name.clone(), fact(&run));
+                found.insert(name.clone(), run.fact());
             }
         }
         Ok(found)
@@ -178,7 +182,7 @@ impl GameDayWorld {
         match writes.create::<ExperimentRun>(&path, &run).await {
             Ok(run) => Ok(run.uid().unwrap_or_default()),
             Err(error) if error.is_conflict() => match self.read(&name).await {
-                Ok(Some(run)) if self.is_ours(&run) => Ok(run.uid().unwrap_or_default()),
+                Ok(Some(run)) if self.is_ours(&run) => Ok(run.metadata.uid.unwrap_or_default()),
                 Ok(Some(_)) => Err(NotCreated::Refused(format!("an ExperimentRun {name} of somebody else is there"))),
                 // It is not the name that was in conflict: a quota that somebody else used at the same time, for one.
                 Ok(None) => Err(NotCreated::Unclear(error.to_string())),
@@ -190,9 +194,9 @@ impl GameDayWorld {
 
     async fn abort(&self, name: &str) -> Result<(), String> {
         let run = self.find(name).await.map_err(|error| error.to_string())?;
-        let Some(run) = run.filter(|run| fact(run).over.is_none() && !run.is_aborted()) else { return Ok(()) };
+        let Some(run) = run.filter(|run| !run.ends()) else { return Ok(()) };
         // The UID makes the server refuse to patch another run of that name.
-        let patch = serde_json::json!({"metadata": {"uid": run.uid()}, "spec": {"control": {"abort": true}}});
+        let patch = serde_json::json!({"metadata": {"uid": run.metadata.uid}, "spec": {"control": {"abort": true}}});
         let patched =
             self.runs(&self.parts.clients.write).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
         done(patched.map(|_| ()))
@@ -200,21 +204,40 @@ impl GameDayWorld {
 
     async fn delete(&self, name: &str, uid: Option<String>) -> Result<(), String> {
         let run = self.find(name).await.map_err(|error| error.to_string())?;
-        let Some(run) = run.filter(|run| uid.is_none() || run.uid() == uid) else { return Ok(()) };
-        let preconditions = Some(Preconditions { uid: run.uid(), resource_version: None });
+        let Some(run) = run.filter(|run| uid.is_none() || run.metadata.uid == uid) else { return Ok(()) };
+        let preconditions = Some(Preconditions { uid: run.metadata.uid, resource_version: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
         done(self.runs(&self.parts.clients.write).delete(name, &params).await.map(|_| ()))
     }
 }
 
-fn fact(run: &ExperimentRun) -> RunFact {
-    let status = run.status.as_ref().filter(|status| is_true(&status.conditions, "Complete"));
-    let over = status.and_then(|status| status.verdict.as_ref()).map(|verdict| RunOutcome {
+/// A run that is there. One that cannot be read, as another version wrote it, is not over by anything that it says: its step has an
+/// end all the same, and it can be deleted. Nor does it keep others from being seen.
+struct Found {
+    metadata: ObjectMeta,
+    /// `None`: it cannot be read.
+    run: Option<ExperimentRun>,
+}
+
+impl Found {
+    fn fact(&self) -> RunFact {
+        RunFact { uid: self.metadata.uid.clone().unwrap_or_default(), over: self.run.as_ref().and_then(outcome) }
+    }
+
+    /// Whether it is over, or was asked to end.
+    fn ends(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.is_aborted() || outcome(run).is_some())
+    }
+}
+
+/// What came out of a run, once it is over.
+fn outcome(run: &ExperimentRun) -> Option<RunOutcome> {
+    let status = run.status.as_ref().filter(|status| is_true(&status.conditions, "Complete"))?;
+    status.verdict.as_ref().map(|verdict| RunOutcome {
         outcome: Conclusion::read(&verdict.outcome),
         reason: verdict.reason_code.clone(),
         message: verdict.reason_text.clone(),
-    });
-    RunFact { uid: run.uid().unwrap_or_default(), over }
+    })
 }
 
 /// What an error says about a run that was to be created. (A conflict says that something of its name is there.)
@@ -291,9 +314,79 @@ impl World<GameDayMachine> for GameDayWorld {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use http::{Method, StatusCode};
     use kube::core::Status;
+    use serde_json::json;
 
     use super::*;
+    use crate::kube::{StatusStore, fixture};
+
+    /// Nobody is told.
+    struct Silent;
+
+    impl GameDayTeller for Silent {
+        fn changed(&self, _: &GameDay, _: &GameDayStatus, _: &GameDayStatus) {}
+    }
+
+    /// The world of game day `d` on a cluster whose runs are all its own, `bad` not to be read; and names of runs that were deleted.
+    fn with_a_bad_run() -> (GameDayWorld, Arc<Mutex<Vec<String>>>) {
+        let deleted: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = deleted.clone();
+        let client = fixture::client("n", move |method, path, _| {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            if *method == Method::DELETE {
+                noted.lock().unwrap().push(name.to_owned());
+                return (StatusCode::OK, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
+            }
+            let mode = if name == "bad" { "Neither" } else { "Live" };
+            let owner =
+                json!({"apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "GameDay", "name": "d", "uid": "d"});
+            let run = json!({
+                "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
+                "metadata": {"name": name, "namespace": "n", "uid": format!("uid-{name}"), "ownerReferences": [owner]},
+                "spec": {"mode": mode, "experimentRef": {"name": "none"}},
+            });
+            (StatusCode::OK, run)
+        });
+        let day = json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "GameDay",
+            "metadata": {"name": "d", "namespace": "n", "uid": "d", "resourceVersion": "1"},
+            "spec": {
+                "schedule": "Manual", "blackout": [], "startingDeadline": "1m", "mode": "Live",
+                "steps": [{"name": "only", "experiment": {"name": "none"}}],
+            },
+        });
+        let day: GameDay = serde_json::from_value(day).unwrap();
+        let caller = Caller::new(client.clone());
+        let store = StatusStore::brought(caller.clone(), caller, day.clone()).unwrap();
+        let world = GameDayWorld::new(GameDayParts {
+            clients: Clients::same(client),
+            day,
+            invalid: None,
+            desk: StatusDesk::new(store),
+            hold: watch::channel(None).1,
+            sources: Arc::default(),
+            teller: Arc::new(Silent),
+        });
+        (world, deleted)
+    }
+
+    #[tokio::test]
+    async fn a_run_that_cannot_be_read_is_there_hides_no_other_and_can_be_deleted() {
+        let (mut world, deleted) = with_a_bad_run();
+        let names = BTreeSet::from(["bad".to_owned(), "good".to_owned()]);
+        let seen = world.perform(GameDayAction::Look(names)).await;
+        let fact = |name: &str| (name.to_owned(), RunFact { uid: format!("uid-{name}"), over: None });
+        assert_eq!(seen, GameDayResponse::Seen(Ok(BTreeMap::from([fact("bad"), fact("good")]))));
+        // Its step has waited for it for as long as it may, and for its end.
+        let delete = GameDayAction::Delete { run: "bad".to_owned(), uid: Some("uid-bad".to_owned()) };
+        assert_eq!(world.perform(delete).await, GameDayResponse::Done(Ok(())));
+        let other = GameDayAction::Delete { run: "bad".to_owned(), uid: Some("other".to_owned()) };
+        assert_eq!(world.perform(other).await, GameDayResponse::Done(Ok(())));
+        assert_eq!(*deleted.lock().unwrap(), ["bad"]);
+    }
 
     #[test]
     fn what_an_answer_says_of_a_run_that_was_to_be_created() {

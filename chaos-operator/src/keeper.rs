@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::conditions;
+use crate::pace::Pace;
 use crate::permitted::Permissions;
 use crate::shared::{Found, SchemaState, Shared};
 use crate::signals::Pulse;
@@ -30,6 +31,8 @@ use crate::turns::TO_WRITE;
 
 /// No wait is longer: conditions that depend on the time of day stay right.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Writes that no kill depends on: so many at once, and one each time that this has passed.
+const WRITES: (u32, Duration) = (50, Duration::from_millis(50));
 
 /// Keeps one monkey.
 pub(crate) struct StatusKeeper {
@@ -42,6 +45,8 @@ pub(crate) struct StatusKeeper {
     /// What the machine was built from; another spec ends it, and a new machine goes on from the ledger.
     basis: ChaosMonkeySpec,
     schedule: Schedule,
+    /// How often it is written for nothing that belongs to a kill.
+    pace: Pace,
     pulse: Option<Pulse>,
     switch: watch::Receiver<SwitchState>,
     schema: watch::Receiver<SchemaState>,
@@ -78,6 +83,7 @@ impl StatusKeeper {
             seen,
             basis,
             schedule,
+            pace: Pace::new(WRITES.0, WRITES.1),
             pulse,
             rest,
             blind: None,
@@ -171,7 +177,15 @@ impl StatusKeeper {
         // After the same survey a thousand monkeys have a plan to write. Whatever belongs to a kill waits for nobody.
         let is_of_kill = |stored: &ChaosMonkeyStatus| !stored.intents.is_empty() || stored.fences != status.fences;
         let has_time = status.intents.is_empty() && !stored.is_some_and(is_of_kill);
-        let turn = if has_time && stored != Some(&status) { self.shared.turns.take(TO_WRITE).await } else { None };
+        let turn = if has_time && stored != Some(&status) {
+            let wait = self.pace.take();
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            self.shared.turns.take(TO_WRITE).await
+        } else {
+            None
+        };
         let written = self.store.put(&status).await;
         drop(turn);
         written
@@ -345,9 +359,31 @@ pub(crate) fn reference(object: &ChaosMonkey) -> ObjectReference {
 #[cfg(test)]
 mod tests {
     use chaos_core::instant::micro_time;
+    use chaos_core::validate::{self, Meta};
     use serde_json::json;
 
     use super::*;
+    use crate::one_object::OneObject;
+    use crate::shared::tests::shared;
+    use crate::watched::tests::monkey;
+
+    #[tokio::test(start_paused = true)]
+    async fn however_often_a_monkey_is_to_strike_what_it_skips_is_written_at_a_pace() {
+        let object = monkey("m", &json!({}));
+        let cluster = OneObject::new(&object);
+        let (shared, _teller) = shared(cluster.client());
+        let schedule = validate::monkey(&object.spec, &Meta::from(&object.metadata)).unwrap().schedule;
+        let store = StatusStore::open(shared.reads(), shared.writes(), "default", "m").await.unwrap();
+        let (_watch, object) = watch::channel(Arc::new(object));
+        let rest = CancellationToken::new();
+        let mut keeper = StatusKeeper::new(Parts { shared, store, object, schedule, pulse: None, rest });
+        let (began, saves) = (tokio::time::Instant::now(), 4 * WRITES.0);
+        for skips in 1..=saves {
+            keeper.save(&Ledger { skips: skips.into(), ..Ledger::default() }).await.unwrap();
+        }
+        assert_eq!(cluster.object()["status"]["skips"], saves, "all of it is written");
+        assert!(began.elapsed() >= WRITES.1 * (saves - WRITES.0), "{:?}", began.elapsed());
+    }
 
     #[test]
     fn a_kill_has_recovered_when_nobody_waits_for_it_and_not_when_its_instant_is_told_anew() {

@@ -18,6 +18,7 @@
 //! conditions ── the conditions of a ChaosMonkey, and what holds its kills
 //! shared, teller ── what all of them share, and the one who tells Events
 //! turns ── how many objects are taken up at a time, and write what no kill depends on
+//! pace ── how often what no kill depends on is written of one monkey, and how often skips are told
 //! permitted ── what this process may do, asked of the API server
 //! serve ── /livez /readyz /metrics, the only listener
 //! ```
@@ -36,6 +37,7 @@ mod metrics;
 mod monkey;
 #[cfg(test)]
 mod one_object;
+mod pace;
 mod permitted;
 pub mod prober;
 mod run;

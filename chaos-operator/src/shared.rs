@@ -1,7 +1,7 @@
 //! What all tasks of the operator share: clients, the newest signals, metrics, and the way to tell Events.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaos_core::api::{
@@ -27,6 +27,7 @@ use crate::board::Board;
 use crate::conditions::{self, Facts};
 use crate::gameday;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::permitted::Permissions;
 use crate::teller::Teller;
 use crate::turns::Turns;
@@ -35,6 +36,8 @@ use crate::turns::Turns;
 const EVENTS: usize = 4096;
 /// Of these, so many are left to what happened: a monkey that skips a strike every few milliseconds must not silence a kill.
 const LEFT_BY_SKIPS: usize = EVENTS / 2;
+/// Skips that are told at once, and the time for each one more: a server keeps an Event for an hour.
+const SKIPS: (u32, Duration) = (2_048, Duration::from_millis(100));
 /// How often it is tried to say in an object's conditions that it cannot be read, and the pause between two tries, the first.
 const SAYS: u32 = 4;
 const SAY_AGAIN: Duration = Duration::from_millis(250);
@@ -87,6 +90,8 @@ pub(crate) struct Shared {
     /// Why no game day may start anything at present: what holds runs, and what it lacks itself.
     pub day_hold: watch::Sender<Option<Hold>>,
     events: mpsc::Sender<Happening>,
+    /// How often skips are told.
+    skips: Mutex<Pace>,
     started: Instant,
     alive_at: AtomicU64,
 }
@@ -131,6 +136,7 @@ impl Shared {
             hold: watch::channel(unread.clone()).0,
             day_hold: watch::channel(unread).0,
             events,
+            skips: Mutex::new(Pace::new(SKIPS.0, SKIPS.1)),
             started: Instant::now(),
             alive_at: AtomicU64::new(0),
         };
@@ -244,7 +250,12 @@ impl Shared {
 
     /// Tells an Event some time soon. Status and metrics have it anyway, so a full queue drops it.
     pub(crate) fn tell(&self, happening: Happening) {
-        let has_room = happening.action != "Skip" || self.events.capacity() > LEFT_BY_SKIPS;
+        let is_skip = happening.action == "Skip";
+        if is_skip && !self.skips.lock().unwrap_or_else(PoisonError::into_inner).admits() {
+            tracing::debug!(event = happening.name, "a skip is not told by an Event: there are too many of them");
+            return;
+        }
+        let has_room = !is_skip || self.events.capacity() > LEFT_BY_SKIPS;
         if !has_room || self.events.try_send(happening).is_err() {
             tracing::warn!("an Event was dropped: too many are waiting to be told");
         }
@@ -333,6 +344,7 @@ pub(crate) mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::one_object::OneObject;
     use crate::watched::tests::admin;
 
     #[derive(Parser)]
@@ -347,21 +359,40 @@ pub(crate) mod tests {
         Shared::new(Clients::same(client), &args, Sources::default(), CancellationToken::new())
     }
 
+    fn happening(action: &'static str) -> Happening {
+        Happening {
+            name: "e".to_owned(),
+            regarding: ObjectReference::default(),
+            related: None,
+            reason: "R".to_owned(),
+            action,
+            note: String::new(),
+            is_warning: false,
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[tokio::test]
+    async fn strikes_that_are_skipped_without_end_are_told_at_a_pace() {
+        let cluster = OneObject::new(&serde_json::json!({}));
+        let (shared, teller) = shared(cluster.client());
+        let telling = tokio::spawn(teller.run());
+        for _ in 0..8 {
+            (0..EVENTS / 4).for_each(|_| shared.tell(happening("Skip")));
+            while shared.events.capacity() < EVENTS {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        telling.abort();
+        // A few more have become due meanwhile.
+        let (told, at_once) = (cluster.created().len(), usize::try_from(SKIPS.0).unwrap());
+        assert!(told >= at_once - 1 && told < at_once * 3 / 2, "{told}");
+    }
+
     #[tokio::test]
     async fn however_many_strikes_are_skipped_kills_are_told() {
         let (shared, _teller) = shared(admin());
-        let tell = |action: &'static str| {
-            shared.tell(Happening {
-                name: "e".to_owned(),
-                regarding: ObjectReference::default(),
-                related: None,
-                reason: "R".to_owned(),
-                action,
-                note: String::new(),
-                is_warning: false,
-                at: Timestamp::UNIX_EPOCH,
-            });
-        };
+        let tell = |action: &'static str| shared.tell(happening(action));
         (0..2 * EVENTS).for_each(|_| tell("Skip"));
         assert_eq!(shared.events.capacity(), LEFT_BY_SKIPS);
         (0..LEFT_BY_SKIPS).for_each(|_| tell("Kill"));

@@ -274,6 +274,8 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
                 tended.task.abort();
             }
         }
+        // Whoever leads next works on them: both together must not show twice as many.
+        self.shared.metrics.works_on(&K::kind(&()), 0);
     }
 }
 

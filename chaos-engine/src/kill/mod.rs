@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chaos_core::killer::{
     Action, GuardReading, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response,
@@ -21,6 +21,9 @@ use crate::drive::World;
 use crate::kube::{
     BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, SurveyOf, Surveys, look_up, read_switch,
 };
+
+/// Whoever stops chaos is told that nothing is killed so long afterwards: a kill rests on no older answer that it may go on.
+const STOPS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Whose killer it is: where its ledger is kept, and what holds it back.
 pub trait Keeper: Send {
@@ -212,12 +215,29 @@ impl<K: Keeper> KillWorld<K> {
         Response::Observed(observed)
     }
 
+    /// The present, no earlier than what has passed since the step that is at hand.
+    fn present(&self) -> Timestamp {
+        let (since, instant) = self.stepped;
+        steady(self.keeper.now(), since, instant.elapsed())
+    }
+
+    /// Why nothing may be killed where this victim is. Switch and namespace are read beside each other, and one may be read long
+    /// before the other is: answers that took too long are asked for again, for as long as the kill may be sent.
+    async fn stopped(&mut self, order: &KillOrder) -> Option<String> {
+        loop {
+            let asked = Instant::now();
+            let stopped = self.access.stopped(&order.victim.namespace).await;
+            if stopped.is_some() || asked.elapsed() < STOPS_WITHIN || self.present() > order.deadline {
+                return stopped;
+            }
+        }
+    }
+
     /// Sends a kill, unless it is known by now that it must not be.
     async fn kill(&mut self, order: &KillOrder) -> KillAnswer {
-        let stopped = self.access.stopped(&order.victim.namespace).await;
-        let (since, instant) = self.stepped;
+        let stopped = self.stopped(order).await;
         let view = self.keeper.last_look().await;
-        let at = steady(self.keeper.now(), since, instant.elapsed());
+        let at = self.present();
         match stopped.or_else(|| view.objection(order, at)) {
             Some(why) => KillAnswer { at, kind: KillAnswerKind::NotSent, message: Some(why) },
             None => self.access.hand.kill(order, at).await,

@@ -130,6 +130,42 @@ async fn what_was_stopped_since_a_kill_was_decided_is_not_killed() {
     }
 }
 
+#[tokio::test]
+async fn a_namespace_that_is_stopped_while_the_switch_is_still_being_read_is_left_alone() {
+    let (kills, looks, reads): (Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>) =
+        (Arc::default(), Arc::default(), Arc::default());
+    let counted = kills.clone();
+    let kill = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { (StatusCode::CREATED, Json(json!({}))) }
+    };
+    let switch = move || {
+        let is_slow = looks.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            if is_slow {
+                tokio::time::sleep(STOPS_WITHIN * 3 / 2).await;
+            }
+            Json(json!({"data": {"state": "Running"}}))
+        }
+    };
+    // Somebody stops it right after it was read.
+    let namespace = move || {
+        let is_stopped = reads.fetch_add(1, Ordering::Relaxed) > 0;
+        let annotations = if is_stopped { json!({labels::STOP: "true"}) } else { json!({}) };
+        async move { Json(json!({"metadata": {"name": "dispatch", "annotations": annotations}})) }
+    };
+    let router: Router = Router::new()
+        .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(switch))
+        .route("/api/v1/namespaces/{name}", get(namespace))
+        .fallback(kill);
+    let access = access(&Clients::same(kube::Client::new(router, "default")));
+    let mut world = KillWorld::new(access, Knowing(KillerView::default()));
+    let Response::Kill(answer) = world.perform(Action::Kill(order(Timestamp::now()))).await else {
+        panic!("a kill is answered as one");
+    };
+    assert_eq!((answer.kind, kills.load(Ordering::Relaxed)), (KillAnswerKind::NotSent, 0), "{answer:?}");
+}
+
 /// A keeper that is told whether guards hold.
 struct Told(Vec<bool>);
 

@@ -198,3 +198,18 @@ async fn an_object_that_cannot_be_read_any_more_is_left_and_told_once_and_taken_
     reached(&LEFT, 2).await.expect("whoever tends it does not hear that it is gone");
     assert!(work.tended.is_empty() && work.unreadable.is_empty());
 }
+
+#[tokio::test]
+async fn a_process_that_leads_no_more_works_on_nothing() {
+    let until_rest: Tend<ExperimentRun> = |_, _, _, rest| Box::pin(async move { rest.cancelled().await });
+    let shared = shared();
+    let works_on = |objects: usize| {
+        let line = format!("chaos_objects{{kind=\"ExperimentRun\"}} {objects}");
+        shared.metrics.text().lines().any(|found| found == line)
+    };
+    let mut work = Work::begin(&shared, None, until_rest, is_over, |_, _| ());
+    bring(&mut work, "r", RunPhase::Fault);
+    assert!(works_on(1));
+    work.end().await;
+    assert!(works_on(0), "{}", shared.metrics.text());
+}
