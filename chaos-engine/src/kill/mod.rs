@@ -149,6 +149,8 @@ pub struct KillWorld<K> {
     sees: bool,
     /// When the step is taken that is at hand, by the keeper's clock and by one that cannot be set.
     stepped: (Timestamp, Instant),
+    /// When the cluster began to be looked at that kills are decided on.
+    looked_at: (Timestamp, Instant),
 }
 
 impl<K: Keeper> KillWorld<K> {
@@ -156,7 +158,7 @@ impl<K: Keeper> KillWorld<K> {
     pub fn new(access: ClusterAccess, keeper: K) -> Self {
         let instant = Instant::now();
         let stepped = (keeper.now(), instant);
-        Self { access, keeper, asker: None, sees: false, stepped }
+        Self { access, keeper, asker: None, sees: false, stepped, looked_at: stepped }
     }
 
     /// The same, whose guards are asked for.
@@ -215,10 +217,11 @@ impl<K: Keeper> KillWorld<K> {
         Response::Observed(observed)
     }
 
-    /// The present, no earlier than what has passed since the step that is at hand.
+    /// The present, no earlier than what has passed since the step that is at hand, or since the look that it was decided on: a clock
+    /// that is set back between two steps makes no decision younger.
     fn present(&self) -> Timestamp {
-        let (since, instant) = self.stepped;
-        steady(self.keeper.now(), since, instant.elapsed())
+        let marks = [self.stepped, self.looked_at];
+        marks.into_iter().fold(self.keeper.now(), |now, (since, instant)| steady(now, since, instant.elapsed()))
     }
 
     /// Why nothing may be killed where this victim is. Switch and namespace are read beside each other, and one may be read long
@@ -279,6 +282,7 @@ impl<K: Keeper> World<Killer> for KillWorld<K> {
                 self.looked(seen.map(|population| Observation { budgets, readings, population }))
             }
             Action::Observe { scope, budgets, guards } => {
+                self.looked_at = (self.keeper.now(), Instant::now());
                 // First: what waits for them would be old by then.
                 let readings = self.hear(&guards).await;
                 let seen = self.see(&scope, budgets).await;

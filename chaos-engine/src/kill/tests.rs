@@ -339,6 +339,30 @@ async fn a_killer_is_told_once_that_its_clock_was_set_ahead() {
     assert!(World::<Killer>::view(&mut world).await.ahead.is_zero(), "it was set back");
 }
 
+#[tokio::test]
+async fn a_decision_does_not_become_younger_where_the_clock_is_set_back_between_its_steps() {
+    let requests: Arc<AtomicUsize> = Arc::default();
+    let (now, moment) = (Timestamp::now(), std::time::Duration::from_millis(50));
+    for back in [false, true] {
+        let mut world = KillWorld::new(accepting(&requests), Dated(now));
+        drop(world.perform(look_for_a_strike(None)).await);
+        let asked = requests.load(Ordering::Relaxed);
+        // This machine stands still, and wakes up with another clock.
+        tokio::time::sleep(moment * 2).await;
+        world.keeper.0 = if back { now - SignedDuration::from_secs(10) } else { after(now, moment * 2) };
+        drop(world.view().await);
+        let order = KillOrder { deadline: after(now, moment), ..order(now) };
+        let Response::Kill(answer) = world.perform(Action::Kill(order)).await else {
+            panic!("a kill is answered as one");
+        };
+        assert_eq!(
+            (answer.kind, requests.load(Ordering::Relaxed)),
+            (KillAnswerKind::NotSent, asked),
+            "set back: {back}"
+        );
+    }
+}
+
 /// A keeper whose clock is set ahead by an hour while it is asked what is known.
 struct Slow(Timestamp);
 

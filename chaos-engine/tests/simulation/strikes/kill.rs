@@ -20,8 +20,8 @@ impl<K: Keeper> Process<K> {
     pub(crate) async fn kill(&mut self, order: KillOrder) -> Response {
         turn().await;
         let really = self.cluster.lock().now;
-        let (since, then) = self.stepped;
-        let never_back = steady(self.clock(), since, really.duration_since(then).unsigned_abs());
+        let steadied = |now, (since, then)| steady(now, since, really.duration_since(then).unsigned_abs());
+        let never_back = [self.stepped, self.looked_at].into_iter().fold(self.clock(), steadied);
         let at = if self.has(Bug::ClockTrusted) { self.clock() } else { never_back };
         let answer = |kind| Response::Kill(KillAnswer { at, kind, message: None });
         let is_late = at > order.deadline && !self.has(Bug::DeadlineIgnored);

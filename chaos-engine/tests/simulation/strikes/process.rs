@@ -37,6 +37,8 @@ pub(crate) struct Process<K> {
     saved: Ledger,
     /// When it last took a step: by its clock, and really.
     pub(crate) stepped: (Timestamp, Timestamp),
+    /// When it began to look at what it decides on.
+    pub(crate) looked_at: (Timestamp, Timestamp),
     pending: Option<Ledger>,
     /// Something held it back when it last looked.
     is_held: bool,
@@ -61,6 +63,7 @@ impl<K: Keeper> Process<K> {
             chair,
             saved: Ledger::default(),
             stepped,
+            looked_at: stepped,
             pending: None,
             is_held: false,
             heard: None,
@@ -111,6 +114,7 @@ impl<K: Keeper> Process<K> {
             let facts = if process.has(Bug::FactsFromCache) { state.stale_facts() } else { state.facts() };
             (facts, state.truths())
         };
+        self.looked_at = (self.clock(), self.cluster.lock().now);
         let readings = self.ask(guards);
         let taken_at = self.clock();
         let early = self.has(Bug::FactsBeforeBudgets).then(|| facts(self));
