@@ -225,10 +225,7 @@ impl Live {
     }
 
     async fn clean_up(&mut self) {
-        let left = match self.killer.take() {
-            Some(killer) => killer.clean_up().await,
-            None => Vec::new(),
-        };
+        let left = self.dismiss_killer().await;
         let alike = |event: &Event| matches!(event, Event::WoundDown { .. });
         self.row.record_once(Event::WoundDown { at: self.clock.now(), left }, alike);
     }
