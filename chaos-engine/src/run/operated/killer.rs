@@ -103,10 +103,15 @@ impl KeptKiller {
         *self.fenced.borrow()
     }
 
+    /// Starts no strike any more.
+    pub(in crate::run) fn begin_to_rest(&self) {
+        self.orders.send_modify(|orders| orders.rest = true);
+    }
+
     /// Starts no strike any more, and waits until it is known what became of those that were sent. What is written does not say
     /// it alone: a killer that looked before it was told may be about to write the intent of one more.
     pub(in crate::run) async fn rest(&self) {
-        self.orders.send_modify(|orders| orders.rest = true);
+        self.begin_to_rest();
         let mut shown = self.shown.clone();
         let quiet = shown.wait_for(|shown| shown.resting && shown.ledger.intents.is_empty());
         // One that has left decides on nothing either: nobody shows anything then, which ends the waiting too.
@@ -125,6 +130,12 @@ impl KeptKiller {
     #[cfg(test)]
     pub(super) fn is_held(&self) -> bool {
         self.orders.borrow().hold
+    }
+
+    /// Whether it is told to rest.
+    #[cfg(test)]
+    pub(super) fn is_told_to_rest(&self) -> bool {
+        self.orders.borrow().rest
     }
 
     /// Finishes the strike in hand and leaves. What is left for a person to look at is given.

@@ -116,6 +116,22 @@ async fn a_killer_is_held_while_what_happens_cannot_be_written() {
     assert!(!held(&live));
 }
 
+#[tokio::test(start_paused = true)]
+async fn nobody_is_killed_while_the_note_is_written_that_a_run_ends_early() {
+    let server = Server::start();
+    let (mut live, link) = begun(&server, "10m").await;
+    begin_to_kill(&mut live, &link).await;
+    let rests = |live: &Live| matches!(&live.killer, Some(Killer::Kept(kept)) if kept.is_told_to_rest());
+    assert!(live.killer.is_some() && !rests(&live));
+    let written = live.chunks();
+    live.perform(RunAction::NoteStop(StopCause::Guard { message: "too much".into() }), &link).await;
+    assert!(rests(&live));
+    assert_eq!(live.chunks(), written, "nothing is waited for before whoever kills rests");
+    live.perform(RunAction::StopKiller, &link).await;
+    let kept = live.row.kept();
+    assert!(kept.iter().any(|event| matches!(event, Event::Stop { .. })), "and then it is written: {kept:?}");
+}
+
 /// The same run, whose pods a monkey kills.
 async fn begun_with_monkey(server: &Server) -> (Live, Link) {
     let run = changed_run(|experiment| {
