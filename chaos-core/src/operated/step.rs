@@ -216,16 +216,19 @@ fn running(
     {
         return note(state, cause.clone());
     }
+    let stop = view.run.stop.clone().or_else(|| view.abort.clone().map(|name| StopCause::Signal { name }));
     match state.resuming {
         Resuming::TakeUp => return act(state, OperatedAction::TakeUp),
         Resuming::Note | Resuming::Repeat => {
             state.resuming = Resuming::No;
-            let action = run.pending().map_or(OperatedAction::Begin, OperatedAction::Run);
-            return act(state, action);
+            // Nobody is let in to kill for a run that is known to end at once.
+            if stop.is_none() || !matches!(run, RunState::Fault { .. }) {
+                let action = run.pending().map_or(OperatedAction::Begin, OperatedAction::Run);
+                return act(state, action);
+            }
         }
         Resuming::No => {}
     }
-    let stop = view.run.stop.clone().or_else(|| view.abort.clone().map(|name| StopCause::Signal { name }));
     if *run == RunState::New
         && let Some(cause) = &stop
     {

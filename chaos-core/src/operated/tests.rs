@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::api::ProberStage;
+use crate::instant::after;
 use crate::machine::{Machine as _, Next};
 use crate::record::Phase;
 
@@ -273,6 +274,26 @@ fn what_stops_a_run_survives_every_crash() {
         let seen = world.done.iter().any(|action| action.starts_with("Run(NoteStop"));
         assert_eq!(seen, world.stop.is_some(), "crash {at}, notes are lost: {notes_are_lost}");
         assert_eq!(seen, verdict(&record).0 == "aborted", "crash {at}, notes are lost: {notes_are_lost}");
+    }
+}
+
+#[test]
+fn nobody_is_let_in_to_kill_for_a_run_that_must_end_when_it_is_taken_up() {
+    let views: [fn(&World) -> OperatedView; 2] = [
+        |world| {
+            let stop = Some(StopCause::Probes { message: "load is off".into() });
+            OperatedView { run: RunView { stop, ..RunView::default() }, ..healthy(world) }
+        },
+        |world| OperatedView { abort: Some("enough".into()), ..healthy(world) },
+    ];
+    for view in views {
+        let ceiling = after(start(), Duration::from_secs(60));
+        let stage = Stage::Running(RunState::Fault { ceiling });
+        let saved = Record { stage, resolved: Some(resolved("p1")), verdict: None };
+        let mut world = World { saved, begun: true, view, ..World::new() };
+        assert_eq!(verdict(&world.play(&machine())).0, "aborted");
+        assert!(!world.done.iter().any(|action| action.contains("StartKiller")), "{:?}", world.done);
+        assert!(world.done.contains(&"Run(StopKiller)".to_owned()), "{:?}", world.done);
     }
 }
 
