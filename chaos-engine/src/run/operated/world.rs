@@ -176,6 +176,10 @@ impl OperatedWorld {
             return Err(RecordLoss::Unreached("what the prober told could not be read".into()));
         }
         let clock = self.link.find_clock(&row.recorder().events()).await;
+        if row.is_torn() {
+            let text = "whoever drove the run before was lost while it wrote: what it saw last may be missing".to_owned();
+            row.recorder().record(Event::Note { at: clock.now(), text });
+        }
         self.live = Some(self.go_live(row, clock)?);
         Ok(())
     }
