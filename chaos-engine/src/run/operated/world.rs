@@ -177,8 +177,8 @@ impl OperatedWorld {
         }
         let clock = self.link.find_clock(&row.recorder().events()).await;
         if row.is_torn() {
-            let text = "whoever drove the run before was lost while it wrote: what it saw last may be missing".to_owned();
-            row.recorder().record(Event::Note { at: clock.now(), text });
+            let text = "whoever drove the run before was lost while it wrote: what it saw last may be missing";
+            row.recorder().record(Event::Note { at: clock.now(), text: text.to_owned() });
         }
         self.live = Some(self.go_live(row, clock)?);
         Ok(())
