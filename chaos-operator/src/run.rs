@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use chaos_core::api::{Experiment, ExperimentRun, ExperimentRunStatus};
 use chaos_core::forbidden::FORBIDDEN_AT_MOST;
 use chaos_core::model::Run;
-use chaos_core::operated::{Facts, OperatedRun, Record, Stage, Unfit, read_record, update_conditions, write_record};
+use chaos_core::operated::{
+    Facts, OperatedRun, Record, Stage, Unfit, order_of, read_record, update_conditions, write_record,
+};
 use chaos_core::run::RunMachine;
 use chaos_core::validate;
 use chaos_core::verdict::Conclusion;
@@ -203,6 +205,10 @@ async fn conclude(
         let verdict = Some(unfit.verdict());
         let record = Record { stage: Stage::Completed, verdict, resolved: status.resolved.clone() };
         write_record(&record, status, now);
+        // Whoever measures for it may be sending load, and would go on with that for as long as the run might have taken.
+        if let (Some(probing), Some(order)) = (&mut status.probing, order_of(&record.stage)) {
+            probing.order = order;
+        }
         let facts = Facts { generation: object.metadata.generation, hindrance: None, now };
         update_conditions(&record, status, &facts);
     })

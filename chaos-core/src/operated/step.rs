@@ -7,6 +7,7 @@ use super::{
     Stage, Unfit, verdicts,
 };
 use crate::api::{ResolvedRun, RunVerdict};
+use crate::forbidden::FORBIDDEN_AT_MOST;
 use crate::instant::after;
 use crate::machine::{Machine as _, Next, Step};
 use crate::model::Mode;
@@ -46,7 +47,7 @@ pub(super) fn step(
             Some(asked @ (OperatedAction::TakeUp | OperatedAction::Begin)),
             Some(OperatedResponse::Recorded(recorded)),
         ) => {
-            if let Some(step) = recorded_as(&mut state, &asked, recorded, now) {
+            if let Some(step) = recorded_as(&mut state, view, &asked, recorded, now) {
                 return step;
             }
         }
@@ -178,6 +179,7 @@ fn preparing(
 /// The record was read or begun. A step, if that is what comes next.
 fn recorded_as(
     state: &mut OperatedState,
+    view: &OperatedView,
     asked: &OperatedAction,
     recorded: Result<(), RecordLoss>,
     now: Timestamp,
@@ -193,7 +195,10 @@ fn recorded_as(
         Err(RecordLoss::Lost(why)) => lost(state, why),
         Err(RecordLoss::Unreached(why)) => {
             let since = *state.retry_since.get_or_insert(now);
-            if now >= after(since, TAKE_UP_WITHIN) {
+            // Load is on while a run that was under way waits for its record: whoever ends the run does not wait as long as others.
+            let is_ended = *asked == OperatedAction::TakeUp && view.abort.is_some();
+            let within = if is_ended { FORBIDDEN_AT_MOST } else { TAKE_UP_WITHIN.std() };
+            if now >= after(since, within) {
                 return lost(state, why);
             }
             if *asked == OperatedAction::Begin {
@@ -216,20 +221,24 @@ fn running(
     {
         return note(state, cause.clone());
     }
-    match state.resuming {
-        Resuming::TakeUp => return act(state, OperatedAction::TakeUp),
-        Resuming::Note | Resuming::Repeat => {
-            state.resuming = Resuming::No;
-            let action = run.pending().map_or(OperatedAction::Begin, OperatedAction::Run);
-            return act(state, action);
-        }
-        Resuming::No => {}
-    }
     let stop = view.run.stop.clone().or_else(|| view.abort.clone().map(|name| StopCause::Signal { name }));
+    // Also of a record that cannot be begun for a while.
     if *run == RunState::New
         && let Some(cause) = &stop
     {
         return complete(state, verdicts::aborted_before_start(&super::status::stop_record(cause).message));
+    }
+    match state.resuming {
+        Resuming::TakeUp => return act(state, OperatedAction::TakeUp),
+        Resuming::Note | Resuming::Repeat => {
+            state.resuming = Resuming::No;
+            // Nobody is let in to kill for a run that is known to end at once.
+            if stop.is_none() || !matches!(run, RunState::Fault { .. }) {
+                let action = run.pending().map_or(OperatedAction::Begin, OperatedAction::Run);
+                return act(state, action);
+            }
+        }
+        Resuming::No => {}
     }
     let run_view = RunView { stop, ..view.run.clone() };
     let inner = machine.run.step(run, &run_view, Some(()), now);

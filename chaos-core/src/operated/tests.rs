@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::api::ProberStage;
+use crate::instant::after;
 use crate::machine::{Machine as _, Next};
 use crate::record::Phase;
 
@@ -56,6 +57,8 @@ struct World {
     /// A note is lost with the operator that took it: it could not be written.
     notes_are_lost: bool,
     plan: fn(&Self) -> Result<ResolvedRun, Unfit>,
+    /// Whether the record can be begun, or read back.
+    record: fn(&Self) -> Result<(), RecordLoss>,
     view: fn(&Self) -> OperatedView,
 }
 
@@ -76,6 +79,7 @@ impl World {
             begun: false,
             notes_are_lost: false,
             plan: |_| Ok(resolved("p1")),
+            record: |_| Ok(()),
             view: |_| OperatedView { prober: ProberView::Ready, ..OperatedView::default() },
         }
     }
@@ -101,7 +105,7 @@ impl World {
         self.done.push(format!("{action:?}").split([' ', '{']).next().unwrap_or_default().to_owned());
         match action {
             OperatedAction::Resolve => return OperatedResponse::Resolved((self.plan)(self)),
-            OperatedAction::Begin => self.begun = true,
+            OperatedAction::Begin => self.begun |= (self.record)(self).is_ok(),
             OperatedAction::TakeUp => {}
             OperatedAction::Judge => {
                 let verdict = match &self.stop {
@@ -127,7 +131,7 @@ impl World {
                 return OperatedResponse::Done;
             }
         }
-        OperatedResponse::Recorded(Ok(()))
+        OperatedResponse::Recorded((self.record)(self))
     }
 
     /// The driver, with its points of failure.
@@ -273,6 +277,49 @@ fn what_stops_a_run_survives_every_crash() {
         let seen = world.done.iter().any(|action| action.starts_with("Run(NoteStop"));
         assert_eq!(seen, world.stop.is_some(), "crash {at}, notes are lost: {notes_are_lost}");
         assert_eq!(seen, verdict(&record).0 == "aborted", "crash {at}, notes are lost: {notes_are_lost}");
+    }
+}
+
+#[test]
+fn nobody_is_let_in_to_kill_for_a_run_that_must_end_when_it_is_taken_up() {
+    let views: [fn(&World) -> OperatedView; 2] = [
+        |world| {
+            let stop = Some(StopCause::Probes { message: "load is off".into() });
+            OperatedView { run: RunView { stop, ..RunView::default() }, ..healthy(world) }
+        },
+        |world| OperatedView { abort: Some("enough".into()), ..healthy(world) },
+    ];
+    for view in views {
+        let ceiling = after(start(), Duration::from_secs(60));
+        let stage = Stage::Running(RunState::Fault { ceiling });
+        let saved = Record { stage, resolved: Some(resolved("p1")), verdict: None };
+        let mut world = World { saved, begun: true, view, ..World::new() };
+        assert_eq!(verdict(&world.play(&machine())).0, "aborted");
+        assert!(!world.done.iter().any(|action| action.contains("StartKiller")), "{:?}", world.done);
+        assert!(world.done.contains(&"Run(StopKiller)".to_owned()), "{:?}", world.done);
+    }
+}
+
+#[test]
+fn whoever_ends_a_run_does_not_wait_for_a_record_that_is_out_of_reach_as_long_as_others() {
+    let record = |_: &World| -> Result<(), RecordLoss> { Err(RecordLoss::Unreached("no answer".into())) };
+    let aborted = |world: &World| -> OperatedView {
+        OperatedView { abort: (world.elapsed() >= 100).then(|| "enough".into()), ..healthy(world) }
+    };
+    // Before anything was touched there is nothing to wait for.
+    let mut world = World { view: aborted, record, ..World::new() };
+    assert_eq!(verdict(&world.play(&machine())), ("aborted", "Interrupted"));
+    assert!((100..=102).contains(&world.elapsed()), "{}", world.elapsed());
+    let in_recovery = || {
+        let stage = Stage::Running(RunState::Recovery { until: after(start(), Duration::from_secs(10)) });
+        Record { stage, resolved: Some(resolved("p1")), verdict: None }
+    };
+    let at_once = |world: &World| -> OperatedView { OperatedView { abort: Some("enough".into()), ..healthy(world) } };
+    let views: [(fn(&World) -> OperatedView, i64); 3] = [(aborted, 100), (at_once, 30), (healthy, 600)];
+    for (view, ends) in views {
+        let mut world = World { saved: in_recovery(), begun: true, view, record, ..World::new() };
+        assert_eq!(verdict(&world.play(&machine())), ("aborted", "Orphaned"));
+        assert!((ends..=ends + 1).contains(&world.elapsed()), "{}", world.elapsed());
     }
 }
 

@@ -1,7 +1,8 @@
 //! The evidence of a run that lives on the cluster: immutable ConfigMaps that the run owns, numbered from 0, one row of them by
 //! the operator and one by the prober. Their bytes in order are one stream of gzip members with one event a line. A number is
 //! written once: whoever finds it taken is not the one who writes this row any more. What a process wrote itself, without having
-//! heard so, it knows again by its content, which bears its name.
+//! heard so, it knows again by its content, which bears its name. A batch may be spread over several; where its writer was lost
+//! before the last of them, the next one says that it begins anew, and what is incomplete is left out.
 //!
 //! Only creating and reading is needed: neither row can be changed, and both go with the run.
 
@@ -25,6 +26,8 @@ pub const REPORT: &str = "report.json";
 const WRITER: &str = "writer";
 /// Key that says that the events go on in the next one.
 const MORE: &str = "more";
+/// Key that says that what came before is incomplete, and is not gone on with.
+const ANEW: &str = "anew";
 
 /// Bytes of events in one ConfigMap at most; the API takes 1 MiB.
 const CHUNK_BYTES: usize = 700 * 1024;

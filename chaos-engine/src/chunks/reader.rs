@@ -6,7 +6,7 @@ use chaos_core::prober::Report;
 use chaos_core::record::Event;
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::{CHUNK_BYTES, CodecError, EVENTS, MORE, MOST_EVENTS, REPORT, Role, RunKey, decode};
+use super::{ANEW, CHUNK_BYTES, CodecError, EVENTS, MORE, MOST_EVENTS, REPORT, Role, RunKey, decode};
 use crate::kube::{CallError, Caller};
 
 /// ConfigMaps that one batch of events may be spread over.
@@ -65,6 +65,11 @@ impl ChunkReader {
         self.events
     }
 
+    /// Whether what was read ends in the middle of a batch.
+    pub const fn is_torn(&self) -> bool {
+        self.parts > 0
+    }
+
     /// The next that is there, if there is one.
     pub async fn next(&mut self) -> Result<Option<Chunk>, ReadError> {
         loop {
@@ -73,10 +78,15 @@ impl ChunkReader {
             let Some(map) = found else { return Ok(None) };
             let damaged = |why: String| ReadError::Damaged { name: name.clone(), why };
             self.check(&map).map_err(|why| damaged(why.to_owned()))?;
+            let data = map.data.unwrap_or_default();
+            if data.contains_key(ANEW) {
+                // Whoever wrote the beginning of the batch before is gone, and nobody else can know how it goes on.
+                self.open.clear();
+                self.parts = 0;
+            }
             let bytes = map.binary_data.as_ref().and_then(|data| data.get(EVENTS));
             self.open.extend(bytes.map(|bytes| bytes.0.as_slice()).unwrap_or_default());
             self.parts += 1;
-            let data = map.data.unwrap_or_default();
             if self.parts > MOST_PARTS || self.open.len() > MOST_PARTS * CHUNK_BYTES {
                 return Err(damaged("it goes on without end".to_owned()));
             }

@@ -153,16 +153,46 @@ async fn what_was_written_though_no_answer_said_so_is_known_as_ones_own_and_not_
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_batch_of_several_configmaps_goes_on_where_it_was_left() {
-    // Texts that cannot be packed: three ConfigMaps of them.
+/// A text that cannot be packed: three ConfigMaps of it.
+fn three_configmaps() -> String {
     let mut state = 7_u64;
-    let text: String = std::iter::repeat_with(|| {
+    let letters = std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         char::from(b'0' + u8::try_from(state >> 58).unwrap())
-    })
-    .take(2_200_000)
-    .collect();
+    });
+    letters.take(2_200_000).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_whose_writer_was_lost_in_the_middle_of_a_batch_is_gone_on_with() {
+    let server = Server::default();
+    let text = three_configmaps();
+    server.writer("operator/1").append(&[note("first")], Some(&report(0))).await.unwrap();
+    let reader = || ChunkReader::new(server.caller(), key(), Role::Prober);
+    // Each of them is lost in the same way, the one who began anew too.
+    for (number, process) in [(2, "operator/1"), (4, "operator/2"), (6, "operator/2")] {
+        let mut row = reader();
+        row.rest().await.unwrap();
+        assert_eq!(row.is_torn(), number > 2);
+        server.lose(&format!("POST run-u-1-prober-{number}"), 4);
+        let mut lost = server.writer(process).behind(&row);
+        lost.append(&[note(&text)], Some(&report(1))).await.unwrap_err();
+    }
+    let mut row = reader();
+    row.rest().await.unwrap();
+    assert!(row.is_torn());
+    let mut next = server.writer("operator/3").behind(&row);
+    next.append(&[note("anew")], Some(&report(2))).await.unwrap();
+    next.append(&[note("on")], Some(&report(3))).await.unwrap();
+    let (told, reports) = server.read().await;
+    assert_eq!(told, [note("first"), note("anew"), note("on")]);
+    assert_eq!(reports, [report(0), report(2), report(3)]);
+    assert_eq!(next.written(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_several_configmaps_goes_on_where_it_was_left() {
+    let text = three_configmaps();
     let server = Server::default();
     server.lose("POST run-u-1-prober-1", 4);
     let mut writer = server.writer("prober/1");

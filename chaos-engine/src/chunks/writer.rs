@@ -11,7 +11,9 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{CHUNK_BYTES, ChunkReader, CodecError, EVENTS, MORE, MOST_EVENTS, REPORT, Role, RunKey, WRITER, encode};
+use super::{
+    ANEW, CHUNK_BYTES, ChunkReader, CodecError, EVENTS, MORE, MOST_EVENTS, REPORT, Role, RunKey, WRITER, encode,
+};
 use crate::kube::{CallError, Caller};
 
 /// How often a write is tried when its fate is not clear.
@@ -28,6 +30,8 @@ pub struct ChunkWriter {
     writer: String,
     next: u64,
     events: usize,
+    /// The row ends in the middle of a batch of somebody who is gone.
+    torn: bool,
     /// ConfigMaps of what was begun, of which nobody knows yet that they were written.
     open: VecDeque<ConfigMap>,
     /// Events in them.
@@ -72,7 +76,8 @@ impl WriteError {
 impl ChunkWriter {
     /// A writer of a row that nothing was written of yet.
     pub const fn new(read: Caller, write: Caller, run: RunKey, role: Role, writer: String) -> Self {
-        Self { read, write, run, role, writer, next: 0, events: 0, open: VecDeque::new(), in_open: 0, ahead: 0 }
+        let open = VecDeque::new();
+        Self { read, write, run, role, writer, next: 0, events: 0, torn: false, open, in_open: 0, ahead: 0 }
     }
 
     /// Goes on behind what was read of the row.
@@ -80,6 +85,7 @@ impl ChunkWriter {
     pub fn behind(mut self, read: &ChunkReader) -> Self {
         self.next = read.read_so_far();
         self.events = read.events();
+        self.torn = read.is_torn();
         self
     }
 
@@ -116,6 +122,11 @@ impl ChunkWriter {
         self.open = numbered
             .map(|(index, (number, part))| self.map(number, part, report.filter(|_| index == last), index < last))
             .collect();
+        if std::mem::take(&mut self.torn)
+            && let Some(first) = self.open.front_mut()
+        {
+            first.data.get_or_insert_default().insert(ANEW.to_owned(), "true".to_owned());
+        }
         self.in_open = events.len();
         Ok(())
     }

@@ -103,6 +103,13 @@ impl Killer {
         }
     }
 
+    /// Tells it to rest, if that takes no time: whoever kills through a monkey is told next.
+    pub(super) fn begin_to_rest(&self) {
+        if let Self::Kept(kept) = self {
+            kept.begin_to_rest();
+        }
+    }
+
     /// No more kills from it once this returns well.
     pub(super) async fn rest(&self) -> Result<(), RunError> {
         match self {

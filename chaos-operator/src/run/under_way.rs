@@ -97,7 +97,7 @@ mod tests {
     use axum::body::Bytes;
     use axum::http::{Method, StatusCode, Uri};
     use axum::{Json, Router};
-    use chaos_core::api::{ExperimentRunStatus, RunPhase};
+    use chaos_core::api::{ExperimentRunStatus, ProberStage, RunPhase};
     use serde_json::{Value, json};
     use tokio::sync::watch;
     use tokio::task::JoinHandle;
@@ -130,7 +130,8 @@ mod tests {
 
     impl Server {
         fn new(of_record: OfRecord) -> Self {
-            let run = json!(run("r", RunPhase::Fault));
+            let mut run = json!(run("r", RunPhase::Fault));
+            run["status"]["probing"] = json!({"order": "Load", "beat": "2026-11-23T12:00:00.000000Z", "lasts": "10m"});
             Self { of_record, held: Arc::new(Mutex::new(Held { run, asked: 0, others: Vec::new() })) }
         }
 
@@ -195,6 +196,8 @@ mod tests {
             let status = self.status();
             let verdict = status.verdict.expect("a verdict");
             assert_eq!((status.phase, verdict.reason_code.as_str()), (Some(RunPhase::Completed), "OutOfReach"));
+            let order = status.probing.map(|probing| probing.order);
+            assert_eq!(order, Some(ProberStage::Release), "nobody sends load for a run that is over");
             let others = self.held.lock().unwrap().others.clone();
             assert!(others.is_empty(), "{others:?}");
             verdict.reason_text

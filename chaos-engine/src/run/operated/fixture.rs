@@ -112,6 +112,10 @@ impl Server {
             let found = state.objects.get(path).cloned();
             return found.map_or((StatusCode::NOT_FOUND, Value::Null), |object| (StatusCode::OK, object));
         }
+        if *method == Method::DELETE {
+            let deleted = state.objects.remove(path);
+            return deleted.map_or((StatusCode::NOT_FOUND, Value::Null), |object| (StatusCode::OK, object));
+        }
         let mut object: Value = serde_json::from_slice(body).unwrap();
         let at = match method.as_str() {
             "POST" => format!("{path}/{}", object["metadata"]["name"].as_str().unwrap()),

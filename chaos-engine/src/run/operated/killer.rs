@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chaos_core::api::{ExperimentRun, IntentRecord};
+use chaos_core::api::{ExperimentRun, IntentRecord, KillRecord};
 use chaos_core::killer::{Killer, KillerSpec, KillerView, Ledger, RunIdentity};
 use chaos_core::model::{Fault, Policy, Run};
 use chaos_core::operated::{fit, read_killer, write_killer};
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::told::Told;
+use super::before::Before;
 use super::{Backing, Hold};
 use crate::clock::RunClock;
 use crate::drive::drive;
@@ -86,10 +87,11 @@ impl KeptKiller {
         };
         let killer = Killer::new(KillerSpec::of_pod_kill(&parts.run.experiment, pod_kill, identity));
         let ledger = read_killer(&parts.desk.status().await);
+        let before = Before::of(&ledger, &parts.recorder.events(), &parts.clock);
         let (show, shown) = watch::channel(Shown { ledger, resting: false });
         let (orders, obeyed) = watch::channel(Orders { rest: parts.resting, ..Orders::default() });
         let (fence, fenced) = watch::channel(false);
-        let task = AbortOnDropHandle::new(tokio::spawn(work(parts, killer, show, obeyed, fence)));
+        let task = AbortOnDropHandle::new(tokio::spawn(work(parts, killer, before, show, obeyed, fence)));
         Some(Self { shown, orders, task, fenced })
     }
 
@@ -103,10 +105,15 @@ impl KeptKiller {
         *self.fenced.borrow()
     }
 
+    /// Starts no strike any more.
+    pub(in crate::run) fn begin_to_rest(&self) {
+        self.orders.send_modify(|orders| orders.rest = true);
+    }
+
     /// Starts no strike any more, and waits until it is known what became of those that were sent. What is written does not say
     /// it alone: a killer that looked before it was told may be about to write the intent of one more.
     pub(in crate::run) async fn rest(&self) {
-        self.orders.send_modify(|orders| orders.rest = true);
+        self.begin_to_rest();
         let mut shown = self.shown.clone();
         let quiet = shown.wait_for(|shown| shown.resting && shown.ledger.intents.is_empty());
         // One that has left decides on nothing either: nobody shows anything then, which ends the waiting too.
@@ -125,6 +132,12 @@ impl KeptKiller {
     #[cfg(test)]
     pub(super) fn is_held(&self) -> bool {
         self.orders.borrow().hold
+    }
+
+    /// Whether it is told to rest.
+    #[cfg(test)]
+    pub(super) fn is_told_to_rest(&self) -> bool {
+        self.orders.borrow().rest
     }
 
     /// Finishes the strike in hand and leaves. What is left for a person to look at is given.
@@ -146,6 +159,7 @@ impl KeptKiller {
 async fn work(
     parts: KillerParts,
     killer: Killer,
+    before: Before,
     show: watch::Sender<Shown>,
     orders: watch::Receiver<Orders>,
     fence: watch::Sender<bool>,
@@ -155,6 +169,7 @@ async fn work(
     let KillerSpec { target, policy, .. } = killer.spec();
     let access = ClusterAccess::new(&parts.backing.clients, target, policy, environment, &parts.backing.identity);
     let mut told = Told::knowing(&parts.recorder.events());
+    let before = Arc::new(before);
     loop {
         let keeper = RunKeeper {
             object: object.clone(),
@@ -162,6 +177,7 @@ async fn work(
             clock: parts.clock,
             recorder: parts.recorder.clone(),
             slack: parts.slack.clone(),
+            before: before.clone(),
             hold: parts.backing.hold.clone(),
             orders: orders.clone(),
             show: show.clone(),
@@ -203,6 +219,7 @@ struct RunKeeper {
     clock: RunClock,
     recorder: Recorder,
     slack: Arc<AtomicU64>,
+    before: Arc<Before>,
     hold: watch::Receiver<Option<Hold>>,
     orders: watch::Receiver<Orders>,
     show: watch::Sender<Shown>,
@@ -218,7 +235,11 @@ impl RunKeeper {
         for event in self.told.intents(&ledger.intents, at) {
             self.recorder.record(event);
         }
-        for event in self.told.kills(&ledger.history, |kill| (self.clock.from_timestamp(kill.at.0), slack)) {
+        let instant = |kill: &KillRecord| {
+            let uncertainty = slack.max(self.before.uncertainty_of(kill));
+            (self.clock.from_timestamp(kill.at.0), uncertainty)
+        };
+        for event in self.told.kills(&ledger.history, instant) {
             if let Event::Kill(told) = &event
                 && let Some(kill) = ledger.history.iter().find(|kill| kill.nonce == told.nonce)
             {
@@ -286,7 +307,8 @@ impl Keeper for RunKeeper {
 mod tests {
     use std::pin::{Pin, pin};
 
-    use chaos_core::api::{KillRecord, Outcome, VictimRef};
+    use chaos_core::api::{Outcome, VictimRef};
+    use chaos_core::record::RunTime;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
     use super::super::fixture::Server;
@@ -304,6 +326,7 @@ mod tests {
             clock: RunClock::start(),
             recorder: Recorder::in_memory(Redactor::default()),
             slack: Arc::default(),
+            before: Arc::default(),
             hold: watch::channel(None).1,
             orders: obeyed,
             show,
@@ -386,5 +409,30 @@ mod tests {
         assert!(matches!(keeper.save(&ledger).await, Err(StoreError::Gone)));
         let told = keeper.recorder.events();
         assert!(told.iter().any(|event| matches!(event, Event::Kill(kill) if kill.nonce == "n-1")), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_kill_of_whoever_drove_the_run_before_is_known_no_better_than_that_ones_clock() {
+        let (mut keeper, _killer) = killer(&Server::start()).await;
+        let kill = |strike: u64, at: Timestamp| {
+            let IntentRecord { group, victim, .. } = with_an_intent().intents.remove(0);
+            let (nonce, at, outcome, message) = (format!("n-{strike}"), MicroTime(at), Outcome::Killed, None);
+            KillRecord { strike, nonce, group, victim, at, outcome, message }
+        };
+        let at = chaos_core::instant::after(keeper.clock.started_at(), Duration::from_secs(60));
+        let mut ledger = Ledger { history: vec![kill(1, at), kill(2, at)], ..Ledger::default() };
+        // The one before told the first of them, 300 ms sooner than we would have: its clock is ahead of ours.
+        let ours = keeper.clock.from_timestamp(at).0;
+        let told = keeper.told.kills(&ledger.history[..1], |_| (RunTime(ours - 300_000_000), 7));
+        keeper.before = Arc::new(Before::of(&ledger, &told, &keeper.clock));
+        ledger.history.push(kill(3, at));
+        keeper.save(&ledger).await.unwrap();
+        let events = keeper.recorder.events();
+        let uncertainty = |event: &Event| match event {
+            Event::Kill(kill) => Some((kill.strike, kill.uncertainty)),
+            _ => None,
+        };
+        let told: Vec<_> = events.iter().filter_map(uncertainty).collect();
+        assert_eq!(told, [(2, 300_000_007), (3, 0)]);
     }
 }

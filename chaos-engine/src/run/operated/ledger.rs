@@ -19,6 +19,8 @@ pub(super) struct OwnRow {
     written: usize,
     written_at: Instant,
     writing: Writing,
+    /// It ended in the middle of what somebody wrote who is gone.
+    torn: bool,
 }
 
 /// How the latest write went.
@@ -56,9 +58,10 @@ impl OwnRow {
         for event in reader.rest().await?.into_iter().flat_map(|chunk| chunk.events) {
             recorder.record(event);
         }
+        let torn = reader.is_torn();
         let writer = ChunkWriter::new(read, write, run, Role::Operator, instance.to_owned()).behind(&reader);
         let written = recorder.count();
-        Ok(Self { recorder, writer, written, written_at: Instant::now(), writing: Writing::Well })
+        Ok(Self { recorder, writer, written, written_at: Instant::now(), writing: Writing::Well, torn })
     }
 
     pub(super) const fn recorder(&self) -> &Recorder {
@@ -68,6 +71,11 @@ impl OwnRow {
     /// ConfigMaps so far.
     pub(super) const fn chunks(&self) -> u64 {
         self.writer.written()
+    }
+
+    /// Whether it ended in the middle of what somebody wrote who is gone: that is left out.
+    pub(super) const fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// Whether anything was recorded.

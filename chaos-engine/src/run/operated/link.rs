@@ -137,6 +137,15 @@ impl Link {
         Some(StopCause::Probes { message })
     }
 
+    /// Why nothing is measured where it should be, if that is so: load ends by itself once it was on for longer than the run may take,
+    /// whatever becomes of the operator.
+    pub(super) fn ended_early(&self) -> Option<StopCause> {
+        let state = self.shared.state();
+        let is_over = state.report.as_ref().is_some_and(|report| report.reached.is_at_least(&Reached::Stopped));
+        let message = "the prober ended its load by itself: it was on for longer than the run may take";
+        is_over.then(|| StopCause::Probes { message: message.to_owned() })
+    }
+
     /// Whether everything that had ended at `until` (by our clock) is known.
     pub(super) fn covers(&self, until: Timestamp) -> bool {
         let state = self.shared.state();

@@ -189,7 +189,15 @@ impl Live {
             }
             RunAction::StopKiller => self.rest_killer().await,
             RunAction::BeginRecovery => self.row.phase(self.clock.now(), Phase::Recovery),
-            RunAction::NoteStop(cause) => self.note_stop(cause),
+            RunAction::NoteStop(cause) => {
+                self.note_stop(cause);
+                // A server may take its time to write that, in which nobody must be killed any more. The status tells the cause by
+                // now, and what follows writes the note: the killer rests first.
+                if let Some(killer) = &self.killer {
+                    killer.begin_to_rest();
+                }
+                return;
+            }
             RunAction::StopProbes => {
                 self.row.phase(self.clock.now(), Phase::WindDown);
                 self.await_prober(link, Reached::Stopped, patience::of_load(&self.run.experiment)).await;
@@ -225,10 +233,7 @@ impl Live {
     }
 
     async fn clean_up(&mut self) {
-        let left = match self.killer.take() {
-            Some(killer) => killer.clean_up().await,
-            None => Vec::new(),
-        };
+        let left = self.dismiss_killer().await;
         let alike = |event: &Event| matches!(event, Event::WoundDown { .. });
         self.row.record_once(Event::WoundDown { at: self.clock.now(), left }, alike);
     }

@@ -8,9 +8,10 @@
 //!   ├ live ── what the actions of the phases mean
 //!   ├ link ── the prober's reports and the offset of its clock, which is the clock of the record
 //!   ├ ledger ── the operator's own row of the evidence
-//!   └ killer ── the run's own killer (podKill) or its ChaosMonkey
+//!   └ killer ── the run's own killer (podKill) or its ChaosMonkey; before ── kills that another process made
 //! ```
 
+mod before;
 #[cfg(test)]
 mod fixture;
 mod killer;

@@ -176,6 +176,10 @@ impl OperatedWorld {
             return Err(RecordLoss::Unreached("what the prober told could not be read".into()));
         }
         let clock = self.link.find_clock(&row.recorder().events()).await;
+        if row.is_torn() {
+            let text = "whoever drove the run before was lost while it wrote: what it saw last may be missing";
+            row.recorder().record(Event::Note { at: clock.now(), text: text.to_owned() });
+        }
         self.live = Some(self.go_live(row, clock)?);
         Ok(())
     }
@@ -231,7 +235,7 @@ impl OperatedWorld {
 
     fn stop_cause(&self) -> Option<StopCause> {
         let running = matches!(&self.stage, Stage::Running(run) if *run != RunState::New);
-        let lost = self.link.lost().filter(|_| running && self.load_is_on());
+        let lost = self.link.lost().or_else(|| self.link.ended_early()).filter(|_| running && self.load_is_on());
         let live = self.live.as_ref().and_then(Live::stop_cause);
         live.or(lost)
     }
@@ -370,11 +374,14 @@ impl World<OperatedRun> for OperatedWorld {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::prober::{Reached, Report};
+    use chaos_core::run::WindDown;
     use chaos_core::verdict::ExitCode;
     use http::StatusCode;
 
     use super::super::fixture::{self, Server};
     use super::*;
+    use crate::chunks::{ChunkWriter, Role};
 
     #[test]
     fn who_asks_a_run_to_end_may_say_why() {
@@ -439,6 +446,34 @@ mod tests {
         world.live = Some(live);
         let view = world.view().await.run;
         assert!(view.unanswered && view.unmeasured, "{view:?}");
+    }
+
+    #[tokio::test]
+    async fn a_prober_that_ended_its_load_by_itself_measures_no_kill() {
+        let told = [(Reached::BeforeAsked, false), (Reached::Stopped, true)];
+        for (reached, stops) in told {
+            let server = Server::start();
+            let (live, _link) = fixture::begun(&server, "30s").await;
+            let (read, write) = (Caller::new(server.client()), Caller::new(server.client()));
+            let key = super::super::key(&fixture::run("30s"));
+            let mut prober = ChunkWriter::new(read, write, key, Role::Prober, "prober".into());
+            let (started_at, written_at) = (Timestamp::UNIX_EPOCH, Timestamp::now());
+            let (name, tool_digest, heard) = ("prober".to_owned(), None, None);
+            let report = Report { prober: name, tool_digest, reached, queued: false, started_at, written_at, heard };
+            prober.append(&[], Some(&report)).await.unwrap();
+            let desk = server.desk().await;
+            let (_watch, object) = watch::channel(Arc::new(desk.object().await));
+            let ceiling = chaos_core::instant::after(live.now(), Duration::from_secs(60));
+            let stage = Stage::Running(RunState::Fault { ceiling });
+            let mut world = OperatedWorld::new(server.backing(), fixture::run("30s"), 7, desk, object, stage);
+            world.live = Some(live);
+            assert!(world.link.catch_up().await);
+            let stop = world.view().await.run.stop;
+            assert_eq!(matches!(stop, Some(StopCause::Probes { .. })), stops, "{stop:?}");
+            // Load that was told to end has not ended by itself.
+            world.stage = Stage::Running(RunState::WindingDown { next: WindDown::AskAfter, stop: None });
+            assert_eq!(world.view().await.run.stop, None);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -63,14 +63,29 @@ impl Live {
 
     /// No more kills once this returns. A killer of a process that is gone may have left something open.
     pub(super) async fn rest_killer(&mut self) {
-        let begun =
-            self.row.recorder().events().iter().any(|event| matches!(event, Event::Phase { phase: Phase::Fault, .. }));
-        if self.killer.is_none()
-            && begun
-            && let Err(error) = self.find_killer().await
-        {
+        if let Err(error) = self.find_killer().await {
             self.failed.get_or_insert(StopCause::Killer { message: error.to_string() });
         }
+        self.await_rest().await;
+    }
+
+    /// Removes what the killer made; gives what is left for a person to do. Whoever takes a run up whose killer was told to rest by
+    /// another process has not found it yet: its monkey is there all the same, and a kill of it may be open.
+    pub(super) async fn dismiss_killer(&mut self) -> Vec<String> {
+        let mut left = Vec::new();
+        if self.killer.is_none() {
+            if let Err(error) = self.find_killer().await {
+                left.push(format!("delete ChaosMonkey run-{}, if it is there: {error}", self.run.uid));
+            }
+            self.await_rest().await;
+        }
+        if let Some(killer) = self.killer.take() {
+            left.extend(killer.clean_up().await);
+        }
+        left
+    }
+
+    async fn await_rest(&self) {
         let Some(killer) = &self.killer else { return };
         let since = Instant::now();
         while let Err(error) = killer.rest().await {
@@ -82,8 +97,12 @@ impl Live {
         }
     }
 
-    /// The killer that another process may have let in, at rest.
+    /// Finds the killer that another process may have let in, at rest, if there is none here. None is made.
     async fn find_killer(&mut self) -> Result<(), RunError> {
+        let is_fault = |event: &Event| matches!(event, Event::Phase { phase: Phase::Fault, .. });
+        if self.killer.is_some() || !self.row.recorder().events().iter().any(is_fault) {
+            return Ok(());
+        }
         let since = Instant::now();
         loop {
             match self.employ(self.now(), true).await {

@@ -1,10 +1,13 @@
 //! The record of a run: what is part of it, and what becomes of a run whose record cannot be written.
 
-use chaos_core::api::ChaosMonkey;
+use chaos_core::api::{ChaosMonkey, IntentRecord, VictimRef};
+use chaos_core::killer::Ledger;
+use chaos_core::operated::write_killer;
 use chaos_core::prober::Report;
 use chaos_core::record::RunTime;
 use chaos_core::verdict::ReasonCode;
 use http::StatusCode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Resource as _;
 use serde_json::json;
 
@@ -113,6 +116,22 @@ async fn a_killer_is_held_while_what_happens_cannot_be_written() {
     assert!(!held(&live));
 }
 
+#[tokio::test(start_paused = true)]
+async fn nobody_is_killed_while_the_note_is_written_that_a_run_ends_early() {
+    let server = Server::start();
+    let (mut live, link) = begun(&server, "10m").await;
+    begin_to_kill(&mut live, &link).await;
+    let rests = |live: &Live| matches!(&live.killer, Some(Killer::Kept(kept)) if kept.is_told_to_rest());
+    assert!(live.killer.is_some() && !rests(&live));
+    let written = live.chunks();
+    live.perform(RunAction::NoteStop(StopCause::Guard { message: "too much".into() }), &link).await;
+    assert!(rests(&live));
+    assert_eq!(live.chunks(), written, "nothing is waited for before whoever kills rests");
+    live.perform(RunAction::StopKiller, &link).await;
+    let kept = live.row.kept();
+    assert!(kept.iter().any(|event| matches!(event, Event::Stop { .. })), "and then it is written: {kept:?}");
+}
+
 /// The same run, whose pods a monkey kills.
 async fn begun_with_monkey(server: &Server) -> (Live, Link) {
     let run = changed_run(|experiment| {
@@ -184,6 +203,49 @@ async fn a_monkey_is_told_to_rest_until_that_is_not_refused_any_more() {
     let beat = last_beat(&server, &live.run.uid);
     tokio::time::sleep(Duration::from_secs(25)).await;
     assert_ne!(last_beat(&server, &live.run.uid), beat, "it is alive until it is removed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monkey_is_removed_by_whoever_takes_the_run_up_once_it_was_told_to_rest() {
+    let server = Server::start();
+    let (mut live, link) = begun_with_monkey(&server).await;
+    begin_to_kill(&mut live, &link).await;
+    let monkey = format!("{}/run-{}", ChaosMonkey::url_path(&(), Some("shop")), live.run.uid);
+    assert!(server.object(&monkey).is_some());
+    // As it is for a process that takes the run up behind that.
+    live.killer = None;
+    live.perform(RunAction::CleanUp, &link).await;
+    assert_eq!(server.object(&monkey), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_that_is_open_is_told_by_whoever_takes_the_run_up_to_clean_up() {
+    let server = Server::start();
+    let (mut live, link) = begun(&server, "10m").await;
+    begin_to_kill(&mut live, &link).await;
+    live.killer = None;
+    let victim = VictimRef {
+        namespace: "shop".into(),
+        pod: "trips-1".into(),
+        uid: "pod-1".into(),
+        workload: "Deployment/trips".into(),
+        workload_uid: "deployment".into(),
+        owner_uid: "replicas".into(),
+        node: None,
+    };
+    let (nonce, group, now) = ("n-1".to_owned(), "trips".to_owned(), MicroTime(live.now()));
+    let (due, decided_at, deadline) = (now.clone(), now.clone(), now);
+    let intent = IntentRecord { strike: 1, nonce, group, victim, due, decided_at, deadline };
+    let ledger = Ledger { intents: vec![intent], ..Ledger::default() };
+    live.desk.update(|status| write_killer(&ledger, status)).await.unwrap();
+    live.perform(RunAction::CleanUp, &link).await;
+    let events = live.row.recorder().events();
+    let tells = |event: &Event| match event {
+        Event::Kill(kill) => kill.nonce == "n-1",
+        Event::WoundDown { left, .. } => left.iter().any(|look| look.contains("trips-1")),
+        _ => false,
+    };
+    assert!(events.iter().any(tells), "{events:?}");
 }
 
 /// When the run last gave its monkey a sign of life.
