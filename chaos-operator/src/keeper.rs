@@ -26,6 +26,7 @@ use crate::conditions;
 use crate::pace::Pace;
 use crate::permitted::Permissions;
 use crate::shared::{Found, SchemaState, Shared};
+use crate::shown::Shown;
 use crate::signals::Pulse;
 use crate::turns::TO_WRITE;
 
@@ -37,6 +38,7 @@ const WRITES: (u32, Duration) = (50, Duration::from_millis(50));
 /// Keeps one monkey.
 pub(crate) struct StatusKeeper {
     shared: Arc<Shared>,
+    shown: Arc<Shown>,
     store: StatusStore<ChaosMonkey>,
     /// The newest version of the object that the watch has brought.
     object: watch::Receiver<Arc<ChaosMonkey>>,
@@ -60,6 +62,7 @@ pub(crate) struct StatusKeeper {
 /// What a keeper is made of.
 pub(crate) struct Parts {
     pub shared: Arc<Shared>,
+    pub shown: Arc<Shown>,
     pub store: StatusStore<ChaosMonkey>,
     pub object: watch::Receiver<Arc<ChaosMonkey>>,
     pub schedule: Schedule,
@@ -70,7 +73,7 @@ pub(crate) struct Parts {
 
 impl StatusKeeper {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { shared, store, object, schedule, pulse, rest } = parts;
+        let Parts { shared, shown, store, object, schedule, pulse, rest } = parts;
         let seen = Arc::new(store.object().clone());
         let basis = basis(&seen.spec);
         Self {
@@ -78,6 +81,7 @@ impl StatusKeeper {
             schema: shared.schema.subscribe(),
             permissions: shared.permissions.subscribe(),
             shared,
+            shown,
             store,
             object,
             seen,
@@ -220,7 +224,7 @@ impl StatusKeeper {
             metrics.ended(&end.reason);
             tracing::info!(namespace, monkey = name, reason = end.reason, message = end.message, "ended");
         }
-        metrics.next_kill(namespace, name, after.next_at.as_ref().map(|at| at.0));
+        self.shown.next_kill(after.next_at.as_ref().map(|at| at.0));
     }
 }
 
@@ -293,8 +297,7 @@ impl Keeper for StatusKeeper {
     }
 
     fn guarded(&mut self, held: bool) {
-        let (namespace, monkey) = names(self.store.object());
-        self.shared.metrics.guards_held(namespace, monkey, Some(held));
+        self.shown.guards_held(Some(held));
     }
 
     fn answered(&mut self, order: &KillOrder, answer: &KillAnswer) {
@@ -374,9 +377,10 @@ mod tests {
         let (shared, _teller) = shared(cluster.client());
         let schedule = validate::monkey(&object.spec, &Meta::from(&object.metadata)).unwrap().schedule;
         let store = StatusStore::open(shared.reads(), shared.writes(), "default", "m").await.unwrap();
+        let shown = Shown::of(&shared, &object);
         let (_watch, object) = watch::channel(Arc::new(object));
         let rest = CancellationToken::new();
-        let mut keeper = StatusKeeper::new(Parts { shared, store, object, schedule, pulse: None, rest });
+        let mut keeper = StatusKeeper::new(Parts { shared, shown, store, object, schedule, pulse: None, rest });
         let (began, saves) = (tokio::time::Instant::now(), 4 * WRITES.0);
         for skips in 1..=saves {
             keeper.save(&Ledger { skips: skips.into(), ..Ledger::default() }).await.unwrap();

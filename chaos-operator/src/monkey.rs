@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::keeper::{Parts, StatusKeeper, basis, names, reference};
 use crate::shared::{Found, Shared};
+use crate::shown::Shown;
 use crate::signals::Pulse;
 use crate::turns::TO_TAKE_UP;
 
@@ -44,14 +45,14 @@ pub(crate) async fn tend(
     mut first: Option<Box<ChaosMonkey>>,
     rest: CancellationToken,
 ) {
-    let _shown = Shown::of(&shared, &object.borrow());
+    let shown = Shown::of(&shared, &object.borrow());
     let mut backoff = Backoff::new();
     // Another process, or a write that failed, may have left something untold; a change of the spec leaves nothing.
     let mut retells = true;
     while !rest.is_cancelled() && object.has_changed().is_ok() {
         let seen = object.borrow_and_update().clone();
         let began = Instant::now();
-        let ended = stint(&shared, &object, &seen, first.take(), &rest, retells).await;
+        let ended = stint((&shared, &shown), &object, &seen, first.take(), &rest, retells).await;
         retells = !matches!(ended, Ok(Stint::Changed));
         match ended {
             // Somebody who edits all the time, or a watch that lags behind, must not keep us busy.
@@ -78,30 +79,8 @@ pub(crate) async fn tend(
     }
 }
 
-/// What metrics show of one monkey. It is taken away with whoever looks after it, however that ends.
-struct Shown {
-    shared: Arc<Shared>,
-    namespace: String,
-    monkey: String,
-}
-
-impl Shown {
-    fn of(shared: &Arc<Shared>, object: &ChaosMonkey) -> Self {
-        let (namespace, monkey) = names(object);
-        Self { shared: shared.clone(), namespace: namespace.to_owned(), monkey: monkey.to_owned() }
-    }
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        let Self { shared, namespace, monkey } = self;
-        shared.metrics.next_kill(namespace, monkey, None);
-        shared.metrics.guards_held(namespace, monkey, None);
-    }
-}
-
 async fn stint(
-    shared: &Arc<Shared>,
+    (shared, shown): (&Arc<Shared>, &Arc<Shown>),
     object: &watch::Receiver<Arc<ChaosMonkey>>,
     seen: &ChaosMonkey,
     first: Option<Box<ChaosMonkey>>,
@@ -110,19 +89,18 @@ async fn stint(
 ) -> Result<Stint, StoreError> {
     shared.orient().await;
     let began = Instant::now();
-    let (namespace, name) = names(seen);
     // What was heard for guards of an older spec says nothing of this one's.
-    shared.metrics.guards_held(namespace, name, None);
+    shown.guards_held(None);
     let Some((store, monkey)) = take_up(shared, object, seen, first, retells).await? else {
         // What was planned before is void.
-        shared.metrics.next_kill(namespace, name, None);
+        shown.next_kill(None);
         return Ok(Stint::Idle);
     };
     // The store has the status from here on: it is most of a monkey, and is kept once.
     let (ledger, clock) = {
         let status = store.status();
         // Nothing may be saved before the strike.
-        shared.metrics.next_kill(namespace, name, status.next_at.as_ref().map(|next| next.0));
+        shown.next_kill(status.next_at.as_ref().map(|next| next.0));
         (Ledger::from_status(&status), status.clock)
     };
     if ledger.ended.is_some() && ledger.intents.is_empty() && ledger.recovering.is_empty() {
@@ -132,6 +110,7 @@ async fn stint(
     let pulse = pulse(shared, &monkey, clock).await;
     let keeper = StatusKeeper::new(Parts {
         shared: shared.clone(),
+        shown: shown.clone(),
         store,
         object: object.clone(),
         schedule: monkey.schedule.clone(),
@@ -142,7 +121,7 @@ async fn stint(
     let spec = KillerSpec::of_monkey(&monkey, &shared.namespace);
     let access = ClusterAccess::new(&shared.clients, &spec.target, &spec.policy, environment, &shared.identity);
     let killer = Killer::new(spec);
-    let mut world = KillWorld::new(access, keeper).asking(Asker::new(shared.sources.clone(), namespace));
+    let mut world = KillWorld::new(access, keeper).asking(Asker::new(shared.sources.clone(), names(seen).0));
     shared.metrics.taken_up(began.elapsed().as_secs_f64());
     let ended = drive(&killer, &mut world, ledger).await?;
     let keeper = world.into_keeper();
