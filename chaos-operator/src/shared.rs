@@ -175,7 +175,8 @@ impl Shared {
             Found::Invalid(why) => (Some(why), None, None),
             Found::Valid { schedule, blind } => (None, blind, Some(schedule)),
         };
-        let capped = schedule.and_then(|_| self.board.objection(object));
+        let is_told = !status.intents.is_empty();
+        let capped = schedule.and_then(|_| self.board.objection(object, is_told));
         let facts = Facts {
             spec: &object.spec,
             generation: object.metadata.generation,

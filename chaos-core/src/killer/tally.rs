@@ -53,12 +53,19 @@ impl Tally {
         self.monkeys.insert(monkey.to_owned(), Standing::of(spec, status));
     }
 
-    /// Why that monkey may kill nobody more at present, in words that stay the same meanwhile.
-    pub fn objection(&self, monkey: &str, spec: &ChaosMonkeySpec, caps: Caps, now: Timestamp) -> Option<String> {
+    /// Why that monkey may kill nobody more at present, in words that stay the same meanwhile. `is_told`: the kill in question is among
+    /// those that it has told, as one is that is about to be sent. One whose answer was lost may be in hand as well, and is not the
+    /// one in question.
+    pub fn objection(
+        &self,
+        monkey: &str,
+        spec: &ChaosMonkeySpec,
+        caps: Caps,
+        now: Timestamp,
+        is_told: bool,
+    ) -> Option<String> {
         let own = self.monkeys.get(monkey);
-        // The kill in question is in hand once it is decided on.
-        let is_in_hand = own.is_some_and(|own| running(&own.in_hand, now) > 0);
-        let asked = u64::from(!is_in_hand);
+        let asked = u64::from(!is_told);
         let exceeds = |count: u64, most: u32| count + asked > u64::from(most);
         let out = |standing: &Standing| running(&standing.out, now);
         if let Some(most) = spec.max_at_once.filter(|most| exceeds(own.map_or(0, out), *most)) {
@@ -157,18 +164,18 @@ mod tests {
         tally.tell("c", &dry, &pretended, at(NOON));
         // As it is until its first save after the mode was changed.
         tally.tell("d", &live, &pretended, at(NOON));
-        assert_eq!(tally.objection("b", &live, caps, at(NOON)), None, "4 are done, and this one is the fifth");
+        assert_eq!(tally.objection("b", &live, caps, at(NOON), false), None, "4 are done, and this one is the fifth");
         // Two that decide at once both tell it before they ask.
         tally.tell("b", &live, &status(1, 1, 1), at(NOON));
-        assert_eq!(tally.objection("b", &live, caps, at(NOON)), None);
+        assert_eq!(tally.objection("b", &live, caps, at(NOON), true), None);
         tally.tell("a", &live, &status(3, 1, 1), at(NOON));
-        for monkey in ["a", "b", "new"] {
-            let why = tally.objection(monkey, &live, caps, at(NOON)).unwrap();
+        for (monkey, is_told) in [("a", true), ("b", true), ("new", false)] {
+            let why = tally.objection(monkey, &live, caps, at(NOON), is_told).unwrap();
             assert!(why.contains("5 pods a day"), "{why}");
         }
-        assert_eq!(tally.objection("a", &live, Caps::default(), at(NOON)), None, "nobody has set a cap");
+        assert_eq!(tally.objection("a", &live, Caps::default(), at(NOON), false), None, "nobody has set a cap");
         let tomorrow = at("2026-11-24T00:00:00Z");
-        assert_eq!(tally.objection("a", &live, caps, tomorrow), None);
+        assert_eq!(tally.objection("a", &live, caps, tomorrow, false), None);
         tally.tell("e", &live, &status(0, 0, 0), tomorrow);
         assert!(!tally.monkeys.contains_key("a"), "nothing is kept of it");
     }
@@ -180,12 +187,25 @@ mod tests {
         let mut tally = Tally::default();
         tally.tell("a", &live, &status(0, 1, 1), at(NOON));
         // It is looked up once a second, and is about to be told.
-        assert!(tally.objection("b", &live, caps, after(at(NOON), IN_DOUBT + Duration::from_secs(5))).is_some());
+        assert!(tally.objection("b", &live, caps, after(at(NOON), IN_DOUBT + Duration::from_secs(5)), false).is_some());
         tally.tell("a", &live, &status(0, 0, 0), at(NOON));
-        assert_eq!(tally.objection("b", &live, caps, at(NOON)), None, "it did not happen");
+        assert_eq!(tally.objection("b", &live, caps, at(NOON), false), None, "it did not happen");
         // Of a monkey that is gone nobody tells anything.
         tally.tell("a", &live, &status(0, 1, 1), at(NOON));
-        assert_eq!(tally.objection("b", &live, caps, after(at(NOON), Duration::from_secs(3_600))), None);
+        assert_eq!(tally.objection("b", &live, caps, after(at(NOON), Duration::from_secs(3_600)), false), None);
+    }
+
+    #[test]
+    fn while_one_kill_is_in_doubt_no_other_is_decided_past_a_cap() {
+        let (live, alone) = (spec("Live", None), spec("Live", Some(1)));
+        let (no_cap, a_day) = (Caps::default(), Caps { kills_per_day: Some(2), at_once: None });
+        let at_once = Caps { kills_per_day: None, at_once: Some(1) };
+        let mut tally = Tally::default();
+        tally.tell("a", &alone, &status(1, 1, 1), at(NOON));
+        for (spec, caps) in [(&alone, no_cap), (&live, a_day), (&live, at_once)] {
+            assert!(tally.objection("a", spec, caps, at(NOON), false).is_some(), "{caps:?}");
+            assert_eq!(tally.objection("a", spec, caps, at(NOON), true), None, "it may be sent: {caps:?}");
+        }
     }
 
     #[test]
@@ -199,7 +219,7 @@ mod tests {
         for told in [killed, begun] {
             let mut tally = Tally::default();
             tally.tell("a", &dry, &told, at(NOON));
-            assert!(tally.objection("b", &live, caps, at(NOON)).is_some_and(|why| why.contains("5 pods a day")));
+            assert!(tally.objection("b", &live, caps, at(NOON), false).is_some_and(|why| why.contains("5 pods a day")));
         }
     }
 
@@ -209,16 +229,16 @@ mod tests {
         let caps = Caps { kills_per_day: None, at_once: Some(2) };
         let mut tally = Tally::default();
         tally.tell("a", &live, &status(1, 1, 0), at(NOON));
-        assert_eq!(tally.objection("a", &live, caps, at(NOON)), None);
-        assert!(tally.objection("a", &alone, caps, at(NOON)).unwrap().contains("maxAtOnce is 1"));
-        assert_eq!(tally.objection("b", &alone, caps, at(NOON)), None, "one of each");
+        assert_eq!(tally.objection("a", &live, caps, at(NOON), false), None);
+        assert!(tally.objection("a", &alone, caps, at(NOON), false).unwrap().contains("maxAtOnce is 1"));
+        assert_eq!(tally.objection("b", &alone, caps, at(NOON), false), None, "one of each");
         tally.tell("b", &alone, &status(1, 1, 1), at(NOON));
-        assert_eq!(tally.objection("b", &alone, caps, at(NOON)), None, "its kill is the one in hand");
-        assert!(tally.objection("a", &live, caps, at(NOON)).unwrap().contains("2 pods killed at once"));
+        assert_eq!(tally.objection("b", &alone, caps, at(NOON), true), None, "its kill is the one in hand");
+        assert!(tally.objection("a", &live, caps, at(NOON), false).unwrap().contains("2 pods killed at once"));
         tally.tell("b", &alone, &status(1, 0, 0), at(NOON));
-        assert_eq!(tally.objection("a", &live, caps, at(NOON)), None, "one is back");
+        assert_eq!(tally.objection("a", &live, caps, at(NOON), false), None, "one is back");
         // Whoever was deleted tells nothing any more.
         tally.tell("b", &alone, &status(1, 1, 1), at(NOON));
-        assert_eq!(tally.objection("a", &live, caps, at("2026-11-23T12:01:01Z")), None);
+        assert_eq!(tally.objection("a", &live, caps, at("2026-11-23T12:01:01Z"), false), None);
     }
 }
