@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use super::IN_DOUBT;
+use super::ledger::{kills_on, last_kills};
 use crate::api::{ChaosMonkeySpec, ChaosMonkeyStatus};
 use crate::instant::after;
 
@@ -35,9 +34,9 @@ pub struct Tally {
 /// How one monkey stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Standing {
-    /// The day of its last kill.
-    day: Option<Date>,
-    /// Its kills on that day.
+    /// When each of its groups had its last kill.
+    lasts: Vec<Timestamp>,
+    /// Its kills on the day of the latest.
     kills: u64,
     /// Until when each kill counts whose outcome is not known.
     in_hand: Vec<Timestamp>,
@@ -48,8 +47,7 @@ struct Standing {
 impl Tally {
     /// A monkey tells how it stands. What it killed before it began to pretend counts on, whatever its mode is by now.
     pub fn tell(&mut self, monkey: &str, spec: &ChaosMonkeySpec, status: &ChaosMonkeyStatus, now: Timestamp) {
-        let today = day_of(now);
-        self.monkeys.retain(|_, standing| standing.counts(today, now));
+        self.monkeys.retain(|_, standing| standing.counts(now));
         self.monkeys.insert(monkey.to_owned(), Standing::of(spec, status));
     }
 
@@ -74,8 +72,7 @@ impl Tally {
         if let Some(most) = caps.at_once.filter(|most| exceeds(self.monkeys.values().map(out).sum(), *most)) {
             return Some(format!("all monkeys together may have {most} pods killed at once, and have"));
         }
-        let today = day_of(now);
-        let of_today = |standing: &Standing| standing.kills_on(today) + running(&standing.in_hand, now);
+        let of_today = |standing: &Standing| standing.kills_on(now) + running(&standing.in_hand, now);
         let most = caps.kills_per_day.filter(|most| exceeds(self.monkeys.values().map(of_today).sum(), *most))?;
         Some(format!("all monkeys together may kill {most} pods a day (UTC), and have"))
     }
@@ -87,31 +84,26 @@ impl Standing {
             Some(live) => (live.kills_today, &live.groups),
             None => (status.kills_today, &status.groups),
         };
-        let last = groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
         let in_hand = status.intents.iter().map(|intent| after(intent.decided_at.0, IN_HAND));
         // Later it is a kill that has not recovered, which ends the monkey.
         let out = status.recovering.iter().map(|record| after(record.since.0, spec.limits.recover_within.std()));
-        Self { day: last.map(day_of), kills, in_hand: in_hand.collect(), out: out.collect() }
+        Self { lasts: last_kills(groups).collect(), kills, in_hand: in_hand.collect(), out: out.collect() }
     }
 
-    /// Kills on that day. Those of a later one, of a faster clock, count as this day's.
-    fn kills_on(&self, day: Date) -> u64 {
-        if self.day.is_some_and(|known| known >= day) { self.kills } else { 0 }
+    /// Kills on the day (UTC) of `now`, as the monkey itself counts them.
+    fn kills_on(&self, now: Timestamp) -> u64 {
+        kills_on(self.lasts.iter().copied(), self.kills, now)
     }
 
     /// Whether anything of it still counts.
-    fn counts(&self, today: Date, now: Timestamp) -> bool {
-        self.kills_on(today) + running(&self.in_hand, now) + running(&self.out, now) > 0
+    fn counts(&self, now: Timestamp) -> bool {
+        self.kills_on(now) + running(&self.in_hand, now) + running(&self.out, now) > 0
     }
 }
 
 /// How many of these have not lapsed.
 fn running(ends: &[Timestamp], now: Timestamp) -> u64 {
     ends.iter().filter(|end| now < **end).count() as u64
-}
-
-fn day_of(at: Timestamp) -> Date {
-    at.to_zoned(TimeZone::UTC).date()
 }
 
 #[cfg(test)]
@@ -193,6 +185,25 @@ mod tests {
         // Of a monkey that is gone nobody tells anything.
         tally.tell("a", &live, &status(0, 1, 1), at(NOON));
         assert_eq!(tally.objection("b", &live, caps, after(at(NOON), Duration::from_secs(3_600)), false), None);
+    }
+
+    #[test]
+    fn what_was_killed_by_a_clock_that_was_days_ahead_is_not_counted_anew_each_day_until_then() {
+        let live = spec("Live", None);
+        let caps = Caps { kills_per_day: Some(5), at_once: None };
+        let mut killed = status(5, 0, 0);
+        // Another group of it was killed by such a clock.
+        let mut ahead = killed.groups[0].clone();
+        ahead.group = "ahead".to_owned();
+        ahead.last_kill_at = Some(crate::instant::micro_time(at("2026-12-23T12:00:00Z")));
+        killed.groups.push(ahead);
+        let mut tally = Tally::default();
+        tally.tell("a", &live, &killed, at(NOON));
+        assert!(tally.objection("b", &live, caps, at(NOON), false).is_some(), "they were today");
+        let tomorrow = at("2026-11-24T12:00:00Z");
+        assert_eq!(tally.objection("b", &live, caps, tomorrow, false), None);
+        tally.tell("b", &live, &status(0, 0, 0), tomorrow);
+        assert!(!tally.monkeys.contains_key("a"), "it is kept for a month");
     }
 
     #[test]
