@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chaos_core::api::{ExperimentRef, ExperimentRun, ExperimentRunSpec, GameDay, GameDayStatus, labels};
 use chaos_core::condition::is_true;
@@ -13,6 +13,7 @@ use chaos_core::gameday::{
 };
 use chaos_core::model::MetricQuestion;
 use chaos_core::verdict::Conclusion;
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -27,6 +28,9 @@ use crate::drive::World;
 use crate::kube::{CallError, Caller, Clients, Shallow, StatusDesk, StoreError, told};
 use crate::run::operated::Hold;
 use crate::sources::Sources;
+
+/// Values that were heard within this are of about the same time.
+const TOGETHER: Duration = Duration::from_secs(5);
 
 /// Tells people what becomes of a game day.
 pub trait GameDayTeller: Send + Sync {
@@ -147,14 +151,22 @@ impl GameDayWorld {
         Ok(found)
     }
 
-    /// One value for each question. The first that is not known makes all of them unknown.
-    async fn ask(&self, questions: &[MetricQuestion]) -> Result<Vec<f64>, String> {
-        let mut values = Vec::with_capacity(questions.len());
-        for question in questions {
-            let value = self.asker.value(question).await;
-            values.push(value.map_err(|why| format!("source {}: {why}", question.source))?);
+    /// One value for each question, all asked at once. The first that is not known makes all of them unknown. Where one took its time
+    /// those that were there long before are asked once more, so that all are of about the same time.
+    async fn ask(&self, questions: &[MetricQuestion]) -> GameDayResponse {
+        let mut heard = join_all(questions.iter().map(|question| self.hear(question))).await;
+        if heard.iter().all(|(value, _)| value.is_ok()) {
+            let old = heard.iter_mut().zip(questions).filter(|((_, at), _)| at.elapsed() > TOGETHER);
+            join_all(old.map(|(heard, question)| async move { *heard = self.hear(question).await })).await;
         }
-        Ok(values)
+        let age = heard.iter().map(|(_, at)| at.elapsed()).max().unwrap_or_default();
+        GameDayResponse::Answered { values: heard.into_iter().map(|(value, _)| value).collect(), age }
+    }
+
+    /// The value of a question, and when it was heard.
+    async fn hear(&self, question: &MetricQuestion) -> (Result<f64, String>, Instant) {
+        let value = self.asker.value(question).await;
+        (value.map_err(|why| format!("source {}: {why}", question.source)), Instant::now())
     }
 
     async fn create(&self, order: RunOrder) -> Result<String, NotCreated> {
@@ -287,7 +299,7 @@ impl World<GameDayMachine> for GameDayWorld {
     async fn perform(&mut self, action: GameDayAction) -> GameDayResponse {
         match action {
             GameDayAction::Look(runs) => GameDayResponse::Seen(self.look(&runs).await),
-            GameDayAction::Ask(_, questions) => GameDayResponse::Answered(self.ask(&questions).await),
+            GameDayAction::Ask(_, questions) => self.ask(&questions).await,
             GameDayAction::Create(order) => GameDayResponse::Created(self.create(*order).await),
             GameDayAction::Abort(run) => GameDayResponse::Done(self.abort(&run).await),
             GameDayAction::Delete { run, uid } => GameDayResponse::Done(self.delete(&run, uid).await),
@@ -298,7 +310,7 @@ impl World<GameDayMachine> for GameDayWorld {
         // The clock may have been set back since it was decided how long to wait.
         let longest = LONGEST_WAIT;
         let span = until.map_or(longest, |until| {
-            std::time::Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(longest)
+            Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(longest)
         });
         tokio::select! {
             () = tokio::time::sleep(span) => {}
@@ -316,12 +328,17 @@ impl World<GameDayMachine> for GameDayWorld {
 mod tests {
     use std::sync::Mutex;
 
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use chaos_core::gameday::About;
     use http::{Method, StatusCode};
     use kube::core::Status;
     use serde_json::json;
+    use tokio::sync::Barrier;
 
     use super::*;
     use crate::kube::{StatusStore, fixture};
+    use crate::sources::Source;
 
     /// Nobody is told.
     struct Silent;
@@ -350,6 +367,10 @@ mod tests {
             });
             (StatusCode::OK, run)
         });
+        (world(client, Sources::default()), deleted)
+    }
+
+    fn world(client: kube::Client, sources: Sources) -> GameDayWorld {
         let day = json!({
             "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "GameDay",
             "metadata": {"name": "d", "namespace": "n", "uid": "d", "resourceVersion": "1"},
@@ -361,16 +382,44 @@ mod tests {
         let day: GameDay = serde_json::from_value(day).unwrap();
         let caller = Caller::new(client.clone());
         let store = StatusStore::brought(caller.clone(), caller, day.clone()).unwrap();
-        let world = GameDayWorld::new(GameDayParts {
+        GameDayWorld::new(GameDayParts {
             clients: Clients::same(client),
             day,
             invalid: None,
             desk: StatusDesk::new(store),
             hold: watch::channel(None).1,
-            sources: Arc::default(),
+            sources: Arc::new(sources),
             teller: Arc::new(Silent),
-        });
-        (world, deleted)
+        })
+    }
+
+    #[tokio::test]
+    async fn all_guards_are_asked_at_once() {
+        // It answers nobody before two ask.
+        let two = Arc::new(Barrier::new(2));
+        let answer = async move || {
+            two.wait().await;
+            let sample = json!({"metric": {}, "value": [Timestamp::now().as_second(), "0.5"]});
+            Json(json!({"status": "success", "data": {"resultType": "vector", "result": [sample]}}))
+        };
+        let app = Router::new().route("/api/v1/query", get(answer));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let source = Source { url, namespaces: vec!["n".to_owned()], bearer_token_file: None, ca_file: None };
+        let sources = Sources { prometheus: BTreeMap::from([("platform".to_owned(), source)]) };
+        let nobody = fixture::client("n", |_, _, _| (StatusCode::NOT_FOUND, json!({})));
+        let question = |query: &str| MetricQuestion {
+            source: "platform".to_owned(),
+            query: query.to_owned(),
+            reads: Vec::new(),
+            timeout: chaos_core::units::Duration::from_secs(5),
+        };
+        let asked = GameDayAction::Ask(About::Budgets, vec![question("first"), question("second")]);
+        let answered = world(nobody, sources).perform(asked).await;
+        let GameDayResponse::Answered { values, age } = answered else { panic!("{answered:?}") };
+        assert_eq!(values, Ok(vec![0.5, 0.5]));
+        assert!(age < Duration::from_secs(5), "{age:?}");
     }
 
     #[tokio::test]

@@ -64,14 +64,14 @@ impl Board {
         known.told.insert(uid);
     }
 
-    /// Why this monkey may kill nobody more at present, because of what was killed already.
-    pub(crate) fn objection(&self, monkey: &ChaosMonkey) -> Option<String> {
+    /// Why this monkey may kill nobody more at present, because of what was killed already. `is_told`: the kill in question was saved.
+    pub(crate) fn objection(&self, monkey: &ChaosMonkey, is_told: bool) -> Option<String> {
         let known = self.known();
         if self.caps != Caps::default() && !known.is_complete {
             return Some("not all monkeys are known yet, and there is a cap on all of them together".to_owned());
         }
         let uid = monkey.uid().unwrap_or_default();
-        known.tally.objection(&uid, &monkey.spec, self.caps, Timestamp::now())
+        known.tally.objection(&uid, &monkey.spec, self.caps, Timestamp::now(), is_told)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -101,15 +101,15 @@ mod tests {
             capped.begin();
             capped.notice(Some(&Ok(Event::Init)));
             capped.notice(Some(&Ok(Event::InitApply(one.clone()))));
-            assert!(capped.objection(&one).unwrap().contains("not all monkeys are known yet"), "{leads}");
+            assert!(capped.objection(&one, false).unwrap().contains("not all monkeys are known yet"), "{leads}");
             capped.notice(Some(&Ok(Event::InitDone)));
-            assert_eq!(capped.objection(&one), None);
+            assert_eq!(capped.objection(&one, false), None);
             capped.notice(Some(&Ok(Event::Apply(other.clone()))));
-            assert!(capped.objection(&one).unwrap().contains("3 pods a day"), "{leads}");
+            assert!(capped.objection(&one, false).unwrap().contains("3 pods a day"), "{leads}");
             capped.notice(Some(&Ok(Event::Delete(other.clone()))));
-            assert!(capped.objection(&one).is_some(), "whoever makes a monkey anew resets nothing");
+            assert!(capped.objection(&one, false).is_some(), "whoever makes a monkey anew resets nothing");
         }
-        assert_eq!(Board::new(Caps::default()).objection(&one), None);
+        assert_eq!(Board::new(Caps::default()).objection(&one, false), None);
     }
 
     #[test]
@@ -118,9 +118,9 @@ mod tests {
         capped.notice(Some(&Ok(Event::InitApply(monkey("one", 1)))));
         capped.notice(Some(&Ok(Event::InitDone)));
         let (one, other) = (monkey("one", 3), monkey("other", 0));
-        assert_eq!(capped.objection(&other), None);
+        assert_eq!(capped.objection(&other, false), None);
         capped.notice(Some(&Ok(Event::Apply(one))));
-        assert!(capped.objection(&other).unwrap().contains("3 pods a day"));
+        assert!(capped.objection(&other, false).unwrap().contains("3 pods a day"));
     }
 
     #[test]
@@ -130,6 +130,6 @@ mod tests {
         let (before, now) = (monkey("one", 1), monkey("one", 3));
         capped.tell(&now, now.status.as_ref().unwrap());
         capped.notice(Some(&Ok(Event::Apply(before))));
-        assert!(capped.objection(&now).is_some());
+        assert!(capped.objection(&now, false).is_some());
     }
 }

@@ -26,6 +26,7 @@ use crate::conditions;
 use crate::pace::Pace;
 use crate::permitted::Permissions;
 use crate::shared::{Found, SchemaState, Shared};
+use crate::shown::Shown;
 use crate::signals::Pulse;
 use crate::turns::TO_WRITE;
 
@@ -37,6 +38,7 @@ const WRITES: (u32, Duration) = (50, Duration::from_millis(50));
 /// Keeps one monkey.
 pub(crate) struct StatusKeeper {
     shared: Arc<Shared>,
+    shown: Arc<Shown>,
     store: StatusStore<ChaosMonkey>,
     /// The newest version of the object that the watch has brought.
     object: watch::Receiver<Arc<ChaosMonkey>>,
@@ -47,6 +49,8 @@ pub(crate) struct StatusKeeper {
     schedule: Schedule,
     /// How often it is written for nothing that belongs to a kill.
     pace: Pace,
+    /// A kill was saved, and is not known to have been made, nor to be in doubt: it is the one that may be sent.
+    has_in_hand: bool,
     pulse: Option<Pulse>,
     switch: watch::Receiver<SwitchState>,
     schema: watch::Receiver<SchemaState>,
@@ -60,6 +64,7 @@ pub(crate) struct StatusKeeper {
 /// What a keeper is made of.
 pub(crate) struct Parts {
     pub shared: Arc<Shared>,
+    pub shown: Arc<Shown>,
     pub store: StatusStore<ChaosMonkey>,
     pub object: watch::Receiver<Arc<ChaosMonkey>>,
     pub schedule: Schedule,
@@ -70,7 +75,7 @@ pub(crate) struct Parts {
 
 impl StatusKeeper {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { shared, store, object, schedule, pulse, rest } = parts;
+        let Parts { shared, shown, store, object, schedule, pulse, rest } = parts;
         let seen = Arc::new(store.object().clone());
         let basis = basis(&seen.spec);
         Self {
@@ -78,12 +83,14 @@ impl StatusKeeper {
             schema: shared.schema.subscribe(),
             permissions: shared.permissions.subscribe(),
             shared,
+            shown,
             store,
             object,
             seen,
             basis,
             schedule,
             pace: Pace::new(WRITES.0, WRITES.1),
+            has_in_hand: false,
             pulse,
             rest,
             blind: None,
@@ -136,7 +143,7 @@ impl StatusKeeper {
         );
         KillerView {
             suspended: object.spec.suspend,
-            hold: hold.or_else(|| self.shared.board.objection(&object)),
+            hold: hold.or_else(|| self.shared.board.objection(&object, self.has_in_hand)),
             cancel: object.spec.control.iter().flat_map(|control| control.cancel.iter().cloned()).collect(),
             postpone: object.spec.control.iter().flat_map(MonkeyControl::postponed).collect(),
             beat: self.pulse.as_mut().and_then(Pulse::read_at),
@@ -220,7 +227,7 @@ impl StatusKeeper {
             metrics.ended(&end.reason);
             tracing::info!(namespace, monkey = name, reason = end.reason, message = end.message, "ended");
         }
-        metrics.next_kill(namespace, name, after.next_at.as_ref().map(|at| at.0));
+        self.shown.next_kill(after.next_at.as_ref().map(|at| at.0));
     }
 }
 
@@ -253,6 +260,7 @@ impl Keeper for StatusKeeper {
             saved = self.put(after.clone()).await;
         }
         if saved.is_ok() {
+            self.has_in_hand = decides;
             // Before it is asked once more whether the kill may be sent.
             self.shared.board.tell(self.store.object(), &after);
         }
@@ -293,14 +301,15 @@ impl Keeper for StatusKeeper {
     }
 
     fn guarded(&mut self, held: bool) {
-        let (namespace, monkey) = names(self.store.object());
-        self.shared.metrics.guards_held(namespace, monkey, Some(held));
+        self.shown.guards_held(Some(held));
     }
 
     fn answered(&mut self, order: &KillOrder, answer: &KillAnswer) {
         if answer.kind == KillAnswerKind::Refused {
             self.shared.refused.notify_one();
         }
+        // Until that is saved, one that did not happen leaves its place to the next.
+        self.has_in_hand &= !matches!(answer.kind, KillAnswerKind::Accepted | KillAnswerKind::Unknown);
         // A strike that was put off was late on purpose.
         if answer.kind == KillAnswerKind::Accepted && order.strike.waiting_for.is_none() {
             self.shared.metrics.sent(answer.at.duration_since(order.strike.at.0).as_secs_f64());
@@ -374,15 +383,59 @@ mod tests {
         let (shared, _teller) = shared(cluster.client());
         let schedule = validate::monkey(&object.spec, &Meta::from(&object.metadata)).unwrap().schedule;
         let store = StatusStore::open(shared.reads(), shared.writes(), "default", "m").await.unwrap();
+        let shown = Shown::of(&shared, &object);
         let (_watch, object) = watch::channel(Arc::new(object));
         let rest = CancellationToken::new();
-        let mut keeper = StatusKeeper::new(Parts { shared, store, object, schedule, pulse: None, rest });
+        let mut keeper = StatusKeeper::new(Parts { shared, shown, store, object, schedule, pulse: None, rest });
         let (began, saves) = (tokio::time::Instant::now(), 4 * WRITES.0);
         for skips in 1..=saves {
             keeper.save(&Ledger { skips: skips.into(), ..Ledger::default() }).await.unwrap();
         }
         assert_eq!(cluster.object()["status"]["skips"], saves, "all of it is written");
         assert!(began.elapsed() >= WRITES.1 * (saves - WRITES.0), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn while_a_kill_is_in_doubt_none_is_decided_past_a_cap() {
+        let mut object = monkey("m", &json!({}));
+        object.spec.max_at_once = Some(1);
+        let (shared, _teller) = shared(OneObject::new(&object).client());
+        shared.switch.send_replace(SwitchState::Running);
+        shared.schema.send_replace(SchemaState::Same);
+        shared.permissions.send_replace(Permissions::Known(Vec::new()));
+        let schedule = validate::monkey(&object.spec, &Meta::from(&object.metadata)).unwrap().schedule;
+        let store = StatusStore::open(shared.reads(), shared.writes(), "default", "m").await.unwrap();
+        let shown = Shown::of(&shared, &object);
+        let (_watch, object) = watch::channel(Arc::new(object));
+        let rest = CancellationToken::new();
+        let mut keeper = StatusKeeper::new(Parts { shared, shown, store, object, schedule, pulse: None, rest });
+        let at = format!("{:.6}", Timestamp::now());
+        let victim = json!({"namespace": "n", "pod": "p", "uid": "u", "workload": "Deployment/trips",
+            "workloadUid": "w", "ownerUid": "rs"});
+        let intent = json!({"strike": 1, "nonce": "n", "group": "g", "victim": victim, "due": at, "decidedAt": at,
+            "deadline": at});
+        let recovering = json!({"strike": 1, "victim": victim, "since": at, "servingBefore": 3});
+        let order = KillOrder {
+            strike: serde_json::from_value(json!({"id": "s1", "strike": 1, "at": at, "group": "g"})).unwrap(),
+            nonce: "n".to_owned(),
+            victim: serde_json::from_value(victim.clone()).unwrap(),
+            mode: chaos_core::model::KillMode::Evict,
+            grace: None,
+            deadline: Timestamp::now(),
+        };
+        let decided = Ledger {
+            intents: vec![serde_json::from_value(intent).unwrap()],
+            recovering: vec![serde_json::from_value(recovering).unwrap()],
+            ..Ledger::default()
+        };
+        for (kind, is_held) in [(KillAnswerKind::Blocked, false), (KillAnswerKind::Unknown, true)] {
+            keeper.save(&decided).await.unwrap();
+            assert_eq!(keeper.last_look().await.hold, None, "it may be sent");
+            keeper.answered(&order, &KillAnswer { at: Timestamp::now(), kind, message: None });
+            let hold = keeper.view().await.hold;
+            assert_eq!(hold.is_some_and(|why| why.contains("maxAtOnce is 1")), is_held, "{kind:?}");
+            keeper.save(&Ledger::default()).await.unwrap();
+        }
     }
 
     #[test]

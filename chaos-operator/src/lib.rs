@@ -11,6 +11,7 @@
 //!   └ monkey ── takes a ChaosMonkey up, validates it, claims it where there is something to say, runs drive() on it, and starts
 //!       │       over when the spec changes
 //!       └ keeper ── the machine's ledger in .status: every write names the version it was decided on
+//! shown ── what metrics show of a single monkey, by whoever looks after the last one of its name
 //! board ── how all monkeys stand, for the caps on them together
 //! watched ── the watches of our objects
 //! signals ── the stop switch, the served schema and the heartbeats, read again and again
@@ -44,6 +45,7 @@ mod run;
 mod schema;
 mod serve;
 mod shared;
+mod shown;
 mod signals;
 mod supervisor;
 mod teller;

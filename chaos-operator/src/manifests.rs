@@ -19,6 +19,8 @@ pub use prober::NAME as PROBER;
 pub const IMAGE: &str = "chaos.dispatch.dev/chaos:dev";
 /// Name of the operator's Deployment, `ServiceAccount` and roles.
 pub const NAME: &str = "chaos-operator";
+/// Name of the role, and of its binding, that grants the right to delete pods.
+pub const DELETE: &str = "chaos-operator-delete";
 
 const PORT: u16 = 8080;
 /// Name of the ConfigMap with the sources that the operator may ask for guards and checks. Like the prober's it is its owner's
@@ -187,7 +189,7 @@ fn rbac(namespace: Option<&str>) -> Vec<Value> {
 
 /// Only for `killMode: Delete`: eviction, which honours disruption budgets, needs no right to delete.
 fn delete_role(namespace: Option<&str>) -> Vec<Value> {
-    granted("-delete", Role::Delete, namespace).into()
+    bound(NAME, DELETE, namespace, &grants::rules(Role::Delete)).into()
 }
 
 fn granted(suffix: &str, role: Role, namespace: Option<&str>) -> [Value; 2] {

@@ -10,20 +10,21 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, ClockReading};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, ClockReading, IntentRecord, KillRecord, Outcome};
 use chaos_core::killer::{Killer, KillerSpec, Ledger};
 use chaos_core::model::{Heartbeat, Monkey, Tenure};
 use chaos_core::validate::{self, Meta};
 use chaos_engine::asker::Asker;
 use chaos_engine::drive::drive;
 use chaos_engine::kill::{ClusterAccess, KillWorld};
-use chaos_engine::kube::{Environment, StatusStore, StoreError};
+use chaos_engine::kube::{Environment, Happening, StatusStore, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::keeper::{Parts, StatusKeeper, basis, names, reference};
 use crate::shared::{Found, Shared};
+use crate::shown::Shown;
 use crate::signals::Pulse;
 use crate::turns::TO_TAKE_UP;
 
@@ -44,14 +45,14 @@ pub(crate) async fn tend(
     mut first: Option<Box<ChaosMonkey>>,
     rest: CancellationToken,
 ) {
-    let _shown = Shown::of(&shared, &object.borrow());
+    let shown = Shown::of(&shared, &object.borrow());
     let mut backoff = Backoff::new();
     // Another process, or a write that failed, may have left something untold; a change of the spec leaves nothing.
     let mut retells = true;
     while !rest.is_cancelled() && object.has_changed().is_ok() {
         let seen = object.borrow_and_update().clone();
         let began = Instant::now();
-        let ended = stint(&shared, &object, &seen, first.take(), &rest, retells).await;
+        let ended = stint((&shared, &shown), &object, &seen, first.take(), &rest, retells).await;
         retells = !matches!(ended, Ok(Stint::Changed));
         match ended {
             // Somebody who edits all the time, or a watch that lags behind, must not keep us busy.
@@ -78,30 +79,8 @@ pub(crate) async fn tend(
     }
 }
 
-/// What metrics show of one monkey. It is taken away with whoever looks after it, however that ends.
-struct Shown {
-    shared: Arc<Shared>,
-    namespace: String,
-    monkey: String,
-}
-
-impl Shown {
-    fn of(shared: &Arc<Shared>, object: &ChaosMonkey) -> Self {
-        let (namespace, monkey) = names(object);
-        Self { shared: shared.clone(), namespace: namespace.to_owned(), monkey: monkey.to_owned() }
-    }
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        let Self { shared, namespace, monkey } = self;
-        shared.metrics.next_kill(namespace, monkey, None);
-        shared.metrics.guards_held(namespace, monkey, None);
-    }
-}
-
 async fn stint(
-    shared: &Arc<Shared>,
+    (shared, shown): (&Arc<Shared>, &Arc<Shown>),
     object: &watch::Receiver<Arc<ChaosMonkey>>,
     seen: &ChaosMonkey,
     first: Option<Box<ChaosMonkey>>,
@@ -110,19 +89,18 @@ async fn stint(
 ) -> Result<Stint, StoreError> {
     shared.orient().await;
     let began = Instant::now();
-    let (namespace, name) = names(seen);
     // What was heard for guards of an older spec says nothing of this one's.
-    shared.metrics.guards_held(namespace, name, None);
+    shown.guards_held(None);
     let Some((store, monkey)) = take_up(shared, object, seen, first, retells).await? else {
         // What was planned before is void.
-        shared.metrics.next_kill(namespace, name, None);
+        shown.next_kill(None);
         return Ok(Stint::Idle);
     };
     // The store has the status from here on: it is most of a monkey, and is kept once.
     let (ledger, clock) = {
         let status = store.status();
         // Nothing may be saved before the strike.
-        shared.metrics.next_kill(namespace, name, status.next_at.as_ref().map(|next| next.0));
+        shown.next_kill(status.next_at.as_ref().map(|next| next.0));
         (Ledger::from_status(&status), status.clock)
     };
     if ledger.ended.is_some() && ledger.intents.is_empty() && ledger.recovering.is_empty() {
@@ -132,6 +110,7 @@ async fn stint(
     let pulse = pulse(shared, &monkey, clock).await;
     let keeper = StatusKeeper::new(Parts {
         shared: shared.clone(),
+        shown: shown.clone(),
         store,
         object: object.clone(),
         schedule: monkey.schedule.clone(),
@@ -142,9 +121,10 @@ async fn stint(
     let spec = KillerSpec::of_monkey(&monkey, &shared.namespace);
     let access = ClusterAccess::new(&shared.clients, &spec.target, &spec.policy, environment, &shared.identity);
     let killer = Killer::new(spec);
-    let mut world = KillWorld::new(access, keeper).asking(Asker::new(shared.sources.clone(), namespace));
+    let mut world = KillWorld::new(access, keeper).asking(Asker::new(shared.sources.clone(), names(seen).0));
     shared.metrics.taken_up(began.elapsed().as_secs_f64());
     let ended = drive(&killer, &mut world, ledger).await?;
+    tell_unheard(shared, seen, &ended.ledger.intents).await;
     let keeper = world.into_keeper();
     let is_overtaken = keeper.is_overtaken();
     if let Some(error) = keeper.failure() {
@@ -155,6 +135,32 @@ async fn stint(
     }
     let is_same = basis(&object.borrow().spec) == made_from;
     Ok(if ended.ledger.ended.is_some() && is_same { Stint::Idle } else { Stint::Changed })
+}
+
+/// Tells of kills that are open still when a monkey is left for good, as it is gone or being deleted: nobody looks up any more what
+/// became of them, and its status, that says of them, goes with it.
+async fn tell_unheard(shared: &Shared, seen: &ChaosMonkey, intents: &[IntentRecord]) {
+    if intents.is_empty() {
+        return;
+    }
+    let (namespace, monkey) = names(seen);
+    // One that cannot be read any more has left the watch too, and is taken up again once it can be.
+    let found = StatusStore::<ChaosMonkey>::open(shared.reads(), shared.writes(), namespace, monkey).await;
+    let is_left = match found.as_ref().map(|store| &store.object().metadata) {
+        Ok(meta) => meta.uid != seen.metadata.uid || meta.deletion_timestamp.is_some(),
+        Err(error) => matches!(error, StoreError::Gone),
+    };
+    if !is_left {
+        return;
+    }
+    for intent in intents.iter().cloned() {
+        let IntentRecord { strike, nonce, group, victim, decided_at: at, .. } = intent;
+        let message = Some("its monkey was deleted before anybody knew what became of it".to_owned());
+        let kill = KillRecord { strike, nonce, group, victim, at, outcome: Outcome::Unknown, message };
+        tracing::warn!(namespace, monkey, strike, pod = kill.victim.pod, "nobody knows what became of a kill");
+        shared.metrics.killed(kill.outcome);
+        shared.tell(Happening::of_kill(&kill, &reference(seen)));
+    }
 }
 
 /// Finds out what is to be done, and claims it where that is needed. `None`: there is nothing to do until the spec changes.
@@ -312,6 +318,34 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), holding).await.expect(what);
+    }
+
+    #[tokio::test]
+    async fn of_a_monkey_that_is_deleted_the_kills_are_told_of_which_nobody_has_heard() {
+        let at = format!("{:.6}", jiff::Timestamp::now());
+        let victim = json!({"namespace": "n", "pod": "p", "uid": "u", "workload": "Deployment/trips",
+            "workloadUid": "w", "ownerUid": "rs"});
+        let intent = json!({"strike": 1, "nonce": "unheard", "group": "g", "victim": victim, "due": at, "decidedAt": at,
+            "deadline": at});
+        let object = monkey("m", &json!({"intents": [intent]}));
+        let cluster = OneObject::new(&object);
+        let (shared, teller) = shared(cluster.client());
+        let telling = tokio::spawn(teller.run());
+        shared.switch.send_replace(SwitchState::Running);
+        shared.schema.send_replace(SchemaState::Same);
+        shared.permissions.send_replace(Permissions::Known(Vec::new()));
+        let (watch, object) = watch::channel(Arc::new(object));
+        let tending = tokio::spawn(tend(shared.clone(), object, None, CancellationToken::new()));
+        until("it is not taken up", || cluster.object()["status"]["driver"].is_string()).await;
+        assert!(cluster.created().is_empty(), "its pod may come into sight");
+        cluster.remove();
+        drop(watch);
+        let told = || cluster.created().iter().any(|name| name == "chaos-unheard");
+        until("nobody is told", told).await;
+        until("it is looked after", || tending.is_finished()).await;
+        telling.abort();
+        let text = shared.metrics.text();
+        assert!(text.contains("chaos_kills_total{outcome=\"unknown\"} 1"), "{text}");
     }
 
     #[tokio::test]

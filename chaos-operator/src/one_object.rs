@@ -1,6 +1,7 @@
-//! A cluster of tests that has one object: it can be read and its status written, and of what is created besides the names are
-//! remembered. Whatever else is read is out of reach.
+//! A cluster of tests that has one object: it can be read and its status written until it is removed, and of what is created besides
+//! the names are remembered. Whatever else is read is out of reach.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
@@ -14,11 +15,12 @@ use serde_json::{Value, json};
 pub(crate) struct OneObject {
     object: Arc<Mutex<Value>>,
     created: Arc<Mutex<Vec<String>>>,
+    is_gone: Arc<AtomicBool>,
 }
 
 impl OneObject {
     pub(crate) fn new(object: &impl Serialize) -> Self {
-        Self { object: Arc::new(Mutex::new(json!(object))), created: Arc::default() }
+        Self { object: Arc::new(Mutex::new(json!(object))), created: Arc::default(), is_gone: Arc::default() }
     }
 
     pub(crate) fn client(&self) -> kube::Client {
@@ -36,6 +38,11 @@ impl OneObject {
         self.object.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Deletes the object.
+    pub(crate) fn remove(&self) {
+        self.is_gone.store(true, Ordering::Relaxed);
+    }
+
     /// Names of what was created, in order.
     pub(crate) fn created(&self) -> Vec<String> {
         self.created.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -49,10 +56,16 @@ impl OneObject {
             return (StatusCode::CREATED, Json(sent));
         }
         let object = self.object();
+        let failure = |code: StatusCode| {
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
+                "message": "no"});
+            (code, Json(status))
+        };
         if uri.path().split('/').all(|part| object["metadata"]["name"] != part) {
-            let status =
-                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 503, "message": "no"});
-            return (StatusCode::SERVICE_UNAVAILABLE, Json(status));
+            return failure(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        if self.is_gone.load(Ordering::Relaxed) {
+            return failure(StatusCode::NOT_FOUND);
         }
         if *method == Method::PUT {
             *self.object.lock().unwrap_or_else(PoisonError::into_inner) = sent.clone();

@@ -29,6 +29,7 @@ use crate::gameday;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::permitted::Permissions;
+use crate::shown::Showing;
 use crate::teller::Teller;
 use crate::turns::Turns;
 
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     /// Which process this is: a restarted one is another.
     pub instance: String,
     pub metrics: Metrics,
+    /// Who shows something of a single monkey by them.
+    pub showing: Showing,
     /// How all monkeys stand.
     pub board: Board,
     /// Who may ask the API server next, of all that were taken up together.
@@ -124,6 +127,7 @@ impl Shared {
             identity: args.identity(),
             instance: format!("{}/{}", args.identity(), uuid::Uuid::new_v4().simple()),
             metrics: Metrics::new(),
+            showing: Showing::default(),
             board: Board::new(args.caps()),
             turns: Turns::new(),
             sources: Arc::new(sources),
@@ -171,7 +175,8 @@ impl Shared {
             Found::Invalid(why) => (Some(why), None, None),
             Found::Valid { schedule, blind } => (None, blind, Some(schedule)),
         };
-        let capped = schedule.and_then(|_| self.board.objection(object));
+        let is_told = !status.intents.is_empty();
+        let capped = schedule.and_then(|_| self.board.objection(object, is_told));
         let facts = Facts {
             spec: &object.spec,
             generation: object.metadata.generation,

@@ -189,6 +189,30 @@ fn uninstall_removes_all_that_install_made() {
 }
 
 #[test]
+fn what_was_granted_in_one_namespace_goes_with_the_installation_whoever_forgets_to_name_it() {
+    let cluster = Cluster::start();
+    let workload = Workload::deploy(&cluster);
+    let namespace = "chaos-granted-elsewhere";
+    cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"));
+    let granted = |namespace: &str| {
+        let roles = chaos_operator::manifests::roles(Some(namespace)).into_iter().map(|(_, yaml)| yaml);
+        roles.collect::<Vec<_>>().join("---\n")
+    };
+    let flags = |namespace| ["--replicas", "1", "--delete-mode", "--wait", "0s", "--watch-namespace", namespace];
+    cluster.install_with(&flags(namespace));
+    assert!(!cluster.get(&granted(namespace)).is_empty());
+    let again = cluster.install_with(&flags(workload.namespace.as_str()));
+    assert!(again.stderr.contains(&format!("earlier installation in namespace {namespace}")), "{}", again.stderr);
+    assert_eq!(cluster.block(cluster.are_gone(&granted(namespace))), Ok(()));
+    assert!(!cluster.get(&granted(&workload.namespace)).is_empty(), "they are there");
+    cluster.chaos(&["uninstall"]);
+    assert_eq!(cluster.block(cluster.are_gone(&granted(&workload.namespace))), Ok(()));
+    let ours = manifests();
+    cluster.eventually("nothing is left", || cluster.are_gone(&ours));
+    cluster.delete(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"));
+}
+
+#[test]
 fn uninstall_says_what_goes_and_keeps_it_where_the_crds_are_kept() {
     let (cluster, ours) = (Cluster::start(), manifests());
     let workload = Workload::deploy(&cluster);

@@ -37,7 +37,8 @@ pub(crate) struct UninstallArgs {
     /// Leave the CRDs, and with them every object of theirs
     #[arg(long)]
     pub(crate) keep_crds: bool,
-    /// The namespace that the installation works on, if it is for one only: its roles there go as well
+    /// The namespace that the installation works on, if it is for one only: what `--print` prints has its roles there then. Without
+    /// `--print` they are found by their label
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) watch_namespace: Option<String>,
 }

@@ -1,5 +1,7 @@
 //! `install` and `uninstall`: the CRDs, the permissions, the second lock and the operator of a cluster.
 
+mod granted;
+
 use anyhow::Context as _;
 use chaos_core::api::{GROUP, VERSION, labels, switch};
 use chaos_core::verdict::words::counted;
@@ -57,6 +59,7 @@ pub(super) async fn install(global: &Global, args: &InstallArgs) -> Result<Exit,
         let roles = apply::documents("the bundled manifests", &of_cluster)?;
         apply::delete(&target.client, &roles, &DeleteParams::default()).await?;
     }
+    take_back(&target.client, args.watch_namespace.as_deref()).await?;
     if !args.wait.is_zero() {
         let pods = ready::wait(&target.client, &[switch::NAMESPACE], args.wait).await?;
         output::say(&format!("the operator is ready ({pods} pods)"));
@@ -66,6 +69,23 @@ pub(super) async fn install(global: &Global, args: &InstallArgs) -> Result<Exit,
     }
     output::say("installed; next: label a namespace and pod templates chaos.dispatch.dev/enabled=true");
     Ok(Exit::OK)
+}
+
+/// Takes back what an earlier installation granted in another namespace, and says so.
+async fn take_back(client: &Client, namespace: Option<&str>) -> anyhow::Result<()> {
+    let found = granted::found(client).await.unwrap_or_else(|error| {
+        output::warn(&format!("{error:#}; what an earlier installation granted in another namespace is left there"));
+        Vec::new()
+    });
+    let outdated = granted::outdated(found, namespace);
+    if !outdated.is_empty() {
+        apply::delete(client, &outdated, &DeleteParams::default()).await?;
+        output::say(&format!(
+            "removed the roles of an earlier installation in namespace {}",
+            granted::places(&outdated)
+        ));
+    }
+    Ok(())
 }
 
 /// What an earlier installation left to be kept.
@@ -108,7 +128,8 @@ fn manifests(args: &InstallArgs, environment: Option<&str>) -> String {
     joined(files)
 }
 
-/// All that an installation may have put on a cluster, whatever it was asked for; and what one for a namespace has put there.
+/// All that an installation may have put on a cluster, whatever it was asked for; and what one for a namespace has put there, as far
+/// as it is named. Of others the cluster has to be asked.
 fn all_manifests(with_crds: bool, namespace: Option<&str>) -> String {
     let mut files = manifests::for_cluster(&Installation::default());
     files.extend(manifests::delete_mode(None));
@@ -124,13 +145,27 @@ pub(super) async fn uninstall(global: &Global, args: &UninstallArgs) -> Result<E
     }
     let target = Target::connect(global, CONNECT).await?;
     let made = made_by_people(&target.client).await;
+    // Whoever must get rid of an installation can, whatever the server answers about it.
+    let granted = granted::found(&target.client).await.unwrap_or_else(|error| {
+        output::warn(&format!(
+            "{error:#}; hint: --watch-namespace names the namespace that it is for, if it is for one"
+        ));
+        Vec::new()
+    });
+    let places = match granted::places(&granted) {
+        none if none.is_empty() => none,
+        places => format!(" (those in {places} too)"),
+    };
     let what = if args.keep_crds {
-        format!("remove the operator and its permissions, and keep the CRDs with every object of theirs ({made})")
+        format!(
+            "remove the operator and its permissions{places}, and keep the CRDs with every object of theirs ({made})"
+        )
     } else {
-        format!("remove the operator, its permissions, the CRDs and every object of theirs ({made})")
+        format!("remove the operator, its permissions{places}, the CRDs and every object of theirs ({made})")
     };
     target.confirm(global, &what)?;
-    let objects: Vec<DynamicObject> = apply::documents("the bundled manifests", &manifests)?;
+    let mut objects: Vec<DynamicObject> = apply::documents("the bundled manifests", &manifests)?;
+    objects.extend(granted);
     apply::delete(&target.client, &objects, &DeleteParams::background()).await?;
     if args.keep_crds {
         output::say(&format!("removed; the CRDs are kept, with every object of theirs ({made})"));

@@ -18,10 +18,26 @@ const FRESH: Duration = Duration::from_secs(10);
 /// What was last heard of the budgets.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reading {
-    /// When.
+    /// When the oldest of it was.
     pub(super) at: Timestamp,
     /// The share that is left, for each guard in their order; or why it is not known.
     pub(super) left: Result<Vec<f64>, String>,
+}
+
+impl Reading {
+    /// What was heard a moment ago, the oldest of it `age` ago. Values that are too far apart to hold at once are not known together,
+    /// and to ask for them again at once would bring the same.
+    pub(super) fn heard(values: Result<Vec<f64>, String>, age: Duration, now: Timestamp) -> Self {
+        match values {
+            Ok(left) if age < FRESH => Self { at: now.saturating_sub(age).unwrap_or(now), left: Ok(left) },
+            Ok(_) => {
+                let (apart, most) = (age.as_secs(), FRESH.as_secs());
+                let why = format!("its sources were heard up to {apart} s apart; {most} s is the most");
+                Self { at: now, left: Err(why) }
+            }
+            Err(why) => Self { at: now, left: Err(why) },
+        }
+    }
 }
 
 /// What the budgets allow.

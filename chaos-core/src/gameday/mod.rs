@@ -25,6 +25,7 @@ mod tests;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -140,8 +141,13 @@ pub struct RunOrder {
 pub enum GameDayResponse {
     /// Those of the runs that are there and belong to this game day, by name; or why they could not be read.
     Seen(Result<BTreeMap<String, RunFact>, String>),
-    /// One value for each question, in their order; or why one of them is not known.
-    Answered(Result<Vec<f64>, String>),
+    /// What metrics sources said.
+    Answered {
+        /// One value for each question, in their order; or why one of them is not known.
+        values: Result<Vec<f64>, String>,
+        /// How long ago the oldest of them was heard.
+        age: Duration,
+    },
     /// The UID of the run: the one just created, or the one that was there and belongs to this game day.
     Created(Result<String, NotCreated>),
     /// Whether it is done.

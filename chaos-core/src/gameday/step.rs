@@ -38,8 +38,8 @@ pub(super) fn step(
     let mut state = state.clone();
     let day = machine.day.as_ref();
     match (state.waiting.take(), response) {
-        (Some(GameDayAction::Ask(About::Budgets, _)), Some(GameDayResponse::Answered(left))) => {
-            state.budgets = Some(budget::Reading { at: now, left });
+        (Some(GameDayAction::Ask(About::Budgets, _)), Some(GameDayResponse::Answered { values, age })) => {
+            state.budgets = Some(budget::Reading::heard(values, age, now));
         }
         (Some(asked), Some(response)) => take_in(&mut state, day, &asked, response, now),
         // It has waited, or was just resumed.
@@ -100,11 +100,11 @@ fn take_in(
             let Some(result) = settled(forbidden, &order.name, result, now) else { return };
             steps(ledger, &order.name, &mut |step| execution::created(step, result.clone(), day, now));
         }
-        (GameDayAction::Ask(About::Check { execution, step }, _), GameDayResponse::Answered(answer)) => {
+        (GameDayAction::Ask(About::Check { execution, step }, _), GameDayResponse::Answered { values, .. }) => {
             let of = ledger.active.iter_mut().find(|known| known.id == *execution);
             let record = of.and_then(|of| of.steps.iter_mut().find(|known| known.name == *step));
             if let (Some(record), Some(check)) = (record, check_of(day, step)) {
-                execution::checked(record, check, answer);
+                execution::checked(record, check, values);
             }
         }
         (GameDayAction::Delete { run, .. }, GameDayResponse::Done(Ok(()))) => outcome::forget(ledger, run),

@@ -205,12 +205,12 @@ impl Ledger {
 
     /// Kills on the day (UTC) of `now`.
     pub(super) fn kills_on(&self, now: Timestamp) -> u64 {
-        kills_on(&self.groups, self.kills_today, now)
+        kills_on(last_kills(&self.groups), self.kills_today, now)
     }
 
     /// The same, with those that were killed before a dry run began: they count for what it may.
     pub(super) fn all_kills_on(&self, now: Timestamp) -> u64 {
-        let live = self.live.as_ref().map_or(0, |live| kills_on(&live.groups, live.kills_today, now));
+        let live = self.live.as_ref().map_or(0, |live| kills_on(last_kills(&live.groups), live.kills_today, now));
         self.kills_on(now) + live
     }
 
@@ -339,11 +339,15 @@ impl Ledger {
     }
 }
 
-/// Kills on the day (UTC) of `now`, of these groups, which had so many on the day of their last one. Those of the next day, of a
+/// When each of these groups had its last kill.
+pub(super) fn last_kills(groups: &[GroupRecord]) -> impl Iterator<Item = Timestamp> {
+    groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0)
+}
+
+/// Kills on the day (UTC) of `now`, of groups whose last ones were then, and which had so many on the day of the latest. Those of the next day, of a
 /// faster clock or known before this one is, count as that day's. One of a clock that was wrong by more counts for nothing: else it
 /// would hide, for as long as it lies ahead, that others were killed today, and nothing would bound them.
-fn kills_on(groups: &[GroupRecord], kills_today: u64, now: Timestamp) -> u64 {
-    let lasts = groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0);
+pub(super) fn kills_on(lasts: impl Iterator<Item = Timestamp>, kills_today: u64, now: Timestamp) -> u64 {
     let last = lasts.filter(|last| elapsed(now, *last) <= A_DAY).max();
     if last.is_some_and(|last| day_of(last) >= day_of(now)) { kills_today } else { 0 }
 }

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use super::IN_DOUBT;
+use super::ledger::{kills_on, last_kills};
 use crate::api::{ChaosMonkeySpec, ChaosMonkeyStatus};
 use crate::instant::after;
 
@@ -35,9 +34,9 @@ pub struct Tally {
 /// How one monkey stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Standing {
-    /// The day of its last kill.
-    day: Option<Date>,
-    /// Its kills on that day.
+    /// When each of its groups had its last kill.
+    lasts: Vec<Timestamp>,
+    /// Its kills on the day of the latest.
     kills: u64,
     /// Until when each kill counts whose outcome is not known.
     in_hand: Vec<Timestamp>,
@@ -48,17 +47,23 @@ struct Standing {
 impl Tally {
     /// A monkey tells how it stands. What it killed before it began to pretend counts on, whatever its mode is by now.
     pub fn tell(&mut self, monkey: &str, spec: &ChaosMonkeySpec, status: &ChaosMonkeyStatus, now: Timestamp) {
-        let today = day_of(now);
-        self.monkeys.retain(|_, standing| standing.counts(today, now));
+        self.monkeys.retain(|_, standing| standing.counts(now));
         self.monkeys.insert(monkey.to_owned(), Standing::of(spec, status));
     }
 
-    /// Why that monkey may kill nobody more at present, in words that stay the same meanwhile.
-    pub fn objection(&self, monkey: &str, spec: &ChaosMonkeySpec, caps: Caps, now: Timestamp) -> Option<String> {
+    /// Why that monkey may kill nobody more at present, in words that stay the same meanwhile. `is_told`: the kill in question is among
+    /// those that it has told, as one is that is about to be sent. One whose answer was lost may be in hand as well, and is not the
+    /// one in question.
+    pub fn objection(
+        &self,
+        monkey: &str,
+        spec: &ChaosMonkeySpec,
+        caps: Caps,
+        now: Timestamp,
+        is_told: bool,
+    ) -> Option<String> {
         let own = self.monkeys.get(monkey);
-        // The kill in question is in hand once it is decided on.
-        let is_in_hand = own.is_some_and(|own| running(&own.in_hand, now) > 0);
-        let asked = u64::from(!is_in_hand);
+        let asked = u64::from(!is_told);
         let exceeds = |count: u64, most: u32| count + asked > u64::from(most);
         let out = |standing: &Standing| running(&standing.out, now);
         if let Some(most) = spec.max_at_once.filter(|most| exceeds(own.map_or(0, out), *most)) {
@@ -67,8 +72,7 @@ impl Tally {
         if let Some(most) = caps.at_once.filter(|most| exceeds(self.monkeys.values().map(out).sum(), *most)) {
             return Some(format!("all monkeys together may have {most} pods killed at once, and have"));
         }
-        let today = day_of(now);
-        let of_today = |standing: &Standing| standing.kills_on(today) + running(&standing.in_hand, now);
+        let of_today = |standing: &Standing| standing.kills_on(now) + running(&standing.in_hand, now);
         let most = caps.kills_per_day.filter(|most| exceeds(self.monkeys.values().map(of_today).sum(), *most))?;
         Some(format!("all monkeys together may kill {most} pods a day (UTC), and have"))
     }
@@ -80,31 +84,26 @@ impl Standing {
             Some(live) => (live.kills_today, &live.groups),
             None => (status.kills_today, &status.groups),
         };
-        let last = groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0).max();
         let in_hand = status.intents.iter().map(|intent| after(intent.decided_at.0, IN_HAND));
         // Later it is a kill that has not recovered, which ends the monkey.
         let out = status.recovering.iter().map(|record| after(record.since.0, spec.limits.recover_within.std()));
-        Self { day: last.map(day_of), kills, in_hand: in_hand.collect(), out: out.collect() }
+        Self { lasts: last_kills(groups).collect(), kills, in_hand: in_hand.collect(), out: out.collect() }
     }
 
-    /// Kills on that day. Those of a later one, of a faster clock, count as this day's.
-    fn kills_on(&self, day: Date) -> u64 {
-        if self.day.is_some_and(|known| known >= day) { self.kills } else { 0 }
+    /// Kills on the day (UTC) of `now`, as the monkey itself counts them.
+    fn kills_on(&self, now: Timestamp) -> u64 {
+        kills_on(self.lasts.iter().copied(), self.kills, now)
     }
 
     /// Whether anything of it still counts.
-    fn counts(&self, today: Date, now: Timestamp) -> bool {
-        self.kills_on(today) + running(&self.in_hand, now) + running(&self.out, now) > 0
+    fn counts(&self, now: Timestamp) -> bool {
+        self.kills_on(now) + running(&self.in_hand, now) + running(&self.out, now) > 0
     }
 }
 
 /// How many of these have not lapsed.
 fn running(ends: &[Timestamp], now: Timestamp) -> u64 {
     ends.iter().filter(|end| now < **end).count() as u64
-}
-
-fn day_of(at: Timestamp) -> Date {
-    at.to_zoned(TimeZone::UTC).date()
 }
 
 #[cfg(test)]
@@ -157,18 +156,18 @@ mod tests {
         tally.tell("c", &dry, &pretended, at(NOON));
         // As it is until its first save after the mode was changed.
         tally.tell("d", &live, &pretended, at(NOON));
-        assert_eq!(tally.objection("b", &live, caps, at(NOON)), None, "4 are done, and this one is the fifth");
+        assert_eq!(tally.objection("b", &live, caps, at(NOON), false), None, "4 are done, and this one is the fifth");
         // Two that decide at once both tell it before they ask.
         tally.tell("b", &live, &status(1, 1, 1), at(NOON));
-        assert_eq!(tally.objection("b", &live, caps, at(NOON)), None);
+        assert_eq!(tally.objection("b", &live, caps, at(NOON), true), None);
         tally.tell("a", &live, &status(3, 1, 1), at(NOON));
-        for monkey in ["a", "b", "new"] {
-            let why = tally.objection(monkey, &live, caps, at(NOON)).unwrap();
+        for (monkey, is_told) in [("a", true), ("b", true), ("new", false)] {
+            let why = tally.objection(monkey, &live, caps, at(NOON), is_told).unwrap();
             assert!(why.contains("5 pods a day"), "{why}");
         }
-        assert_eq!(tally.objection("a", &live, Caps::default(), at(NOON)), None, "nobody has set a cap");
+        assert_eq!(tally.objection("a", &live, Caps::default(), at(NOON), false), None, "nobody has set a cap");
         let tomorrow = at("2026-11-24T00:00:00Z");
-        assert_eq!(tally.objection("a", &live, caps, tomorrow), None);
+        assert_eq!(tally.objection("a", &live, caps, tomorrow, false), None);
         tally.tell("e", &live, &status(0, 0, 0), tomorrow);
         assert!(!tally.monkeys.contains_key("a"), "nothing is kept of it");
     }
@@ -180,12 +179,44 @@ mod tests {
         let mut tally = Tally::default();
         tally.tell("a", &live, &status(0, 1, 1), at(NOON));
         // It is looked up once a second, and is about to be told.
-        assert!(tally.objection("b", &live, caps, after(at(NOON), IN_DOUBT + Duration::from_secs(5))).is_some());
+        assert!(tally.objection("b", &live, caps, after(at(NOON), IN_DOUBT + Duration::from_secs(5)), false).is_some());
         tally.tell("a", &live, &status(0, 0, 0), at(NOON));
-        assert_eq!(tally.objection("b", &live, caps, at(NOON)), None, "it did not happen");
+        assert_eq!(tally.objection("b", &live, caps, at(NOON), false), None, "it did not happen");
         // Of a monkey that is gone nobody tells anything.
         tally.tell("a", &live, &status(0, 1, 1), at(NOON));
-        assert_eq!(tally.objection("b", &live, caps, after(at(NOON), Duration::from_secs(3_600))), None);
+        assert_eq!(tally.objection("b", &live, caps, after(at(NOON), Duration::from_secs(3_600)), false), None);
+    }
+
+    #[test]
+    fn what_was_killed_by_a_clock_that_was_days_ahead_is_not_counted_anew_each_day_until_then() {
+        let live = spec("Live", None);
+        let caps = Caps { kills_per_day: Some(5), at_once: None };
+        let mut killed = status(5, 0, 0);
+        // Another group of it was killed by such a clock.
+        let mut ahead = killed.groups[0].clone();
+        ahead.group = "ahead".to_owned();
+        ahead.last_kill_at = Some(crate::instant::micro_time(at("2026-12-23T12:00:00Z")));
+        killed.groups.push(ahead);
+        let mut tally = Tally::default();
+        tally.tell("a", &live, &killed, at(NOON));
+        assert!(tally.objection("b", &live, caps, at(NOON), false).is_some(), "they were today");
+        let tomorrow = at("2026-11-24T12:00:00Z");
+        assert_eq!(tally.objection("b", &live, caps, tomorrow, false), None);
+        tally.tell("b", &live, &status(0, 0, 0), tomorrow);
+        assert!(!tally.monkeys.contains_key("a"), "it is kept for a month");
+    }
+
+    #[test]
+    fn while_one_kill_is_in_doubt_no_other_is_decided_past_a_cap() {
+        let (live, alone) = (spec("Live", None), spec("Live", Some(1)));
+        let (no_cap, a_day) = (Caps::default(), Caps { kills_per_day: Some(2), at_once: None });
+        let at_once = Caps { kills_per_day: None, at_once: Some(1) };
+        let mut tally = Tally::default();
+        tally.tell("a", &alone, &status(1, 1, 1), at(NOON));
+        for (spec, caps) in [(&alone, no_cap), (&live, a_day), (&live, at_once)] {
+            assert!(tally.objection("a", spec, caps, at(NOON), false).is_some(), "{caps:?}");
+            assert_eq!(tally.objection("a", spec, caps, at(NOON), true), None, "it may be sent: {caps:?}");
+        }
     }
 
     #[test]
@@ -199,7 +230,7 @@ mod tests {
         for told in [killed, begun] {
             let mut tally = Tally::default();
             tally.tell("a", &dry, &told, at(NOON));
-            assert!(tally.objection("b", &live, caps, at(NOON)).is_some_and(|why| why.contains("5 pods a day")));
+            assert!(tally.objection("b", &live, caps, at(NOON), false).is_some_and(|why| why.contains("5 pods a day")));
         }
     }
 
@@ -209,16 +240,16 @@ mod tests {
         let caps = Caps { kills_per_day: None, at_once: Some(2) };
         let mut tally = Tally::default();
         tally.tell("a", &live, &status(1, 1, 0), at(NOON));
-        assert_eq!(tally.objection("a", &live, caps, at(NOON)), None);
-        assert!(tally.objection("a", &alone, caps, at(NOON)).unwrap().contains("maxAtOnce is 1"));
-        assert_eq!(tally.objection("b", &alone, caps, at(NOON)), None, "one of each");
+        assert_eq!(tally.objection("a", &live, caps, at(NOON), false), None);
+        assert!(tally.objection("a", &alone, caps, at(NOON), false).unwrap().contains("maxAtOnce is 1"));
+        assert_eq!(tally.objection("b", &alone, caps, at(NOON), false), None, "one of each");
         tally.tell("b", &alone, &status(1, 1, 1), at(NOON));
-        assert_eq!(tally.objection("b", &alone, caps, at(NOON)), None, "its kill is the one in hand");
-        assert!(tally.objection("a", &live, caps, at(NOON)).unwrap().contains("2 pods killed at once"));
+        assert_eq!(tally.objection("b", &alone, caps, at(NOON), true), None, "its kill is the one in hand");
+        assert!(tally.objection("a", &live, caps, at(NOON), false).unwrap().contains("2 pods killed at once"));
         tally.tell("b", &alone, &status(1, 0, 0), at(NOON));
-        assert_eq!(tally.objection("a", &live, caps, at(NOON)), None, "one is back");
+        assert_eq!(tally.objection("a", &live, caps, at(NOON), false), None, "one is back");
         // Whoever was deleted tells nothing any more.
         tally.tell("b", &alone, &status(1, 1, 1), at(NOON));
-        assert_eq!(tally.objection("a", &live, caps, at("2026-11-23T12:01:01Z")), None);
+        assert_eq!(tally.objection("a", &live, caps, at("2026-11-23T12:01:01Z"), false), None);
     }
 }

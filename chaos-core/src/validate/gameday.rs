@@ -6,6 +6,7 @@ use jiff::civil::{DateTime, date};
 use jiff::tz::TimeZone;
 
 use super::gameday_guard::{check, guards};
+use super::gameday_plan;
 use super::monkey::{blackout, time_zone};
 use super::path::Path;
 use super::problem::Problems;
@@ -13,7 +14,6 @@ use super::suggest::closest;
 use super::target::name;
 use super::{Meta, names};
 use crate::api;
-use crate::digest::sha256_hex;
 use crate::model::{Cron, GameDay, Step, StepKind};
 use crate::units::Duration;
 
@@ -64,15 +64,9 @@ pub(super) fn gameday(raw: &api::GameDaySpec, meta: &Meta, problems: &mut Proble
         start: control.start.filter(|start| is_ours(&start.game_day_uid)).map(|start| start.id),
         approved: approved.map(|approval| (approval.execution, approval.step)).collect(),
         abort: control.abort.into_iter().collect(),
-        plan: plan(raw),
+        plan: gameday_plan::digest(raw),
         calendar: format!("{} {}", raw.schedule, raw.time_zone.as_deref().unwrap_or("UTC")),
     })
-}
-
-/// What an execution goes through, as a digest: another one is another plan.
-fn plan(raw: &api::GameDaySpec) -> String {
-    // A spec is made of texts and numbers: it always serialises.
-    sha256_hex(&serde_json::to_vec(&(&raw.steps, raw.mode, raw.on_failure)).unwrap_or_default())
 }
 
 /// `Some(None)`: it is started by hand.

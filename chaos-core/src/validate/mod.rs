@@ -10,6 +10,7 @@ mod fault;
 mod feasibility;
 mod gameday;
 mod gameday_guard;
+mod gameday_plan;
 mod http;
 mod in_cluster;
 mod load;

@@ -81,6 +81,23 @@ fn what_is_not_known_waits_until_the_deadline_and_starts_nothing() {
 }
 
 #[test]
+fn what_was_heard_counts_from_when_the_oldest_of_it_was() {
+    let seconds = Duration::from_secs;
+    let heard = at(START);
+    let is_known = |age: u64, later: i64| {
+        let reading = budget::Reading::heard(Ok(vec![0.9]), seconds(age), heard);
+        let day = machine(guarded).day.unwrap();
+        budget::allowed(&day, Some(&reading), heard + jiff::SignedDuration::from_secs(later))
+    };
+    assert_eq!(is_known(0, 9), budget::Allowed::Full);
+    assert_eq!(is_known(4, 5), budget::Allowed::Full);
+    assert_eq!(is_known(4, 6), budget::Allowed::Ask, "the oldest is ten seconds old");
+    // Sources that never answer within ten seconds of each other: it is said, and not asked for again and again in vain.
+    let budget::Allowed::Unknown(why) = is_known(40, 9) else { panic!("{:?}", is_known(40, 9)) };
+    assert!(why.contains("40 s apart"), "{why}");
+}
+
+#[test]
 fn a_scarce_budget_shrinks_experiments() {
     let world = played(|_| Ok(vec![0.3]), |_| ());
     assert_eq!(world.outcomes(), [("pass", "Passed")]);

@@ -158,7 +158,7 @@ impl World {
                 });
                 GameDayResponse::Seen(Ok(seen.collect()))
             }
-            GameDayAction::Ask(..) => GameDayResponse::Answered((self.left)(self.now)),
+            GameDayAction::Ask(..) => GameDayResponse::Answered { values: (self.left)(self.now), age: Duration::ZERO },
             GameDayAction::Create(order) => GameDayResponse::Created(self.create(order)),
             GameDayAction::Abort(run) => {
                 let answer = self.write();

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use chaos_core::gameday::{GameDayAction, GameDayMachine, GameDayResponse, GameDayView, Ledger, NotCreated, RunOrder};
 use chaos_core::machine::Machine;
@@ -186,11 +187,11 @@ impl Process {
     async fn ask(&self, questions: usize) -> GameDayResponse {
         turn().await;
         if self.fault() != Fault::None {
-            return GameDayResponse::Answered(Err("no answer".to_owned()));
+            return GameDayResponse::Answered { values: Err("no answer".to_owned()), age: Duration::ZERO };
         }
         let left = self.cluster.lock().left();
         turn().await;
-        GameDayResponse::Answered(Ok(vec![left; questions]))
+        GameDayResponse::Answered { values: Ok(vec![left; questions]), age: Duration::ZERO }
     }
 }
 

@@ -65,13 +65,13 @@ impl State {
         }
     }
 
-    /// Why a monkey may kill nobody more, because of what was killed already.
-    pub(super) fn cap_objects(&self, run: &str, now: Timestamp) -> Option<String> {
+    /// Why a monkey may kill nobody more, because of what was killed already. `is_told`: the kill in question was saved.
+    pub(super) fn cap_objects(&self, run: &str, now: Timestamp, is_told: bool) -> Option<String> {
         let is_asked = is_monkey(run) && self.scenario.bug != Some(Bug::CapIgnored);
         let kills_per_day = Some(self.cap().filter(|_| is_asked)?);
         if !self.board.is_complete {
             return Some("not all monkeys are known yet".to_owned());
         }
-        self.board.tally.objection(run, &MANIFEST, Caps { kills_per_day, at_once: None }, now)
+        self.board.tally.objection(run, &MANIFEST, Caps { kills_per_day, at_once: None }, now, is_told)
     }
 }

@@ -200,6 +200,21 @@ impl StatusKeeper {
         self.run == MONKEY && cluster.scenario.standing.is_some()
     }
 
+    /// What is known. `is_told`: it is asked for a kill that was saved.
+    fn look(&mut self, cluster: &mut State, ahead: SignedDuration, is_told: bool) -> KillerView {
+        let is_stopped = cluster.is_stopped_by(&self.watch) && cluster.scenario.bug != Some(Bug::SwitchIgnored);
+        let is_deaf = cluster.scenario.bug == Some(Bug::HeartbeatIgnored);
+        let beat = cluster.silent_at().filter(|_| !is_deaf).unwrap_or(cluster.now) + ahead;
+        let hold = is_stopped.then(|| "stopped".to_owned());
+        let hold = hold.or_else(|| cluster.cap_objects(&self.run, cluster.now + ahead, is_told));
+        let wish = self.learn(cluster);
+        let view = KillerView { hold, beat: Some(beat), leave: self.left.is_some(), ..KillerView::default() };
+        match wish {
+            Some(Wish { suspended, cancel, postpone, .. }) => KillerView { suspended, cancel, postpone, ..view },
+            None => view,
+        }
+    }
+
     /// Takes notice of what the watch has brought, and gives what people want, as far as is known.
     fn learn(&mut self, cluster: &State) -> Option<Wish> {
         let is_overtaken = self.overtaken(cluster);
@@ -281,22 +296,12 @@ impl Keeper for StatusKeeper {
     }
 
     fn view(&mut self, cluster: &mut State, ahead: SignedDuration) -> KillerView {
-        let is_stopped = cluster.is_stopped_by(&self.watch) && cluster.scenario.bug != Some(Bug::SwitchIgnored);
-        let is_deaf = cluster.scenario.bug == Some(Bug::HeartbeatIgnored);
-        let beat = cluster.silent_at().filter(|_| !is_deaf).unwrap_or(cluster.now) + ahead;
-        let hold = is_stopped.then(|| "stopped".to_owned());
-        let hold = hold.or_else(|| cluster.cap_objects(&self.run, cluster.now + ahead));
-        let wish = self.learn(cluster);
-        let view = KillerView { hold, beat: Some(beat), leave: self.left.is_some(), ..KillerView::default() };
-        match wish {
-            Some(Wish { suspended, cancel, postpone, .. }) => KillerView { suspended, cancel, postpone, ..view },
-            None => view,
-        }
+        self.look(cluster, ahead, false)
     }
 
     fn last_look(&mut self, cluster: &mut State, ahead: SignedDuration) -> Option<KillerView> {
         let is_asked = cluster.scenario.standing.is_some() && is_monkey(&self.run);
-        let view = is_asked.then(|| self.view(cluster, ahead))?;
+        let view = is_asked.then(|| self.look(cluster, ahead, true))?;
         // What others have written down meanwhile is known only now.
         let is_blind = cluster.scenario.bug == Some(Bug::CapAskedOnce);
         Some(KillerView { hold: view.hold.filter(|_| !is_blind), ..view })
