@@ -5,6 +5,7 @@ mod live;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chaos_core::record::Event;
 use tokio::sync::watch;
@@ -12,6 +13,9 @@ use tokio::sync::watch;
 pub use live::{Live, LiveAnswer, LiveProbe};
 
 use crate::journal::{JournalError, JournalWriter, Redactor};
+
+/// A disk that takes longer hangs: whoever waits for it decides nothing meanwhile, and ends nothing.
+const DISK_WITHIN: Duration = Duration::from_secs(10);
 
 /// A cheap handle to the record of one run; all clones write to the same one.
 #[derive(Debug, Clone)]
@@ -79,7 +83,8 @@ impl Recorder {
         log.keep(event);
     }
 
-    /// Records an event and resolves once it is on the disk: for what must be known before something is done.
+    /// Records an event and resolves once it is on the disk: for what must be known before something is done. A disk that hangs is one
+    /// that cannot be written; once that is known nobody waits for it.
     pub async fn record_durably(&self, event: Event) -> Result<(), JournalError> {
         let event = self.shared.redactor.event(event);
         self.shared.live.send_if_modified(|live| live.take(&event));
@@ -90,7 +95,15 @@ impl Recorder {
             stored
         };
         let Some(stored) = stored else { return Ok(()) };
-        let result = stored.await.unwrap_or_else(|_| Err("it was closed".into()));
+        let mut failure = self.journal_failure();
+        let failed = async { failure.wait_for(Option::is_some).await.ok().and_then(|failed| failed.clone()) };
+        let result = tokio::select! {
+            // What was written was, whatever became of the journal right after that.
+            biased;
+            stored = stored => stored.unwrap_or_else(|_| Err("it was closed".into())),
+            failed = failed => Err(failed.unwrap_or_default()),
+            () = tokio::time::sleep(DISK_WITHIN) => Err(self.disk_hangs()),
+        };
         result.map_err(|message| JournalError::Write { path: self.journal_path().unwrap_or_default(), message })
     }
 
@@ -130,6 +143,17 @@ impl Recorder {
         let path = journal.path().to_owned();
         let closed = tokio::task::spawn_blocking(move || journal.close()).await;
         closed.unwrap_or_else(|error| Err(JournalError::Write { path, message: error.to_string() }))
+    }
+
+    /// Tells everyone that the disk hangs, as an error of the journal.
+    fn disk_hangs(&self) -> String {
+        let message = format!("the disk has not taken an event for {} s", DISK_WITHIN.as_secs());
+        self.shared.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert_with(|| message.clone());
+            is_first
+        });
+        message
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
