@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chaos_core::record::Event;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 pub use live::{Live, LiveAnswer, LiveProbe};
 
@@ -16,6 +16,9 @@ use crate::journal::{JournalError, JournalWriter, Redactor};
 
 /// A disk that takes longer hangs: whoever waits for it decides nothing meanwhile, and ends nothing.
 const DISK_WITHIN: Duration = Duration::from_secs(10);
+
+/// What was queued may be much more.
+const CLOSED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A cheap handle to the record of one run; all clones write to the same one.
 #[derive(Debug, Clone)]
@@ -137,12 +140,24 @@ impl Recorder {
         self.log().journal.as_ref().map(|journal| journal.path().to_owned())
     }
 
-    /// Writes what is queued and closes the journal; later events stay in memory only.
+    /// Writes what is queued and closes the journal; later events stay in memory only. A disk that hangs is not waited for without an
+    /// end: there is a verdict to be told.
     pub async fn close(&self) -> Result<(), JournalError> {
         let Some(mut journal) = self.log().journal.take() else { return Ok(()) };
         let path = journal.path().to_owned();
-        let closed = tokio::task::spawn_blocking(move || journal.close()).await;
-        closed.unwrap_or_else(|error| Err(JournalError::Write { path, message: error.to_string() }))
+        let failed = |message: String| JournalError::Write { path: path.clone(), message };
+        let (tell, closed) = oneshot::channel();
+        // In a thread of its own, and of no pool: whoever gave up waiting for it must be able to leave.
+        let close = move || {
+            // Nobody may be waiting any more.
+            let _ = tell.send(journal.close());
+        };
+        let closing = std::thread::Builder::new().name("journal-end".into()).spawn(close);
+        closing.map_err(|error| failed(error.to_string()))?;
+        match tokio::time::timeout(CLOSED_WITHIN, closed).await {
+            Ok(closed) => closed.unwrap_or_else(|_| Err(failed("it was not closed".to_owned()))),
+            Err(_) => Err(failed(format!("the disk has not taken the rest of it for {} s", CLOSED_WITHIN.as_secs()))),
+        }
     }
 
     /// Tells everyone that the disk hangs, as an error of the journal.

@@ -113,5 +113,7 @@ async fn a_disk_that_hangs_is_not_waited_for_without_an_end() {
     assert!(began.elapsed() < std::time::Duration::from_secs(11), "once it is known to hang nobody waits for it");
     assert!(failure.borrow().is_some(), "the run has to end");
     assert_eq!(recorder.events().len(), 3, "the verdict still sees them");
+    let closed = tokio::time::timeout(hour, recorder.close()).await.expect("the run ends all the same");
+    assert!(matches!(&closed, Err(JournalError::Write { message, .. }) if message.contains("30 s")), "{closed:?}");
     drop(reader);
 }
