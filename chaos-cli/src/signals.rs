@@ -75,6 +75,8 @@ fn ignored(status: &str) -> Option<u64> {
 
 #[expect(clippy::exit, reason = "leaving at once is what the second signal asks for")]
 fn leave(code: i32) -> ! {
+    // Programs of probes run in groups of their own: the terminal's Ctrl-C did not reach them.
+    chaos_engine::probe::kill_commands();
     std::process::exit(code)
 }
 

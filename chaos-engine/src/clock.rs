@@ -1,6 +1,8 @@
 //! The one clock of a run: monotonic instants, told as nanoseconds since the run's start and as UTC. Wall time is read once,
 //! at the start; a step of the system's clock in mid-run therefore moves nothing. It must not be used to compare with
-//! another machine's clock: that takes a measured offset.
+//! another machine's clock: that takes a measured offset. While the machine sleeps it stands still; that it did is told.
+
+mod asleep;
 
 use std::time::{Duration, Instant};
 
@@ -11,17 +13,46 @@ use jiff::{SignedDuration, Timestamp};
 /// A clock that is further ahead than one that runs on was set ahead.
 const SET: SignedDuration = SignedDuration::from_millis(100);
 
+/// A machine that slept for less has missed nothing that a run must end for.
+const SLEPT: Duration = Duration::from_secs(1);
+
 /// Zero of a run, on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct RunClock {
     started: Instant,
     started_at: Timestamp,
+    /// How long the machine had been asleep by then, since it was switched on.
+    asleep: SignedDuration,
 }
 
 impl RunClock {
     /// A clock that starts now.
     pub fn start() -> Self {
-        Self { started: Instant::now(), started_at: Timestamp::now() }
+        Self { started: Instant::now(), started_at: Timestamp::now(), asleep: asleep() }
+    }
+
+    /// The same clock, for whoever goes by it from now on only: what the machine slept before is nothing to them.
+    #[must_use]
+    pub fn rested(self) -> Self {
+        Self { asleep: asleep(), ..self }
+    }
+
+    /// How long the machine slept since this clock was started, if that is worth telling. All who wait by this clock waited longer
+    /// by so much, what they had seen is older, and what they had asked is lost.
+    pub fn slept(&self) -> Option<Duration> {
+        Duration::try_from(asleep() - self.asleep).ok().filter(|slept| *slept >= SLEPT)
+    }
+
+    /// The same in words.
+    pub fn told_sleep(&self) -> Option<String> {
+        self.slept().map(|slept| format!("this machine slept for {} s in mid-run", slept.as_secs()))
+    }
+
+    /// The same clock, on a machine that slept for so long since it was started.
+    #[cfg(test)]
+    pub(crate) fn after_sleep(self, slept: Duration) -> Self {
+        let slept = SignedDuration::try_from(slept).unwrap_or(SignedDuration::MAX);
+        Self { asleep: self.asleep - slept, ..self }
     }
 
     /// The same clock, with its zero at that UTC instant of its own: a run that began earlier, or by another machine's clock, is
@@ -34,7 +65,7 @@ impl RunClock {
             Err(_) => self.started.checked_sub(span.unsigned_abs()),
         };
         // Beyond what the platform's clock can say there is no run to be taken up.
-        Self { started: started.unwrap_or(self.started), started_at: zero }
+        Self { started: started.unwrap_or(self.started), started_at: zero, ..*self }
     }
 
     /// A clock of that age, on a machine whose wall clock was stepped by so much since its zero.
@@ -92,6 +123,11 @@ impl RunClock {
         let span = at.duration_since(self.started_at);
         RunTime(u64::try_from(span.as_nanos()).unwrap_or(0))
     }
+}
+
+/// How long this machine was asleep since it was switched on.
+fn asleep() -> SignedDuration {
+    SignedDuration::try_from(asleep::asleep()).unwrap_or(SignedDuration::ZERO)
 }
 
 /// A clock's time, had it not been set back since it showed `since`, which is so long ago by a clock that cannot be set. What
@@ -153,6 +189,18 @@ mod tests {
             let set_by = RunClock::stepped(age, by).set_by();
             assert!((set_by - by.as_nanos()).abs() < second, "{set_by} {by:?}");
         }
+    }
+
+    #[test]
+    fn a_machine_that_slept_is_told_of_until_somebody_begins_anew() {
+        let clock = RunClock::start();
+        assert_eq!((clock.slept(), clock.told_sleep()), (None, None));
+        let slept = clock.after_sleep(Duration::from_secs(3_600));
+        assert_eq!(slept.slept().map(|slept| slept.as_secs()), Some(3_600));
+        assert_eq!(slept.told_sleep().as_deref(), Some("this machine slept for 3600 s in mid-run"));
+        assert!(slept.with_zero(clock.started_at()).slept().is_some(), "another zero makes nobody rested");
+        assert_eq!(slept.rested().slept(), None);
+        assert_eq!(clock.after_sleep(Duration::from_millis(900)).slept(), None);
     }
 
     #[test]

@@ -5,13 +5,20 @@ mod live;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chaos_core::record::Event;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 pub use live::{Live, LiveAnswer, LiveProbe};
 
 use crate::journal::{JournalError, JournalWriter, Redactor};
+
+/// A disk that takes longer hangs: whoever waits for it decides nothing meanwhile, and ends nothing.
+const DISK_WITHIN: Duration = Duration::from_secs(10);
+
+/// What was queued may be much more.
+const CLOSED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A cheap handle to the record of one run; all clones write to the same one.
 #[derive(Debug, Clone)]
@@ -79,7 +86,8 @@ impl Recorder {
         log.keep(event);
     }
 
-    /// Records an event and resolves once it is on the disk: for what must be known before something is done.
+    /// Records an event and resolves once it is on the disk: for what must be known before something is done. A disk that hangs is one
+    /// that cannot be written; once that is known nobody waits for it.
     pub async fn record_durably(&self, event: Event) -> Result<(), JournalError> {
         let event = self.shared.redactor.event(event);
         self.shared.live.send_if_modified(|live| live.take(&event));
@@ -90,7 +98,15 @@ impl Recorder {
             stored
         };
         let Some(stored) = stored else { return Ok(()) };
-        let result = stored.await.unwrap_or_else(|_| Err("it was closed".into()));
+        let mut failure = self.journal_failure();
+        let failed = async { failure.wait_for(Option::is_some).await.ok().and_then(|failed| failed.clone()) };
+        let result = tokio::select! {
+            // What was written was, whatever became of the journal right after that.
+            biased;
+            stored = stored => stored.unwrap_or_else(|_| Err("it was closed".into())),
+            failed = failed => Err(failed.unwrap_or_default()),
+            () = tokio::time::sleep(DISK_WITHIN) => Err(self.disk_hangs()),
+        };
         result.map_err(|message| JournalError::Write { path: self.journal_path().unwrap_or_default(), message })
     }
 
@@ -124,12 +140,35 @@ impl Recorder {
         self.log().journal.as_ref().map(|journal| journal.path().to_owned())
     }
 
-    /// Writes what is queued and closes the journal; later events stay in memory only.
+    /// Writes what is queued and closes the journal; later events stay in memory only. A disk that hangs is not waited for without an
+    /// end: there is a verdict to be told.
     pub async fn close(&self) -> Result<(), JournalError> {
         let Some(mut journal) = self.log().journal.take() else { return Ok(()) };
         let path = journal.path().to_owned();
-        let closed = tokio::task::spawn_blocking(move || journal.close()).await;
-        closed.unwrap_or_else(|error| Err(JournalError::Write { path, message: error.to_string() }))
+        let failed = |message: String| JournalError::Write { path: path.clone(), message };
+        let (tell, closed) = oneshot::channel();
+        // In a thread of its own, and of no pool: whoever gave up waiting for it must be able to leave.
+        let close = move || {
+            // Nobody may be waiting any more.
+            let _ = tell.send(journal.close());
+        };
+        let closing = std::thread::Builder::new().name("journal-end".into()).spawn(close);
+        closing.map_err(|error| failed(error.to_string()))?;
+        match tokio::time::timeout(CLOSED_WITHIN, closed).await {
+            Ok(closed) => closed.unwrap_or_else(|_| Err(failed("it was not closed".to_owned()))),
+            Err(_) => Err(failed(format!("the disk has not taken the rest of it for {} s", CLOSED_WITHIN.as_secs()))),
+        }
+    }
+
+    /// Tells everyone that the disk hangs, as an error of the journal.
+    fn disk_hangs(&self) -> String {
+        let message = format!("the disk has not taken an event for {} s", DISK_WITHIN.as_secs());
+        self.shared.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert_with(|| message.clone());
+            is_first
+        });
+        message
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

@@ -59,6 +59,10 @@ impl Cursor<'_> {
         let eligible: BTreeSet<_> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.as_str()).collect();
         let in_reach = members.iter().copied().filter(|pod| eligible.contains(pod.uid.as_str()));
         let (hit, candidates): (Vec<_>, Vec<_>) = in_reach.partition(|pod| self.state.ledger.has_hit(&pod.uid));
+        // What was told as gone and is listed all the same has to be tried again only if there is nobody else.
+        let gone: BTreeSet<_> = self.state.ledger.told_gone(attempt.strike.strike).collect();
+        let (gone, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|pod| gone.contains(pod.uid.as_str()));
+        let candidates = if others.is_empty() { gone } else { others };
         let victim = victims::victim(self.spec.seed, attempt.strike.strike, &candidates);
         let Some((pod, workload)) = victim.and_then(|pod| Some((pod, pod.workload.as_ref()?))) else {
             let barred = barred(&self.spec.policy, facts);

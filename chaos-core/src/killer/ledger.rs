@@ -220,6 +220,12 @@ impl Ledger {
             || self.history.iter().any(|kill| kill.victim.uid == uid && is_kill(kill.outcome))
     }
 
+    /// UIDs of the pods of which the server said that they are gone when this strike was to hit them.
+    pub(super) fn told_gone(&self, strike: u64) -> impl Iterator<Item = &str> {
+        let is_gone = move |kill: &&KillRecord| kill.strike == strike && kill.outcome == Outcome::Gone;
+        self.history.iter().filter(is_gone).map(|kill| kill.victim.uid.as_str())
+    }
+
     /// The intent of that identity.
     pub(super) fn intent(&self, nonce: &str) -> Option<&IntentRecord> {
         self.intents.iter().find(|intent| intent.nonce == nonce)

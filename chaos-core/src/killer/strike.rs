@@ -263,10 +263,16 @@ impl Cursor<'_> {
         answer: KillAnswer,
     ) -> Option<Action> {
         let answer = KillAnswer { at: self.sent_at(answer.at), ..answer };
+        // One that was deleted meanwhile makes room for another at once. A second one is what somebody says who answers for the
+        // server, of pods that are still listed.
+        let gone_pause = match self.state.ledger.told_gone(attempt.strike.strike).next() {
+            None => Duration::ZERO,
+            Some(_) => RETRY_REFUSED,
+        };
         let (outcome, put_off) = match answer.kind {
             KillAnswerKind::Accepted => (Outcome::Killed, None),
             KillAnswerKind::Blocked => (Outcome::Blocked, Some((SkipReason::EvictionBlocked, RETRY))),
-            KillAnswerKind::Gone => (Outcome::Gone, Some((SkipReason::VictimGone, Duration::ZERO))),
+            KillAnswerKind::Gone => (Outcome::Gone, Some((SkipReason::VictimGone, gone_pause))),
             KillAnswerKind::Refused | KillAnswerKind::NotSent => {
                 (Outcome::Failed, Some((SkipReason::KillRefused, RETRY_REFUSED)))
             }

@@ -419,6 +419,21 @@ fn a_refused_kill_gives_its_reservation_back_and_is_no_kill() {
 }
 
 #[test]
+fn pods_that_are_told_as_gone_and_listed_all_the_same_are_not_tried_without_a_pause() {
+    let mut play = Play::new(of_run);
+    play.view.beat = Some(start());
+    play.answer = KillAnswerKind::Gone;
+    play.run(SignedDuration::from_secs(20));
+    let tried: Vec<&str> = play.orders.iter().map(|(_, order)| order.victim.uid.as_str()).collect();
+    assert!((5..=25).contains(&tried.len()), "{tried:?}");
+    assert_eq!(tried[..3].iter().collect::<BTreeSet<_>>().len(), 3, "the others come first: {tried:?}");
+    let pause = |pair: &[(Timestamp, KillOrder)]| pair[1].0.duration_since(pair[0].0);
+    assert!(play.orders[1..].windows(2).all(|pair| pause(pair) >= SignedDuration::from_secs(1)), "{tried:?}");
+    assert!(pause(&play.orders[..2]) < SignedDuration::from_secs(1), "one that is gone makes room for another at once");
+    assert_eq!((play.ledger().kills, play.ledger().struck), (0, 0));
+}
+
+#[test]
 fn a_reservation_is_given_back_without_a_look_at_its_budget_unless_somebody_else_has_written_that() {
     for is_contended in [false, true] {
         let mut play = Play::new(|_| ());

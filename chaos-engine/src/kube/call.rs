@@ -153,7 +153,7 @@ impl Caller {
     /// Reads an object.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         let what = format!("read {path}");
-        let bytes = self.call(Method::GET, path, Vec::new(), &what).await?;
+        let bytes = self.call(TIMEOUT, Method::GET, path, Vec::new(), &what).await?;
         parse(&bytes, &what)
     }
 
@@ -184,14 +184,34 @@ impl Caller {
         object: &impl Serialize,
         verb: &str,
     ) -> Result<T, CallError> {
+        self.send_within(TIMEOUT, method, path, object, verb).await
+    }
+
+    /// The same, for what must not be sent any more after that time, nor be on its way then: it is given up, and what was not begun
+    /// by then never is. No call is waited for longer than others are.
+    pub async fn send_within<T: DeserializeOwned>(
+        &self,
+        within: Duration,
+        method: Method,
+        path: &str,
+        object: &impl Serialize,
+        verb: &str,
+    ) -> Result<T, CallError> {
         let what = format!("{verb} {path}");
         let body = serde_json::to_vec(object)
             .map_err(|error| CallError::Unreached { what: what.clone(), message: error.to_string() })?;
-        let bytes = self.call(method, path, body, &what).await?;
+        let bytes = self.call(within.min(TIMEOUT), method, path, body, &what).await?;
         parse(&bytes, &what)
     }
 
-    async fn call(&self, method: Method, path: &str, body: Vec<u8>, what: &str) -> Result<Vec<u8>, CallError> {
+    async fn call(
+        &self,
+        within: Duration,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        what: &str,
+    ) -> Result<Vec<u8>, CallError> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -212,9 +232,9 @@ impl Caller {
             }
             Ok((status, bytes))
         };
-        let (status, body) = tokio::time::timeout(TIMEOUT, answer)
+        let (status, body) = tokio::time::timeout(within, answer)
             .await
-            .map_err(|_| lost(format!("no answer within {} s", TIMEOUT.as_secs())))??;
+            .map_err(|_| lost(format!("no answer within {} ms", within.as_millis())))??;
         if status.is_success() { Ok(body) } else { Err(refused(status, &body, what)) }
     }
 }

@@ -64,6 +64,12 @@ impl Clients {
         Self::of(client.clone(), client)
     }
 
+    /// For whoever measures by what the cluster answers: it asks once. That a server is busy or away is what a probe is to hear of, and
+    /// the client for reads asks it again until it is not.
+    pub fn asking_once(&self) -> Client {
+        self.write.clone()
+    }
+
     fn of(read: Client, write: Client) -> Self {
         Self { read, write, surveys: Surveys::new() }
     }
@@ -85,6 +91,11 @@ fn once(config: &Config) -> kube::Result<Client> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http::StatusCode;
+    use axum::{Json, Router};
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::Api;
     use kube::api::{Patch, PatchParams};
@@ -93,6 +104,24 @@ mod tests {
 
     use super::*;
     use crate::kube::is_of_a_moment;
+
+    #[tokio::test]
+    async fn whoever_measures_hears_of_a_server_that_is_away_for_a_moment() {
+        let asked: Arc<AtomicUsize> = Arc::default();
+        let counted = asked.clone();
+        let app = Router::new().fallback(move || {
+            let is_first = counted.fetch_add(1, Ordering::Relaxed) == 0;
+            let code = if is_first { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+            async move { (code, Json(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}))) }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: http::Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let clients = Clients::new(Config::new(url), "test").unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(clients.asking_once(), "n");
+        assert!(maps.get("a").await.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_takes_a_write_and_says_nothing_is_not_waited_for_for_ever() {

@@ -1,5 +1,7 @@
 //! The one place where a pod is killed: one request, never repeated, with the pod's UID as precondition.
 
+use std::time::Duration;
+
 use chaos_core::killer::{KillAnswer, KillAnswerKind, KillOrder};
 use chaos_core::model::KillMode;
 use http::Method;
@@ -7,6 +9,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::call::{CallError, Caller};
+
+/// A kill that was sent right before its deadline has so long for its answer. What is not sent by then, as the way to the server was
+/// still being opened, is not sent at all.
+const ANSWER: Duration = Duration::from_millis(500);
 
 /// Kills pods.
 #[derive(Clone)]
@@ -20,19 +26,20 @@ impl Hand {
         Self { write }
     }
 
-    /// Sends the kill, unless its deadline has passed. `at` is the present, by the clock that the deadline is meant in.
+    /// Sends the kill, unless its deadline has passed, and gives it up a moment after that: what becomes of it then is not known.
+    /// `at` is the present, by the clock that the deadline is meant in.
     pub async fn kill(&self, order: &KillOrder, at: Timestamp) -> KillAnswer {
         if at > order.deadline {
             let message = "it was decided too long ago".to_owned();
             return KillAnswer { at, kind: KillAnswerKind::NotSent, message: Some(message) };
         }
         let pod = format!("/api/v1/namespaces/{}/pods/{}", order.victim.namespace, order.victim.pod);
-        let answer: Result<Value, CallError> = match order.mode {
-            KillMode::Evict => {
-                self.write.send(Method::POST, &format!("{pod}/eviction"), &eviction(order), "evict").await
-            }
-            KillMode::Delete => self.write.send(Method::DELETE, &pod, &delete_options(order), "delete").await,
+        let within = Duration::try_from(order.deadline.duration_since(at)).unwrap_or_default().saturating_add(ANSWER);
+        let (method, path, body, verb) = match order.mode {
+            KillMode::Evict => (Method::POST, format!("{pod}/eviction"), eviction(order), "evict"),
+            KillMode::Delete => (Method::DELETE, pod, delete_options(order), "delete"),
         };
+        let answer: Result<Value, CallError> = self.write.send_within(within, method, &path, &body, verb).await;
         match answer {
             Ok(_) => KillAnswer { at, kind: KillAnswerKind::Accepted, message: None },
             Err(error) => KillAnswer { at, kind: kill_answer(&error), message: Some(error.to_string()) },
@@ -87,6 +94,11 @@ pub fn kill_answer(error: &CallError) -> KillAnswerKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chaos_core::api::{PlannedStrike, VictimRef};
+    use chaos_core::instant::{after, micro_time};
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
     use kube::core::Status;
     use kube::core::response::{StatusCause, StatusDetails};
 
@@ -101,6 +113,41 @@ mod tests {
             retry_after_seconds: 0,
         });
         CallError::Refused { what: "evict".into(), status: Box::new(status) }
+    }
+
+    /// What becomes of a kill whose deadline is that far ahead where nobody answers, and how long that takes.
+    async fn unanswered(ahead: Duration) -> (KillAnswerKind, Duration) {
+        let silent = tower::service_fn(|_: Request<Body>| std::future::pending::<kube::Result<Response<Body>>>());
+        let now = Timestamp::UNIX_EPOCH;
+        let (id, group) = ("s1".to_owned(), "app".to_owned());
+        let strike =
+            PlannedStrike { id, strike: 1, at: micro_time(now), group, waiting_for: None, postponed_from: None };
+        let victim = VictimRef {
+            namespace: "shop".into(),
+            pod: "app-1".into(),
+            uid: "u".into(),
+            workload: "Deployment/app".into(),
+            workload_uid: "w".into(),
+            owner_uid: "rs".into(),
+            node: None,
+        };
+        let (nonce, mode, deadline) = ("n".to_owned(), KillMode::Delete, after(now, ahead));
+        let order = KillOrder { strike, nonce, victim, mode, grace: None, deadline };
+        let began = tokio::time::Instant::now();
+        let answer = Hand::new(Caller::new(Client::new(silent, "shop"))).kill(&order, now).await;
+        (answer.kind, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kill_is_not_left_on_its_way_far_beyond_its_deadline() {
+        let moment = Duration::from_millis(10);
+        for (ahead, longest) in [(100, 600), (2_000, 2_500), (60_000, 5_000)] {
+            let (kind, took) = unanswered(Duration::from_millis(ahead)).await;
+            let longest = Duration::from_millis(longest);
+            // Whether it reached the server is not known.
+            assert_eq!(kind, KillAnswerKind::Unknown);
+            assert!(took >= longest && took <= longest + moment, "{took:?}, {ahead} ms before its deadline");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A program that answers by exit code and output. Arguments only, never a shell; nothing that it started outlives its look.
 
+use std::collections::BTreeSet;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -39,14 +41,49 @@ pub struct JsonField {
     pub exit_code: i32,
 }
 
-/// Kills a process group when it goes out of scope, however a look ends.
-struct Group(Option<Pid>);
+/// Process groups of looks under way. What leaves without ending its looks has to end them: a group of its own hears no Ctrl-C.
+struct Groups(Mutex<BTreeSet<i32>>);
 
-impl Drop for Group {
+static GROUPS: Groups = Groups(Mutex::new(BTreeSet::new()));
+
+/// Kills every program that a probe has started, and what those started: for a process that leaves at once.
+pub fn kill_commands() {
+    GROUPS.kill();
+}
+
+impl Groups {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A group under way. Its own carries the number of the program.
+    fn of(&self, child: &Child) -> Group<'_> {
+        let leader = child.id().and_then(|id| i32::try_from(id).ok());
+        self.lock().extend(leader);
+        Group { leader, groups: self }
+    }
+
+    fn kill(&self) {
+        self.lock().iter().for_each(|leader| kill_group(*leader));
+    }
+}
+
+fn kill_group(leader: i32) {
+    // That no process of the group is left is the normal case.
+    let _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
+}
+
+/// Kills a process group when it goes out of scope, however a look ends.
+struct Group<'g> {
+    leader: Option<i32>,
+    groups: &'g Groups,
+}
+
+impl Drop for Group<'_> {
     fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            // That no process of the group is left is the normal case.
-            let _ = killpg(pid, Signal::SIGKILL);
+        if let Some(leader) = self.leader {
+            kill_group(leader);
+            self.groups.lock().remove(&leader);
         }
     }
 }
@@ -54,6 +91,10 @@ impl Drop for Group {
 impl CommandLook {
     /// `{exitCode, output}`, with `error` where something was written there; output is JSON where it is, text otherwise.
     pub(super) async fn value(&self) -> Result<Value, NoAnswer> {
+        self.run(&GROUPS).await
+    }
+
+    async fn run(&self, groups: &Groups) -> Result<Value, NoAnswer> {
         let mut command = Command::new(&self.program);
         command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
@@ -61,8 +102,7 @@ impl CommandLook {
             let reason = if error.kind() == std::io::ErrorKind::NotFound { "notFound" } else { "failed" };
             NoAnswer::new(reason, format!("failed to start {:?}: {error}", self.program))
         })?;
-        // Its own group carries its own number.
-        let _group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
+        let _group = groups.of(&child);
         match tokio::time::timeout(self.timeout, finish(child)).await {
             Ok(finished) => self.answer(finished?),
             Err(_) => {
@@ -147,6 +187,8 @@ fn signal(status: ExitStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn look(program: &str, args: &[&str], timeout: Duration) -> CommandLook {
@@ -198,16 +240,43 @@ mod tests {
         assert_eq!(reason("sleep", &["60"], Duration::from_millis(50)).await, "timeout");
     }
 
+    /// Leaves a child behind that holds the output open; its number is in the file then.
+    fn leaves_a_child(pid_file: &Path) -> String {
+        format!("sleep 600 & echo $! > {0}.new; mv {0}.new {0}; sleep 600", pid_file.display())
+    }
+
     #[tokio::test]
     async fn a_timeout_ends_the_whole_group() {
         let folder = tempfile::tempdir().unwrap();
         let pid_file = folder.path().join("pid");
-        // The program leaves a child behind that holds the output open.
-        let script = format!("sleep 600 & echo $! > {0}.new; mv {0}.new {0}; sleep 600", pid_file.display());
-        let look = look("sh", &["-c", &script], Duration::from_secs(3));
+        let look = look("sh", &["-c", &leaves_a_child(&pid_file)], Duration::from_secs(3));
         assert_eq!(look.value().await.unwrap_err().reason, "timeout");
-        let pid: i32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
-        // Killed, and for a moment perhaps not yet reaped by init.
+        until_it_is_gone(&pid_file).await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_leaves_at_once_leaves_no_program_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid_file = folder.path().join("pid");
+        let look = look("sh", &["-c", &leaves_a_child(&pid_file)], LONG);
+        // Of this look alone: the other tests of this process have programs of their own.
+        let groups = Groups(Mutex::default());
+        let leaving = async {
+            while !pid_file.exists() {
+                tokio::task::yield_now().await;
+            }
+            groups.kill();
+            // Nothing of this process ends the look that was under way.
+            until_it_is_gone(&pid_file).await;
+        };
+        let (ended, ()) = tokio::join!(look.run(&groups), leaving);
+        assert_eq!(ended.unwrap_err().reason, "killed");
+        assert!(groups.lock().is_empty(), "a look that has ended is forgotten");
+    }
+
+    /// Waits until the process of that number is gone: killed, and for a moment perhaps not yet reaped by init.
+    async fn until_it_is_gone(pid_file: &Path) {
+        let pid: i32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
         while nix::sys::signal::kill(Pid::from_raw(pid), None).is_ok() {
             let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             if state.is_empty() || state.contains(") Z ") {

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::Trust;
-use super::http::{Connections, Origin, Sent};
+use super::http::{Connections, Origin, Sent, is_own_lack};
 use super::look::NoAnswer;
 
 const METHOD: &str = "/grpc.health.v1.Health/Check";
@@ -66,7 +66,13 @@ impl GrpcLook {
     }
 
     async fn check(&self) -> Result<Check, NoAnswer> {
-        let connection = match self.connections.open().await {
+        let stream = match self.connections.reach().await {
+            Ok(stream) => stream,
+            Err(error) if is_own_lack(&error) => return Err(NoAnswer::new("ownLack", error)),
+            // Whatever the network says of it (no route, no such name): whoever was not reached has not spoken something else.
+            Err(error) => return Ok(Check::Silent(format!("connect: {error}"))),
+        };
+        let connection = match self.connections.begin(stream).await {
             Ok(connection) => connection,
             Err(failure) => return silent_or_none(failure.class, &failure.detail),
         };

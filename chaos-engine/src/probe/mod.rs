@@ -19,7 +19,7 @@ pub mod set;
 mod tcp;
 mod tls;
 
-pub use command::{CommandLook, JsonField};
+pub use command::{CommandLook, JsonField, kill_commands};
 pub use expect::{Expected, meets};
 pub use grpc::GrpcLook;
 pub use invariants::InvariantsPlan;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::model::Moment;
+use chaos_core::record::Event;
 use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -12,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::http::{HttpPlan, Load, LoadContext, LoadError};
 use super::invariants::InvariantsPlan;
-use super::look::LookPlan;
+use super::look::{LookPlan, NoAnswer};
+use crate::clock::RunClock;
 
 /// What probes need besides their plans.
 pub type ProbeContext = LoadContext;
@@ -103,7 +105,7 @@ impl ProbeSet {
         let at = self.context.clock.now();
         let event = match plan {
             ProbePlan::Http(_) => return,
-            ProbePlan::Look(plan) => plan.sample(at).await,
+            ProbePlan::Look(plan) => awake(plan.sample(at).await, &self.context.clock),
             // A checker that were asked in the middle of things would report what is still on its way.
             ProbePlan::Invariants(plan) => plan.ask(at).await,
         };
@@ -119,6 +121,17 @@ fn is_due(when: Moment, end: End) -> bool {
     }
 }
 
+/// What a look says, unless the machine slept since the run began: what it had asked was lost then, and its network comes back when it
+/// does. That an answer is not as expected says nothing about the system after that.
+fn awake(event: Event, clock: &RunClock) -> Event {
+    match (event, clock.told_sleep()) {
+        (Event::Sample(sample), Some(slept)) if sample.met == Some(false) => {
+            NoAnswer::new("ownLack", slept).event(&sample.probe, sample.at)
+        }
+        (event, _) => event,
+    }
+}
+
 /// Looks at once (or after its delay) and then at every interval; a look that takes longer than it lets the next ones fall
 /// out.
 async fn look_on(plan: Arc<LookPlan>, every: Duration, context: ProbeContext, stop: CancellationToken) {
@@ -127,7 +140,7 @@ async fn look_on(plan: Arc<LookPlan>, every: Duration, context: ProbeContext, st
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let event = plan.sample(context.clock.now()).await;
-        context.recorder.record(event);
+        context.recorder.record(awake(event, &context.clock));
     }
 }
 

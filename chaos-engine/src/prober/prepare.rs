@@ -52,7 +52,7 @@ pub(super) async fn plans(desk: &ProberDesk, run: &Run) -> Result<Plans, Unfit> 
         }
     }
     let reach = Reach {
-        client: Some(desk.clients.read.clone()),
+        client: Some(desk.clients.asking_once()),
         prometheus: desk.sources.of_namespace(&run.namespace),
         services: Services::Inside { loopback: desk.loopback },
     };

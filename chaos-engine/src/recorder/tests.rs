@@ -94,3 +94,26 @@ async fn a_journal_that_cannot_be_written_is_heard_of() {
     assert_eq!(recorder.events().len(), 2, "the verdict still sees them");
     assert!(recorder.close().await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_is_not_waited_for_without_an_end() {
+    // A pipe that nobody reads takes some of a large event, and then hangs.
+    let (held, pipe) = std::io::pipe().unwrap();
+    let journal = JournalWriter::on_file("pipe".as_ref(), std::os::fd::OwnedFd::from(pipe).into()).unwrap();
+    let recorder = Recorder::with_journal(journal, Redactor::default());
+    // Dropped before the recorder, which waits for its writer.
+    let reader = held;
+    let note = || Event::Note { at: RunTime(1), text: "x".repeat(1 << 20) };
+    let hour = std::time::Duration::from_secs(3_600);
+    let (began, failure) = (tokio::time::Instant::now(), recorder.journal_failure());
+    for _ in 0..3 {
+        let stored = tokio::time::timeout(hour, recorder.record_durably(note())).await.expect("it gives up");
+        assert!(matches!(&stored, Err(JournalError::Write { message, .. }) if message.contains("10 s")), "{stored:?}");
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(11), "once it is known to hang nobody waits for it");
+    assert!(failure.borrow().is_some(), "the run has to end");
+    assert_eq!(recorder.events().len(), 3, "the verdict still sees them");
+    let closed = tokio::time::timeout(hour, recorder.close()).await.expect("the run ends all the same");
+    assert!(matches!(&closed, Err(JournalError::Write { message, .. }) if message.contains("30 s")), "{closed:?}");
+    drop(reader);
+}

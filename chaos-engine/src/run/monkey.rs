@@ -8,7 +8,7 @@ use std::time::Duration;
 use chaos_core::api::{self, ChaosMonkey, ChaosMonkeyStatus, HeartbeatRef, Mode};
 use chaos_core::killer::EndReason;
 use chaos_core::model::MonkeyPlan;
-use chaos_core::record::RunTime;
+use chaos_core::record::{Event, RunTime};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
@@ -265,18 +265,25 @@ impl Ears {
         let monkeys = watcher::watch_object(self.monkeys.clone(), &self.name);
         follow(monkeys, &stop, |monkey| match monkey {
             Some(monkey) => {
-                for event in tracker.take(&monkey, self.clock.now()) {
-                    self.recorder.record(event);
-                }
+                self.record(tracker.take(&monkey, self.clock.now()));
                 let now = self.clock.now();
                 self.publish.send_modify(|view| *view = view_of(&monkey, view, now));
             }
-            None => self.publish.send_modify(|view| {
-                (view.done, view.at_rest) = (true, true);
-                view.gave_up = Some("the run's ChaosMonkey was deleted".to_owned());
-            }),
+            None => {
+                // Before anybody takes notice that it is at rest, and ends the record.
+                self.record(tracker.rest(self.clock.now()));
+                self.publish.send_modify(|view| {
+                    (view.done, view.at_rest) = (true, true);
+                    view.gave_up = Some("the run's ChaosMonkey was deleted".to_owned());
+                });
+            }
         })
         .await;
+        self.record(tracker.rest(self.clock.now()));
+    }
+
+    fn record(&self, events: Vec<Event>) {
+        events.into_iter().for_each(|event| self.recorder.record(event));
     }
 }
 

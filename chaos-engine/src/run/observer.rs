@@ -166,8 +166,12 @@ impl Observer {
         self.since.is_none_or(|since| self.answers.are_missing(probes, since, now))
     }
 
-    /// Why the run must end, by what was seen.
+    /// Why the run must end, by what was seen. First that nothing was, as this machine slept: what looks wrong after that says
+    /// nothing about the platform.
     pub(super) fn stop_cause(&self) -> Option<StopCause> {
+        if let Some(message) = self.clock.told_sleep() {
+            return Some(StopCause::Blind { message });
+        }
         let firing = self.alarms.iter().find_map(|alarm| alarm.borrow().firing.clone());
         let firing = firing.map(|message| StopCause::Guard { message });
         self.refuted.clone().or(firing).or_else(|| self.watchfire.borrow().stop.clone())
@@ -227,6 +231,31 @@ mod tests {
         };
         let (nonce, outcome, message) = ("n-1".into(), Outcome::Killed, None);
         Event::Kill(Kill { at: RunTime(0), uncertainty: 0, strike: 1, nonce, victim, outcome, message })
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_machine_slept_ends_as_one_that_saw_nothing_meanwhile() {
+        let experiment = Arc::new(experiment(&[SLOW_LOAD]));
+        for (slept, ends) in [(Duration::ZERO, false), (Duration::from_secs(3_600), true)] {
+            let observer = Observer::start(Scene {
+                judge: Arc::new(JudgeSpec::from(&*experiment)),
+                experiment: experiment.clone(),
+                client: client("dispatch", |_, _, _| (StatusCode::SERVICE_UNAVAILABLE, Value::Null)),
+                namespaces: Vec::new(),
+                clock: RunClock::start().after_sleep(slept),
+                recorder: Recorder::in_memory(Redactor::default()),
+                strict: false,
+                known: Known::default(),
+                guards: Vec::new(),
+            });
+            let stop = observer.view(false).stop;
+            assert_eq!(
+                matches!(&stop, Some(StopCause::Blind { message }) if message.contains("3600 s")),
+                ends,
+                "{stop:?}"
+            );
+            assert_eq!(stop.is_some(), ends, "{stop:?}");
+        }
     }
 
     #[tokio::test]

@@ -104,7 +104,8 @@ impl Keeper for JournalKeeper {
     }
 
     async fn view(&mut self) -> KillerView {
-        KillerView { leave: *self.leave.borrow(), ..KillerView::default() }
+        // A machine that slept saw nothing meanwhile: its run ends, and kills nothing before it has.
+        KillerView { hold: self.clock.told_sleep(), leave: *self.leave.borrow(), ..KillerView::default() }
     }
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), JournalError> {

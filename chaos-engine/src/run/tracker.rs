@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chaos_core::api::{self, ChaosMonkey, ChaosMonkeyStatus};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, KillRecord};
 use chaos_core::killer::EndReason;
 use chaos_core::record::{Event, RunTime};
 use jiff::{SignedDuration, Timestamp};
@@ -28,6 +28,8 @@ pub(super) struct Tracker {
     offset: Offset,
     /// When the first kill was learned of.
     first_kill: Option<RunTime>,
+    /// Kills, some of them told before, that wait for a better reading of the clocks.
+    held: Vec<KillRecord>,
     /// How well `clock` is known by the clock of the record, in nanoseconds.
     slack: Arc<AtomicU64>,
     /// Which process this is.
@@ -39,7 +41,7 @@ pub(super) struct Tracker {
 impl Tracker {
     /// A tracker that tells what `told` does not know yet.
     pub(super) const fn new(clock: RunClock, told: Told, slack: Arc<AtomicU64>, instance: Option<String>) -> Self {
-        Self { clock, told, offset: Offset::UNKNOWN, first_kill: None, slack, instance, set_by: None }
+        Self { clock, told, offset: Offset::UNKNOWN, first_kill: None, held: Vec::new(), slack, instance, set_by: None }
     }
 
     /// What is new in a monkey's status.
@@ -63,18 +65,31 @@ impl Tracker {
         let first = *self.first_kill.get_or_insert(now);
         let may_improve = !self.offset.is_stepped() && !monkey.spec.suspend && status.ended.is_none();
         if may_improve && self.offset.uncertainty() > PRECISE && now.0.saturating_sub(first.0) < READING_WAIT {
+            self.held.clone_from(&status.history);
             return events;
         }
+        self.held.clear();
+        events.extend(self.kills(&status.history, now));
+        events
+    }
+
+    /// Nothing more is going to be heard: the kills that waited for a better reading of the clocks.
+    pub(super) fn rest(&mut self, now: RunTime) -> Vec<Event> {
+        let held = std::mem::take(&mut self.held);
+        self.kills(&held, now)
+    }
+
+    /// The kills that are new, as well as their instants are known by now.
+    fn kills(&mut self, history: &[KillRecord], now: RunTime) -> Vec<Event> {
         let (clock, offset, slack) = (self.clock, self.offset, self.slack.load(Ordering::Relaxed));
-        let instant = |kill: &api::KillRecord| {
+        let instant = |kill: &KillRecord| {
             // By a clock that was set anew it was sent before we learned of it, and nothing else is known.
             let ours = offset.ours(kill.at.0).filter(|_| !offset.is_stepped());
             let at = ours.map_or(now, |at| clock.from_timestamp(at));
             // A kill cannot have been sent after we learned of it.
             (at.min(now), offset.uncertainty().saturating_add(slack))
         };
-        events.extend(self.told.kills(&status.history, instant));
-        events
+        self.told.kills(history, instant)
     }
 
     /// Learns of the operator's clock what this status tells, and says so if it is known better now.

@@ -122,6 +122,13 @@ async fn that_nobody_serves_is_an_answer() {
     assert!(slow["error"].as_str().unwrap().contains("200 ms"), "{slow}");
 }
 
+#[tokio::test]
+async fn whoever_cannot_be_reached_does_not_serve_whatever_the_network_says_of_it() {
+    // Nobody can be connected to at the address of a group: the kernel says that the network is unreachable.
+    let unreachable = ask("http://224.0.0.1:1".parse().unwrap(), "").await;
+    assert_eq!(unreachable.map(|value| value["serving"].clone()), Ok(json!(false)));
+}
+
 /// Takes connections and says this on each: at once, or once it was asked. Then it closes; what it did not read makes that a reset.
 async fn talker(says: &'static [u8], asked: bool) -> Origin {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -19,6 +19,7 @@ use hyper::ext::on_informational;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -129,9 +130,18 @@ impl Connections {
     }
 
     /// Opens a connection.
-    pub(in crate::probe) async fn open(&self) -> Result<Connection, Failure> {
-        let connected = address::connect(&self.origin.host, self.origin.port).await;
-        let stream = connected.map_err(|error| Failure::of_io("connect", &error))?;
+    pub(super) async fn open(&self) -> Result<Connection, Failure> {
+        let stream = self.reach().await.map_err(|error| Failure::of_io("connect", &error))?;
+        self.begin(stream).await
+    }
+
+    /// Reaches whoever listens there.
+    pub(in crate::probe) async fn reach(&self) -> io::Result<TcpStream> {
+        address::connect(&self.origin.host, self.origin.port).await
+    }
+
+    /// Begins to speak with whoever was reached.
+    pub(in crate::probe) async fn begin(&self, stream: TcpStream) -> Result<Connection, Failure> {
         stream.set_nodelay(true).map_err(|error| Failure::of_io("connect", &error))?;
         match &self.tls {
             None => self.handshake(stream).await,

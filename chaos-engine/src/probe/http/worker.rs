@@ -1,6 +1,6 @@
 //! The network side of the load: takes slots from the pacer as they become due, sends each at once in a task of its own, and
 //! settles it in its ledger. Runs on a thread of its own; notices when that thread was held up, because what it saw then is
-//! not evidence against the system.
+//! not evidence against the system. Nor is what failed because the machine slept.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,8 @@ const TICK: Duration = Duration::from_millis(10);
 const HOLD_UP: Duration = Duration::from_millis(10);
 /// Hold-ups that are remembered: those of the last timeout matter.
 const MOST_STALLS: usize = 4_096;
+/// A sleep of the machine that is not longer cuts no connection.
+const NAP: Duration = Duration::from_millis(500);
 /// Beyond the longest timeout, how long the end waits for tasks to settle.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -35,9 +37,22 @@ pub(super) struct Lane {
     exchange: Exchange,
 }
 
-/// When the thread was held up, latest last.
+/// When the thread was held up, latest last, and when the machine woke up.
+#[derive(Debug)]
+struct Stalls {
+    clock: RunClock,
+    held_up: Mutex<VecDeque<(Instant, Instant)>>,
+    woken: Mutex<Woken>,
+}
+
+/// What is known of the machine's sleep.
 #[derive(Debug, Default)]
-struct Stalls(Mutex<VecDeque<(Instant, Instant)>>);
+struct Woken {
+    /// When it was last noticed.
+    at: Option<Instant>,
+    /// How long it was in all by then.
+    slept: Duration,
+}
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -52,7 +67,7 @@ impl Worker {
         Self {
             clock,
             lanes: lanes.into_iter().map(Arc::new).collect(),
-            stalls: Arc::default(),
+            stalls: Arc::new(Stalls::new(clock)),
             tasks: TaskTracker::new(),
         }
     }
@@ -123,6 +138,10 @@ impl Lane {
             tokio::task::yield_now().await;
             wrong = wrong.map(|wrong| self.blamed(wrong, &flight, took, stalls.within(flight.sent, done)));
         }
+        if wrong.as_ref().is_some_and(|wrong| !wrong.class.is_unknown()) && stalls.has_slept(flight.sent, plan.timeout)
+        {
+            wrong = wrong.map(|wrong| wrong.of_sleep());
+        }
         let has_latency = wrong.as_ref().is_none_or(|wrong| wrong.class.has_latency());
         if flight.lag > plan.max_lag {
             wrong = Some(late(flight.lag, wrong));
@@ -175,6 +194,13 @@ pub(super) fn is_of_time(class: BadClass) -> bool {
     matches!(class, BadClass::Timeout | BadClass::TooSlow | BadClass::Slow)
 }
 
+impl Failure {
+    /// The same where the machine slept meanwhile, or had just woken up with connections that the other side had given up by then.
+    fn of_sleep(self) -> Self {
+        Self::new(BadClass::UnknownOutcome, format!("{}: {}; this machine slept", self.class.as_str(), self.detail))
+    }
+}
+
 /// Whatever came of a slot that was sent too late, it is no evidence.
 fn late(lag: Duration, wrong: Option<Failure>) -> Failure {
     let came =
@@ -183,7 +209,20 @@ fn late(lag: Duration, wrong: Option<Failure>) -> Failure {
 }
 
 impl Stalls {
-    /// Notices when this thread could not run.
+    fn new(clock: RunClock) -> Self {
+        Self { clock, held_up: Mutex::default(), woken: Mutex::default() }
+    }
+
+    /// Whether the machine slept since then, or so shortly before. Asks the clock, as whoever wakes up first may be whoever asks.
+    fn has_slept(&self, since: Instant, shortly: Duration) -> bool {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slept) = self.clock.slept().filter(|slept| *slept > woken.slept + NAP) {
+            *woken = Woken { at: Some(Instant::now()), slept };
+        }
+        woken.at.is_some_and(|at| at + shortly > since)
+    }
+
+    /// Notices when this thread could not run, and that the machine slept.
     async fn watch(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -191,8 +230,9 @@ impl Stalls {
         loop {
             ticks.tick().await;
             let now = Instant::now();
+            self.has_slept(now, Duration::ZERO);
             if now - last > TICK + HOLD_UP {
-                let mut stalls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut stalls = self.held_up.lock().unwrap_or_else(PoisonError::into_inner);
                 stalls.push_back((last + TICK, now));
                 if stalls.len() > MOST_STALLS {
                     stalls.pop_front();
@@ -204,7 +244,7 @@ impl Stalls {
 
     /// How long this thread was held up within this span.
     fn within(&self, from: Instant, to: Instant) -> Duration {
-        let stalls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stalls = self.held_up.lock().unwrap_or_else(PoisonError::into_inner);
         let touching = stalls.iter().rev().take_while(|(_, end)| *end > from);
         touching.map(|(start, end)| (*end).min(to).saturating_duration_since((*start).max(from))).sum()
     }

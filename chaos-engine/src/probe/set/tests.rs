@@ -1,11 +1,10 @@
 //! Probes are asked when they should be, and nothing is left when they have stopped.
 
 use chaos_core::model::{Expectation, Patience};
-use chaos_core::record::{Answer, Event, Sample};
+use chaos_core::record::{Answer, Sample};
 use chaos_core::units;
 
 use super::*;
-use crate::clock::RunClock;
 use crate::journal::Redactor;
 use crate::probe::{CommandLook, Expected, Look};
 use crate::recorder::Recorder;
@@ -105,4 +104,25 @@ async fn a_delay_puts_off_the_first_look_and_no_other() {
     assert!(samples.iter().all(|sample| sample.at.0 >= 300_000_000), "{samples:?}");
     let last = samples.iter().rfind(|sample| sample.probe == "edge").unwrap();
     assert!(last.at.0 - ended.0 < 250_000_000, "the second look of an edge is not put off: {took}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_off_since_the_machine_slept_is_none() {
+    let every = units::Duration::from_millis(5);
+    for (slept, script, met) in
+        [(0, "exit 1", Some(false)), (3_600, "exit 1", None), (0, "exit 0", Some(true)), (3_600, "exit 0", Some(true))]
+    {
+        let recorder = Recorder::in_memory(Redactor::default());
+        let clock = RunClock::start().after_sleep(Duration::from_secs(slept));
+        let context = ProbeContext { recorder: recorder.clone(), clock, seed: 0, run: 0 };
+        let plans = vec![plan("on", Moment::Continuous { every }, script), plan("after", Moment::After, script)];
+        let mut set = ProbeSet::start(plans, context).unwrap();
+        let mut live = recorder.live();
+        live.wait_for(|live| live.answers.contains_key("on")).await.unwrap();
+        set.once(End::After).await;
+        set.stop().await.unwrap();
+        let samples = samples(&recorder);
+        assert!(samples.iter().any(|sample| sample.probe == "after"), "{samples:?}");
+        assert!(samples.iter().all(|sample| sample.met == met), "{script} after {slept} s: {samples:?}");
+    }
 }

@@ -273,6 +273,8 @@ impl Keeper for RunKeeper {
         let resting = orders.rest.then(|| "the run is winding down".to_owned());
         let unkept = orders.hold.then(|| "the evidence of the run cannot be written at present".to_owned());
         let hold = self.hold.borrow_and_update().as_ref().map(|hold| hold.message.clone());
+        // A machine that slept saw nothing meanwhile: its run ends, and kills nothing before it has.
+        let hold = hold.or_else(|| self.clock.told_sleep());
         KillerView { hold: resting.or(unkept).or(hold), leave: orders.leave, ..KillerView::default() }
     }
 

@@ -27,6 +27,24 @@ fn killed(intent: &IntentRecord) -> KillRecord {
     KillRecord { strike, nonce, group, victim, at: due, outcome: Outcome::Killed, message: None }
 }
 
+/// A keeper whose record is in memory only.
+fn keeper(clock: RunClock, recorder: Recorder) -> (JournalKeeper, watch::Sender<bool>) {
+    let (leave, left) = watch::channel(false);
+    let publish = watch::channel(Ledger::default()).0;
+    (JournalKeeper { clock, recorder, publish, leave: left, told: Told::default() }, leave)
+}
+
+#[tokio::test]
+async fn after_a_sleep_of_the_machine_nothing_is_killed() {
+    let hour = std::time::Duration::from_secs(3_600);
+    for (clock, holds) in [(RunClock::start(), false), (RunClock::start().after_sleep(hour), true)] {
+        let (mut keeper, _leave) = keeper(clock, Recorder::in_memory(Redactor::default()));
+        assert_eq!(keeper.view().await.hold.is_some(), holds);
+        // What was decided before it fell asleep is not sent either.
+        assert_eq!(keeper.last_look().await.hold.is_some(), holds);
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_hides_no_outcome_and_makes_no_kill_of_what_was_never_sent() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

@@ -1,6 +1,6 @@
 //! Every kill that a status tells becomes an event, however badly the operator's clock is known.
 
-use chaos_core::api::{ClockReading, EndRecord, KillRecord, Outcome, VictimRef};
+use chaos_core::api::{ClockReading, EndRecord, Outcome, VictimRef};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use serde_json::json;
@@ -74,6 +74,21 @@ fn a_kill_waits_for_a_better_reading_but_not_beyond_the_end_of_its_monkey() {
     let kills = told(&tracker.take(&waiting, SLOW));
     assert_eq!(kills.len(), 1, "nothing more will come");
     assert!(kills[0].1 > PRECISE, "{kills:?}");
+}
+
+#[test]
+fn a_kill_that_waits_for_a_better_reading_is_told_once_if_its_monkey_is_deleted_meanwhile() {
+    let clock = RunClock::start();
+    let mut tracker = tracker(clock);
+    assert_eq!(told(&tracker.take(&monkey(clock, 2, SignedDuration::ZERO), SLOW)), []);
+    let kills = told(&tracker.rest(RunTime(SLOW.0 * 2)));
+    assert_eq!(kills.len(), 2);
+    assert!(kills.iter().all(|(_, uncertainty)| (PRECISE..u64::MAX).contains(uncertainty)), "{kills:?}");
+    assert_eq!(told(&tracker.rest(SLOW)), []);
+    let mut other = self::tracker(clock);
+    let now = RunTime(1_000_000);
+    assert_eq!(told(&other.take(&monkey(clock, 1, SignedDuration::ZERO), now)).len(), 1, "the clock is known well");
+    assert_eq!(told(&other.rest(now)), []);
 }
 
 #[test]

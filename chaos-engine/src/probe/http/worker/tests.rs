@@ -114,6 +114,21 @@ async fn a_generator_that_is_held_up_blames_nobody() {
 }
 
 #[tokio::test]
+async fn what_fails_because_the_machine_slept_blames_nobody() {
+    let hour = Duration::from_secs(3_600);
+    for (slept, class) in [(Duration::ZERO, BadClass::Refused), (hour, BadClass::UnknownOutcome)] {
+        let context = context();
+        // Nobody listens there any more.
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (schedule, lane) = lane(&context, plan(&format!("http://{nobody}"), Duration::from_secs(5)));
+        let (_running, pacer) = pacer(&context, &schedule, 50);
+        Worker::new(context.clock.after_sleep(slept), vec![lane]).run(pacer).await;
+        let bad = bad(&context.recorder);
+        assert!(bad.len() == 5 && bad.iter().all(|bad| bad.class == class), "{bad:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_only_its_lag_makes_slow_blames_nobody() {
     for (delay, within, class) in [
         (20, None, BadClass::UnknownOutcome),
