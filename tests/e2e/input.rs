@@ -208,6 +208,32 @@ fn what_cannot_be_written_to_standard_output_is_an_error_and_a_reader_that_went_
     assert_eq!((end.status.code(), end.stderr.len()), (Some(0), 0), "{}", String::from_utf8_lossy(&end.stderr));
 }
 
+#[test]
+fn a_watch_ends_with_its_reader() {
+    let chaos = chaos();
+    let kubeconfig = chaos.path("kubeconfig");
+    let server = answering(|request| match request.split(' ').nth(1).unwrap_or_default() {
+        path if path.contains("/version") => (200, VERSION.to_owned()),
+        path if path.contains("/namespaces/") => refusal(404),
+        _ => (200, r#"{"apiVersion":"v1","kind":"List","metadata":{},"items":[]}"#.to_owned()),
+    });
+    std::fs::write(&kubeconfig, kubeconfig_of(&server)).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = chaos.command(["status", "-A", "--watch", "--kubeconfig", kubeconfig.to_str().unwrap()]);
+    let mut watching = command.stdout(writer).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    let ended = loop {
+        match watching.try_wait().unwrap() {
+            None if began.elapsed() < Duration::from_secs(20) => std::thread::sleep(Duration::from_millis(20)),
+            ended => break ended,
+        }
+    };
+    // One that goes on must not outlive its test.
+    let _ = watching.kill();
+    assert_eq!(ended.and_then(|status| status.code()), Some(0));
+}
+
 /// A status code and the JSON that comes with it.
 type Answer = (u16, String);
 
@@ -264,8 +290,10 @@ fn next_request(requests: &mut impl std::io::BufRead) -> Option<String> {
 
 /// A refusal as an API server words it.
 fn refusal(code: u16) -> Answer {
+    let reason = if code == 404 { "NotFound" } else { "Timeout" };
     let status = serde_json::json!({
-        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "message": "no", "reason": "No", "code": code,
+        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "message": "no", "reason": reason,
+        "code": code,
     });
     (code, status.to_string())
 }

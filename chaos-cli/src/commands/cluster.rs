@@ -165,6 +165,9 @@ async fn logs(global: &Global, pod: &str, follow: bool) -> Result<Exit, Failure>
     let mut lines = stream.with_context(|| format!("failed to read the log of {namespace}/{name}"))?.lines();
     while let Some(line) = lines.try_next().await.context("the log broke off")? {
         output::data(&format!("{line}\n"));
+        if output::is_gone() {
+            break;
+        }
     }
     Ok(Exit::OK)
 }
