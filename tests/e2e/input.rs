@@ -54,6 +54,14 @@ fn every_error_of_a_file_is_told_at_once() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_keeps_no_other_from_being_checked() {
+    let chaos = chaos();
+    let end = chaos.run(["validate", "/no/such/file.yaml", &manifest(&chaos, &with("baseline: 2s", "baseline: 2d"))]);
+    assert_eq!(end.code, Some(2), "{}", end.stderr);
+    assert!(end.stderr.contains("/no/such/file.yaml") && end.stderr.contains("experiment.yaml:"), "{}", end.stderr);
+}
+
+#[test]
 fn an_unreachable_cluster_is_told_within_the_timeout() {
     let chaos = chaos();
     let kubeconfig = chaos.path("kubeconfig");
