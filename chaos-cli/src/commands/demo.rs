@@ -9,7 +9,7 @@ use kube::api::DynamicObject;
 use local_cluster::{Cluster, ClusterConfig, Profile};
 
 use super::bundled;
-use super::run::{Job, ManifestFile, run_job, told};
+use super::run::{Job, ManifestFile, not_started, run_job, told};
 use crate::cli::{self, ClusterProfile, DemoArgs, Overlay};
 use crate::context::Target;
 use crate::exit::{Exit, Failure};
@@ -54,10 +54,11 @@ async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: Man
         }
     }
     let mut results = Vec::new();
-    for experiment in file.experiments {
+    for experiment in &file.experiments {
+        let interrupted = *asked.borrow();
         let job = Job {
             target: &target,
-            experiment,
+            experiment: experiment.clone(),
             source: &file.source,
             text: &file.text,
             seed: args.seed,
@@ -69,7 +70,15 @@ async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: Man
             ],
             asked: asked.clone(),
         };
-        results.push(run_job(job).await?);
+        let run = match interrupted {
+            Some(signal) => Err(Failure::stopped(anyhow::anyhow!("{signal} came before it was started"))),
+            None => run_job(job).await,
+        };
+        // One that cannot be started hides nothing that another has shown.
+        results.push(run.unwrap_or_else(|failure| {
+            failure.report();
+            not_started(&file, Some(experiment), (args.seed, 1), &failure)
+        }));
     }
     Ok(told(&args.out, &results))
 }
