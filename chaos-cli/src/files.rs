@@ -32,7 +32,12 @@ const STDOUT: [&str; 2] = ["-", "/dev/stdout"];
 
 /// Makes the folder of a run: `OUT/EXPERIMENT-RUNID`.
 pub(crate) fn run_folder(out: &Path, experiment: &str, run_id: &str) -> Result<PathBuf, Failure> {
-    let folder = out.join(format!("{experiment}-{run_id}"));
+    let name = format!("{experiment}-{run_id}");
+    if name.contains(['/', '\0']) {
+        // Of what is on a cluster others have written it: nothing is put beside the folder that was named.
+        return Err(Failure::invalid(anyhow::anyhow!("{name:?} is no name of a folder")));
+    }
+    let folder = out.join(name);
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("failed to make the folder {}", folder.display()))
         .map_err(Failure::could_not_run)?;
@@ -165,6 +170,17 @@ mod tests {
         let inside = folder.path().join(JOURNAL);
         assert_eq!(journal(folder.path()), inside);
         assert_eq!(journal(&inside), inside);
+    }
+
+    #[test]
+    fn a_name_leads_nowhere_else() {
+        let out = tempfile::tempdir().unwrap();
+        let inside = out.path().join("inside");
+        for id in ["/../../outside", "x/y", "a\0b"] {
+            assert!(run_folder(&inside, "day", id).is_err(), "{id:?}");
+        }
+        assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nothing was made");
+        assert_eq!(run_folder(&inside, "day", "20261128t090000z").unwrap(), inside.join("day-20261128t090000z"));
     }
 
     #[test]
