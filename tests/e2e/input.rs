@@ -83,6 +83,20 @@ fn an_unreachable_cluster_is_told_within_the_timeout() {
 }
 
 #[test]
+fn a_signal_ends_a_run_that_waits_for_its_cluster() {
+    let chaos = chaos();
+    let kubeconfig = chaos.path("kubeconfig");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    std::fs::write(&kubeconfig, kubeconfig_of(&format!("http://{}", silent.local_addr().unwrap()))).unwrap();
+    let (path, kubeconfig) = (manifest(&chaos, SHORT), kubeconfig.to_str().unwrap());
+    let mut running =
+        chaos.start(["run", &path, "--kubeconfig", kubeconfig, "--context", "x", "--yes", "--connect-timeout", "1h"]);
+    let _asked = silent.accept().unwrap();
+    running.signal(nix::sys::signal::Signal::SIGINT);
+    assert_eq!(running.expect_end(Duration::from_secs(10)), Some(5), "{}", running.output());
+}
+
+#[test]
 fn stdout_is_json_where_json_goes_there() {
     let chaos = chaos();
     let kubeconfig = chaos.path("kubeconfig");

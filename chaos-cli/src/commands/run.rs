@@ -72,7 +72,7 @@ async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked:
     let refused = |(file, experiment): (&ManifestFile, &Experiment), failure: &Failure| {
         not_started(file, Some(experiment), (args.seed, args.attempt), failure)
     };
-    let target = match agreed(global, args).await {
+    let target = match agreed(global, args, asked).await {
         Ok(target) => target,
         Err(failure) => {
             failure.report();
@@ -107,11 +107,24 @@ async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked:
     results
 }
 
-/// The cluster, once it answers and somebody agreed to break things on it.
-async fn agreed(global: &Global, args: &RunArgs) -> Result<Target, Failure> {
-    let target = Target::connect(global, args.connect_timeout).await?;
-    target.confirm(global, "kill pods")?;
-    Ok(target)
+/// The cluster, once it answers and somebody agreed to break things on it. A signal is heard meanwhile: nothing is there to be
+/// wound down.
+async fn agreed(global: &Global, args: &RunArgs, asked: &Asked) -> Result<Target, Failure> {
+    let (global, mut interrupted) = (global.clone(), asked.clone());
+    let agreeing = async {
+        let target = Target::connect(&global, args.connect_timeout).await?;
+        let meant = target.clone();
+        // A person takes time to answer.
+        let answer = tokio::task::spawn_blocking(move || meant.confirm(&global, "kill pods"));
+        answer.await.context("failed to ask whether pods may be killed")??;
+        Ok::<_, Failure>(target)
+    };
+    tokio::select! {
+        agreed = agreeing => agreed,
+        _ = interrupted.wait_for(Option::is_some) => {
+            Err(Failure::stopped(anyhow::anyhow!("stopped before anything was touched")))
+        }
+    }
 }
 
 /// Tells the results of a command together; gives the worst of their exit codes.
