@@ -31,7 +31,7 @@ pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
     let experiments = super::validate::experiments(&source, &text)?;
     files::check_copies(&args.out.outputs, experiments.len())?;
     let cluster = start(&args).await?;
-    let outcome = on_cluster(&args, &cluster, &asked, ManifestFile { source, text, experiments }).await;
+    let outcome = on_cluster(&args, &cluster, &asked, &ManifestFile { source, text, experiments }).await;
     if args.keep && outcome.is_ok() && asked.borrow().is_none() {
         keep(&cluster, asked.clone()).await;
     }
@@ -39,7 +39,7 @@ pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
     outcome
 }
 
-async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: ManifestFile) -> Result<Exit, Failure> {
+async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: &ManifestFile) -> Result<Exit, Failure> {
     let config =
         kube::Config::from_custom_kubeconfig(cluster.kubeconfig(), &kube::config::KubeConfigOptions::default())
             .await
@@ -77,7 +77,7 @@ async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: Man
         // One that cannot be started hides nothing that another has shown.
         results.push(run.unwrap_or_else(|failure| {
             failure.report();
-            not_started(&file, Some(experiment), (args.seed, 1), &failure)
+            not_started(file, Some(experiment), (args.seed, 1), &failure)
         }));
     }
     Ok(told(&args.out, &results))
