@@ -1,5 +1,6 @@
 //! The folder of a run, its journal and what is rendered from it; and the copies of outputs that a command was asked for.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -32,7 +33,12 @@ const STDOUT: [&str; 2] = ["-", "/dev/stdout"];
 
 /// Makes the folder of a run: `OUT/EXPERIMENT-RUNID`.
 pub(crate) fn run_folder(out: &Path, experiment: &str, run_id: &str) -> Result<PathBuf, Failure> {
-    let folder = out.join(format!("{experiment}-{run_id}"));
+    let name = format!("{experiment}-{run_id}");
+    if name.contains(['/', '\0']) {
+        // Of what is on a cluster others have written it: nothing is put beside the folder that was named.
+        return Err(Failure::invalid(anyhow::anyhow!("{name:?} is no name of a folder")));
+    }
+    let folder = out.join(name);
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("failed to make the folder {}", folder.display()))
         .map_err(Failure::could_not_run)?;
@@ -138,19 +144,30 @@ fn render(kind: OutputKind, results: &[RunResult]) -> anyhow::Result<String> {
     })
 }
 
-/// Written beside and renamed, so that nobody ever reads half a report. A pipe or a device (`/dev/null`, `>(…)` of a shell) is
-/// written as it is: renamed over it, a file would take its place.
+/// Written beside and renamed, so that nobody ever reads half a report. A pipe, a device or what this process has open (`/dev/null`,
+/// `>(…)` of a shell, `/dev/stderr`) is written as it is, behind what stands there: renamed over it, a file would take its place. The
+/// same is true of a link: what it leads to is replaced.
 pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        return std::fs::write(path, text).with_context(|| format!("failed to write {}", path.display()));
+    if is_stream(path) {
+        let opened = std::fs::OpenOptions::new().append(true).open(path);
+        let written = opened.and_then(|mut stream| stream.write_all(text.as_bytes()));
+        return written.with_context(|| format!("failed to write {}", path.display()));
     }
-    let partial = path.with_extension("partial");
-    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
+    // What is not there yet leads nowhere.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let partial = target.with_extension("partial");
+    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, &target));
     if written.is_err() {
         // Half of it may stand there; what cannot be removed is told with the rest.
         let _ = std::fs::remove_file(&partial);
     }
     written.with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Whether a path means something that is written to, and not a file of its own.
+fn is_stream(path: &Path) -> bool {
+    let is_open_here = path == Path::new("/dev/stderr") || ["/dev/fd", "/proc"].iter().any(|own| path.starts_with(own));
+    is_open_here || std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 #[cfg(test)]
@@ -168,6 +185,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_leads_nowhere_else() {
+        let out = tempfile::tempdir().unwrap();
+        let inside = out.path().join("inside");
+        for id in ["/../../outside", "x/y", "a\0b"] {
+            assert!(run_folder(&inside, "day", id).is_err(), "{id:?}");
+        }
+        assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nothing was made");
+        assert_eq!(run_folder(&inside, "day", "20261128t090000z").unwrap(), inside.join("day-20261128t090000z"));
+    }
+
+    #[test]
     fn a_pipe_is_written_and_stays_a_pipe() {
         use std::io::Read as _;
         use std::os::unix::fs::FileTypeExt as _;
@@ -182,6 +210,23 @@ mod tests {
         held.read_exact(&mut told).unwrap();
         assert_eq!(&told, b"told");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left there");
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_what_is_open_is_written_to() {
+        use std::os::fd::AsRawFd as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file.xml"), folder.path().join("link.xml"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, "new").unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        // As `-o github=/dev/stderr 2>file`.
+        let open = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
+        write(Path::new(&format!("/proc/self/fd/{}", open.as_raw_fd())), ", more").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new, more");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left there");
     }
 
     #[test]

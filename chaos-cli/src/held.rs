@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,10 @@ impl State {
 
 /// The cluster that runs, if one does. What one whose process is gone has left is removed.
 pub(crate) fn running() -> anyhow::Result<Option<State>> {
+    if !runtime_path().exists() {
+        // Looking leaves nothing.
+        return Ok(None);
+    }
     let Ok(text) = std::fs::read(state_file()?) else { return Ok(None) };
     let state: Option<State> = serde_json::from_slice(&text).ok();
     if let Some(state) = state.filter(State::is_alive) {
@@ -55,13 +59,23 @@ pub(crate) async fn config() -> anyhow::Result<Config> {
         .context("failed to use its kubeconfig")
 }
 
-/// Writes down that this process holds a cluster.
+/// Writes down that this process holds a cluster; an error if another one does.
 pub(crate) fn remember(kubeconfig: &Path) -> anyhow::Result<()> {
+    if let Some(other) = running()? {
+        bail!("an embedded cluster runs already (process {})", other.pid);
+    }
     let pid = std::process::id().cast_signed();
     let state = State { pid, started: started(pid).unwrap_or_default(), kubeconfig: kubeconfig.to_path_buf() };
-    let file = state_file()?;
-    let text = serde_json::to_vec(&state).context("failed to write the state")?;
-    std::fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))
+    claim(&state_file()?, &serde_json::to_vec(&state).context("failed to write the state")?)
+}
+
+/// Writes a file that is not there: whole, or not at all. Of two that come at once the second one learns that it is.
+fn claim(file: &Path, text: &[u8]) -> anyhow::Result<()> {
+    let own = file.with_extension(std::process::id().to_string());
+    let written = std::fs::write(&own, text).and_then(|()| std::fs::hard_link(&own, file));
+    // Its other name stays, if it has one by now.
+    let _ = std::fs::remove_file(&own);
+    written.with_context(|| format!("failed to write {}", file.display()))
 }
 
 /// Removes what is known of a cluster that is gone.
@@ -94,12 +108,21 @@ fn log_file() -> anyhow::Result<PathBuf> {
     Ok(runtime_folder()?.join("cluster.log"))
 }
 
+/// The folder that the system keeps for what this user runs, where there is one. What is no absolute path names none.
+pub(crate) fn system_folder() -> Option<PathBuf> {
+    std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute())
+}
+
+fn runtime_path() -> PathBuf {
+    match system_folder() {
+        Some(folder) => folder.join("chaos"),
+        None => std::env::temp_dir().join(format!("chaos-{}", nix::unistd::getuid())),
+    }
+}
+
 /// A folder that belongs to this user and that nobody else may enter: the path of an administrator's kubeconfig is read from it.
 fn runtime_folder() -> anyhow::Result<PathBuf> {
-    let base = match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(folder) => PathBuf::from(folder).join("chaos"),
-        None => std::env::temp_dir().join(format!("chaos-{}", nix::unistd::getuid())),
-    };
+    let base = runtime_path();
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -126,4 +149,19 @@ fn started(pid: i32) -> Option<String> {
         return stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned);
     }
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).ok().map(|()| String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_hold_a_cluster_one_is_remembered_and_the_other_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cluster.json");
+        claim(&file, b"first").unwrap();
+        assert!(claim(&file, b"second").is_err());
+        assert_eq!(std::fs::read(&file).unwrap(), b"first");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left there");
+    }
 }

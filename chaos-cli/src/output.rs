@@ -20,6 +20,8 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether data or a report could not be written.
 static LOST: AtomicBool = AtomicBool::new(false);
+/// Whether nothing can be written to stdout any more.
+static GONE: AtomicBool = AtomicBool::new(false);
 
 const BOLD: Style = Style::new().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -102,10 +104,16 @@ pub(crate) fn is_lost() -> bool {
     LOST.load(Ordering::Relaxed)
 }
 
+/// Whether whoever read stdout is gone: what goes on for its sake alone has an end then.
+pub(crate) fn is_gone() -> bool {
+    GONE.load(Ordering::Relaxed)
+}
+
 /// Writes to stdout. A reader that went away (a closed pipe) is no error.
 fn print(text: &str) -> std::io::Result<()> {
     let mut out = anstream::stdout().lock();
     let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) else { return Ok(()) };
+    GONE.store(true, Ordering::Relaxed);
     QUIET.store(true, Ordering::Relaxed);
     if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }

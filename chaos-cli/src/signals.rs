@@ -1,6 +1,8 @@
 //! SIGINT and SIGTERM: the first asks for an orderly end, the second leaves at once. SIGHUP asks for an orderly end, too: who
 //! lost a connection wants no run that nobody drives. (One that the operator drives is left to it.)
 
+use std::time::{Duration, Instant};
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -10,6 +12,10 @@ pub(crate) type Asked = watch::Receiver<Option<&'static str>>;
 /// The name of the signal that says that a terminal is gone.
 pub(crate) const HANGUP: &str = "SIGHUP";
 
+/// A second signal that comes as soon as this after the first is of the same wish: whoever sends one to a process and to its group
+/// sends it twice (`timeout`), and so does a wrapper that passes on what a terminal has told everybody.
+const SAME_WISH: Duration = Duration::from_millis(500);
+
 /// What is listened to.
 struct Signals {
     interrupt: Signal,
@@ -17,7 +23,7 @@ struct Signals {
     hangup: Option<Signal>,
 }
 
-/// Listens from now on. The second signal ends the process with 130 or 143: whatever is to be left clean by then must not
+/// Listens from now on. The second signal, if it is another wish, ends the process with 130 or 143: whatever is to be left clean by then must not
 /// depend on this process (the embedded cluster's supervisor does not).
 pub(crate) fn listen() -> std::io::Result<Asked> {
     let hangup = if heeds_hangup() { Some(signal(SignalKind::hangup())?) } else { None };
@@ -26,9 +32,10 @@ pub(crate) fn listen() -> std::io::Result<Asked> {
     let (asked, receiver) = watch::channel(None);
     tokio::spawn(async move {
         let name = signals.first().await;
+        let since = Instant::now();
         asked.send_replace(Some(name));
         crate::output::warn(&format!("{name}: winding down; once more to leave at once"));
-        let (name, code) = signals.insistent().await;
+        let (name, code) = signals.insistent(since).await;
         crate::output::warn(&format!("{name} again: leaving at once"));
         leave(code);
     });
@@ -52,11 +59,17 @@ impl Signals {
         }
     }
 
-    /// The next one that a person sends on purpose. A SIGHUP comes twice where kernel and shell both tell of a terminal that is gone.
-    async fn insistent(&mut self) -> (&'static str, i32) {
-        tokio::select! {
-            _ = self.interrupt.recv() => ("SIGINT", 130),
-            _ = self.terminate.recv() => ("SIGTERM", 143),
+    /// The next one that a person sends on purpose, after the first of that instant. A SIGHUP comes twice where kernel and
+    /// shell both tell of a terminal that is gone.
+    async fn insistent(&mut self, first: Instant) -> (&'static str, i32) {
+        loop {
+            let next = tokio::select! {
+                _ = self.interrupt.recv() => ("SIGINT", 130),
+                _ = self.terminate.recv() => ("SIGTERM", 143),
+            };
+            if first.elapsed() > SAME_WISH {
+                return next;
+            }
         }
     }
 }

@@ -72,6 +72,19 @@ fn the_exit_code_decides_and_the_reports_are_named() {
 }
 
 #[test]
+fn what_an_earlier_step_left_is_not_told_as_what_came_of_this_one() {
+    let chaos = chaos();
+    let reports = ["result.json", "junit.xml", "summary.md"].map(|name| chaos.path("chaos-out").join(name));
+    std::fs::create_dir(chaos.path("chaos-out")).unwrap();
+    for report in &reports {
+        std::fs::write(report, "PASS of an earlier step").unwrap();
+    }
+    let step = run(&chaos, &[("files", " "), ("context", "c")]);
+    assert_eq!((step.code, step.summary.as_str()), (Some(2), ""), "{}", step.log);
+    assert!(!reports.iter().any(|report| report.exists()), "{}", step.log);
+}
+
+#[test]
 fn a_cluster_that_does_not_get_ready_is_taken_down_and_one_that_was_there_is_not() {
     for (code, calls) in [(3, "cluster up\ncluster down\n"), (4, "cluster up\n")] {
         let chaos = chaos();

@@ -54,6 +54,14 @@ fn every_error_of_a_file_is_told_at_once() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_keeps_no_other_from_being_checked() {
+    let chaos = chaos();
+    let end = chaos.run(["validate", "/no/such/file.yaml", &manifest(&chaos, &with("baseline: 2s", "baseline: 2d"))]);
+    assert_eq!(end.code, Some(2), "{}", end.stderr);
+    assert!(end.stderr.contains("/no/such/file.yaml") && end.stderr.contains("experiment.yaml:"), "{}", end.stderr);
+}
+
+#[test]
 fn an_unreachable_cluster_is_told_within_the_timeout() {
     let chaos = chaos();
     let kubeconfig = chaos.path("kubeconfig");
@@ -72,6 +80,20 @@ fn an_unreachable_cluster_is_told_within_the_timeout() {
         assert!(end.stderr.contains(&server), "{}", end.stderr);
         assert!(began.elapsed() < Duration::from_secs(within), "{:?}", began.elapsed());
     }
+}
+
+#[test]
+fn a_signal_ends_a_run_that_waits_for_its_cluster() {
+    let chaos = chaos();
+    let kubeconfig = chaos.path("kubeconfig");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    std::fs::write(&kubeconfig, kubeconfig_of(&format!("http://{}", silent.local_addr().unwrap()))).unwrap();
+    let (path, kubeconfig) = (manifest(&chaos, SHORT), kubeconfig.to_str().unwrap());
+    let mut running =
+        chaos.start(["run", &path, "--kubeconfig", kubeconfig, "--context", "x", "--yes", "--connect-timeout", "1h"]);
+    let _asked = silent.accept().unwrap();
+    running.signal(nix::sys::signal::Signal::SIGINT);
+    assert_eq!(running.expect_end(Duration::from_secs(10)), Some(5), "{}", running.output());
 }
 
 #[test]
@@ -102,7 +124,7 @@ fn every_experiment_stands_in_the_results_also_where_another_file_is_not_valid()
 fn a_cluster_is_not_touched_without_a_named_agreement() {
     let chaos = chaos();
     let kubeconfig = chaos.path("kubeconfig");
-    std::fs::write(&kubeconfig, kubeconfig_of(&answering(|_| VERSION.to_owned()))).unwrap();
+    std::fs::write(&kubeconfig, kubeconfig_of(&answering(|_| (200, VERSION.to_owned())))).unwrap();
     let path = manifest(&chaos, SHORT);
     let end = chaos.run(["run", &path, "--kubeconfig", kubeconfig.to_str().unwrap(), "--yes"]);
     assert_eq!(end.code, Some(4), "{}", end.stderr);
@@ -110,10 +132,36 @@ fn a_cluster_is_not_touched_without_a_named_agreement() {
 }
 
 #[test]
+fn a_run_of_which_nobody_heard_whether_it_was_submitted_is_removed_or_somebody_is_told_to() {
+    let removed = answering(|request| match request.split(' ').next() {
+        Some("GET") if request.contains("/version") => (200, VERSION.to_owned()),
+        Some("POST") => refusal(504),
+        Some("DELETE") => (200, r#"{"apiVersion":"v1","kind":"Status","metadata":{},"status":"Success"}"#.to_owned()),
+        _ => refusal(404),
+    });
+    let silent = answering(|request| match request.split(' ').next() {
+        Some("GET") if request.contains("/version") => (200, VERSION.to_owned()),
+        Some("GET") => refusal(404),
+        _ => refusal(504),
+    });
+    for (server, code, is_left) in [(removed, 3, false), (silent, 6, true)] {
+        let chaos = chaos();
+        let (path, kubeconfig) = (manifest(&chaos, SHORT), chaos.path("kubeconfig"));
+        std::fs::write(&kubeconfig, kubeconfig_of(&server)).unwrap();
+        let kubeconfig = kubeconfig.to_str().unwrap();
+        let end = chaos.run(["run", "--in-cluster", &path, "--kubeconfig", kubeconfig, "--context", "x", "--yes"]);
+        assert_eq!(end.code, Some(code), "{}", end.stderr);
+        assert!(end.stderr.contains("failed to create the ExperimentRun"), "{}", end.stderr);
+        assert_eq!(end.stderr.contains("delete ExperimentRun dispatch/short-"), is_left, "{}", end.stderr);
+    }
+}
+
+#[test]
 fn a_game_day_that_cannot_be_read_is_told_and_the_others_are_listed() {
     let chaos = chaos();
     let kubeconfig = chaos.path("kubeconfig");
-    let server = answering(|request| if request.contains("/gamedays") { game_days() } else { VERSION.to_owned() });
+    let server =
+        answering(|request| (200, if request.contains("/gamedays") { game_days() } else { VERSION.to_owned() }));
     std::fs::write(&kubeconfig, kubeconfig_of(&server)).unwrap();
     let end = chaos.run(["gameday", "list", "-A", "-o", "json", "--kubeconfig", kubeconfig.to_str().unwrap()]);
     assert_eq!(end.code, Some(0), "{}", end.stderr);
@@ -182,32 +230,94 @@ fn what_cannot_be_written_to_standard_output_is_an_error_and_a_reader_that_went_
     assert_eq!((end.status.code(), end.stderr.len()), (Some(0), 0), "{}", String::from_utf8_lossy(&end.stderr));
 }
 
-/// The address of a server that answers each request with the JSON that `body` gives for its first line, as long as the test lasts.
-fn answering(body: fn(&str) -> String) -> String {
+#[test]
+fn a_watch_ends_with_its_reader() {
+    let chaos = chaos();
+    let kubeconfig = chaos.path("kubeconfig");
+    let server = answering(|request| match request.split(' ').nth(1).unwrap_or_default() {
+        path if path.contains("/version") => (200, VERSION.to_owned()),
+        path if path.contains("/namespaces/") => refusal(404),
+        _ => (200, r#"{"apiVersion":"v1","kind":"List","metadata":{},"items":[]}"#.to_owned()),
+    });
+    std::fs::write(&kubeconfig, kubeconfig_of(&server)).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = chaos.command(["status", "-A", "--watch", "--kubeconfig", kubeconfig.to_str().unwrap()]);
+    let mut watching = command.stdout(writer).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    let ended = loop {
+        match watching.try_wait().unwrap() {
+            None if began.elapsed() < Duration::from_secs(20) => std::thread::sleep(Duration::from_millis(20)),
+            ended => break ended,
+        }
+    };
+    // One that goes on must not outlive its test.
+    let _ = watching.kill();
+    assert_eq!(ended.and_then(|status| status.code()), Some(0));
+}
+
+/// A status code and the JSON that comes with it.
+type Answer = (u16, String);
+
+/// The address of a server that answers each request as `say` does its first line, as long as the test lasts.
+fn answering(say: fn(&str) -> Answer) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            std::thread::spawn(move || answer(&mut stream, body));
+            let Ok(stream) = stream else { return };
+            std::thread::spawn(move || answer(&stream, say));
         }
     });
     format!("http://{address}")
 }
 
-/// Answers as long as the connection lasts. A request is short enough to come in one piece.
-fn answer(stream: &mut std::net::TcpStream, body: fn(&str) -> String) {
-    use std::io::{Read as _, Write as _};
-    let mut buffer = [0; 4096];
-    while let Ok(read @ 1..) = stream.read(&mut buffer) {
-        let request = String::from_utf8_lossy(&buffer[..read]);
-        let body = body(request.lines().next().unwrap_or_default());
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+/// Answers as long as the connection lasts.
+fn answer(mut stream: &std::net::TcpStream, say: fn(&str) -> Answer) {
+    use std::io::Write as _;
+    let mut requests = std::io::BufReader::new(stream);
+    while let Some(first_line) = next_request(&mut requests) {
+        let (code, body) = say(&first_line);
+        let length = body.len();
+        let head = format!("HTTP/1.1 {code} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
         if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_err() {
             return;
         }
     }
+}
+
+/// Reads a request to its end; gives its first line.
+fn next_request(requests: &mut impl std::io::BufRead) -> Option<String> {
+    let (mut first, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if requests.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let header = line.trim_end().to_ascii_lowercase();
+        if header.is_empty() {
+            break;
+        }
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if first.is_empty() {
+            first = line;
+        }
+    }
+    let mut body = vec![0; length];
+    requests.read_exact(&mut body).ok()?;
+    Some(first)
+}
+
+/// A refusal as an API server words it.
+fn refusal(code: u16) -> Answer {
+    let reason = if code == 404 { "NotFound" } else { "Timeout" };
+    let status = serde_json::json!({
+        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "message": "no", "reason": reason,
+        "code": code,
+    });
+    (code, status.to_string())
 }
 
 /// Two game days, one of which is of a mode that there is not.

@@ -139,3 +139,31 @@ fn the_monkey_of_a_killed_tool_stops_within_two_heartbeats() {
     assert!(next.stderr.contains(&left) && next.stderr.contains("has no end"), "{}", next.stderr);
     standing.down();
 }
+
+#[test]
+fn of_two_clusters_that_are_started_at_once_one_runs_and_the_other_is_refused() {
+    let _machine = beside();
+    let chaos = chaos();
+    let up = || chaos.run_within(["cluster", "up"], LONG);
+    let (one, other) = std::thread::scope(|scope| {
+        let (one, other) = (scope.spawn(up), scope.spawn(up));
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    let mut codes = [one.code, other.code];
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(4)], "{one:?} {other:?}");
+    let down = chaos.run_within(["cluster", "down"], LONG);
+    assert_eq!(down.code, Some(0), "{}", down.stderr);
+    chaos.expect_nothing_left(Duration::from_secs(5));
+}
+
+#[test]
+fn a_runtime_folder_that_is_none_is_not_made_where_one_happens_to_be() {
+    let chaos = chaos();
+    for none in ["", "below"] {
+        let status = chaos.command(["cluster", "status"]).env("XDG_RUNTIME_DIR", none).output().unwrap();
+        assert_eq!(status.status.code(), Some(0), "{status:?}");
+        assert!(!chaos.path("below").exists());
+    }
+    chaos.expect_nothing_left(Duration::ZERO);
+}

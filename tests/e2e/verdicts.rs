@@ -5,7 +5,7 @@ use std::time::Duration;
 use chaos_tests::{Chaos, wait};
 use serde_json::Value;
 
-use crate::{SHORT, alone, chaos, lenient, manifest, passed_or_starved};
+use crate::{SHORT, alone, beside, chaos, lenient, manifest, passed_or_starved};
 
 /// A whole demo of a debug build on a busy machine.
 const DEMO: Duration = Duration::from_secs(240);
@@ -53,6 +53,22 @@ fn a_fragile_stack_fails_the_same_experiment_with_the_story_of_a_ride() {
     assert_eq!(result["verdict"]["reasonCode"], "InvariantBroken");
     let story = result["invariants"][0]["stories"][0]["story"].as_str().unwrap();
     assert!(story.contains("ride"), "{story}");
+    chaos.expect_nothing_left(Duration::from_secs(5));
+}
+
+#[test]
+fn every_experiment_of_a_demo_stands_in_the_results_also_where_one_cannot_be_started() {
+    let _machine = beside();
+    let chaos = chaos();
+    let nobody = SHORT
+        .replace("name: gateway}", "name: none}")
+        .replace("{kind: Deployment, name: trips}", "{kind: Deployment, name: nil}");
+    let two = format!("{nobody}\n---\n{}", nobody.replace("{name: short,", "{name: short-too,"));
+    let end = chaos.run(["demo", "--rides", "10", "--experiment", &manifest(&chaos, &two), "-o", "json=-"]);
+    assert_eq!(end.code, Some(8), "{}", end.stderr);
+    let results = end.document();
+    let told = |i: usize| (&results["items"][i]["run"]["experiment"], &results["items"][i]["verdict"]["exitCode"]);
+    assert_eq!([told(0), told(1)], [(&"short".into(), &8.into()), (&"short-too".into(), &8.into())], "{results}");
     chaos.expect_nothing_left(Duration::from_secs(5));
 }
 

@@ -55,18 +55,17 @@ pub(super) async fn cluster(global: &Global, args: ClusterArgs) -> Result<Exit, 
 
 /// A folder for a cluster that does not exist yet, on the user's own runtime folder where there is one.
 pub(crate) fn fresh_folder() -> Result<PathBuf, Failure> {
-    let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let base = held::system_folder().unwrap_or_else(std::env::temp_dir);
     Ok(base.join(format!("chaos-cluster-{}-{:08x}", std::process::id(), rand::random::<u32>())))
 }
 
 async fn up(profile: ClusterProfile, contents: Contents) -> Result<Exit, Failure> {
-    if let Some(state) = held::running()? {
-        return Err(Failure::refused(anyhow::anyhow!(
-            "an embedded cluster runs already (process {}); hint: `chaos cluster down`",
-            state.pid
-        )));
+    expect_none()?;
+    if let Err(error) = start_holder(profile).await {
+        // Somebody else may have started one at the same time.
+        expect_none()?;
+        return Err(error.into());
     }
-    start_holder(profile).await?;
     fill(contents).await.map_err(|failure| {
         failure.hint("the cluster stays for a look: `chaos cluster status`, `chaos cluster down`")
     })?;
@@ -74,6 +73,15 @@ async fn up(profile: ClusterProfile, contents: Contents) -> Result<Exit, Failure
     output::say("the embedded cluster is up:");
     output::data(&format!("export KUBECONFIG={}\n", state.kubeconfig.display()));
     Ok(Exit::OK)
+}
+
+/// Refuses a second cluster.
+fn expect_none() -> Result<(), Failure> {
+    let Some(state) = held::running()? else { return Ok(()) };
+    Err(Failure::refused(anyhow::anyhow!(
+        "an embedded cluster runs already (process {}); hint: `chaos cluster down`",
+        state.pid
+    )))
 }
 
 /// Puts on the cluster what was asked for.
@@ -111,7 +119,10 @@ async fn start_holder(profile: ClusterProfile) -> anyhow::Result<()> {
         Err(_) => holder.kill().await.context("failed to end a cluster that does not come up")?,
     }
     let told = std::fs::read_to_string(&log_path).unwrap_or_default();
-    held::forget()?;
+    // What is known of one that runs is not ours to remove.
+    if held::running()?.is_none() {
+        held::forget()?;
+    }
     bail!("the cluster's process did not come up: {}", told.trim());
 }
 
@@ -122,7 +133,10 @@ async fn hold(profile: ClusterProfile) -> Result<Exit, Failure> {
     let mut asked = signals::listen().context("failed to listen for signals")?;
     let config = demo::cluster_config(profile.meant(), fresh_folder()?)?;
     let cluster = Cluster::start(config).await.context("failed to start the embedded cluster")?;
-    held::remember(cluster.kubeconfig_path())?;
+    if let Err(error) = held::remember(cluster.kubeconfig_path()) {
+        cluster.stop().await.context("failed to stop the embedded cluster")?;
+        return Err(error.into());
+    }
     output::data(&format!("{UP}\n"));
     tokio::select! {
         // An error means that nobody can ask any more.
@@ -165,6 +179,9 @@ async fn logs(global: &Global, pod: &str, follow: bool) -> Result<Exit, Failure>
     let mut lines = stream.with_context(|| format!("failed to read the log of {namespace}/{name}"))?.lines();
     while let Some(line) = lines.try_next().await.context("the log broke off")? {
         output::data(&format!("{line}\n"));
+        if output::is_gone() {
+            break;
+        }
     }
     Ok(Exit::OK)
 }

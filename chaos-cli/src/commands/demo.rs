@@ -9,7 +9,7 @@ use kube::api::DynamicObject;
 use local_cluster::{Cluster, ClusterConfig, Profile};
 
 use super::bundled;
-use super::run::{Job, ManifestFile, run_job, told};
+use super::run::{Job, ManifestFile, not_started, run_job, told};
 use crate::cli::{self, ClusterProfile, DemoArgs, Overlay};
 use crate::context::Target;
 use crate::exit::{Exit, Failure};
@@ -31,7 +31,7 @@ pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
     let experiments = super::validate::experiments(&source, &text)?;
     files::check_copies(&args.out.outputs, experiments.len())?;
     let cluster = start(&args).await?;
-    let outcome = on_cluster(&args, &cluster, &asked, ManifestFile { source, text, experiments }).await;
+    let outcome = on_cluster(&args, &cluster, &asked, &ManifestFile { source, text, experiments }).await;
     if args.keep && outcome.is_ok() && asked.borrow().is_none() {
         keep(&cluster, asked.clone()).await;
     }
@@ -39,7 +39,7 @@ pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
     outcome
 }
 
-async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: ManifestFile) -> Result<Exit, Failure> {
+async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: &ManifestFile) -> Result<Exit, Failure> {
     let config =
         kube::Config::from_custom_kubeconfig(cluster.kubeconfig(), &kube::config::KubeConfigOptions::default())
             .await
@@ -54,10 +54,11 @@ async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: Man
         }
     }
     let mut results = Vec::new();
-    for experiment in file.experiments {
+    for experiment in &file.experiments {
+        let interrupted = *asked.borrow();
         let job = Job {
             target: &target,
-            experiment,
+            experiment: experiment.clone(),
             source: &file.source,
             text: &file.text,
             seed: args.seed,
@@ -69,7 +70,15 @@ async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: Man
             ],
             asked: asked.clone(),
         };
-        results.push(run_job(job).await?);
+        let run = match interrupted {
+            Some(signal) => Err(Failure::stopped(anyhow::anyhow!("{signal} came before it was started"))),
+            None => run_job(job).await,
+        };
+        // One that cannot be started hides nothing that another has shown.
+        results.push(run.unwrap_or_else(|failure| {
+            failure.report();
+            not_started(file, Some(experiment), (args.seed, 1), &failure)
+        }));
     }
     Ok(told(&args.out, &results))
 }

@@ -10,9 +10,11 @@ use chaos_core::model::Experiment;
 use chaos_core::operated::{Stage, read_record};
 use chaos_core::result::RunResult;
 use chaos_core::run::RunState;
+use chaos_core::verdict::ReasonCode;
 use chaos_engine::chunks::RunKey;
 use chaos_engine::clock::RunClock;
 use chaos_engine::journal::Redactor;
+use chaos_engine::kube::{may_have_happened, told};
 use chaos_engine::recorder::Recorder;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
@@ -87,8 +89,31 @@ async fn submit(job: &Job<'_>, runs: &Api<ExperimentRun>) -> Result<ExperimentRu
         Err(kube::Error::Api(status)) if status.code == 422 => Err(Failure::invalid(anyhow::anyhow!(status.message))),
         Err(kube::Error::Api(status)) if status.code == 403 => Err(Failure::refused(anyhow::anyhow!(status.message))),
         Err(error) => {
-            Err(Failure::could_not_run(anyhow::Error::new(error).context("failed to create the ExperimentRun")))
+            let (namespace, name) = (&job.experiment.namespace, run.name_any());
+            let left = if may_have_happened(&error) { remove(runs, namespace, &name, None).await } else { None };
+            Err(unsubmitted(error, left))
         }
+    }
+}
+
+/// Removes a run that nobody follows: it must not begin when nobody expects it any more. Gives what is left for a person to do.
+async fn remove(runs: &Api<ExperimentRun>, namespace: &str, name: &str, uid: Option<&str>) -> Option<String> {
+    let ours = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+    let delete = DeleteParams { preconditions: ours, ..DeleteParams::default() };
+    match runs.delete(name, &delete).await {
+        Ok(_) => None,
+        // It is gone, or another one has its name.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => None,
+        Err(error) => Some(format!("delete ExperimentRun {namespace}/{name}, if it is there: {}", told(&error))),
+    }
+}
+
+/// A run that could not be submitted, with what is left of it: where nobody heard whether it was, an operator may begin it.
+fn unsubmitted(error: kube::Error, left: Option<String>) -> Failure {
+    let error = anyhow::Error::new(error).context("failed to create the ExperimentRun");
+    match left {
+        None => Failure::could_not_run(error),
+        Some(left) => Failure::could_not_run(error).hint(&left).because(ReasonCode::WindDownIncomplete),
     }
 }
 
@@ -203,15 +228,15 @@ impl<'a> Follower<'a> {
 
     /// A run that nobody has noticed must not begin when nobody expects it any more.
     async fn withdraw(&self) -> Failure {
-        let ours = Preconditions { uid: Some(self.key.uid.clone()), resource_version: None };
-        let delete = DeleteParams { preconditions: Some(ours), ..DeleteParams::default() };
-        let left = match self.runs.delete(&self.key.name, &delete).await {
-            Ok(_) => "the run was withdrawn".to_owned(),
-            Err(error) => format!("delete ExperimentRun {}/{} by hand: {error}", self.key.namespace, self.key.name),
-        };
         let within = NOTICE_WITHIN.as_secs();
-        Failure::could_not_run(anyhow::anyhow!(
-            "no operator took notice of the run within {within} s ({left}); hint: does it run? kubectl get pods -n chaos-system"
-        ))
+        let unnoticed = |left: &str| {
+            Failure::could_not_run(anyhow::anyhow!(
+                "no operator took notice of the run within {within} s ({left}); hint: does it run? kubectl get pods -n chaos-system"
+            ))
+        };
+        match remove(&self.runs, &self.key.namespace, &self.key.name, Some(&self.key.uid)).await {
+            None => unnoticed("the run was withdrawn"),
+            Some(left) => unnoticed(&left).because(ReasonCode::WindDownIncomplete),
+        }
     }
 }

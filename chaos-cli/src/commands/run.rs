@@ -27,8 +27,8 @@ use crate::progress::Shown;
 use crate::signals::Asked;
 use crate::{config, files, output, signals};
 
-pub(crate) use manifests::ManifestFile;
-use manifests::{not_started, read_all};
+use manifests::read_all;
+pub(crate) use manifests::{ManifestFile, not_started};
 
 /// One experiment to be run.
 pub(crate) struct Job<'a> {
@@ -61,7 +61,8 @@ pub(super) async fn run(global: &Global, args: RunArgs) -> Result<Exit, Failure>
 fn not_tried(files: &[ManifestFile], args: &RunArgs) -> Vec<RunResult> {
     let another = Failure::invalid(anyhow::anyhow!("another file of this command is not valid: nothing was started"));
     let experiments = files.iter().flat_map(|file| file.experiments.iter().map(move |experiment| (file, experiment)));
-    experiments.map(|(file, experiment)| not_started(file, Some(experiment), args, &another)).collect()
+    let asked_for = (args.seed, args.attempt);
+    experiments.map(|(file, experiment)| not_started(file, Some(experiment), asked_for, &another)).collect()
 }
 
 /// Runs every experiment, one after the other, and tells each failure as it comes. A result for each of them.
@@ -69,9 +70,9 @@ async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked:
     let experiments =
         || files.iter().flat_map(|file| file.experiments.iter().map(move |experiment| (file, experiment)));
     let refused = |(file, experiment): (&ManifestFile, &Experiment), failure: &Failure| {
-        not_started(file, Some(experiment), args, failure)
+        not_started(file, Some(experiment), (args.seed, args.attempt), failure)
     };
-    let target = match agreed(global, args).await {
+    let target = match agreed(global, args, asked).await {
         Ok(target) => target,
         Err(failure) => {
             failure.report();
@@ -106,11 +107,24 @@ async fn run_all(global: &Global, args: &RunArgs, files: &[ManifestFile], asked:
     results
 }
 
-/// The cluster, once it answers and somebody agreed to break things on it.
-async fn agreed(global: &Global, args: &RunArgs) -> Result<Target, Failure> {
-    let target = Target::connect(global, args.connect_timeout).await?;
-    target.confirm(global, "kill pods")?;
-    Ok(target)
+/// The cluster, once it answers and somebody agreed to break things on it. A signal is heard meanwhile: nothing is there to be
+/// wound down.
+async fn agreed(global: &Global, args: &RunArgs, asked: &Asked) -> Result<Target, Failure> {
+    let (global, mut interrupted) = (global.clone(), asked.clone());
+    let agreeing = async {
+        let target = Target::connect(&global, args.connect_timeout).await?;
+        let meant = target.clone();
+        // A person takes time to answer.
+        let answer = tokio::task::spawn_blocking(move || meant.confirm(&global, "kill pods"));
+        answer.await.context("failed to ask whether pods may be killed")??;
+        Ok::<_, Failure>(target)
+    };
+    tokio::select! {
+        agreed = agreeing => agreed,
+        _ = interrupted.wait_for(Option::is_some) => {
+            Err(Failure::stopped(anyhow::anyhow!("stopped before anything was touched")))
+        }
+    }
 }
 
 /// Tells the results of a command together; gives the worst of their exit codes.

@@ -59,7 +59,7 @@ pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<Exit, F
             output::data(&text);
             shown = text;
         }
-        if !args.watch {
+        if !args.watch || output::is_gone() {
             return Ok(Exit::OK);
         }
         tokio::time::sleep(LOOK).await;

@@ -13,7 +13,14 @@ use crate::output;
 pub(super) fn validate(args: &ValidateArgs) -> Result<Exit, Failure> {
     let mut worst = Exit::OK;
     for file in meant(&args.files)? {
-        let (source, text) = read(&file)?;
+        let (source, text) = match read(&file) {
+            Ok(read) => read,
+            Err(failure) => {
+                failure.report();
+                worst = Exit::INVALID_INPUT;
+                continue;
+            }
+        };
         match chaos_core::validate::file(&source, &text) {
             Ok(manifests) => {
                 let kinds: Vec<&str> = manifests.iter().map(chaos_core::validate::Manifest::kind).collect();

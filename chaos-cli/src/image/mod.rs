@@ -54,8 +54,9 @@ pub(crate) fn write(out: impl Write, program: &[u8], machine: Machine, images: &
         let manifest = Blob::new(json_bytes(&manifest(&config, &layer.blob)));
         archive.blob(&config)?;
         archive.blob(&manifest)?;
-        index.push(entry(image, machine, &manifest));
-        docker.push(json!({"Config": config.path(), "RepoTags": [image.name], "Layers": [layer.blob.path()]}));
+        let name = tagged(image.name);
+        index.push(entry(&name, machine, &manifest));
+        docker.push(json!({"Config": config.path(), "RepoTags": [name], "Layers": [layer.blob.path()]}));
     }
     let media_type = "application/vnd.oci.image.index.v1+json";
     let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": index});
@@ -118,12 +119,22 @@ fn manifest(config: &Blob, layer: &Blob) -> Value {
     })
 }
 
+/// The tag of a name. What follows the colon in `registry:5000/image` is a port.
+fn tag(name: &str) -> Option<&str> {
+    let last = name.rsplit('/').next()?;
+    last.split_once(':').map(|(_, tag)| tag)
+}
+
+/// A name with its tag: engines take none without, and nodes look for `latest` where a manifest says nothing.
+fn tagged(name: &str) -> String {
+    if tag(name).is_some() { name.to_owned() } else { format!("{name}:latest") }
+}
+
 /// The line of an image in the index. containerd reads the whole name, others only the tag.
-fn entry(image: &Image<'_>, machine: Machine, manifest: &Blob) -> Value {
+fn entry(name: &str, machine: Machine, manifest: &Blob) -> Value {
     let mut entry = manifest.descriptor("application/vnd.oci.image.manifest.v1+json");
     entry["platform"] = json!({"architecture": machine.as_oci(), "os": "linux"});
-    let tag = image.name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-    entry["annotations"] = json!({"io.containerd.image.name": image.name, "org.opencontainers.image.ref.name": tag});
+    entry["annotations"] = json!({"io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag(name)});
     entry
 }
 

@@ -106,3 +106,15 @@ fn only_a_static_program_can_be_alone_in_an_image() {
     endless[32..40].fill(0xff);
     assert_eq!(machine_of_static(&endless), Err(NotStatic::NoProgram));
 }
+
+#[test]
+fn a_name_without_a_tag_means_the_latest_and_a_port_is_no_tag() {
+    for (name, whole, its_tag) in [
+        ("chaos", "chaos:latest", "latest"),
+        ("registry:5000/chaos", "registry:5000/chaos:latest", "latest"),
+        ("registry:5000/chaos:1", "registry:5000/chaos:1", "1"),
+        ("a.example/chaos:dev", "a.example/chaos:dev", "dev"),
+    ] {
+        assert_eq!((tagged(name).as_str(), tag(&tagged(name))), (whole, Some(its_tag)));
+    }
+}

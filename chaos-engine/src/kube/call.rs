@@ -122,7 +122,7 @@ pub fn is_of_a_moment(error: &kube::Error) -> bool {
 }
 
 /// Whether the server may have carried out what a client asked for, though that failed.
-pub(crate) fn may_have_happened(error: &kube::Error) -> bool {
+pub fn may_have_happened(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => status.code >= 500,
         other => !is_unreached(other),

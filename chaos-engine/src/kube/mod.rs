@@ -20,8 +20,10 @@ mod wire;
 
 pub(crate) use budget::budget_of;
 pub use budget::{BudgetStore, budget_answer, lease_name};
-pub(crate) use call::may_have_happened;
-pub use call::{CallError, Caller, is_forbidden, is_of_a_moment, is_passing, is_turned_away, is_unserved, said, told};
+pub use call::{
+    CallError, Caller, is_forbidden, is_of_a_moment, is_passing, is_turned_away, is_unserved, may_have_happened, said,
+    told,
+};
 pub use client::{Clients, ConnectError};
 pub use event::{EventSink, Happening, short};
 pub use kill::{Hand, kill_answer};

@@ -82,7 +82,10 @@ pub(crate) async fn serve(state: &State, pod: &Object, query: &Query) -> ApiResu
 
 fn read_request(pod: &Object, query: &Query) -> ApiResult<LogRequest> {
     let since = match (query.number::<i64>("sinceSeconds")?, query.get("sinceTime")) {
-        (Some(seconds), _) => Some(Timestamp::now() - SignedDuration::from_secs(seconds.max(0))),
+        (Some(seconds), _) => {
+            let span = SignedDuration::from_secs(seconds.max(0));
+            Some(Timestamp::now().checked_sub(span).unwrap_or(Timestamp::MIN))
+        }
         (None, Some(time)) => {
             Some(time.parse().map_err(|_| ApiError::bad_request(format!("sinceTime: {time:?} is not a time")))?)
         }

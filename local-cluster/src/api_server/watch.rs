@@ -56,7 +56,9 @@ pub(crate) fn watch(
     let seconds = query.number::<u64>("timeoutSeconds")?.filter(|seconds| *seconds > 0);
     let timeout = seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     let start = Instant::now();
-    let options = Options { representation, bookmarks: query.flag("allowWatchBookmarks"), deadline: start + timeout };
+    // No watch lasts for ages; it is begun anew.
+    let deadline = start.checked_add(timeout).unwrap_or(start + DEFAULT_TIMEOUT);
+    let options = Options { representation, bookmarks: query.flag("allowWatchBookmarks"), deadline };
     let changes = state.changes(&selection.ty.storage);
     let (revision, backlog) = first_events(&state, &selection, query, &options)?;
     let watcher = Watcher {

@@ -12,6 +12,8 @@ use crate::cache::ObjectKey;
 /// First pause after a failure; it doubles with each further one, up to [`MAX_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(5);
 const MAX_RETRY: Duration = Duration::from_secs(10);
+/// A pause that ends at no instant that a clock can tell is one of this.
+const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// See the module. Clones share the queue.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +56,8 @@ impl Queue {
     /// Puts a key in line after a pause. An earlier wish of the same key makes a later one unnecessary: what is decided
     /// then includes what comes next.
     pub(crate) fn add_after(&self, key: ObjectKey, pause: Duration) {
-        let due = Instant::now() + pause;
+        let now = Instant::now();
+        let due = now.checked_add(pause).unwrap_or(now + FAR);
         {
             let mut state = self.lock();
             if state.due.get(&key).is_some_and(|known| *known <= due) {
@@ -144,6 +147,7 @@ mod tests {
             queue.add_after(key("a"), Duration::from_secs(5));
         }
         queue.add_after(key("a"), Duration::from_secs(1));
+        queue.add_after(key("b"), Duration::MAX);
         let started = Instant::now();
         queue.next().await;
         assert_eq!(started.elapsed().as_secs(), 1);

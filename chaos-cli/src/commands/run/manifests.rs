@@ -37,20 +37,21 @@ pub(super) fn read_all(args: &RunArgs) -> (Vec<ManifestFile>, Vec<RunResult>) {
             Ok(experiments) => files.push(ManifestFile { experiments, ..file }),
             Err(failure) => {
                 failure.report();
-                invalid.push(not_started(&file, None, args, &failure));
+                invalid.push(not_started(&file, None, (args.seed, args.attempt), &failure));
             }
         }
     }
     (files, invalid)
 }
 
-/// A result for a run that was never started: whoever gates on results must not miss it.
-pub(super) fn not_started(
+/// A result for a run that was never started: whoever gates on results must not miss it. Asked for were a seed and an attempt.
+pub(crate) fn not_started(
     file: &ManifestFile,
     experiment: Option<&Experiment>,
-    args: &RunArgs,
+    asked_for: (Option<i64>, u32),
     failure: &Failure,
 ) -> RunResult {
+    let (seed, attempt) = asked_for;
     let name =
         Path::new(&file.source).file_name().map_or_else(|| file.source.clone(), |name| name.display().to_string());
     let unnamed = || JudgeSpec {
@@ -73,8 +74,8 @@ pub(super) fn not_started(
         experiment: spec.name.clone(),
         manifest_source: file.source.clone(),
         manifest_digest: sha256_hex(file.text.as_bytes()),
-        seed: args.seed.or_else(|| experiment?.seed).unwrap_or_default(),
-        attempt: args.attempt,
+        seed: seed.or_else(|| experiment?.seed).unwrap_or_default(),
+        attempt,
         cluster: String::new(),
         environment: Vec::new(),
     };

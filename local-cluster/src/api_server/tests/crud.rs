@@ -242,3 +242,13 @@ async fn events_have_two_faces() {
         patch(&server, "/apis/events.k8s.io/v1/namespaces/a/events/e", "merge-patch+json", &series).await;
     assert_eq!((code, &patched["series"]["count"]), (200, &json!(2)), "{patched}");
 }
+
+#[tokio::test]
+async fn a_pod_is_deleted_whatever_time_it_is_given() {
+    let server = server().await;
+    running_pod(&server, "p").await;
+    let (code, marked) = delete(&server, &format!("{PODS}/p"), &json!({"gracePeriodSeconds": i64::MAX})).await;
+    assert_eq!((code, &marked["metadata"]["deletionGracePeriodSeconds"]), (200, &json!(i32::MAX)), "{marked}");
+    let (code, sooner) = delete(&server, &format!("{PODS}/p"), &json!({"gracePeriodSeconds": 5})).await;
+    assert_eq!((code, &sooner["metadata"]["deletionGracePeriodSeconds"]), (200, &json!(5)), "{sooner}");
+}

@@ -193,6 +193,7 @@ async fn logs_come_from_the_kubelet() {
     server.set_log_source(Arc::new(Lines));
     let (code, text) = get(&server, &format!("{PODS}/p/log?tailLines=2")).await;
     assert_eq!((code, text), (200, json!("p/c tail=Some(2)\n")));
+    assert_eq!(get(&server, &format!("{PODS}/p/log?sinceSeconds={}", i64::MAX)).await.0, 200);
     assert_eq!(get(&server, &format!("{PODS}/p/log?previous=true")).await.0, 400);
     assert_eq!(get(&server, &format!("{PODS}/missing/log")).await.0, 404);
 }

@@ -62,10 +62,14 @@ async fn a_watch_from_forgotten_history_is_told_to_list_again() {
     for round in 0..20 {
         patch(&server, &format!("{maps}/m"), "merge-patch+json", &json!({"data": {"k": round.to_string()}})).await;
     }
-    let events = lines(&server, &format!("{maps}?watch=true&resourceVersion={revision}&timeoutSeconds=1")).await;
-    assert_eq!((&events[0]["type"], &events[0]["object"]["code"]), (&json!("ERROR"), &json!(410)));
-    assert_eq!(events[0]["object"]["reason"], "Expired");
-    assert_eq!(events.len(), 1);
+    // For a second, and for ever.
+    for timeout in [1, u64::MAX] {
+        let path = format!("{maps}?watch=true&resourceVersion={revision}&timeoutSeconds={timeout}");
+        let events = lines(&server, &path).await;
+        assert_eq!((&events[0]["type"], &events[0]["object"]["code"]), (&json!("ERROR"), &json!(410)));
+        assert_eq!(events[0]["object"]["reason"], "Expired");
+        assert_eq!(events.len(), 1);
+    }
     let (code, status) = get(&server, &format!("{maps}?resourceVersion={revision}&resourceVersionMatch=Exact")).await;
     assert_eq!((code, &status["reason"]), (410, &json!("Expired")));
     let (code, status) = get(&server, &format!("{maps}?resourceVersion=99999999")).await;

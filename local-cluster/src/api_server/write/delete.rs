@@ -13,6 +13,8 @@ use crate::store::{GroupResource, Object, ObjectKey};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
+/// Seconds that a pod gets at most, 68 years: whatever somebody asks for, its end is an instant that can be written.
+const LONGEST_GRACE: i64 = 2_147_483_647;
 
 /// What happens to the dependents of a deleted object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,5 +222,5 @@ fn pod_grace(pod: &Value, requested: Option<i64>) -> i64 {
         return 0;
     }
     let grace = requested.or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30);
-    if grace < 0 { 1 } else { grace }
+    if grace < 0 { 1 } else { grace.min(LONGEST_GRACE) }
 }

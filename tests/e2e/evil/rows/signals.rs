@@ -75,14 +75,14 @@ pub(super) fn rows() -> Vec<Row> {
             .files(slow_end)
             .meanwhile(|play| {
                 signalled(play, WIND_DOWN, Signal::SIGINT);
-                signalled(play, "SIGINT: winding down", Signal::SIGINT);
+                insisted(play, "SIGINT: winding down", Signal::SIGINT);
             })
             .after(torn),
         Row::refused("SIGTERM twice", 143, "SIGTERM again: leaving at once")
             .files(slow_end)
             .meanwhile(|play| {
                 signalled(play, WIND_DOWN, Signal::SIGTERM);
-                signalled(play, "SIGTERM: winding down", Signal::SIGTERM);
+                insisted(play, "SIGTERM: winding down", Signal::SIGTERM);
             })
             .after(torn),
         killed("SIGKILL in the baseline", |play| signalled(play, "phase baseline", Signal::SIGKILL)),
@@ -94,6 +94,18 @@ pub(super) fn rows() -> Vec<Row> {
             .after(torn),
         killed("SIGKILL at a random moment", killed_at_a_random_moment).after(reported_the_same_twice),
     ]
+}
+
+/// Sends it until the program ends: one that comes right after the first is of the same wish.
+fn insisted(play: &mut Play<'_>, told: &str, signal: Signal) {
+    play.until(told);
+    let left = chaos_tests::wait(Duration::from_secs(5), || {
+        play.running.end().is_some() || {
+            play.signal(signal);
+            false
+        }
+    });
+    assert!(left, "{}", play.running.output());
 }
 
 /// What a moment is made of. `EVIL_SEED` gives it again.
