@@ -15,15 +15,24 @@ const CLOCKS: Option<(ClockId, ClockId)> =
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 const CLOCKS: Option<(ClockId, ClockId)> = None;
 
+/// Both clocks are read once more where this process was held up for longer in between: what it finds then is off by as much.
+const HELD_UP: Duration = Duration::from_millis(10);
+/// How often at most.
+const READS: u32 = 5;
+
 /// How long this machine was asleep since it was switched on; nothing where that cannot be told.
 pub(super) fn asleep() -> Duration {
     let Some((always, awake)) = CLOCKS else { return Duration::ZERO };
     let read = |clock: ClockId| clock.now().map(Duration::from);
-    // In this order: a process that is not let run in between finds less than there was, never more.
-    match (read(always), read(awake)) {
-        (Ok(always), Ok(awake)) => always.saturating_sub(awake),
-        _ => Duration::ZERO,
+    let mut slept = Duration::ZERO;
+    for _ in 0..READS {
+        let (Ok(before), Ok(now), Ok(after)) = (read(awake), read(always), read(awake)) else { return Duration::ZERO };
+        slept = now.saturating_sub(after);
+        if after.saturating_sub(before) < HELD_UP {
+            break;
+        }
     }
+    slept
 }
 
 #[cfg(test)]
