@@ -164,7 +164,8 @@ impl ProberWorld {
         };
         let context = ProbeContext {
             recorder: self.recorder.clone(),
-            clock: self.clock,
+            // What this machine slept before anything was asked is nothing to what is asked now.
+            clock: self.clock.rested(),
             seed: resolved.seed.cast_unsigned(),
             run: uuid::Uuid::new_v4().as_u128(),
         };
