@@ -264,10 +264,11 @@ pub fn not_created(error: &CallError) -> NotCreated {
     }
 }
 
-/// What is not there any more needs no more doing.
+/// What is not there any more needs no more doing, and what was answered with a run that cannot be read is done.
 fn done(result: kube::Result<()>) -> Result<(), String> {
     match result {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(kube::Error::SerdeError(_)) => Ok(()),
         other => other.map_err(|error| told(&error)),
     }
 }

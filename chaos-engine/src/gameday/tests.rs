@@ -102,6 +102,8 @@ async fn a_run_that_cannot_be_read_is_there_hides_no_other_and_can_be_deleted() 
     let seen = world.perform(GameDayAction::Look(names)).await;
     let fact = |name: &str| (name.to_owned(), RunFact { uid: format!("uid-{name}"), over: None });
     assert_eq!(seen, GameDayResponse::Seen(Ok(BTreeMap::from([fact("bad"), fact("good")]))));
+    // The server carries that out, and answers with what cannot be read.
+    assert_eq!(world.perform(GameDayAction::Abort("bad".to_owned())).await, GameDayResponse::Done(Ok(())));
     // Its step has waited for it for as long as it may, and for its end.
     let delete = GameDayAction::Delete { run: "bad".to_owned(), uid: Some("uid-bad".to_owned()) };
     assert_eq!(world.perform(delete).await, GameDayResponse::Done(Ok(())));
