@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos_core::api::{ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, MonkeyControl, Outcome, RecoveringRecord};
+use chaos_core::api::{
+    ChaosMonkey, ChaosMonkeySpec, ChaosMonkeyStatus, IntentRecord, KillRecord, MonkeyControl, Outcome, RecoveringRecord,
+};
 use chaos_core::killer::{KillAnswer, KillAnswerKind, KillOrder, KillerView, Ledger};
 use chaos_core::model::Schedule;
 use chaos_core::population::{Population, SwitchState};
@@ -265,6 +267,10 @@ impl Keeper for StatusKeeper {
             self.shared.board.tell(self.store.object(), &after);
         }
         // A monkey that is gone remembers nothing, and nobody takes it up who could tell what became of its victims.
+        if matches!(saved, Err(StoreError::Gone)) {
+            let open = after.intents.iter().filter(|intent| before.intents.contains(intent));
+            after.history.extend(open.map(unheard));
+        }
         if matches!(saved, Ok(()) | Err(StoreError::Gone)) {
             self.announce(&before, &after);
         }
@@ -315,6 +321,13 @@ impl Keeper for StatusKeeper {
             self.shared.metrics.sent(answer.at.duration_since(order.strike.at.0).as_secs_f64());
         }
     }
+}
+
+/// A kill that is open still when its monkey is gone: nobody looks up any more what became of it.
+pub(crate) fn unheard(intent: &IntentRecord) -> KillRecord {
+    let IntentRecord { strike, nonce, group, victim, decided_at: at, .. } = intent.clone();
+    let message = Some("its monkey was deleted before anybody knew what became of it".to_owned());
+    KillRecord { strike, nonce, group, victim, at, outcome: Outcome::Unknown, message }
 }
 
 /// The kills that have recovered between two statuses. Each is known by its victim: when it was made is told anew where the clock is
@@ -436,6 +449,30 @@ mod tests {
             assert_eq!(hold.is_some_and(|why| why.contains("maxAtOnce is 1")), is_held, "{kind:?}");
             keeper.save(&Ledger::default()).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_kill_in_doubt_is_told_where_something_else_finds_its_monkey_gone() {
+        let at = format!("{:.6}", Timestamp::now());
+        let victim = json!({"namespace": "n", "pod": "p", "uid": "u", "workload": "Deployment/trips",
+            "workloadUid": "w", "ownerUid": "rs"});
+        let intent = json!({"strike": 1, "nonce": "n", "group": "g", "victim": victim, "due": at, "decidedAt": at,
+            "deadline": at});
+        let object = monkey("m", &json!({"intents": [intent]}));
+        let cluster = OneObject::new(&object);
+        let (shared, _teller) = shared(cluster.client());
+        let schedule = validate::monkey(&object.spec, &Meta::from(&object.metadata)).unwrap().schedule;
+        let store = StatusStore::open(shared.reads(), shared.writes(), "default", "m").await.unwrap();
+        let ledger = Ledger::from_status(&store.status());
+        let shown = Shown::of(&shared, &object);
+        let (_watch, object) = watch::channel(Arc::new(object));
+        let (of_all, rest) = (shared.clone(), CancellationToken::new());
+        let mut keeper = StatusKeeper::new(Parts { shared, shown, store, object, schedule, pulse: None, rest });
+        cluster.remove();
+        let saved = keeper.save(&Ledger { skips: 1, ..ledger }).await;
+        assert!(matches!(saved, Err(StoreError::Gone)), "{saved:?}");
+        let text = of_all.metrics.text();
+        assert!(text.contains("chaos_kills_total{outcome=\"unknown\"} 1"), "{text}");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, ClockReading, IntentRecord, KillRecord, Outcome};
+use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, ClockReading, IntentRecord};
 use chaos_core::killer::{Killer, KillerSpec, Ledger};
 use chaos_core::model::{Heartbeat, Monkey, Tenure};
 use chaos_core::validate::{self, Meta};
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::keeper::{Parts, StatusKeeper, basis, names, reference};
+use crate::keeper::{Parts, StatusKeeper, basis, names, reference, unheard};
 use crate::shared::{Found, Shared};
 use crate::shown::Shown;
 use crate::signals::Pulse;
@@ -153,11 +153,9 @@ async fn tell_unheard(shared: &Shared, seen: &ChaosMonkey, intents: &[IntentReco
     if !is_left {
         return;
     }
-    for intent in intents.iter().cloned() {
-        let IntentRecord { strike, nonce, group, victim, decided_at: at, .. } = intent;
-        let message = Some("its monkey was deleted before anybody knew what became of it".to_owned());
-        let kill = KillRecord { strike, nonce, group, victim, at, outcome: Outcome::Unknown, message };
-        tracing::warn!(namespace, monkey, strike, pod = kill.victim.pod, "nobody knows what became of a kill");
+    for kill in intents.iter().map(unheard) {
+        let (strike, pod) = (kill.strike, &kill.victim.pod);
+        tracing::warn!(namespace, monkey, strike, pod, "nobody knows what became of a kill");
         shared.metrics.killed(kill.outcome);
         shared.tell(Happening::of_kill(&kill, &reference(seen)));
     }
