@@ -23,8 +23,8 @@ struct Signals {
     hangup: Option<Signal>,
 }
 
-/// Listens from now on. The second signal, if it is another wish, ends the process with 130 or 143: whatever is to be left clean by then must not
-/// depend on this process (the embedded cluster's supervisor does not).
+/// Listens from now on. The second signal, if it is another wish, ends the process with 130 or 143: whatever is to be left clean by
+/// then must not depend on this process (the embedded cluster's supervisor does not).
 pub(crate) fn listen() -> std::io::Result<Asked> {
     let hangup = if heeds_hangup() { Some(signal(SignalKind::hangup())?) } else { None };
     let mut signals =

@@ -350,9 +350,10 @@ pub(super) fn last_kills(groups: &[GroupRecord]) -> impl Iterator<Item = Timesta
     groups.iter().filter_map(|group| group.last_kill_at.as_ref()).map(|at| at.0)
 }
 
-/// Kills on the day (UTC) of `now`, of groups whose last ones were then, and which had so many on the day of the latest. Those of the next day, of a
-/// faster clock or known before this one is, count as that day's. One of a clock that was wrong by more counts for nothing: else it
-/// would hide, for as long as it lies ahead, that others were killed today, and nothing would bound them.
+/// Kills on the day (UTC) of `now`, of groups that had their last ones at these instants, and together so many on the day of the
+/// latest. Those of the next day, of a faster clock or known before this one is, count as that day's. One of a clock that was wrong
+/// by more counts for nothing: else it would hide, for as long as it lies ahead, that others were killed today, and nothing would
+/// bound them.
 pub(super) fn kills_on(lasts: impl Iterator<Item = Timestamp>, kills_today: u64, now: Timestamp) -> u64 {
     let last = lasts.filter(|last| elapsed(now, *last) <= A_DAY).max();
     if last.is_some_and(|last| day_of(last) >= day_of(now)) { kills_today } else { 0 }

@@ -28,7 +28,7 @@ impl Before {
         Self { nonces, uncertainty: apart.unwrap_or_default() }
     }
 
-    /// What adds to not knowing the instant of this kill, in nanoseconds.
+    /// How badly the instant of this kill is known at least, in nanoseconds.
     pub(super) fn uncertainty_of(&self, kill: &KillRecord) -> u64 {
         if self.nonces.contains(&kill.nonce) { self.uncertainty } else { 0 }
     }
