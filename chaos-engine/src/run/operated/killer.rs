@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chaos_core::api::{ExperimentRun, IntentRecord, KillRecord};
+use chaos_core::api::{ExperimentRun, KillRecord};
 use chaos_core::killer::{Killer, KillerSpec, KillerView, Ledger, RunIdentity};
 use chaos_core::model::{Fault, Policy, Run};
 use chaos_core::operated::{fit, read_killer, write_killer};
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::told::Told;
+use super::super::told::{Told, unknown};
 use super::before::Before;
 use super::{Backing, Hold};
 use crate::clock::RunClock;
@@ -146,11 +146,7 @@ impl KeptKiller {
         if let Err(error) = self.task.await {
             tracing::warn!(%error, "the killer of a run ended badly");
         }
-        let look = |intent: &IntentRecord| {
-            let (namespace, pod) = (&intent.victim.namespace, &intent.victim.pod);
-            format!("see whether pod {namespace}/{pod} was killed: its kill has no known outcome")
-        };
-        self.shown.borrow().ledger.intents.iter().map(look).collect()
+        unknown(&self.shown.borrow().ledger.intents)
     }
 }
 
@@ -309,7 +305,7 @@ impl Keeper for RunKeeper {
 mod tests {
     use std::pin::{Pin, pin};
 
-    use chaos_core::api::{Outcome, VictimRef};
+    use chaos_core::api::{IntentRecord, Outcome, VictimRef};
     use chaos_core::record::RunTime;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
