@@ -384,9 +384,12 @@ pub(crate) mod tests {
         let telling = tokio::spawn(teller.run());
         for _ in 0..8 {
             (0..EVENTS / 4).for_each(|_| shared.tell(happening("Skip")));
-            while shared.events.capacity() < EVENTS {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            let taken = async {
+                while shared.events.capacity() < EVENTS {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(20), taken).await.expect("they are told");
         }
         telling.abort();
         // A few more have become due meanwhile.
