@@ -134,7 +134,7 @@ pub struct RunProgress {
 }
 
 impl ExperimentRunStatus {
-    /// Why the run ends early, while it winds down for that.
+    /// Why the run ends early, while it winds down and is judged for that.
     pub fn stop(&self) -> Option<&StopRecord> {
         self.progress.as_ref().and_then(|progress| progress.stop.as_ref())
     }
