@@ -83,6 +83,41 @@ fn an_unreachable_cluster_is_told_within_the_timeout() {
 }
 
 #[test]
+fn a_server_that_answers_once_and_then_no_more_holds_no_command_up() {
+    let chaos = chaos();
+    let kubeconfig = chaos.path("kubeconfig");
+    let server = answering(|request| match request {
+        first if first.contains("/version") => (200, VERSION.to_owned()),
+        _ => loop {
+            std::thread::park();
+        },
+    });
+    std::fs::write(&kubeconfig, kubeconfig_of(&server)).unwrap();
+    let flags = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--context", "x", "--yes"];
+    let commands: [&[&str]; 8] = [
+        &["stop", "--all"],
+        &["stop", "-n", "shop"],
+        &["resume", "--all"],
+        &["monkey", "list"],
+        &["gameday", "list"],
+        &["runs", "list"],
+        &["runs", "show", "r"],
+        &["status", "-A"],
+    ];
+    std::thread::scope(|threads| {
+        for command in commands {
+            let (chaos, flags) = (&chaos, &flags);
+            threads.spawn(move || {
+                let end = chaos.run_within(command.iter().chain(flags), Duration::from_secs(60));
+                assert_eq!(end.code, Some(3), "{command:?}: {}", end.stderr);
+                let is_told = end.stderr.contains("no answer within 10 s") && end.stderr.contains("hint:");
+                assert!(is_told, "{command:?}: {}", end.stderr);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_signal_ends_a_run_that_waits_for_its_cluster() {
     let chaos = chaos();
     let kubeconfig = chaos.path("kubeconfig");
