@@ -212,6 +212,12 @@ fn usage_errors_and_help_have_their_codes() {
     assert_eq!(chaos.run(["no-such-command"]).code, Some(2));
     assert_eq!(chaos.run(["run", "/no/such/file.yaml"]).code, Some(2));
     assert_eq!(chaos.run(["report", "/no/such/journal"]).code, Some(2));
+    for command in ["stop", "resume"] {
+        assert_eq!(chaos.run([command]).code, Some(2), "{command}");
+        // Whoever names a namespace does not mean all of them.
+        let both = chaos.run([command, "--all", "-n", "shop"]);
+        assert!(both.code == Some(2) && both.stderr.contains("hint: "), "{command}: {both:?}");
+    }
     let help = chaos.run(["--help"]);
     assert_eq!(help.code, Some(0));
     assert!(help.stdout.contains("demo") && help.stdout.contains("explain"), "{}", help.stdout);
