@@ -45,6 +45,15 @@ pub(crate) fn run_folder(out: &Path, experiment: &str, run_id: &str) -> Result<P
     Ok(folder)
 }
 
+/// Finds out whether folders of runs can be made there, for one whose own is made once it is over. Nothing is left but `out`.
+pub(crate) fn check_out(out: &Path) -> Result<(), Failure> {
+    let tried = out.join(format!(".chaos-{}", uuid::Uuid::new_v4().simple()));
+    std::fs::create_dir_all(&tried)
+        .and_then(|()| std::fs::remove_dir(&tried))
+        .with_context(|| format!("failed to make a folder in {}", out.display()))
+        .map_err(|error| Failure::could_not_run(error).hint("--out names another one"))
+}
+
 /// The journal that a path means: its own file, or that in a run's folder.
 pub(crate) fn journal(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(JOURNAL) } else { path.to_path_buf() }
@@ -193,6 +202,20 @@ mod tests {
         }
         assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nothing was made");
         assert_eq!(run_folder(&inside, "day", "20261128t090000z").unwrap(), inside.join("day-20261128t090000z"));
+    }
+
+    #[test]
+    fn a_folder_for_reports_is_tried_before_there_is_a_run_to_tell_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("a/b");
+        check_out(&out).unwrap();
+        assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "nothing is left in it");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for unfit in [file.as_path(), Path::new("/proc")] {
+            let told = check_out(unfit).unwrap_err().message();
+            assert!(told.contains(unfit.to_str().unwrap()) && told.contains("hint: "), "{told}");
+        }
     }
 
     #[test]

@@ -192,6 +192,16 @@ fn a_run_of_which_nobody_heard_whether_it_was_submitted_is_removed_or_somebody_i
 }
 
 #[test]
+fn a_run_of_which_nothing_could_be_kept_is_not_submitted() {
+    let chaos = chaos();
+    let (path, kubeconfig) = (manifest(&chaos, SHORT), chaos.path("kubeconfig"));
+    std::fs::write(&kubeconfig, kubeconfig_of(&answering(|_| (200, VERSION.to_owned())))).unwrap();
+    let cluster = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--context", "x", "--yes"];
+    let end = chaos.run(["run", "--in-cluster", &path, "--out", "/proc/no"].iter().chain(&cluster));
+    assert_eq!((end.code, end.stderr.contains("ExperimentRun")), (Some(3), false), "{}", end.stderr);
+}
+
+#[test]
 fn a_game_day_that_cannot_be_read_is_told_and_the_others_are_listed() {
     let chaos = chaos();
     let kubeconfig = chaos.path("kubeconfig");

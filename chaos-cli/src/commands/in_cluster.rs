@@ -28,10 +28,12 @@ use super::recorded::experiment_of;
 use super::run::Job;
 use crate::exit::Failure;
 use crate::progress::Shown;
-use crate::{output, signals};
+use crate::{files, output, signals};
 
 /// Runs one experiment by the operator, and says what it proved.
 pub(super) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
+    // Pods must not die for a run of which nothing can be kept.
+    files::check_out(&job.out.out)?;
     let runs: Api<ExperimentRun> = Api::namespaced(job.target.clients.write.clone(), &job.experiment.namespace);
     let submitted = submit(&job, &runs).await?;
     let key = RunKey {
