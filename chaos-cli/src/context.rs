@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chaos_engine::kube::Clients;
+use chaos_engine::kube::{Clients, answering};
 use kube::api::{DynamicObject, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::NamespaceResourceScope;
@@ -18,7 +18,7 @@ use crate::exit::Failure;
 /// A cluster that answered.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// A client for reading.
+    /// A client for reading, which waits for no answer for longer than was waited for the first one.
     pub(crate) client: Client,
     /// Clients for decisions and runs: what changes the cluster is sent exactly once.
     pub(crate) clients: Clients,
@@ -32,7 +32,7 @@ pub(crate) struct Target {
     pub(crate) ours: bool,
 }
 
-/// A cluster that does not answer for this long is out of reach, where nothing else is said.
+/// A cluster that does not answer for this long is out of reach, where nothing else is said. No call is waited for for less.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 /// The embedded cluster is on this machine: it answers at once, or not at all.
 #[cfg(feature = "bundled")]
@@ -67,8 +67,8 @@ impl Target {
     async fn reach(meant: Meant, timeout: Duration) -> anyhow::Result<Self> {
         let Meant { config, context, ours } = meant;
         let server = config.cluster_url.to_string();
-        let client =
-            Client::try_from(config.clone()).with_context(|| format!("failed to make a client for {server}"))?;
+        let client = answering(config.clone(), timeout.max(CONNECT))
+            .with_context(|| format!("failed to make a client for {server}"))?;
         let version = tokio::time::timeout(timeout, client.apiserver_version())
             .await
             .map_err(|_| anyhow::anyhow!("no answer within {}", humantime::format_duration(timeout)))

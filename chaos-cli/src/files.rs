@@ -1,6 +1,6 @@
 //! The folder of a run, its journal and what is rendered from it; and the copies of outputs that a command was asked for.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -43,6 +43,15 @@ pub(crate) fn run_folder(out: &Path, experiment: &str, run_id: &str) -> Result<P
         .with_context(|| format!("failed to make the folder {}", folder.display()))
         .map_err(Failure::could_not_run)?;
     Ok(folder)
+}
+
+/// Finds out whether folders of runs can be made there, for one whose own is made once it is over. Nothing is left but `out`.
+pub(crate) fn check_out(out: &Path) -> Result<(), Failure> {
+    let tried = out.join(format!(".chaos-{}", uuid::Uuid::new_v4().simple()));
+    std::fs::create_dir_all(&tried)
+        .and_then(|()| std::fs::remove_dir(&tried))
+        .with_context(|| format!("failed to make a folder in {}", out.display()))
+        .map_err(|error| Failure::could_not_run(error).hint("--out names another one"))
 }
 
 /// The journal that a path means: its own file, or that in a run's folder.
@@ -148,15 +157,21 @@ fn render(kind: OutputKind, results: &[RunResult]) -> anyhow::Result<String> {
 /// `>(…)` of a shell, `/dev/stderr`) is written as it is, behind what stands there: renamed over it, a file would take its place. The
 /// same is true of a link: what it leads to is replaced.
 pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    write_by(path, |out| out.write_all(text.as_bytes()))
+}
+
+/// The same of what is written piece by piece; gives what `fill` does.
+pub(crate) fn write_by<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> anyhow::Result<T> {
     if is_stream(path) {
         let opened = std::fs::OpenOptions::new().append(true).open(path);
-        let written = opened.and_then(|mut stream| stream.write_all(text.as_bytes()));
+        let written = opened.and_then(|stream| filled(stream, fill));
         return written.with_context(|| format!("failed to write {}", path.display()));
     }
     // What is not there yet leads nowhere.
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let partial = target.with_extension("partial");
-    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, &target));
+    let beside = std::fs::File::create(&partial).and_then(|file| filled(file, fill));
+    let written = beside.and_then(|written| std::fs::rename(&partial, &target).map(|()| written));
     if written.is_err() {
         // Half of it may stand there; what cannot be removed is told with the rest.
         let _ = std::fs::remove_file(&partial);
@@ -164,9 +179,16 @@ pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     written.with_context(|| format!("failed to write {}", path.display()))
 }
 
+fn filled<T>(file: std::fs::File, fill: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
+    let mut out = io::BufWriter::new(file);
+    let written = fill(&mut out)?;
+    out.flush()?;
+    Ok(written)
+}
+
 /// Whether a path means something that is written to, and not a file of its own.
 fn is_stream(path: &Path) -> bool {
-    let is_open_here = path == Path::new("/dev/stderr") || ["/dev/fd", "/proc"].iter().any(|own| path.starts_with(own));
+    let is_open_here = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"].iter().any(|own| path.starts_with(own));
     is_open_here || std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
@@ -193,6 +215,20 @@ mod tests {
         }
         assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nothing was made");
         assert_eq!(run_folder(&inside, "day", "20261128t090000z").unwrap(), inside.join("day-20261128t090000z"));
+    }
+
+    #[test]
+    fn a_folder_for_reports_is_tried_before_there_is_a_run_to_tell_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("a/b");
+        check_out(&out).unwrap();
+        assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "nothing is left in it");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for unfit in [file.as_path(), Path::new("/proc")] {
+            let told = check_out(unfit).unwrap_err().message();
+            assert!(told.contains(unfit.to_str().unwrap()) && told.contains("hint: "), "{told}");
+        }
     }
 
     #[test]
@@ -227,6 +263,21 @@ mod tests {
         write(Path::new(&format!("/proc/self/fd/{}", open.as_raw_fd())), ", more").unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "new, more");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left there");
+    }
+
+    #[test]
+    fn what_cannot_be_written_whole_is_not_there_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("images.tar");
+        std::fs::write(&file, "old").unwrap();
+        let torn = write_by(&file, |out| {
+            out.write_all(b"half")?;
+            Err::<(), _>(io::Error::other("full"))
+        });
+        assert!(torn.is_err());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left there");
+        assert!(write_by(Path::new("/dev/full"), |out| out.write_all(b"x")).is_err(), "what is buffered is written, too");
     }
 
     #[test]

@@ -13,7 +13,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Waits until every Deployment and StatefulSet of the namespaces has all its pods ready; gives their number.
 pub(crate) async fn wait(client: &Client, namespaces: &[&str], within: Duration) -> Result<u32, Failure> {
-    let deadline = Instant::now() + within;
+    let deadline = deadline(Instant::now(), within);
     loop {
         let (mut ready, mut missing) = (0, Vec::new());
         for namespace in namespaces {
@@ -27,12 +27,17 @@ pub(crate) async fn wait(client: &Client, namespaces: &[&str], within: Duration)
         if missing.is_empty() && ready > 0 {
             return Ok(ready);
         }
-        if Instant::now() > deadline {
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
             let within = humantime::format_duration(within);
             return Err(Failure::could_not_run(anyhow::anyhow!("not ready within {within}: {}", missing.join(", "))));
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// The instant that is so much later; `None`: later than any that a clock can tell, so never.
+fn deadline(now: Instant, within: Duration) -> Option<Instant> {
+    now.checked_add(within)
 }
 
 /// Name, ready pods and wanted pods of each workload. One whose status is not of its newest generation has none ready.
@@ -54,4 +59,17 @@ async fn workloads(client: &Client, namespace: &str) -> anyhow::Result<Vec<(Stri
         found.push((set.name_any(), if current { status.ready_replicas.unwrap_or(0) } else { 0 }, wants));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_for_ages_has_no_deadline() {
+        let now = Instant::now();
+        let ages = humantime::parse_duration("500000000000years").unwrap();
+        assert_eq!(deadline(now, ages), None);
+        assert_eq!(deadline(now, Duration::from_secs(5)), Some(now + Duration::from_secs(5)));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use chaos_engine::kube::{CallError, is_unserved, said};
+use chaos_engine::kube::{CallError, Unanswered, is_unserved, said};
 use kube::core::Status;
 
 /// A cause in words: of an answer of the API server its message and code.
@@ -15,8 +15,11 @@ pub(crate) fn words(cause: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// What a person can do about this cause, if it is an answer of the API server that lets no doubt about it.
+/// What a person can do about this cause, if it is an answer of the API server that lets no doubt about it, or none at all.
 pub(crate) fn hint(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    if cause.is::<Unanswered>() {
+        return Some("does the API server answer others? kubectl get --raw /readyz");
+    }
     let status = status(cause)?;
     if is_unserved(status) {
         Some("`chaos install`")

@@ -83,6 +83,41 @@ fn an_unreachable_cluster_is_told_within_the_timeout() {
 }
 
 #[test]
+fn a_server_that_answers_once_and_then_no_more_holds_no_command_up() {
+    let chaos = chaos();
+    let kubeconfig = chaos.path("kubeconfig");
+    let server = answering(|request| match request {
+        first if first.contains("/version") => (200, VERSION.to_owned()),
+        _ => loop {
+            std::thread::park();
+        },
+    });
+    std::fs::write(&kubeconfig, kubeconfig_of(&server)).unwrap();
+    let flags = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--context", "x", "--yes"];
+    let commands: [&[&str]; 8] = [
+        &["stop", "--all"],
+        &["stop", "-n", "shop"],
+        &["resume", "--all"],
+        &["monkey", "list"],
+        &["gameday", "list"],
+        &["runs", "list"],
+        &["runs", "show", "r"],
+        &["status", "-A"],
+    ];
+    std::thread::scope(|threads| {
+        for command in commands {
+            let (chaos, flags) = (&chaos, &flags);
+            threads.spawn(move || {
+                let end = chaos.run_within(command.iter().chain(flags), Duration::from_secs(60));
+                assert_eq!(end.code, Some(3), "{command:?}: {}", end.stderr);
+                let is_told = end.stderr.contains("no answer within 10 s") && end.stderr.contains("hint:");
+                assert!(is_told, "{command:?}: {}", end.stderr);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_signal_ends_a_run_that_waits_for_its_cluster() {
     let chaos = chaos();
     let kubeconfig = chaos.path("kubeconfig");
@@ -157,6 +192,16 @@ fn a_run_of_which_nobody_heard_whether_it_was_submitted_is_removed_or_somebody_i
 }
 
 #[test]
+fn a_run_of_which_nothing_could_be_kept_is_not_submitted() {
+    let chaos = chaos();
+    let (path, kubeconfig) = (manifest(&chaos, SHORT), chaos.path("kubeconfig"));
+    std::fs::write(&kubeconfig, kubeconfig_of(&answering(|_| (200, VERSION.to_owned())))).unwrap();
+    let cluster = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--context", "x", "--yes"];
+    let end = chaos.run(["run", "--in-cluster", &path, "--out", "/proc/no"].iter().chain(&cluster));
+    assert_eq!((end.code, end.stderr.contains("ExperimentRun")), (Some(3), false), "{}", end.stderr);
+}
+
+#[test]
 fn a_game_day_that_cannot_be_read_is_told_and_the_others_are_listed() {
     let chaos = chaos();
     let kubeconfig = chaos.path("kubeconfig");
@@ -177,6 +222,12 @@ fn usage_errors_and_help_have_their_codes() {
     assert_eq!(chaos.run(["no-such-command"]).code, Some(2));
     assert_eq!(chaos.run(["run", "/no/such/file.yaml"]).code, Some(2));
     assert_eq!(chaos.run(["report", "/no/such/journal"]).code, Some(2));
+    for command in ["stop", "resume"] {
+        assert_eq!(chaos.run([command]).code, Some(2), "{command}");
+        // Whoever names a namespace does not mean all of them.
+        let both = chaos.run([command, "--all", "-n", "shop"]);
+        assert!(both.code == Some(2) && both.stderr.contains("hint: "), "{command}: {both:?}");
+    }
     let help = chaos.run(["--help"]);
     assert_eq!(help.code, Some(0));
     assert!(help.stdout.contains("demo") && help.stdout.contains("explain"), "{}", help.stdout);

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chaos_engine::kube::answering;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
 use kube::{Api, Client, ResourceExt as _};
@@ -16,7 +17,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::demo;
 use crate::cli::{self, ClusterArgs, ClusterCommand, ClusterProfile, Global, Overlay};
-use crate::context::Target;
+use crate::context::{CONNECT, Target};
 use crate::exit::{Exit, Failure};
 use crate::{apply, held, output, ready, signals};
 
@@ -203,5 +204,5 @@ async fn down() -> Result<Exit, Failure> {
 }
 
 async fn client() -> anyhow::Result<Client> {
-    Client::try_from(held::config().await?).context("failed to make a client")
+    answering(held::config().await?, CONNECT).context("failed to make a client")
 }

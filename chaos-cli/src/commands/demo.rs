@@ -35,8 +35,19 @@ pub(super) async fn demo(args: DemoArgs) -> Result<Exit, Failure> {
     if args.keep && outcome.is_ok() && asked.borrow().is_none() {
         keep(&cluster, asked.clone()).await;
     }
-    cluster.stop().await.context("failed to stop the embedded cluster")?;
-    outcome
+    let stopped = cluster.stop().await.context("failed to stop the embedded cluster");
+    both(outcome, stopped.map_err(Failure::from))
+}
+
+/// The outcome of the demo, and whether its cluster is gone: neither hides the other.
+fn both(outcome: Result<Exit, Failure>, stopped: Result<(), Failure>) -> Result<Exit, Failure> {
+    let Err(unstopped) = stopped else { return outcome };
+    unstopped.report();
+    let exit = outcome.unwrap_or_else(|failure| {
+        failure.report();
+        failure.exit()
+    });
+    Ok(exit.worse(unstopped.exit()))
 }
 
 async fn on_cluster(args: &DemoArgs, cluster: &Cluster, asked: &Asked, file: &ManifestFile) -> Result<Exit, Failure> {
@@ -174,5 +185,21 @@ fn manifest(args: &DemoArgs) -> Result<(String, String), Failure> {
     match &args.experiment {
         None => Ok((EXPERIMENT_SOURCE.to_owned(), EXPERIMENT.to_owned())),
         Some(path) => super::validate::read(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_that_cannot_be_stopped_hides_no_outcome() {
+        let failed = || Failure::could_not_run(anyhow::anyhow!("no"));
+        let end = |outcome, stopped| both(outcome, stopped).unwrap_or_else(|failure| failure.exit());
+        assert_eq!(end(Ok(Exit::DIFFERENT), Err(failed())), Exit::DIFFERENT, "a broken promise counts for more");
+        assert_eq!(end(Ok(Exit::OK), Err(failed())), Exit::COULD_NOT_RUN);
+        assert_eq!(end(Err(Failure::stopped(anyhow::anyhow!("x"))), Err(failed())), Exit::STOPPED);
+        assert_eq!(end(Err(failed()), Ok(())), Exit::COULD_NOT_RUN);
+        assert_eq!(end(Ok(Exit::INCONCLUSIVE), Ok(())), Exit::INCONCLUSIVE);
     }
 }

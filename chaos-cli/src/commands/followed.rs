@@ -21,6 +21,7 @@ const BLIND_AT_MOST: Duration = Duration::from_secs(120);
 /// One very run that is looked at: another one of its name is not the one that was meant.
 pub(super) struct Followed {
     runs: Api<ExperimentRun>,
+    namespace: String,
     name: String,
     uid: String,
     began: Instant,
@@ -29,9 +30,14 @@ pub(super) struct Followed {
 
 impl Followed {
     /// From now on.
-    pub(super) fn new(runs: Api<ExperimentRun>, name: impl Into<String>, uid: impl Into<String>) -> Self {
+    pub(super) fn new(
+        runs: Api<ExperimentRun>,
+        namespace: impl Into<String>,
+        name: impl Into<String>,
+        uid: impl Into<String>,
+    ) -> Self {
         let now = Instant::now();
-        Self { runs, name: name.into(), uid: uid.into(), began: now, seen_at: now }
+        Self { runs, namespace: namespace.into(), name: name.into(), uid: uid.into(), began: now, seen_at: now }
     }
 
     /// For how long it has been followed.
@@ -49,7 +55,7 @@ impl Followed {
             Ok(_) => Err(Failure::stopped(anyhow::anyhow!("the run was deleted: that ended it"))),
             Err(error) if self.seen_at.elapsed() > BLIND_AT_MOST => {
                 let error = anyhow::Error::new(error).context("lost sight of the run, which goes on by itself");
-                Err(Failure::could_not_run(error))
+                Err(Failure::could_not_run(error).hint(&goes_on(&self.namespace, &self.name)))
             }
             Err(error) => {
                 tracing::debug!(%error, "the run could not be read");
@@ -79,6 +85,12 @@ impl Followed {
 pub(super) fn ended(status: &ExperimentRunStatus) -> Option<RunVerdict> {
     let Record { stage, verdict, .. } = read_record(status);
     verdict.filter(|_| stage == Stage::Completed)
+}
+
+/// How to come back to a run that nobody follows any more.
+pub(super) fn goes_on(namespace: &str, name: &str) -> String {
+    let meant = format!("{name} -n {namespace}");
+    format!("`chaos runs watch {meant}` waits for its end, and `chaos runs abort {meant}` asks for it")
 }
 
 /// What was written for an operator, which did not take notice of it.

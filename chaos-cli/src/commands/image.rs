@@ -1,15 +1,12 @@
 //! `chaos image`: the container images of the operator and of the bundled dispatch stack, written by the very program that runs
 //! in them. It talks to no registry and no engine.
 
-use std::fs::File;
-use std::io::BufWriter;
-
 use anyhow::Context as _;
 
 use crate::cli::ImageArgs;
 use crate::exit::{Exit, Failure};
 use crate::image::{self, Image, machine_of_static};
-use crate::output;
+use crate::{files, output};
 
 pub(super) fn image(args: &ImageArgs) -> Result<Exit, Failure> {
     let path = match &args.program {
@@ -25,9 +22,7 @@ pub(super) fn image(args: &ImageArgs) -> Result<Exit, Failure> {
         ))
     })?;
     let images = images(args);
-    let failed = || format!("failed to write {}", args.output.display());
-    let file = File::create(&args.output).with_context(failed)?;
-    let written = image::write(BufWriter::new(file), &program, machine, &images).with_context(failed)?;
+    let written = files::write_by(&args.output, |out| image::write(out, &program, machine, &images))?;
     for image in &images {
         output::say(&format!("image {}", image.name));
     }
@@ -49,4 +44,33 @@ fn images(args: &ImageArgs) -> Vec<Image<'_>> {
 #[cfg(not(feature = "bundled"))]
 fn images(args: &ImageArgs) -> Vec<Image<'_>> {
     vec![Image { name: &args.name, arguments: &[] }]
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn an_archive_is_never_written_over_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (program, archive, before) = (path("program"), path("images.tar"), path("before.tar"));
+        // The head of a static program for amd64.
+        let mut head = vec![0; 64];
+        head[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        head[18] = 62;
+        std::fs::write(&program, head).unwrap();
+        std::fs::write(&archive, "old").unwrap();
+        // Whoever reads the old one goes on reading that.
+        std::fs::hard_link(&archive, &before).unwrap();
+        let line = ["chaos", "image", "--program", program.to_str().unwrap(), "-o", archive.to_str().unwrap()];
+        let Command::Image(args) = Cli::try_parse_from(line).unwrap().command else { panic!("another command") };
+        assert!(image(&args).is_ok());
+        assert_eq!(std::fs::read_to_string(&before).unwrap(), "old");
+        assert!(std::fs::metadata(&archive).unwrap().len() > 1_000);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left there");
+    }
 }

@@ -11,7 +11,7 @@ use chaos_core::operated::{Stage, read_record};
 use chaos_core::result::RunResult;
 use chaos_core::run::RunState;
 use chaos_core::verdict::ReasonCode;
-use chaos_engine::chunks::RunKey;
+use chaos_engine::chunks::{ReadError, RunKey};
 use chaos_engine::clock::RunClock;
 use chaos_engine::journal::Redactor;
 use chaos_engine::kube::{may_have_happened, told};
@@ -23,15 +23,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::evidence::{Evidence, READ_WITHIN};
 use super::fetched::{Fetched, unfit, unread};
-use super::followed::{Followed, LOOK, NOTICE_WITHIN, ended};
+use super::followed::{Followed, LOOK, NOTICE_WITHIN, ended, goes_on};
 use super::recorded::experiment_of;
 use super::run::Job;
 use crate::exit::Failure;
 use crate::progress::Shown;
-use crate::{output, signals};
+use crate::{files, output, signals};
 
 /// Runs one experiment by the operator, and says what it proved.
 pub(super) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
+    // Pods must not die for a run of which nothing can be kept.
+    files::check_out(&job.out.out)?;
     let runs: Api<ExperimentRun> = Api::namespaced(job.target.clients.write.clone(), &job.experiment.namespace);
     let submitted = submit(&job, &runs).await?;
     let key = RunKey {
@@ -129,6 +131,15 @@ fn spec_of(job: &Job<'_>) -> Result<api::ExperimentSpec, Failure> {
         .map_err(Failure::invalid)
 }
 
+/// A run of which nothing can be seen any more: it is not over for that.
+fn unseen(run: &RunKey, error: &ReadError) -> Failure {
+    let RunKey { namespace, name, .. } = run;
+    let unread = anyhow::anyhow!(
+        "the evidence of ExperimentRun {namespace}/{name} cannot be read, and the run goes on by itself: {error}"
+    );
+    Failure::could_not_run(unread).hint(&goes_on(namespace, name))
+}
+
 /// How a run ended by the word of the operator.
 struct Ended {
     verdict: RunVerdict,
@@ -151,7 +162,7 @@ struct Follower<'a> {
 impl<'a> Follower<'a> {
     fn new(job: &'a Job<'a>, runs: Api<ExperimentRun>, key: RunKey) -> Self {
         let evidence = Evidence::new(&job.target.clients.read, &key);
-        let run = Followed::new(runs.clone(), &key.name, &key.uid);
+        let run = Followed::new(runs.clone(), &key.namespace, &key.name, &key.uid);
         let shown = Recorder::in_memory(Redactor::default());
         Self { job, runs, run, evidence, key, shown, state: watch::channel(RunState::New).0 }
     }
@@ -190,7 +201,7 @@ impl<'a> Follower<'a> {
                     return Err(self.withdraw().await);
                 }
             }
-            self.evidence.fetch(&self.shown).await.map_err(Failure::could_not_run)?;
+            self.evidence.fetch(&self.shown).await.map_err(|error| unseen(&self.key, &error))?;
             let signal = *asked.borrow_and_update();
             match signal {
                 Some(signals::HANGUP) => return Err(self.left()),
@@ -237,6 +248,23 @@ impl<'a> Follower<'a> {
         match remove(&self.runs, &self.key.namespace, &self.key.name, Some(&self.key.uid)).await {
             None => unnoticed("the run was withdrawn"),
             Some(left) => unnoticed(&left).because(ReasonCode::WindDownIncomplete),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn a_run_whose_evidence_cannot_be_read_is_not_told_as_over() {
+        let run = RunKey { namespace: "shop".into(), name: "r-1".into(), uid: "u".into() };
+        let failure = unseen(&run, &ReadError::Damaged { name: "c".into(), why: "torn".into() });
+        assert_eq!(failure.exit(), Exit::COULD_NOT_RUN);
+        let told = failure.message();
+        for part in ["shop/r-1", "goes on", "torn", "hint: `chaos runs watch r-1 -n shop`", "`chaos runs abort r-1 -n"] {
+            assert!(told.contains(part), "{part}: {told}");
         }
     }
 }

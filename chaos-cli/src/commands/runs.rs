@@ -80,7 +80,7 @@ impl Desk {
     }
 
     fn follow(&self, run: &ExperimentRun) -> Followed {
-        Followed::new(self.runs.clone(), run.name_any(), run.uid().unwrap_or_default())
+        Followed::new(self.runs.clone(), &self.namespace, run.name_any(), run.uid().unwrap_or_default())
     }
 
     async fn watch(&self, name: &str, format: Format) -> Result<Exit, Failure> {

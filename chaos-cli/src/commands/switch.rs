@@ -19,19 +19,32 @@ pub(super) enum Wanted {
 }
 
 pub(super) async fn set(global: &Global, args: &StopArgs, wanted: Wanted) -> Result<Exit, Failure> {
-    if !args.all && global.namespace.is_none() {
-        return Err(Failure::invalid(anyhow::anyhow!("say what is meant: --all, or --namespace NAME")));
-    }
+    let meant = meant(global, args)?;
     let target = Target::connect(global, CONNECT).await?;
     // Stopping is always safe and must never wait for a person; letting chaos go on is not.
     if wanted == Wanted::Running {
         target.confirm(global, "let chaos happen again")?;
     }
-    match (&global.namespace, args.all) {
-        (Some(namespace), false) => annotate(&target, namespace, wanted).await?,
-        _ => write_switch(&target, wanted).await?,
+    match meant {
+        Some(namespace) => annotate(&target, namespace, wanted).await?,
+        None => write_switch(&target, wanted).await?,
     }
     Ok(Exit::OK)
+}
+
+/// The namespace that is meant; `None`: the whole cluster. Both at once is neither.
+fn meant<'a>(global: &'a Global, args: &StopArgs) -> Result<Option<&'a str>, Failure> {
+    match (global.namespace.as_deref(), args.all) {
+        (None, true) => Ok(None),
+        (Some(namespace), false) => Ok(Some(namespace)),
+        (None, false) => {
+            Err(Failure::invalid(anyhow::anyhow!("nothing is meant")).hint("say --all, or --namespace NAME"))
+        }
+        (Some(namespace), true) => {
+            let both = anyhow::anyhow!("--all means the whole cluster, and --namespace {namespace} a part of it");
+            Err(Failure::invalid(both).hint("leave one of them out"))
+        }
+    }
 }
 
 async fn write_switch(target: &Target, wanted: Wanted) -> Result<(), Failure> {

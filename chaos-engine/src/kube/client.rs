@@ -1,5 +1,5 @@
 //! Clients. Reads may be repeated by the client; whatever changes the cluster is sent exactly once, because a repeated
-//! eviction is silent pressure on a disruption budget and a repeated delete can be a second kill.
+//! eviction is silent pressure on a disruption budget and a repeated delete can be a second kill. None waits for ever (see `answered`).
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use http::HeaderValue;
 use http::header::USER_AGENT;
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
-use kube::client::{Body, ConfigExt as _};
+use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use kube::{Client, Config};
 use tower::ServiceBuilder;
 
+use super::answered::AnswerWithin;
 use super::survey::Surveys;
 
 /// A server that takes longer to accept a connection is out of reach.
@@ -18,11 +19,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server that has not begun to answer a write by then has lost it, as far as anybody knows: one that keeps its connections and says
 /// nothing would hold up a run, or its end, for as long. Longer than [`Caller`](super::Caller) waits, which tells more of what was lost.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// The same of a read, with all that the client repeats it: lists of a server that is busy take their time.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// One client for reads, one for writes.
 #[derive(Clone)]
 pub struct Clients {
-    /// May repeat a request.
+    /// May repeat a request. Waits for no answer for ever either, but for those that are meant to be long.
     pub read: Client,
     /// Sends every request exactly once, and waits for no answer for ever.
     pub write: Client,
@@ -55,7 +58,7 @@ impl Clients {
             config.headers.push((USER_AGENT, agent));
         }
         let write = once(&config).map_err(setup)?;
-        let read = Client::try_from(config).map_err(setup)?;
+        let read = answering(config, READ_WITHIN).map_err(setup)?;
         Ok(Self::of(read, write))
     }
 
@@ -75,6 +78,12 @@ impl Clients {
     }
 }
 
+/// A client as kube makes it, which waits no longer than that for an answer to begin, and for its next piece, but for watches and
+/// logs that are followed: those are meant to be long.
+pub fn answering(config: Config, within: Duration) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config)?.with_layer(&AnswerWithin(within)).build())
+}
+
 /// A client without kube's retry layer and without hyper's own retry of cancelled requests.
 fn once(config: &Config) -> kube::Result<Client> {
     let connector = config.rustls_https_connector()?;
@@ -84,7 +93,7 @@ fn once(config: &Config) -> kube::Result<Client> {
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
-        .timeout(ANSWER_WITHIN)
+        .layer(AnswerWithin(ANSWER_WITHIN))
         .service(transport);
     Ok(Client::new(service, config.default_namespace.clone()))
 }
@@ -121,6 +130,17 @@ mod tests {
         let maps: Api<ConfigMap> = Api::namespaced(clients.asking_once(), "n");
         assert!(maps.get("a").await.is_err());
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_a_read_and_says_nothing_is_not_waited_for_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: http::Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let clients = Clients::new(Config::new(url), "test").unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(clients.read, "n");
+        let read = tokio::time::timeout(READ_WITHIN * 2, maps.get("a")).await;
+        let error = read.expect("it ends by itself").unwrap_err();
+        assert!(is_of_a_moment(&error), "{error:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The Kubernetes API as this toolkit uses it: slim reads for decisions, budget Leases, kill calls sent once, Events, leader
 //! election. It answers and obeys; what to do is decided in `chaos-core`.
 
+mod answered;
 mod budget;
 mod call;
 mod client;
@@ -18,13 +19,14 @@ mod survey;
 mod switch;
 mod wire;
 
+pub use answered::Unanswered;
 pub(crate) use budget::budget_of;
 pub use budget::{BudgetStore, budget_answer, lease_name};
 pub use call::{
     CallError, Caller, is_forbidden, is_of_a_moment, is_passing, is_turned_away, is_unserved, may_have_happened, said,
     told,
 };
-pub use client::{Clients, ConnectError};
+pub use client::{Clients, ConnectError, answering};
 pub use event::{EventSink, Happening, short};
 pub use kill::{Hand, kill_answer};
 pub(crate) use lookup::look_up;

@@ -169,7 +169,10 @@ impl Watcher {
         self.next_bookmark = now + BOOKMARK_INTERVAL;
         if self.options.bookmarks {
             self.read_log();
-            self.backlog.push_back(bookmark_line(&self.selection, self.revision, false));
+            // A watch that fell behind has ended, and nothing follows its error.
+            if self.revision != u64::MAX {
+                self.backlog.push_back(bookmark_line(&self.selection, self.revision, false));
+            }
         }
     }
 
@@ -257,4 +260,46 @@ fn bookmark_line(selection: &Selection, revision: u64, ends_initial_events: bool
         object["spec"] = json!({"containers": []});
     }
     event_line("BOOKMARK", object.to_string().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::Api;
+    use kube::api::PostParams;
+
+    use super::super::{ApiServer, ApiServerConfig, Identity};
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_follows_the_end_of_a_watch_that_fell_behind() {
+        let server = ApiServer::new(ApiServerConfig { log_capacity: 4, ..ApiServerConfig::default() }).unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(server.client(Identity::admin()), "default");
+        let mut map = ConfigMap::default();
+        for number in 0..30 {
+            map.metadata.name = Some(format!("m{number}"));
+            maps.create(&PostParams::default(), &map).await.unwrap();
+        }
+        let state = Arc::clone(&server.state);
+        let selection =
+            Selection::new(state.registry().builtin("", "configmaps").unwrap(), "default", "", &Query::parse(""));
+        let (selection, now) = (selection.unwrap(), Instant::now());
+        let deadline = now + DEFAULT_TIMEOUT;
+        let mut watcher = Watcher {
+            changes: state.changes(&selection.ty.storage),
+            state,
+            selection,
+            options: Options { representation: Representation::Object, bookmarks: true, deadline },
+            revision: 1,
+            backlog: VecDeque::new(),
+            next_bookmark: now,
+            is_over: false,
+        };
+        // Time for a bookmark, before it has heard of any change.
+        watcher.tick(now);
+        let last = watcher.next_chunk().await.unwrap();
+        let told = std::str::from_utf8(&last).unwrap();
+        assert!(told.starts_with("{\"type\":\"ERROR\"") && told.lines().count() == 1, "{told}");
+        assert!(watcher.next_chunk().await.is_none());
+    }
 }
