@@ -277,7 +277,10 @@ mod tests {
         assert!(torn.is_err());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left there");
-        assert!(write_by(Path::new("/dev/full"), |out| out.write_all(b"x")).is_err(), "what is buffered is written, too");
+        assert!(
+            write_by(Path::new("/dev/full"), |out| out.write_all(b"x")).is_err(),
+            "what is buffered is written, too"
+        );
     }
 
     #[test]

@@ -263,7 +263,8 @@ mod tests {
         let failure = unseen(&run, &ReadError::Damaged { name: "c".into(), why: "torn".into() });
         assert_eq!(failure.exit(), Exit::COULD_NOT_RUN);
         let told = failure.message();
-        for part in ["shop/r-1", "goes on", "torn", "hint: `chaos runs watch r-1 -n shop`", "`chaos runs abort r-1 -n"] {
+        for part in ["shop/r-1", "goes on", "torn", "hint: `chaos runs watch r-1 -n shop`", "`chaos runs abort r-1 -n"]
+        {
             assert!(told.contains(part), "{part}: {told}");
         }
     }
