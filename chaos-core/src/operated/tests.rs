@@ -315,7 +315,8 @@ fn whoever_ends_a_run_does_not_wait_for_a_record_that_is_out_of_reach_as_long_as
         Record { stage, resolved: Some(resolved("p1")), verdict: None }
     };
     let at_once = |world: &World| -> OperatedView { OperatedView { abort: Some("enough".into()), ..healthy(world) } };
-    let views: [(fn(&World) -> OperatedView, i64); 3] = [(aborted, 100), (at_once, 30), (healthy, 600)];
+    type View = fn(&World) -> OperatedView;
+    let views: [(View, i64); 3] = [(aborted, 100), (at_once, 30), (healthy, 600)];
     for (view, ends) in views {
         let mut world = World { saved: in_recovery(), begun: true, view, record, ..World::new() };
         assert_eq!(verdict(&world.play(&machine())), ("aborted", "Orphaned"));

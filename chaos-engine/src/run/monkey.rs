@@ -263,20 +263,19 @@ struct Ears {
 impl Ears {
     async fn listen(self, mut tracker: Tracker, stop: CancellationToken) {
         let monkeys = watcher::watch_object(self.monkeys.clone(), &self.name);
-        follow(monkeys, &stop, |monkey| match monkey {
-            Some(monkey) => {
+        follow(monkeys, &stop, |monkey| {
+            if let Some(monkey) = monkey {
                 self.record(tracker.take(&monkey, self.clock.now()));
                 let now = self.clock.now();
                 self.publish.send_modify(|view| *view = view_of(&monkey, view, now));
+                return;
             }
-            None => {
-                // Before anybody takes notice that it is at rest, and ends the record.
-                self.record(tracker.rest(self.clock.now()));
-                self.publish.send_modify(|view| {
-                    (view.done, view.at_rest) = (true, true);
-                    view.gave_up = Some("the run's ChaosMonkey was deleted".to_owned());
-                });
-            }
+            // Before anybody takes notice that it is at rest, and ends the record.
+            self.record(tracker.rest(self.clock.now()));
+            self.publish.send_modify(|view| {
+                (view.done, view.at_rest) = (true, true);
+                view.gave_up = Some("the run's ChaosMonkey was deleted".to_owned());
+            });
         })
         .await;
         self.record(tracker.rest(self.clock.now()));

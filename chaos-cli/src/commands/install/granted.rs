@@ -57,7 +57,7 @@ pub(super) fn outdated(found: Vec<DynamicObject>, namespace: Option<&str>) -> Ve
 
 /// The namespaces of these, in words; nothing where there are none.
 pub(super) fn places(objects: &[DynamicObject]) -> String {
-    let namespaces: BTreeSet<String> = objects.iter().filter_map(|object| object.namespace()).collect();
+    let namespaces: BTreeSet<String> = objects.iter().filter_map(kube::ResourceExt::namespace).collect();
     namespaces.into_iter().collect::<Vec<_>>().join(", ")
 }
 

@@ -140,7 +140,7 @@ impl Lane {
         }
         if wrong.as_ref().is_some_and(|wrong| !wrong.class.is_unknown()) && stalls.has_slept(flight.sent, plan.timeout)
         {
-            wrong = wrong.map(|wrong| wrong.of_sleep());
+            wrong = wrong.map(Failure::of_sleep);
         }
         let has_latency = wrong.as_ref().is_none_or(|wrong| wrong.class.has_latency());
         if flight.lag > plan.max_lag {
