@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chaos_core::api::ExperimentRun;
+use chaos_core::api::{ExperimentRun, ProberStage};
 use chaos_core::instant::after;
 use chaos_core::model::Run;
 use chaos_core::operated::Unfit;
@@ -245,9 +245,21 @@ impl ProberWorld {
         }
     }
 
+    /// Asks the probes that look at this end, for as long as the run wants to hear them: one that ends meanwhile has load on.
     async fn ask(&mut self, end: End) {
         if let Some(probes) = self.probes.take() {
-            self.alive(probes.once(end)).await;
+            let mut object = self.object.clone();
+            let past = async {
+                // An error means that the run is gone.
+                _ = object.wait_for(|run| is_past(run, end)).await;
+            };
+            let looks = async {
+                tokio::select! {
+                    () = probes.once(end) => {}
+                    () = past => {}
+                }
+            };
+            self.alive(looks).await;
             self.probes = Some(probes);
         }
     }
@@ -260,6 +272,16 @@ impl ProberWorld {
             self.probes = Some(probes);
         }
     }
+}
+
+/// Whether a run goes on without the looks at that end, or is going.
+fn is_past(run: &ExperimentRun, end: End) -> bool {
+    let asks = match end {
+        End::Before => ProberStage::Load,
+        End::After => ProberStage::AskAfter,
+    };
+    let order = run.status.as_ref().and_then(|status| status.probing.as_ref()).map(|probing| probing.order);
+    run.metadata.deletion_timestamp.is_some() || order > Some(asks)
 }
 
 /// Why a report was not taken, as the machine needs it. One that is refused is tried again for as long as one to a silent server:
@@ -347,10 +369,78 @@ impl World<Prober> for ProberWorld {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::model::{Moment, Patience};
+    use chaos_core::units;
+    use http::StatusCode;
     use kube::core::Status;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::kube::CallError;
+    use crate::kube::{CallError, Clients, fixture};
+    use crate::probe::InvariantsPlan;
+    use crate::sources::Sources;
+
+    /// A run that is told to go so far, or is being deleted.
+    fn run(order: &str, is_going: bool) -> Arc<ExperimentRun> {
+        let beat = "2026-11-23T12:00:00.000000Z";
+        let gone_at = is_going.then_some("2026-11-23T12:00:00Z");
+        let run = json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
+            "metadata": {"name": "r", "namespace": "shop", "uid": "u-1", "deletionTimestamp": gone_at},
+            "spec": {"mode": "Live", "experimentRef": {"name": "none"}},
+            "status": {"phase": "Baseline", "probing": {"order": order, "beat": beat, "lasts": "10m"}},
+        });
+        Arc::new(serde_json::from_value(run).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_that_a_run_does_not_want_any_more_are_not_waited_for() {
+        let delay = Duration::from_secs(600);
+        let table = [
+            (End::Before, "Load", false, true),
+            (End::Before, "Stop", false, false),
+            (End::Before, "Load", true, false),
+            (End::After, "AskAfter", false, true),
+            (End::After, "Release", false, false),
+        ];
+        for (end, order, is_going, is_waited_for) in table {
+            let desk = ProberDesk {
+                clients: Clients::same(fixture::client("shop", |_, _, _| (StatusCode::FORBIDDEN, Value::Null))),
+                instance: "prober/1".to_owned(),
+                tool_digest: None,
+                sources: Sources::default(),
+                loopback: false,
+            };
+            let (before, when) = match end {
+                End::Before => ("Load", Moment::Before),
+                End::After => ("AskAfter", Moment::After),
+            };
+            let (tell, object) = watch::channel(run(before, false));
+            let (_turns, turn) = watch::channel(true);
+            let mut world = ProberWorld::new(desk, object, turn);
+            let patience = Patience { initial_delay: units::Duration::from(delay), ..Patience::default() };
+            let plan = InvariantsPlan {
+                name: "ledger".to_owned(),
+                when,
+                origin: "http://127.0.0.1:1".parse().unwrap(),
+                path: "/".to_owned(),
+                timeout: Duration::from_secs(5),
+                patience,
+            };
+            let recorder = world.recorder.clone();
+            let context = ProbeContext { recorder: recorder.clone(), clock: world.clock, seed: 0, run: 0 };
+            world.probes = Some(ProbeSet::start(vec![ProbePlan::Invariants(plan)], context).unwrap());
+            let began = tokio::time::Instant::now();
+            let ordered = async {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                tell.send_replace(run(order, is_going));
+            };
+            tokio::join!(world.ask(end), ordered);
+            assert_eq!(began.elapsed() >= delay, is_waited_for, "{end:?} {order} {is_going}");
+            assert_eq!(recorder.count() > 0, is_waited_for, "{end:?} {order} {is_going}");
+            assert!(world.probes.is_some(), "its load goes off next");
+        }
+    }
 
     #[test]
     fn a_report_that_is_refused_is_tried_again_and_one_that_nobody_wants_is_not() {

@@ -147,6 +147,7 @@ impl OperatedWorld {
             run: self.run.clone(),
             seed: self.seed,
             desk: self.desk.clone(),
+            object: self.object.clone(),
             // A run may wait for its approval for days, and nobody has to stay awake for that.
             clock: clock.rested(),
             slack: self.link.slack(),
