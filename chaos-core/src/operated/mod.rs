@@ -176,6 +176,8 @@ pub struct OperatedState {
     resuming: Resuming,
     waiting: Option<OperatedAction>,
     retry_since: Option<Timestamp>,
+    /// This process has taken no step yet.
+    fresh: bool,
 }
 
 /// What is left to do after a crash before the machine goes on as if there had been none.
@@ -203,7 +205,7 @@ impl Machine for OperatedRun {
             Stage::Running(_) | Stage::Judging { .. } => Resuming::TakeUp,
             _ => Resuming::No,
         };
-        OperatedState { record, resuming, waiting: None, retry_since: None }
+        OperatedState { record, resuming, waiting: None, retry_since: None, fresh: true }
     }
 
     fn durable<'a>(&self, state: &'a OperatedState) -> &'a Record {
