@@ -46,6 +46,8 @@ pub(super) struct ProberWorld {
     /// What it may connect to, once it is prepared, and when that was looked at.
     agreed: Option<Agreed>,
     looked_at: Instant,
+    /// Why it may not be any more, as it was seen while probes looked.
+    objected: Option<String>,
     probes: Option<ProbeSet>,
     /// Events that were looked at for news.
     scanned: usize,
@@ -92,6 +94,7 @@ impl ProberWorld {
             plans: Vec::new(),
             agreed: None,
             looked_at: Instant::now(),
+            objected: None,
             probes: None,
             scanned: 0,
             news: News::None,
@@ -198,7 +201,7 @@ impl ProberWorld {
     /// Why the run must not be measured any more, if so.
     async fn objection(&mut self) -> Option<String> {
         let agreed = self.agreed.as_ref()?;
-        if self.probes.is_none() || self.looked_at.elapsed() < LOOK_AGAIN {
+        if self.looked_at.elapsed() < LOOK_AGAIN {
             return None;
         }
         self.looked_at = Instant::now();
@@ -215,7 +218,11 @@ impl ProberWorld {
     }
 
     async fn tell(&mut self, reached: &Reached) -> Result<(), ReportError> {
-        if let Some(why) = self.objection().await {
+        let objected = match self.objected.take() {
+            None if self.probes.is_some() => self.objection().await,
+            known => known,
+        };
+        if let Some(why) = objected {
             return Err(self.last_word(why).await);
         }
         match self.report(reached).await {
@@ -234,33 +241,48 @@ impl ProberWorld {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(REPORT_EVERY) => {
-                    self.hear();
-                    let reached = self.reached.clone();
-                    if let Err(error) = self.report(&reached).await {
-                        tracing::warn!(%error, "a sign of life could not be given");
-                    }
-                }
+                () = tokio::time::sleep(REPORT_EVERY) => self.give_sign().await,
             }
         }
     }
 
-    /// Asks the probes that look at this end, for as long as the run wants to hear them: one that ends meanwhile has load on.
+    async fn give_sign(&mut self) {
+        self.hear();
+        let reached = self.reached.clone();
+        if let Err(error) = self.report(&reached).await {
+            tracing::warn!(%error, "a sign of life could not be given");
+        }
+    }
+
+    /// Asks the probes that look at this end, for as long as the run wants to hear them and may be measured: load may be on.
     async fn ask(&mut self, end: End) {
-        if let Some(probes) = self.probes.take() {
-            let mut object = self.object.clone();
-            let past = async {
-                // An error means that the run is gone.
-                _ = object.wait_for(|run| is_past(run, end)).await;
-            };
-            let looks = async {
-                tokio::select! {
-                    () = probes.once(end) => {}
-                    () = past => {}
+        let Some(probes) = self.probes.take() else { return };
+        let mut object = self.object.clone();
+        let past = async {
+            // An error means that the run is gone.
+            _ = object.wait_for(|run| is_past(run, end)).await;
+        };
+        let looks = async {
+            tokio::select! {
+                () = probes.once(end) => {}
+                () = past => {}
+            }
+        };
+        self.look_on(looks).await;
+        self.probes = Some(probes);
+    }
+
+    /// Waits for looks, gives signs of life meanwhile, and ends once the run may not be measured any more.
+    async fn look_on(&mut self, looks: impl Future<Output = ()> + Send) {
+        let mut looks = std::pin::pin!(looks);
+        while self.objected.is_none() {
+            tokio::select! {
+                () = &mut looks => return,
+                () = tokio::time::sleep(REPORT_EVERY) => {
+                    self.give_sign().await;
+                    self.objected = self.objection().await;
                 }
-            };
-            self.alive(looks).await;
-            self.probes = Some(probes);
+            }
         }
     }
 
@@ -371,7 +393,7 @@ impl World<Prober> for ProberWorld {
 mod tests {
     use chaos_core::model::{Moment, Patience};
     use chaos_core::units;
-    use http::StatusCode;
+    use http::{Method, StatusCode};
     use kube::core::Status;
     use serde_json::{Value, json};
 
@@ -393,9 +415,33 @@ mod tests {
         Arc::new(serde_json::from_value(run).unwrap())
     }
 
+    const DELAY: Duration = Duration::from_secs(600);
+
+    /// A prober on that cluster whose one probe looks at that end, ten minutes after it is asked to.
+    fn asked(client: kube::Client, end: End, object: watch::Receiver<Arc<ExperimentRun>>) -> ProberWorld {
+        let desk = ProberDesk {
+            clients: Clients::same(client),
+            instance: "prober/1".to_owned(),
+            tool_digest: None,
+            sources: Sources::default(),
+            loopback: false,
+        };
+        let mut world = ProberWorld::new(desk, object, watch::channel(true).1);
+        let plan = InvariantsPlan {
+            name: "ledger".to_owned(),
+            when: if end == End::Before { Moment::Before } else { Moment::After },
+            origin: "http://127.0.0.1:1".parse().unwrap(),
+            path: "/".to_owned(),
+            timeout: Duration::from_secs(5),
+            patience: Patience { initial_delay: units::Duration::from(DELAY), ..Patience::default() },
+        };
+        let context = ProbeContext { recorder: world.recorder.clone(), clock: world.clock, seed: 0, run: 0 };
+        world.probes = Some(ProbeSet::start(vec![ProbePlan::Invariants(plan)], context).unwrap());
+        world
+    }
+
     #[tokio::test(start_paused = true)]
     async fn looks_that_a_run_does_not_want_any_more_are_not_waited_for() {
-        let delay = Duration::from_secs(600);
         let table = [
             (End::Before, "Load", false, true),
             (End::Before, "Stop", false, false),
@@ -404,42 +450,40 @@ mod tests {
             (End::After, "Release", false, false),
         ];
         for (end, order, is_going, is_waited_for) in table {
-            let desk = ProberDesk {
-                clients: Clients::same(fixture::client("shop", |_, _, _| (StatusCode::FORBIDDEN, Value::Null))),
-                instance: "prober/1".to_owned(),
-                tool_digest: None,
-                sources: Sources::default(),
-                loopback: false,
-            };
-            let (before, when) = match end {
-                End::Before => ("Load", Moment::Before),
-                End::After => ("AskAfter", Moment::After),
-            };
-            let (tell, object) = watch::channel(run(before, false));
-            let (_turns, turn) = watch::channel(true);
-            let mut world = ProberWorld::new(desk, object, turn);
-            let patience = Patience { initial_delay: units::Duration::from(delay), ..Patience::default() };
-            let plan = InvariantsPlan {
-                name: "ledger".to_owned(),
-                when,
-                origin: "http://127.0.0.1:1".parse().unwrap(),
-                path: "/".to_owned(),
-                timeout: Duration::from_secs(5),
-                patience,
-            };
-            let recorder = world.recorder.clone();
-            let context = ProbeContext { recorder: recorder.clone(), clock: world.clock, seed: 0, run: 0 };
-            world.probes = Some(ProbeSet::start(vec![ProbePlan::Invariants(plan)], context).unwrap());
+            let client = fixture::client("shop", |_, _, _| (StatusCode::FORBIDDEN, Value::Null));
+            let (tell, object) = watch::channel(run(if end == End::Before { "Load" } else { "AskAfter" }, false));
+            let mut world = asked(client, end, object);
             let began = tokio::time::Instant::now();
             let ordered = async {
                 tokio::time::sleep(Duration::from_secs(3)).await;
                 tell.send_replace(run(order, is_going));
             };
             tokio::join!(world.ask(end), ordered);
-            assert_eq!(began.elapsed() >= delay, is_waited_for, "{end:?} {order} {is_going}");
-            assert_eq!(recorder.count() > 0, is_waited_for, "{end:?} {order} {is_going}");
+            assert_eq!(began.elapsed() >= DELAY, is_waited_for, "{end:?} {order} {is_going}");
+            assert_eq!(world.recorder.count() > 0, is_waited_for, "{end:?} {order} {is_going}");
             assert!(world.probes.is_some(), "its load goes off next");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_consent_that_is_taken_back_while_probes_look_is_not_noticed_only_when_they_have() {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}});
+        let client = fixture::client("shop", move |method, _, _| match *method {
+            Method::GET => (StatusCode::OK, namespace.clone()),
+            _ => (StatusCode::FORBIDDEN, Value::Null),
+        });
+        let (_tell, object) = watch::channel(run("Load", false));
+        let mut world = asked(client.clone(), End::Before, object);
+        let (namespaces, services) = (["other".to_owned()].into(), [].into());
+        world.agreed = Some(Agreed::read(&client, "shop".to_owned(), namespaces, services).await.unwrap());
+        world.looked_at = Instant::now().checked_sub(LOOK_AGAIN).unwrap();
+        let began = tokio::time::Instant::now();
+        world.ask(End::Before).await;
+        assert!(began.elapsed() < DELAY / 10, "{:?}", began.elapsed());
+        assert!(world.probes.is_some(), "its load goes off next");
+        assert!(world.objected.as_ref().is_some_and(|why| why.contains("does not let shop")), "{:?}", world.objected);
+        let told = world.tell(&Reached::BeforeAsked).await;
+        assert!(matches!(told, Err(ReportError::Refused(_))), "and nothing more comes: {told:?}");
     }
 
     #[test]
