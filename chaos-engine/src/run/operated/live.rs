@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use chaos_core::api::{ExperimentRun, Outcome};
 use chaos_core::digest::sha256_hex;
-use chaos_core::instant::after;
 use chaos_core::model::Run;
 use chaos_core::operated::merge;
 use chaos_core::prober::Reached;
@@ -235,12 +234,9 @@ impl Live {
 
     /// Waits until the run has to end, whatever its prober does.
     async fn ending(&mut self, link: &Link) {
-        let max_blind = self.run.experiment.limits.max_blind;
         loop {
             self.take_news(link);
-            let blind = self.observer.view(false).blind;
-            let is_blind = blind.is_some_and(|(since, _)| self.now() >= after(since, max_blind));
-            if is_blind || self.object.borrow().is_aborted() || self.stop_cause().is_some() {
+            if self.observer.is_blind() || self.object.borrow().is_aborted() || self.stop_cause().is_some() {
                 return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
