@@ -195,16 +195,13 @@ async fn read(experiments: &Api<Experiment>, name: &str, rest: &CancellationToke
     }
 }
 
-/// Tells the monkey of a run that was under way to rest, as nobody drives that run any more. What a person has to know where that
-/// fails.
+/// Sees to it that nobody kills for a run any more that was under way, as nobody drives it. What a person has to know besides.
 async fn left_of(shared: &Shared, object: &ExperimentRun, record: &Record) -> Option<String> {
-    // A run whose killer remembers in its status whom it killed has no monkey.
-    let kills_itself = object.status.as_ref().is_some_and(|status| status.killer.is_some());
-    if !record.stage.is_under_way() || kills_itself {
+    if !record.stage.is_under_way() {
         return None;
     }
     let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
-    let_rest(&shared.clients, &namespace, &uid).await
+    let_rest(&shared.clients, &namespace, &uid, &object.status.clone().unwrap_or_default()).await
 }
 
 /// Ends a run that cannot be run; gives its status before and after. `left`: what a person has to know besides.

@@ -268,13 +268,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_that_kills_by_itself_has_no_monkey_to_be_told() {
-        let server = Server::new(|_| StatusCode::NOT_FOUND);
-        server.held.lock().unwrap().run["status"]["killer"] = json!({"kills": 1});
-        let (_brings, tending) = server.tended();
-        timeout(MINUTE, tending).await.expect("an end").unwrap();
-        assert_eq!(server.given_up(), "the record of the run is gone");
-        assert_eq!(server.held.lock().unwrap().rests, 0);
+    async fn a_run_that_kills_by_itself_has_no_monkey_to_be_told_and_its_open_kill_is_told_of() {
+        let victim = json!({"namespace": "shop", "pod": "trips-1", "uid": "u", "workload": "Deployment/trips",
+            "workloadUid": "w", "ownerUid": "rs"});
+        let at = "2026-11-23T12:00:00.000000Z";
+        let intent = json!({"strike": 1, "nonce": "n", "group": "g", "victim": victim, "due": at, "decidedAt": at,
+            "deadline": at});
+        let open = "; see whether pod shop/trips-1 was killed: its kill has no known outcome";
+        for (intents, told) in [(json!([]), ""), (json!([intent]), open)] {
+            let server = Server::new(|_| StatusCode::NOT_FOUND);
+            server.held.lock().unwrap().run["status"]["killer"] = json!({"kills": 1, "intents": intents});
+            let (_brings, tending) = server.tended();
+            timeout(MINUTE, tending).await.expect("an end").unwrap();
+            assert_eq!(server.given_up(), format!("the record of the run is gone{told}"));
+            assert_eq!(server.held.lock().unwrap().rests, 0);
+        }
     }
 
     #[tokio::test(start_paused = true)]

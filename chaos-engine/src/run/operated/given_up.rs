@@ -1,13 +1,15 @@
-//! The monkey of a run that is given up without its record. Nobody gives it a sign of life any more, and it stops for that, but not
-//! before two are missed: until then it would go on to kill for a run that is over. So it is told to rest before the run is.
+//! Who killed for a run that is given up without its record. Nobody gives its monkey a sign of life any more, and it stops for that,
+//! but not before two are missed: until then it would go on to kill for a run that is over. So it is told to rest before the run is.
+//! A run that killed by itself kills no more, and nobody looks up what became of a kill that is open.
 
 use std::time::Duration;
 
-use chaos_core::api::ChaosMonkey;
+use chaos_core::api::{ChaosMonkey, ExperimentRunStatus};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use tokio::time::Instant;
 
+use super::super::told::unknown;
 use crate::kube::{Clients, is_of_a_moment, is_turned_away, told};
 
 /// How long that is tried: load is on meanwhile.
@@ -15,8 +17,14 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// Pause before what may pass is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// Tells the monkey of the run of that UID to rest, if it has one. What a person has to know where that fails.
-pub async fn let_rest(clients: &Clients, namespace: &str, uid: &str) -> Option<String> {
+/// Tells the monkey of the run of that UID and status to rest, if it has one. What a person has to know, where that fails or a kill is
+/// open.
+pub async fn let_rest(clients: &Clients, namespace: &str, uid: &str, status: &ExperimentRunStatus) -> Option<String> {
+    // A run whose killer remembers in its status whom it killed has no monkey.
+    if let Some(killer) = &status.killer {
+        let open = unknown(&killer.intents);
+        return (!open.is_empty()).then(|| open.join("; "));
+    }
     let name = format!("run-{uid}");
     let monkeys: Api<ChaosMonkey> = Api::namespaced(clients.write.clone(), namespace);
     let error = suspend(&monkeys, &name).await.err()?;

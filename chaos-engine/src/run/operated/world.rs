@@ -252,12 +252,12 @@ impl OperatedWorld {
     /// before anybody reads that the run is over.
     async fn given_up(&self, record: &Record) -> Record {
         let mut record = record.clone();
-        let is_left = record.stage == Stage::Completed && self.stage.is_under_way() && self.live.is_none();
-        if is_left
-            && matches!(self.run.experiment.fault, Fault::Monkey(_))
-            && let Some(left) = let_rest(&self.backing.clients, &self.run.namespace, &self.run.uid).await
-        {
-            record.verdict = record.verdict.map(|verdict| leaving(verdict, &left));
+        if record.stage == Stage::Completed && self.stage.is_under_way() && self.live.is_none() {
+            let (run, status) = (&self.run, self.desk.status().await);
+            let left = let_rest(&self.backing.clients, &run.namespace, &run.uid, &status).await;
+            if let Some(left) = left {
+                record.verdict = record.verdict.map(|verdict| leaving(verdict, &left));
+            }
         }
         record
     }
