@@ -10,7 +10,7 @@ use chaos_core::api::{Experiment, ExperimentRun, ExperimentRunStatus};
 use chaos_core::forbidden::FORBIDDEN_AT_MOST;
 use chaos_core::model::Run;
 use chaos_core::operated::{
-    Facts, OperatedRun, Record, Stage, Unfit, order_of, read_record, update_conditions, write_record,
+    Facts, OperatedRun, Record, Stage, Unfit, leaving, order_of, read_record, update_conditions, write_record,
 };
 use chaos_core::run::RunMachine;
 use chaos_core::validate;
@@ -18,7 +18,7 @@ use chaos_core::verdict::Conclusion;
 use chaos_engine::drive::drive;
 use chaos_engine::kube::{CallError, StatusDesk, StatusStore, StoreError, is_of_a_moment, is_turned_away, told};
 use chaos_engine::program;
-use chaos_engine::run::operated::{Announcer as _, Backing, OperatedWorld};
+use chaos_engine::run::operated::{Announcer as _, Backing, OperatedWorld, let_rest};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::sync::watch;
@@ -95,7 +95,8 @@ async fn stint(
     let run = match meant {
         Ok(run) => run,
         Err(unfit) => {
-            let (before, after) = conclude(&desk, &fresh, &unfit).await?;
+            let left = left_of(shared, &fresh, &record).await;
+            let (before, after) = conclude(&desk, &fresh, &unfit, left.as_deref()).await?;
             shared.changed(&fresh, &before, &after);
             tracing::warn!(namespace, run = name, why = unfit.message, "not run");
             shared.metrics.judged(unfit.exit_code.outcome().into());
@@ -194,15 +195,25 @@ async fn read(experiments: &Api<Experiment>, name: &str, rest: &CancellationToke
     }
 }
 
-/// Ends a run that cannot be run; gives its status before and after.
+/// Sees to it that nobody kills for a run any more that was under way, as nobody drives it. What a person has to know besides.
+async fn left_of(shared: &Shared, object: &ExperimentRun, record: &Record) -> Option<String> {
+    if !record.stage.is_under_way() {
+        return None;
+    }
+    let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
+    let_rest(&shared.clients, &namespace, &uid, &object.status.clone().unwrap_or_default()).await
+}
+
+/// Ends a run that cannot be run; gives its status before and after. `left`: what a person has to know besides.
 async fn conclude(
     desk: &StatusDesk<ExperimentRun>,
     object: &ExperimentRun,
     unfit: &Unfit,
+    left: Option<&str>,
 ) -> Result<(ExperimentRunStatus, ExperimentRunStatus), StoreError> {
     let now = Timestamp::now();
     desk.update(|status| {
-        let verdict = Some(unfit.verdict());
+        let verdict = Some(left.map_or_else(|| unfit.verdict(), |left| leaving(unfit.verdict(), left)));
         let record = Record { stage: Stage::Completed, verdict, resolved: status.resolved.clone() };
         write_record(&record, status, now);
         // Whoever measures for it may be sending load, and would go on with that for as long as the run might have taken.

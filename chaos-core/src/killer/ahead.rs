@@ -31,7 +31,8 @@ impl KillerState {
         }
         let blind = self.blind.as_mut().map(|(since, _)| since);
         let sighted = self.sighted.iter_mut().map(|(_, at)| at);
-        for at in [self.began_at.as_mut(), self.asked_at.as_mut(), blind].into_iter().flatten().chain(sighted) {
+        let known = sighted.chain(self.sent.values_mut());
+        for at in [self.began_at.as_mut(), self.asked_at.as_mut(), blind].into_iter().flatten().chain(known) {
             *at = moved(*at, by, now);
         }
     }

@@ -12,7 +12,7 @@ use super::reason::EndReason;
 use super::scope::Scope;
 use super::state::{Attempt, Phase, Release};
 use super::step::{Cursor, LOOK_AHEAD};
-use super::{IN_DOUBT, Streams, elapsed};
+use super::{IN_DOUBT, SEND_WITHIN, Streams, elapsed};
 use crate::api::{KillRecord, Outcome, RecoveringRecord, VictimRef};
 use crate::instant::{after, micro_time};
 use crate::limits::WorkloadBudget;
@@ -22,6 +22,15 @@ use crate::population::{Population, WorkloadKey};
 pub(super) const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
 /// A reservation that cannot be given back after so many tries is left: the next decision on that workload drops it.
 const RELEASE_TRIES: u8 = 5;
+/// What is told of a kill whose answer was lost, …
+const ANSWER_LOST: &str = "the answer was lost; the pod was looked up by its UID";
+/// … and of one that is told for when it was decided, as whoever knew when it was sent is gone.
+pub const UNDATED: &str = "nobody is left who knows when it was sent; the pod was looked up by its UID";
+
+/// How long after the instant that it is told for a kill may have been sent.
+pub fn sent_within(kill: &KillRecord) -> Duration {
+    if kill.message.as_deref() == Some(UNDATED) { SEND_WITHIN } else { Duration::ZERO }
+}
 
 impl Cursor<'_> {
     /// Takes new facts in: what is seen again, what has recovered, what has not in time.
@@ -114,6 +123,7 @@ impl Cursor<'_> {
         let intent = self.state.ledger.intent(nonce)?.clone();
         self.state.ledger.intents.retain(|open| open.nonce != nonce);
         self.state.look_up.remove(nonce);
+        self.state.sent.remove(nonce);
         let is_kill = super::ledger::is_kill(outcome);
         if outcome != Outcome::Killed {
             self.state.ledger.recovering.retain(|record| record.victim.uid != intent.victim.uid);
@@ -166,8 +176,12 @@ impl Cursor<'_> {
                 return None;
             }
         };
-        let message = "the answer was lost; the pod was looked up by its UID".to_owned();
-        let release = self.settle(nonce, outcome, decided_at, Some(message))?;
+        // Its intent is written before it is sent, and so is whatever is asked last: that may take seconds.
+        let (at, message) = match self.state.sent.get(nonce) {
+            Some(sent_at) => (*sent_at, ANSWER_LOST),
+            None => (decided_at, UNDATED),
+        };
+        let release = self.settle(nonce, outcome, at, Some(message.to_owned()))?;
         // After a crash the strike is still in the plan: it has had its kill.
         self.consume(strike);
         self.release(release)

@@ -52,6 +52,8 @@ pub struct KillerState {
     pub(super) retry: BTreeMap<u64, Timestamp>,
     /// Open intents by nonce: when to look the victim up again.
     pub(super) look_up: BTreeMap<String, Timestamp>,
+    /// Open intents by nonce: when their kills were sent, if this process did.
+    pub(super) sent: BTreeMap<String, Timestamp>,
     /// Reservations of ours without an intent that were seen before the last save made for fencing.
     pub(super) fenced: Vec<Reservation>,
     /// Reservations of others, and since when each is known.
@@ -158,6 +160,7 @@ impl KillerState {
             blind: None,
             retry: BTreeMap::new(),
             look_up: BTreeMap::new(),
+            sent: BTreeMap::new(),
             fenced: Vec::new(),
             sighted: Vec::new(),
             unguarded: None,

@@ -279,6 +279,7 @@ impl Cursor<'_> {
             KillAnswerKind::Unknown => {
                 // Counted as done until somebody knows better: the next strike keeps its distance.
                 self.state.look_up.insert(nonce.to_owned(), after(self.now, LOOK_UP_AFTER));
+                self.state.sent.insert(nonce.to_owned(), answer.at);
                 self.struck(&attempt, answer.at);
                 let left = attempt.companions.unwrap_or_default();
                 self.leave_alone(&attempt.strike, left, "it is not known yet whether the one before was");

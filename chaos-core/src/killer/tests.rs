@@ -535,6 +535,31 @@ fn a_lost_answer_is_looked_up_and_counts() {
 }
 
 #[test]
+fn a_kill_whose_answer_was_lost_is_told_for_when_it_was_sent_or_is_known_no_better_than_its_decision() {
+    for crashes in [false, true] {
+        let mut play = Play::new(of_run);
+        play.view.beat = Some(start());
+        play.answer = KillAnswerKind::Unknown;
+        play.write_takes = SignedDuration::from_secs(1);
+        while play.orders.is_empty() {
+            play.run(SignedDuration::from_millis(10));
+        }
+        let (decided_at, sent_at) = (play.ledger().intents[0].decided_at.0, micro_time(play.orders[0].0).0);
+        assert!(decided_at < sent_at, "{decided_at} {sent_at}");
+        if crashes {
+            play.crash();
+        }
+        play.run(SignedDuration::from_secs(5));
+        let kill = &play.ledger().history[0];
+        let told_at = if crashes { decided_at } else { sent_at };
+        assert_eq!((kill.outcome, &kill.at), (Outcome::Killed, &micro_time(told_at)));
+        let late = sent_within(kill);
+        assert_eq!(late, if crashes { SEND_WITHIN } else { Duration::ZERO });
+        assert!(elapsed(kill.at.0, sent_at) <= late);
+    }
+}
+
+#[test]
 fn whoever_is_told_to_leave_leaves_nothing_open() {
     let mut play = Play::new(of_run);
     play.view.beat = Some(start());

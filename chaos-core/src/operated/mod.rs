@@ -25,7 +25,7 @@ pub use evidence::{Inadmissible, admit, merge};
 pub use resolve::{experiment_digest, not_allowed, permitted, resolve};
 pub use status::{fit, order_of, read_killer, read_record, summarise, write_killer, write_record};
 pub use step::TAKE_UP_WITHIN;
-pub use verdicts::{Unfit, aborted_before_start, evidence_lost, not_approved, of_result, planned};
+pub use verdicts::{Unfit, aborted_before_start, evidence_lost, leaving, not_approved, of_result, planned};
 
 use jiff::Timestamp;
 
@@ -90,6 +90,16 @@ pub enum Stage {
     },
     /// Over.
     Completed,
+}
+
+impl Stage {
+    /// Whether its record was begun, and it is not over: somebody may have been let in to kill.
+    pub fn is_under_way(&self) -> bool {
+        match self {
+            Self::Running(run) => *run != RunState::New,
+            other => matches!(other, Self::Judging { .. }),
+        }
+    }
 }
 
 /// What is known when a step is decided.
@@ -166,6 +176,8 @@ pub struct OperatedState {
     resuming: Resuming,
     waiting: Option<OperatedAction>,
     retry_since: Option<Timestamp>,
+    /// This process has taken no step yet.
+    fresh: bool,
 }
 
 /// What is left to do after a crash before the machine goes on as if there had been none.
@@ -193,7 +205,7 @@ impl Machine for OperatedRun {
             Stage::Running(_) | Stage::Judging { .. } => Resuming::TakeUp,
             _ => Resuming::No,
         };
-        OperatedState { record, resuming, waiting: None, retry_since: None }
+        OperatedState { record, resuming, waiting: None, retry_since: None, fresh: true }
     }
 
     fn durable<'a>(&self, state: &'a OperatedState) -> &'a Record {

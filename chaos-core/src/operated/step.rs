@@ -38,6 +38,9 @@ pub(super) fn step(
     now: Timestamp,
 ) -> OperatedStep {
     let mut state = state.clone();
+    if std::mem::take(&mut state.fresh) {
+        begin_anew(&mut state.record.stage, now);
+    }
     let asked = state.waiting.take();
     match (asked, response) {
         (Some(OperatedAction::Resolve), Some(OperatedResponse::Resolved(resolved))) => {
@@ -69,6 +72,15 @@ pub(super) fn step(
         Stage::Resolving { .. } => act(state, OperatedAction::Resolve),
         Stage::AwaitingApproval { until } => awaiting(machine, state, view, until, now),
         Stage::Preparing { until, queued } => preparing(state, view, until, queued, now),
+    }
+}
+
+/// Nobody has looked for what is waited for since whoever drove the run before was lost: the time for it begins anew.
+fn begin_anew(stage: &mut Stage, now: Timestamp) {
+    match stage {
+        Stage::Resolving { until } => *until = after(now, RESOLVE_WITHIN),
+        Stage::Preparing { until, queued: None } => *until = after(now, PREPARE_WITHIN),
+        _ => {}
     }
 }
 
@@ -190,6 +202,10 @@ fn recorded_as(
             state.retry_since = None;
             let taken_up = *asked == OperatedAction::TakeUp;
             state.resuming = if taken_up { Resuming::Note } else { Resuming::No };
+            // Of a baseline that ended while nobody drove the run it could not be heard what was measured in it.
+            if taken_up && let Stage::Running(RunState::Baseline { until }) = &mut state.record.stage {
+                *until = now.max(*until);
+            }
             None
         }
         Err(RecordLoss::Lost(why)) => lost(state, why),

@@ -59,10 +59,13 @@ struct World {
     plan: fn(&Self) -> Result<ResolvedRun, Unfit>,
     /// Whether the record can be begun, or read back.
     record: fn(&Self) -> Result<(), RecordLoss>,
-    view: fn(&Self) -> OperatedView,
+    view: View,
 }
 
 struct Crashed;
+
+/// What such a world shows.
+type View = fn(&World) -> OperatedView;
 
 impl World {
     fn new() -> Self {
@@ -301,6 +304,39 @@ fn nobody_is_let_in_to_kill_for_a_run_that_must_end_when_it_is_taken_up() {
 }
 
 #[test]
+fn the_time_in_which_nobody_drove_a_run_is_none_in_which_it_was_looked_for_what_it_waits_for() {
+    let later = |seconds: u64| after(start(), Duration::from_secs(seconds));
+    let saved = |stage: Stage| Record { stage, resolved: Some(resolved("p1")), verdict: None };
+    // It is taken up ten minutes later, and what it waits for is seen a few seconds after that.
+    let silent = |world: &World| -> OperatedView {
+        let prober = if world.elapsed() < 605 { ProberView::Silent } else { ProberView::Ready };
+        OperatedView { prober, ..healthy(world) }
+    };
+    let preparing = || saved(Stage::Preparing { until: later(60), queued: None });
+    let mut world = World { saved: preparing(), now: later(600), view: silent, ..World::new() };
+    assert_eq!(verdict(&world.play(&machine())).0, "pass", "{:?}", world.done);
+    let plan = |world: &World| -> Result<ResolvedRun, Unfit> {
+        if world.elapsed() < 605 { Err(Unfit::out_of_reach("no answer")) } else { Ok(resolved("p1")) }
+    };
+    let resolving = saved(Stage::Resolving { until: later(30) });
+    let mut world = World { saved: resolving, now: later(600), plan, view: healthy, ..World::new() };
+    assert_eq!(verdict(&world.play(&machine())).0, "pass", "{:?}", world.done);
+    let untold = |world: &World| -> OperatedView {
+        let healthy = healthy(world);
+        OperatedView { run: RunView { unmeasured: world.elapsed() < 605, ..healthy.run }, ..healthy }
+    };
+    let baseline = saved(Stage::Running(RunState::Baseline { until: later(8) }));
+    let recorded = BTreeSet::from([Phase::Baseline]);
+    let mut world = World { saved: baseline, now: later(600), begun: true, recorded, view: untold, ..World::new() };
+    assert_eq!(verdict(&world.play(&machine())).0, "pass", "{:?}", world.done);
+    // It has an end all the same.
+    let nobody = |world: &World| -> OperatedView { OperatedView { prober: ProberView::Silent, ..healthy(world) } };
+    let mut world = World { saved: preparing(), now: later(600), view: nobody, ..World::new() };
+    assert_eq!(verdict(&world.play(&machine())).1, "OutOfReach");
+    assert!((660..=661).contains(&world.elapsed()), "{}", world.elapsed());
+}
+
+#[test]
 fn whoever_ends_a_run_does_not_wait_for_a_record_that_is_out_of_reach_as_long_as_others() {
     let record = |_: &World| -> Result<(), RecordLoss> { Err(RecordLoss::Unreached("no answer".into())) };
     let aborted = |world: &World| -> OperatedView {
@@ -315,7 +351,6 @@ fn whoever_ends_a_run_does_not_wait_for_a_record_that_is_out_of_reach_as_long_as
         Record { stage, resolved: Some(resolved("p1")), verdict: None }
     };
     let at_once = |world: &World| -> OperatedView { OperatedView { abort: Some("enough".into()), ..healthy(world) } };
-    type View = fn(&World) -> OperatedView;
     let views: [(View, i64); 3] = [(aborted, 100), (at_once, 30), (healthy, 600)];
     for (view, ends) in views {
         let mut world = World { saved: in_recovery(), begun: true, view, record, ..World::new() };

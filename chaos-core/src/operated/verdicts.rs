@@ -75,6 +75,13 @@ fn verdict(exit_code: ExitCode, reason: &str, text: &str) -> RunVerdict {
     }
 }
 
+/// The same where something is left for a person to do, which is told in full.
+pub fn leaving(verdict: RunVerdict, left: &str) -> RunVerdict {
+    let room = LONGEST.saturating_sub(left.chars().count());
+    let text: String = verdict.reason_text.chars().take(room).collect();
+    RunVerdict { reason_text: format!("{text}; {left}"), ..verdict }
+}
+
 /// What a record proves.
 pub fn of_result(result: &Verdict) -> RunVerdict {
     verdict(result.exit_code, &result.reason_code.to_string(), &result.reason_text)

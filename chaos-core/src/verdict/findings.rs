@@ -131,7 +131,8 @@ fn uncertain_clock(evidence: &Evidence<'_>) -> Option<Finding> {
     Some(finding(
         ReasonCode::ClockUncertain,
         format!(
-            "the instant of a kill is known to {} ms only, 50 ms are needed: it takes a killer whose clock can be read more often",
+            "the instant of a kill is known to {} ms only, 50 ms are needed: it takes a killer whose clock can be read more often, and \
+             that is not lost while it kills",
             worst / 1_000_000
         ),
     ))

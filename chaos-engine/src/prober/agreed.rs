@@ -44,7 +44,8 @@ impl Agreed {
         Self::read(client, run.namespace.clone(), probed_namespaces(experiment), services).await
     }
 
-    async fn read(
+    /// What the specs of a namespace may connect to now.
+    pub(super) async fn read(
         client: &Client,
         from: String,
         namespaces: BTreeSet<String>,

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chaos_core::api::ExperimentRun;
+use chaos_core::api::{ExperimentRun, ProberStage};
 use chaos_core::instant::after;
 use chaos_core::model::Run;
 use chaos_core::operated::Unfit;
@@ -46,6 +46,8 @@ pub(super) struct ProberWorld {
     /// What it may connect to, once it is prepared, and when that was looked at.
     agreed: Option<Agreed>,
     looked_at: Instant,
+    /// Why it may not be any more, as it was seen while probes looked.
+    objected: Option<String>,
     probes: Option<ProbeSet>,
     /// Events that were looked at for news.
     scanned: usize,
@@ -92,6 +94,7 @@ impl ProberWorld {
             plans: Vec::new(),
             agreed: None,
             looked_at: Instant::now(),
+            objected: None,
             probes: None,
             scanned: 0,
             news: News::None,
@@ -199,7 +202,7 @@ impl ProberWorld {
     /// Why the run must not be measured any more, if so.
     async fn objection(&mut self) -> Option<String> {
         let agreed = self.agreed.as_ref()?;
-        if self.probes.is_none() || self.looked_at.elapsed() < LOOK_AGAIN {
+        if self.looked_at.elapsed() < LOOK_AGAIN {
             return None;
         }
         self.looked_at = Instant::now();
@@ -216,7 +219,11 @@ impl ProberWorld {
     }
 
     async fn tell(&mut self, reached: &Reached) -> Result<(), ReportError> {
-        if let Some(why) = self.objection().await {
+        let objected = match self.objected.take() {
+            None if self.probes.is_some() => self.objection().await,
+            known => known,
+        };
+        if let Some(why) = objected {
             return Err(self.last_word(why).await);
         }
         match self.report(reached).await {
@@ -235,21 +242,48 @@ impl ProberWorld {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(REPORT_EVERY) => {
-                    self.hear();
-                    let reached = self.reached.clone();
-                    if let Err(error) = self.report(&reached).await {
-                        tracing::warn!(%error, "a sign of life could not be given");
-                    }
-                }
+                () = tokio::time::sleep(REPORT_EVERY) => self.give_sign().await,
             }
         }
     }
 
+    async fn give_sign(&mut self) {
+        self.hear();
+        let reached = self.reached.clone();
+        if let Err(error) = self.report(&reached).await {
+            tracing::warn!(%error, "a sign of life could not be given");
+        }
+    }
+
+    /// Asks the probes that look at this end, for as long as the run wants to hear them and may be measured: load may be on.
     async fn ask(&mut self, end: End) {
-        if let Some(probes) = self.probes.take() {
-            self.alive(probes.once(end)).await;
-            self.probes = Some(probes);
+        let Some(probes) = self.probes.take() else { return };
+        let mut object = self.object.clone();
+        let past = async {
+            // An error means that the run is gone.
+            _ = object.wait_for(|run| is_past(run, end)).await;
+        };
+        let looks = async {
+            tokio::select! {
+                () = probes.once(end) => {}
+                () = past => {}
+            }
+        };
+        self.look_on(looks).await;
+        self.probes = Some(probes);
+    }
+
+    /// Waits for looks, gives signs of life meanwhile, and ends once the run may not be measured any more.
+    async fn look_on(&mut self, looks: impl Future<Output = ()> + Send) {
+        let mut looks = std::pin::pin!(looks);
+        while self.objected.is_none() {
+            tokio::select! {
+                () = &mut looks => return,
+                () = tokio::time::sleep(REPORT_EVERY) => {
+                    self.give_sign().await;
+                    self.objected = self.objection().await;
+                }
+            }
         }
     }
 
@@ -261,6 +295,16 @@ impl ProberWorld {
             self.probes = Some(probes);
         }
     }
+}
+
+/// Whether a run goes on without the looks at that end, or is going.
+fn is_past(run: &ExperimentRun, end: End) -> bool {
+    let asks = match end {
+        End::Before => ProberStage::Load,
+        End::After => ProberStage::AskAfter,
+    };
+    let order = run.status.as_ref().and_then(|status| status.probing.as_ref()).map(|probing| probing.order);
+    run.metadata.deletion_timestamp.is_some() || order > Some(asks)
 }
 
 /// Why a report was not taken, as the machine needs it. One that is refused is tried again for as long as one to a silent server:
@@ -348,10 +392,100 @@ impl World<Prober> for ProberWorld {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::model::{Moment, Patience};
+    use chaos_core::units;
+    use http::{Method, StatusCode};
     use kube::core::Status;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::kube::CallError;
+    use crate::kube::{CallError, Clients, fixture};
+    use crate::probe::InvariantsPlan;
+    use crate::sources::Sources;
+
+    /// A run that is told to go so far, or is being deleted.
+    fn run(order: &str, is_going: bool) -> Arc<ExperimentRun> {
+        let beat = "2026-11-23T12:00:00.000000Z";
+        let gone_at = is_going.then_some("2026-11-23T12:00:00Z");
+        let run = json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "ExperimentRun",
+            "metadata": {"name": "r", "namespace": "shop", "uid": "u-1", "deletionTimestamp": gone_at},
+            "spec": {"mode": "Live", "experimentRef": {"name": "none"}},
+            "status": {"phase": "Baseline", "probing": {"order": order, "beat": beat, "lasts": "10m"}},
+        });
+        Arc::new(serde_json::from_value(run).unwrap())
+    }
+
+    const DELAY: Duration = Duration::from_secs(600);
+
+    /// A prober on that cluster whose one probe looks at that end, ten minutes after it is asked to.
+    fn asked(client: kube::Client, end: End, object: watch::Receiver<Arc<ExperimentRun>>) -> ProberWorld {
+        let desk = ProberDesk {
+            clients: Clients::same(client),
+            instance: "prober/1".to_owned(),
+            tool_digest: None,
+            sources: Sources::default(),
+            loopback: false,
+        };
+        let mut world = ProberWorld::new(desk, object, watch::channel(true).1);
+        let plan = InvariantsPlan {
+            name: "ledger".to_owned(),
+            when: if end == End::Before { Moment::Before } else { Moment::After },
+            origin: "http://127.0.0.1:1".parse().unwrap(),
+            path: "/".to_owned(),
+            timeout: Duration::from_secs(5),
+            patience: Patience { initial_delay: units::Duration::from(DELAY), ..Patience::default() },
+        };
+        let context = ProbeContext { recorder: world.recorder.clone(), clock: world.clock, seed: 0, run: 0 };
+        world.probes = Some(ProbeSet::start(vec![ProbePlan::Invariants(plan)], context).unwrap());
+        world
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_that_a_run_does_not_want_any_more_are_not_waited_for() {
+        let table = [
+            (End::Before, "Load", false, true),
+            (End::Before, "Stop", false, false),
+            (End::Before, "Load", true, false),
+            (End::After, "AskAfter", false, true),
+            (End::After, "Release", false, false),
+        ];
+        for (end, order, is_going, is_waited_for) in table {
+            let client = fixture::client("shop", |_, _, _| (StatusCode::FORBIDDEN, Value::Null));
+            let (tell, object) = watch::channel(run(if end == End::Before { "Load" } else { "AskAfter" }, false));
+            let mut world = asked(client, end, object);
+            let began = tokio::time::Instant::now();
+            let ordered = async {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                tell.send_replace(run(order, is_going));
+            };
+            tokio::join!(world.ask(end), ordered);
+            assert_eq!(began.elapsed() >= DELAY, is_waited_for, "{end:?} {order} {is_going}");
+            assert_eq!(world.recorder.count() > 0, is_waited_for, "{end:?} {order} {is_going}");
+            assert!(world.probes.is_some(), "its load goes off next");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_consent_that_is_taken_back_while_probes_look_is_not_noticed_only_when_they_have() {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}});
+        let client = fixture::client("shop", move |method, _, _| match *method {
+            Method::GET => (StatusCode::OK, namespace.clone()),
+            _ => (StatusCode::FORBIDDEN, Value::Null),
+        });
+        let (_tell, object) = watch::channel(run("Load", false));
+        let mut world = asked(client.clone(), End::Before, object);
+        let (namespaces, services) = (["other".to_owned()].into(), [].into());
+        world.agreed = Some(Agreed::read(&client, "shop".to_owned(), namespaces, services).await.unwrap());
+        world.looked_at = Instant::now().checked_sub(LOOK_AGAIN).unwrap();
+        let began = tokio::time::Instant::now();
+        world.ask(End::Before).await;
+        assert!(began.elapsed() < DELAY / 10, "{:?}", began.elapsed());
+        assert!(world.probes.is_some(), "its load goes off next");
+        assert!(world.objected.as_ref().is_some_and(|why| why.contains("does not let shop")), "{:?}", world.objected);
+        let told = world.tell(&Reached::BeforeAsked).await;
+        assert!(matches!(told, Err(ReportError::Refused(_))), "and nothing more comes: {told:?}");
+    }
 
     #[test]
     fn a_report_that_is_refused_is_tried_again_and_one_that_nobody_wants_is_not() {

@@ -177,6 +177,13 @@ impl Observer {
         self.refuted.clone().or(firing).or_else(|| self.watchfire.borrow().stop.clone())
     }
 
+    /// Whether the cluster has been out of sight for longer than a run may go on by now.
+    pub(super) fn is_blind(&self) -> bool {
+        let since = self.watchfire.borrow().blind.as_ref().map(|(since, _)| since.0);
+        let at_most = self.experiment.limits.max_blind.std();
+        since.is_some_and(|since| u128::from(self.clock.now().0.saturating_sub(since)) >= at_most.as_nanos())
+    }
+
     /// What the step function looks at, as far as it was seen.
     pub(super) fn view(&self, in_baseline: bool) -> RunView {
         let since = |(at, what): (RunTime, String)| (self.clock.timestamp(at), what);

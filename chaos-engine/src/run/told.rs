@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use chaos_core::api::{IntentRecord, KillRecord, PlannedStrike, SkipRecord};
+use chaos_core::killer::sent_within;
 use chaos_core::record::{Event, Kill, RunTime};
 
 /// How the note begins that an operator ended the kills too early by its clock.
@@ -16,6 +17,11 @@ pub(super) fn unknown(intents: &[IntentRecord]) -> Vec<String> {
         format!("see whether pod {namespace}/{pod} was killed: its kill has no known outcome")
     };
     intents.iter().map(look).collect()
+}
+
+/// How long after the instant that it is told for a kill may have been sent, in nanoseconds.
+pub(super) fn late_by(kill: &KillRecord) -> u64 {
+    u64::try_from(sent_within(kill).as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The records that were told already.
@@ -72,7 +78,7 @@ impl Told {
             let (at, uncertainty) = instant(kill);
             Event::Kill(Kill {
                 at,
-                uncertainty,
+                uncertainty: uncertainty.saturating_add(late_by(kill)),
                 strike: kill.strike,
                 nonce: kill.nonce.clone(),
                 victim: kill.victim.clone(),

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chaos_core::record::{Event, Phase, StopCause};
 use chaos_core::run::{RunAction, RunMachine, RunState, RunView};
@@ -14,6 +15,9 @@ use super::sight::Known;
 use crate::drive::{World, drive};
 use crate::probe::set::End;
 use crate::probe::{ProbeContext, ProbePlan, ProbeSet};
+
+/// How often it is looked whether a run has to end whose probes look before the fault.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Runs an experiment to its end, whatever that is. Everything that happened is in the order's recorder then.
 pub async fn execute(order: RunOrder, probes: Vec<ProbePlan>) {
@@ -85,9 +89,36 @@ impl RunWorld {
         }
     }
 
-    async fn ask(&self, end: End) {
+    /// Asks the probes that look before the fault, which may take minutes, unless the run is known to end meanwhile: load is on.
+    async fn ask_before(&mut self) {
+        let Some(probes) = self.probes.take() else { return };
+        tokio::select! {
+            () = probes.once(End::Before) => {}
+            () = self.ending() => {}
+        }
+        self.probes = Some(probes);
+    }
+
+    /// Waits until the run has to end.
+    async fn ending(&mut self) {
+        loop {
+            self.take_news();
+            if self.observer.is_blind() || self.stop_cause().is_some() {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn take_news(&mut self) {
+        let news = self.order.recorder.since(self.read);
+        self.read += news.len();
+        self.observer.take(news);
+    }
+
+    async fn ask_after(&self) {
         if let Some(probes) = &self.probes {
-            probes.once(end).await;
+            probes.once(End::After).await;
         }
     }
 
@@ -140,9 +171,7 @@ impl World<RunMachine> for RunWorld {
     }
 
     async fn view(&mut self) -> RunView {
-        let news = self.order.recorder.since(self.read);
-        self.read += news.len();
-        self.observer.take(news);
+        self.take_news();
         let in_baseline = matches!(*self.order.progress.borrow(), RunState::Baseline { .. });
         RunView {
             killer_done: self.killer.as_ref().is_some_and(Killer::is_done),
@@ -160,7 +189,7 @@ impl World<RunMachine> for RunWorld {
     async fn perform(&mut self, action: RunAction) {
         match action {
             RunAction::StartProbes => self.start_probes(),
-            RunAction::AskBefore => self.ask(End::Before).await,
+            RunAction::AskBefore => self.ask_before().await,
             RunAction::StartKiller { until } => self.start_killer(until).await,
             RunAction::StopKiller => self.rest_killer().await,
             RunAction::BeginRecovery => self.phase(Phase::Recovery),
@@ -168,15 +197,14 @@ impl World<RunMachine> for RunWorld {
                 self.order.recorder.record(Event::Stop { at: self.order.clock.now(), cause });
             }
             RunAction::StopProbes => self.stop_probes().await,
-            RunAction::AskAfter => self.ask(End::After).await,
+            RunAction::AskAfter => self.ask_after().await,
             RunAction::CleanUp => self.clean_up().await,
         }
     }
 
     async fn wait(&mut self, until: Option<Timestamp>) {
         let now = self.now();
-        let span =
-            until.map(|until| until.duration_since(now)).and_then(|span| std::time::Duration::try_from(span).ok());
+        let span = until.map(|until| until.duration_since(now)).and_then(|span| Duration::try_from(span).ok());
         let mut asked = self.order.asked.clone();
         tokio::select! {
             () = tokio::time::sleep(span.unwrap_or_default()) => (),
@@ -188,6 +216,8 @@ impl World<RunMachine> for RunWorld {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::model::{Moment, Patience};
+    use chaos_core::units;
     use chaos_core::verdict::JudgeSpec;
     use http::StatusCode;
     use kube::Client;
@@ -198,6 +228,7 @@ mod tests {
     use crate::clock::RunClock;
     use crate::journal::Redactor;
     use crate::kube::{Clients, fixture};
+    use crate::probe::InvariantsPlan;
     use crate::probe::http::{HttpPlan, Origin};
     use crate::recorder::Recorder;
     use crate::run::fixture::{SLOW_LOAD, experiment};
@@ -207,16 +238,10 @@ mod tests {
         fixture::client("dispatch", |_, _, _| (StatusCode::NOT_FOUND, Value::Null))
     }
 
-    #[tokio::test]
-    async fn probes_that_cannot_be_started_end_the_run_by_a_cause_of_their_own() {
+    /// A run that measures with that load, and may be asked to end.
+    fn order(recorder: &Recorder, asked: watch::Receiver<Option<&'static str>>) -> RunOrder {
         let experiment = experiment(&[SLOW_LOAD]);
-        let probe = experiment.probes[0].http().unwrap();
-        let origin: Origin = "http://127.0.0.1:1".parse().unwrap();
-        let mut plan = HttpPlan::of_probe("ride", probe, origin).unwrap();
-        plan.origin.host = "no\nhost".to_owned();
-        let recorder = Recorder::in_memory(Redactor::default());
-        let (_ask, asked) = watch::channel(None);
-        let order = RunOrder {
+        RunOrder {
             run_id: "r-1".to_owned(),
             judge: Arc::new(JudgeSpec::from(&experiment)),
             experiment: Arc::new(experiment),
@@ -229,7 +254,45 @@ mod tests {
             asked,
             guards: Vec::new(),
             progress: watch::channel(RunState::New).0,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_is_asked_to_end_does_not_wait_for_the_looks_before_its_faults() {
+        let (recorder, (ask, asked)) = (Recorder::in_memory(Redactor::default()), watch::channel(None));
+        let plan = InvariantsPlan {
+            name: "ledger".to_owned(),
+            when: Moment::Before,
+            origin: "http://127.0.0.1:1".parse().unwrap(),
+            path: "/".to_owned(),
+            timeout: Duration::from_secs(5),
+            patience: Patience { initial_delay: units::Duration::from_secs(600), ..Patience::default() },
         };
+        let began = tokio::time::Instant::now();
+        let signal = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            ask.send_replace(Some("SIGINT"));
+        };
+        let run = execute(order(&recorder, asked), vec![ProbePlan::Invariants(plan)]);
+        tokio::join!(run, signal);
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+        let events = recorder.events();
+        let is_signal = |cause: &StopCause| matches!(cause, StopCause::Signal { name } if name == "SIGINT");
+        let is_told = |event: &Event| matches!(event, Event::Stop { cause, .. } if is_signal(cause));
+        assert!(events.iter().any(is_told), "{events:?}");
+        assert!(!events.iter().any(|event| matches!(event, Event::Sample(_))), "it was not asked: {events:?}");
+    }
+
+    #[tokio::test]
+    async fn probes_that_cannot_be_started_end_the_run_by_a_cause_of_their_own() {
+        let experiment = experiment(&[SLOW_LOAD]);
+        let probe = experiment.probes[0].http().unwrap();
+        let origin: Origin = "http://127.0.0.1:1".parse().unwrap();
+        let mut plan = HttpPlan::of_probe("ride", probe, origin).unwrap();
+        plan.origin.host = "no\nhost".to_owned();
+        let recorder = Recorder::in_memory(Redactor::default());
+        let (_ask, asked) = watch::channel(None);
+        let order = order(&recorder, asked);
         execute(order, vec![ProbePlan::Http(Box::new(plan))]).await;
 
         let events = recorder.events();

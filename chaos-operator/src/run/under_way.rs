@@ -124,7 +124,10 @@ mod tests {
     struct Held {
         run: Value,
         asked: usize,
-        /// What was asked for besides reads and the status of the run.
+        /// Whether a monkey of the run may be told to rest, and how often it was.
+        of_rest: StatusCode,
+        rests: usize,
+        /// What was asked for besides reads, that, and the status of the run.
         others: Vec<String>,
     }
 
@@ -132,7 +135,10 @@ mod tests {
         fn new(of_record: OfRecord) -> Self {
             let mut run = json!(run("r", RunPhase::Fault));
             run["status"]["probing"] = json!({"order": "Load", "beat": "2026-11-23T12:00:00.000000Z", "lasts": "10m"});
-            Self { of_record, held: Arc::new(Mutex::new(Held { run, asked: 0, others: Vec::new() })) }
+            // As it is where there is none.
+            let of_rest = StatusCode::NOT_FOUND;
+            let held = Held { run, asked: 0, of_rest, rests: 0, others: Vec::new() };
+            Self { of_record, held: Arc::new(Mutex::new(held)) }
         }
 
         fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Json<Value>) {
@@ -144,6 +150,14 @@ mod tests {
                 let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
                     "message": "cannot get resource \"configmaps\"", "reason": reason});
                 return (code, Json(status));
+            }
+            if *method == Method::PATCH && path.ends_with("/namespaces/default/chaosmonkeys/run-r") {
+                assert_eq!(serde_json::from_slice::<Value>(body).unwrap(), json!({"spec": {"suspend": true}}));
+                // Nobody reads that the run is over before its monkey is told.
+                assert_ne!(held.run["status"]["phase"], json!("Completed"));
+                held.rests += 1;
+                let monkey = json!(crate::watched::tests::monkey("run-r", &json!({})));
+                return (held.of_rest, Json(if held.of_rest.is_success() { monkey } else { Value::Null }));
             }
             if *method == Method::PUT && path.ends_with("/experimentruns/r/status") {
                 let written: Value = serde_json::from_slice(body).unwrap();
@@ -234,6 +248,40 @@ mod tests {
             timeout(Duration::from_secs(1), tending).await.expect("it is heard").unwrap();
             let why = server.given_up();
             assert!(why.starts_with("the run was asked to end, and its record could not be read for 2m"), "{why}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_monkey_of_a_run_that_is_given_up_is_told_to_rest_or_the_verdict_tells_of_it() {
+        let (ok, missing, forbidden) = (StatusCode::OK, StatusCode::NOT_FOUND, StatusCode::FORBIDDEN);
+        for (of_rest, is_left) in [(ok, false), (missing, false), (forbidden, true)] {
+            let server = Server::new(|_| StatusCode::NOT_FOUND);
+            server.held.lock().unwrap().of_rest = of_rest;
+            let (_brings, tending) = server.tended();
+            timeout(MINUTE, tending).await.expect("an end").unwrap();
+            let why = server.given_up();
+            assert!(why.starts_with("the record of the run is gone"), "{why}");
+            assert_eq!(why.contains("hint: kubectl delete chaosmonkey -n default run-r"), is_left, "{why}");
+            let rests = server.held.lock().unwrap().rests;
+            assert!(if is_left { rests > 5 } else { rests == 1 }, "{of_rest}: {rests}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_kills_by_itself_has_no_monkey_to_be_told_and_its_open_kill_is_told_of() {
+        let victim = json!({"namespace": "shop", "pod": "trips-1", "uid": "u", "workload": "Deployment/trips",
+            "workloadUid": "w", "ownerUid": "rs"});
+        let at = "2026-11-23T12:00:00.000000Z";
+        let intent = json!({"strike": 1, "nonce": "n", "group": "g", "victim": victim, "due": at, "decidedAt": at,
+            "deadline": at});
+        let open = "; see whether pod shop/trips-1 was killed: its kill has no known outcome";
+        for (intents, told) in [(json!([]), ""), (json!([intent]), open)] {
+            let server = Server::new(|_| StatusCode::NOT_FOUND);
+            server.held.lock().unwrap().run["status"]["killer"] = json!({"kills": 1, "intents": intents});
+            let (_brings, tending) = server.tended();
+            timeout(MINUTE, tending).await.expect("an end").unwrap();
+            assert_eq!(server.given_up(), format!("the record of the run is gone{told}"));
+            assert_eq!(server.held.lock().unwrap().rests, 0);
         }
     }
 

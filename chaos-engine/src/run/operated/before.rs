@@ -7,6 +7,7 @@ use chaos_core::api::KillRecord;
 use chaos_core::killer::Ledger;
 use chaos_core::record::Event;
 
+use super::super::told::late_by;
 use crate::clock::RunClock;
 
 /// The kills that others made, as they were found when the run was taken up.
@@ -39,7 +40,9 @@ fn apart(kill: &KillRecord, events: &[Event], clock: &RunClock) -> Option<u64> {
     let ours = clock.from_timestamp(kill.at.0);
     events.iter().find_map(|event| match event {
         Event::Kill(told) if told.nonce == kill.nonce => {
-            Some(told.at.0.abs_diff(ours.0).saturating_add(told.uncertainty))
+            // What is not known of its sending says nothing of the clocks.
+            let of_clock = told.uncertainty.saturating_sub(late_by(kill));
+            Some(told.at.0.abs_diff(ours.0).saturating_add(of_clock))
         }
         _ => None,
     })

@@ -179,7 +179,9 @@ pub(super) async fn under_way(server: &Server, run: Run) -> (Live, Link) {
     let clock = RunClock::start();
     row.recorder().record(Event::Started(Box::new(started(&backing, &run, 7, clock.started_at(), None))));
     row.recorder().record(planned());
-    let live = Live::start(LiveParts { backing, run, seed: 7, desk, clock, slack: link.slack(), row }).unwrap();
+    let object = watch::channel(Arc::new(desk.object().await)).1;
+    let parts = LiveParts { backing, run, seed: 7, desk, object, clock, slack: link.slack(), row };
+    let live = Live::start(parts).unwrap();
     (live, link)
 }
 

@@ -306,6 +306,7 @@ mod tests {
     use std::pin::{Pin, pin};
 
     use chaos_core::api::{IntentRecord, Outcome, VictimRef};
+    use chaos_core::killer::UNDATED;
     use chaos_core::record::RunTime;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
@@ -432,5 +433,31 @@ mod tests {
         };
         let told: Vec<_> = events.iter().filter_map(uncertainty).collect();
         assert_eq!(told, [(2, 300_000_007), (3, 0)]);
+    }
+
+    #[tokio::test]
+    async fn a_kill_of_which_nobody_knows_when_it_was_sent_is_told_with_all_the_time_it_had() {
+        let (mut keeper, _killer) = killer(&Server::start()).await;
+        let kill = |strike: u64, message: Option<&str>| {
+            let IntentRecord { group, victim, .. } = with_an_intent().intents.remove(0);
+            let at = MicroTime(keeper.clock.started_at());
+            let (nonce, message) = (format!("n-{strike}"), message.map(str::to_owned));
+            KillRecord { strike, nonce, group, victim, at, outcome: Outcome::Killed, message }
+        };
+        let mut ledger = Ledger { history: vec![kill(1, None), kill(2, Some(UNDATED))], ..Ledger::default() };
+        let more = kill(3, None);
+        keeper.save(&ledger).await.unwrap();
+        let events = keeper.recorder.events();
+        let uncertainty = |event: &Event| match event {
+            Event::Kill(kill) => Some((kill.strike, kill.uncertainty)),
+            _ => None,
+        };
+        let told: Vec<_> = events.iter().filter_map(uncertainty).collect();
+        assert_eq!(told, [(1, 0), (2, 5_000_000_000)]);
+        // It says nothing of how far the clock of whoever told it is from ours.
+        let before = Before::of(&ledger, &events, &keeper.clock);
+        assert!(before.uncertainty_of(&ledger.history[0]) < 1_000_000_000);
+        ledger.history.push(more);
+        assert_eq!(before.uncertainty_of(&ledger.history[2]), 0);
     }
 }

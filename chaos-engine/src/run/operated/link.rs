@@ -65,6 +65,8 @@ struct State {
     report: Option<Report>,
     /// When the newest report was seen.
     seen_at: Instant,
+    /// Since when its row of the evidence cannot be read, if so.
+    unread_since: Option<Instant>,
     /// Beats of ours. Those of a process that drove the run before were told by another clock.
     beats: VecDeque<Timestamp>,
     /// Reports that tell when one of those was read.
@@ -113,7 +115,7 @@ impl Link {
             None => ProberView::Silent,
             Some(Reached::Unfit { exit_code, message }) => ProberView::Unfit(unfit(*exit_code, message)),
             Some(Reached::Ended { message }) => ProberView::Unfit(Unfit::out_of_reach(message)),
-            Some(_) if state.is_queued() && state.seen_at.elapsed() > SILENT_AFTER => ProberView::Silent,
+            Some(_) if state.is_queued() && state.silent() > SILENT_AFTER => ProberView::Silent,
             Some(_) if state.is_queued() => ProberView::Queued,
             Some(Reached::Claimed) => ProberView::Preparing,
             Some(_) if state.clock_is_known() => ProberView::Ready,
@@ -124,11 +126,13 @@ impl Link {
     /// Why nothing that it measures counts any more, if that is so.
     pub(super) fn lost(&self) -> Option<StopCause> {
         let state = self.shared.state();
-        let silent = state.seen_at.elapsed();
+        let (silent, unread) = (state.silent(), state.unread());
         let message = if let Some(why) = &state.damaged {
             why.clone()
         } else if let Some(Report { reached: Reached::Ended { message }, .. }) = &state.report {
             format!("it ended by itself: {message}")
+        } else if unread > state.experiment.limits.max_blind.std().max(SILENT_AFTER) {
+            format!("what the prober tells could not be read for {} s", unread.as_secs())
         } else if silent > SILENT_AFTER {
             format!("the prober has been silent for {} s", silent.as_secs())
         } else {
@@ -297,6 +301,7 @@ impl State {
             events: Vec::new(),
             report: None,
             seen_at: Instant::now(),
+            unread_since: None,
             beats: VecDeque::new(),
             answers: 0,
             chunks: 0,
@@ -501,6 +506,27 @@ mod tests {
         let beat = state.beat().0;
         state.take(Vec::new(), told(beat, beat)).unwrap();
         assert!(state.offset.uncertainty() < 1_000_000_000, "{:?}", state.offset);
+    }
+
+    #[test]
+    fn a_prober_is_not_silent_while_nobody_can_listen_and_is_lost_once_that_has_lasted() {
+        let link = link(state());
+        let ago = |seconds: u64| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        let loses = |part: &str| matches!(link.lost(), Some(StopCause::Probes { message }) if message.contains(part));
+        link.shared.state().take(Vec::new(), report("a", Reached::Loading)).unwrap();
+        link.shared.state().seen_at = ago(40);
+        assert!(loses("silent for 40 s"));
+        link.shared.state().listened(ago(25), false);
+        link.shared.state().listened(ago(10), false);
+        assert_eq!(link.lost(), None, "it was heard fifteen seconds before");
+        link.shared.state().listened(Instant::now(), true);
+        assert_eq!(link.lost(), None, "it has had no time to be heard again");
+        let earlier = link.shared.state().seen_at.checked_sub(Duration::from_secs(6)).unwrap();
+        link.shared.state().seen_at = earlier;
+        assert!(loses("silent for 21 s"));
+        let max_blind = link.shared.state().experiment.limits.max_blind.std().as_secs();
+        link.shared.state().listened(ago(max_blind.max(20) + 1), false);
+        assert!(loses("could not be read"));
     }
 
     #[tokio::test]

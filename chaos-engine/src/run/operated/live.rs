@@ -16,6 +16,7 @@ use chaos_core::record::{Event, Phase, StopCause};
 use chaos_core::run::{RunAction, RunView};
 use chaos_core::verdict::{JudgeSpec, judge};
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::super::killer::Killer;
 use super::super::observer::{Observer, Scene};
@@ -33,6 +34,8 @@ use employ::Vacancy;
 const START_WITHIN: Duration = Duration::from_secs(30);
 /// Time between two heartbeats of the run's monkey: two missed ones stop it, and an operator may be replaced in less.
 const BEAT: Duration = Duration::from_secs(20);
+/// How often it is looked whether a run has to end that waits for its prober.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How often the end of the record is tried to be written, a second apart.
 const LAST_TRIES: u32 = 30;
 
@@ -42,6 +45,8 @@ pub(super) struct Live {
     run: Arc<Run>,
     seed: i64,
     desk: StatusDesk<ExperimentRun>,
+    /// The newest version of the run.
+    object: watch::Receiver<Arc<ExperimentRun>>,
     clock: RunClock,
     slack: Arc<AtomicU64>,
     row: OwnRow,
@@ -67,6 +72,8 @@ pub(super) struct LiveParts {
     pub(super) run: Arc<Run>,
     pub(super) seed: i64,
     pub(super) desk: StatusDesk<ExperimentRun>,
+    /// The newest version of the run.
+    pub(super) object: watch::Receiver<Arc<ExperimentRun>>,
     pub(super) clock: RunClock,
     /// How far that clock may be off, in nanoseconds.
     pub(super) slack: Arc<AtomicU64>,
@@ -76,7 +83,7 @@ pub(super) struct LiveParts {
 impl Live {
     /// Begins to watch, from what is recorded. An error if the record does not tell what was planned.
     pub(super) fn start(parts: LiveParts) -> Result<Self, String> {
-        let LiveParts { backing, run, seed, desk, clock, slack, row } = parts;
+        let LiveParts { backing, run, seed, desk, object, clock, slack, row } = parts;
         let events = row.recorder().events();
         let planned = events.iter().find_map(|event| match event {
             Event::Planned { eligible, population, .. } => Some(namespaces_of(eligible, population)),
@@ -99,6 +106,7 @@ impl Live {
             run,
             seed,
             desk,
+            object,
             clock,
             slack,
             row,
@@ -181,7 +189,7 @@ impl Live {
             }
             RunAction::AskBefore => {
                 let patience = patience::of_looks(&self.run.experiment);
-                self.await_prober(link, Reached::BeforeAsked, patience).await;
+                self.await_before(link, patience).await;
             }
             RunAction::StartKiller { until } => {
                 self.row.phase(self.clock.now(), Phase::Fault);
@@ -215,8 +223,33 @@ impl Live {
         self.fill_vacancy().await;
     }
 
+    /// Waits for the looks before the fault, which may take minutes, unless the run is known to end meanwhile: load is on.
+    async fn await_before(&mut self, link: &Link, patience: Duration) {
+        let waited = tokio::select! {
+            waited = link.wait_for(&Reached::BeforeAsked, patience) => waited,
+            () = self.ending(link) => return,
+        };
+        self.take_wait(&Reached::BeforeAsked, waited);
+    }
+
+    /// Waits until the run has to end, whatever its prober does.
+    async fn ending(&mut self, link: &Link) {
+        loop {
+            self.take_news(link);
+            if self.observer.is_blind() || self.object.borrow().is_aborted() || self.stop_cause().is_some() {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     async fn await_prober(&mut self, link: &Link, stage: Reached, patience: Duration) {
-        if let Err(message) = link.wait_for(&stage, patience).await {
+        let waited = link.wait_for(&stage, patience).await;
+        self.take_wait(&stage, waited);
+    }
+
+    fn take_wait(&mut self, stage: &Reached, waited: Result<(), String>) {
+        if let Err(message) = waited {
             let cause = StopCause::Probes { message };
             self.failed.get_or_insert_with(|| cause.clone());
             // A run that is winding down is not stopped any more, but what it measured ends here all the same.

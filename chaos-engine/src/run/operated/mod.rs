@@ -14,6 +14,7 @@
 mod before;
 #[cfg(test)]
 mod fixture;
+mod given_up;
 mod killer;
 mod ledger;
 mod link;
@@ -35,6 +36,7 @@ use tokio::sync::watch;
 use crate::chunks::{ChunkReader, ReadError, Role, RunKey};
 use crate::kube::{Caller, Clients};
 
+pub use given_up::let_rest;
 pub(super) use killer::KeptKiller;
 pub use live::digest;
 pub use world::OperatedWorld;

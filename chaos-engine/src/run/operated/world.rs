@@ -7,7 +7,7 @@ use chaos_core::api::{ExperimentRun, ProberStage, ProbingOrder, ResolvedRun, Run
 use chaos_core::model::{Fault, Run};
 use chaos_core::operated::{
     Facts, OperatedAction, OperatedResponse, OperatedRun, OperatedView, Record, RecordLoss, Stage, Unfit,
-    evidence_lost, fit, of_result, order_of, summarise, update_conditions, write_record,
+    evidence_lost, fit, leaving, of_result, order_of, summarise, update_conditions, write_record,
 };
 use chaos_core::record::{Event, StopCause};
 use chaos_core::run::RunState;
@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::given_up::let_rest;
 use super::ledger::OwnRow;
 use super::link::Link;
 use super::live::{Live, LiveParts};
@@ -146,6 +147,7 @@ impl OperatedWorld {
             run: self.run.clone(),
             seed: self.seed,
             desk: self.desk.clone(),
+            object: self.object.clone(),
             // A run may wait for its approval for days, and nobody has to stay awake for that.
             clock: clock.rested(),
             slack: self.link.slack(),
@@ -246,6 +248,20 @@ impl OperatedWorld {
         order_of(&self.stage) == Some(ProberStage::Load)
     }
 
+    /// The record as it is told. A run that ends without having been taken up here leaves its monkey to itself: that is told to rest
+    /// before anybody reads that the run is over.
+    async fn given_up(&self, record: &Record) -> Record {
+        let mut record = record.clone();
+        if record.stage == Stage::Completed && self.stage.is_under_way() && self.live.is_none() {
+            let (run, status) = (&self.run, self.desk.status().await);
+            let left = let_rest(&self.backing.clients, &run.namespace, &run.uid, &status).await;
+            if let Some(left) = left {
+                record.verdict = record.verdict.map(|verdict| leaving(verdict, &left));
+            }
+        }
+        record
+    }
+
     fn order(&self, stage: &Stage, before: Option<&ProbingOrder>) -> Option<ProbingOrder> {
         let order = order_of(stage)?;
         if let Some(before) = before.filter(|before| before.order >= order) {
@@ -299,6 +315,7 @@ impl World<OperatedRun> for OperatedWorld {
         if self.fenced.is_cancelled() {
             return Err(StoreError::Fenced);
         }
+        let record = &self.given_up(record).await;
         let object = self.object.borrow().clone();
         let hold = self.backing.hold.borrow().clone();
         let chunks = self.live.as_ref().map(Live::chunks);
@@ -376,9 +393,10 @@ impl World<OperatedRun> for OperatedWorld {
 #[cfg(test)]
 mod tests {
     use chaos_core::prober::{Reached, Report};
-    use chaos_core::run::WindDown;
+    use chaos_core::run::{RunAction, WindDown};
     use chaos_core::verdict::ExitCode;
     use http::StatusCode;
+    use serde_json::json;
 
     use super::super::fixture::{self, Server};
     use super::*;
@@ -474,6 +492,41 @@ mod tests {
             // Load that was told to end has not ended by itself.
             world.stage = Stage::Running(RunState::WindingDown { next: WindDown::AskAfter, stop: None });
             assert_eq!(world.view().await.run.stop, None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_monkey_of_a_run_that_is_given_up_is_told_to_rest_or_the_verdict_tells_of_it() {
+        const SUSPEND: &str = "PATCH /apis/chaos.dispatch.dev/v1alpha1/namespaces/shop/chaosmonkeys";
+        const MONKEY: &str = "/apis/chaos.dispatch.dev/v1alpha1/namespaces/shop/chaosmonkeys/run-u-1";
+        const RUN: &str = "/apis/chaos.dispatch.dev/v1alpha1/namespaces/shop/experimentruns/r";
+        let with_monkey = || {
+            fixture::changed_run(|experiment| {
+                experiment["fault"] = json!({"monkey": {"meanTimeBetweenKills": "2s", "minTimeBetweenKills": "1s",
+                    "strikes": {"target": 4, "min": 2}, "killMode": "Evict", "group": "Workload"}});
+            })
+            .1
+        };
+        for (refusals, rests) in [(0, true), (2, true), (usize::MAX, false)] {
+            let server = Server::start();
+            let (mut live, link) = fixture::under_way(&server, with_monkey()).await;
+            let ceiling = chaos_core::instant::after(live.now(), Duration::from_secs(600));
+            live.perform(RunAction::StartKiller { until: ceiling }, &link).await;
+            // Whoever drove it is gone.
+            drop((live, link));
+            assert_eq!(server.object(MONKEY).unwrap()["spec"]["suspend"], json!(false));
+            server.refuse_some(SUSPEND, StatusCode::FORBIDDEN, refusals);
+            let desk = server.desk().await;
+            let (_watch, object) = watch::channel(Arc::new(desk.object().await));
+            let stage = Stage::Running(RunState::Fault { ceiling });
+            let mut world = OperatedWorld::new(server.backing(), with_monkey(), 7, desk, object, stage);
+            let verdict = Some(evidence_lost("it is damaged"));
+            world.save(&Record { stage: Stage::Completed, verdict, resolved: None }).await.unwrap();
+            assert_eq!(server.object(MONKEY).unwrap()["spec"]["suspend"], json!(rests), "{refusals}");
+            let told = server.object(RUN).unwrap()["status"]["verdict"]["reasonText"].clone();
+            let told = told.as_str().unwrap();
+            assert!(told.contains("it is damaged"), "{told}");
+            assert_eq!(told.contains("; hint: kubectl delete chaosmonkey -n shop run-u-1"), !rests, "{told}");
         }
     }
 

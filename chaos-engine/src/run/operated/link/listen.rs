@@ -8,7 +8,7 @@ use chaos_core::api::ExperimentRun;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use super::{Shared, State};
 use crate::chunks::{ChunkReader, ReadError};
 use crate::kube::{StatusDesk, StoreError};
 
@@ -67,12 +67,38 @@ pub(super) async fn listen(
     }
 }
 
+impl State {
+    /// For how long nothing of it can be read.
+    pub(super) fn unread(&self) -> Duration {
+        self.unread_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// For how long nothing was heard of it while it could have been.
+    pub(super) fn silent(&self) -> Duration {
+        self.seen_at.elapsed().saturating_sub(self.unread())
+    }
+
+    /// A look at what it tells that was begun then has shown it, or could not.
+    pub(super) fn listened(&mut self, began: Instant, is_read: bool) {
+        if !is_read {
+            self.unread_since.get_or_insert(began);
+            return;
+        }
+        // Who could not be heard meanwhile was not silent.
+        self.seen_at += self.unread();
+        self.unread_since = None;
+    }
+}
+
 async fn look(shared: &Shared, reader: &mut ChunkReader) {
     if shared.state().damaged.is_some() {
         return;
     }
     loop {
-        let news = match reader.next().await {
+        let began = Instant::now();
+        let next = reader.next().await;
+        shared.state().listened(began, !matches!(next, Err(ReadError::Call(_))));
+        let news = match next {
             Ok(None) => {
                 let was_read = std::mem::replace(&mut shared.state().is_read, true);
                 if !was_read {

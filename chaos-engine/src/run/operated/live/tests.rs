@@ -1,6 +1,6 @@
 //! The record of a run: what is part of it, and what becomes of a run whose record cannot be written.
 
-use chaos_core::api::{ChaosMonkey, IntentRecord, VictimRef};
+use chaos_core::api::{ChaosMonkey, IntentRecord, RunControl, VictimRef, switch};
 use chaos_core::killer::Ledger;
 use chaos_core::operated::write_killer;
 use chaos_core::prober::Report;
@@ -69,6 +69,53 @@ async fn a_record_whose_end_is_refused_for_a_moment_is_whole() {
     let (events, told) = live.finish(&spec).await;
     assert_eq!(told, Some(digest(&events)));
     assert_ne!(judge(&spec, &events).verdict.reason_code, ReasonCode::JournalFailed);
+}
+
+/// What happens while a run waits for the looks before its faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    Nothing,
+    Abort,
+    Stop,
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_to_end_does_not_wait_for_the_looks_before_its_faults() {
+    let switch = format!("/api/v1/namespaces/{}/configmaps/{}", switch::NAMESPACE, switch::NAME);
+    for meanwhile in [Meanwhile::Nothing, Meanwhile::Abort, Meanwhile::Stop] {
+        let server = Server::start();
+        let (mut live, link) = begun(&server, "30s").await;
+        let mut run = live.desk.object().await;
+        let (watch, object) = watch::channel(Arc::new(run.clone()));
+        live.object = object;
+        let began = tokio::time::Instant::now();
+        let happens = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            match meanwhile {
+                Meanwhile::Nothing => {}
+                Meanwhile::Abort => {
+                    run.spec.control = Some(RunControl { abort: true, ..RunControl::default() });
+                    watch.send_replace(Arc::new(run));
+                }
+                Meanwhile::Stop => {
+                    let stopped = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": switch::NAME},
+                        "data": {(switch::KEY): switch::STOPPED}});
+                    Caller::new(server.client()).replace::<serde_json::Value>(&switch, &stopped).await.unwrap();
+                }
+            }
+        };
+        tokio::join!(live.perform(RunAction::AskBefore, &link), happens);
+        let waited = began.elapsed();
+        assert_eq!(waited < Duration::from_secs(10), meanwhile != Meanwhile::Nothing, "{meanwhile:?}: {waited:?}");
+        // Nobody says of a prober that was not waited for that it did not do what it was told.
+        let cause = live.stop_cause();
+        let is_told = match meanwhile {
+            Meanwhile::Nothing => matches!(cause, Some(StopCause::Probes { .. })),
+            Meanwhile::Abort => cause.is_none(),
+            Meanwhile::Stop => matches!(cause, Some(StopCause::Switch { .. })),
+        };
+        assert!(is_told, "{meanwhile:?}: {cause:?}");
+    }
 }
 
 /// The fault phase begins, and is meant to last for a while.
