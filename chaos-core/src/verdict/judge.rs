@@ -3,10 +3,10 @@
 
 use super::promise::Promise;
 use super::spec::{JudgeSpec, JudgedBy};
-use super::{ReasonCode, decisive, findings, operator, tell};
+use super::{Level, ReasonCode, decisive, findings, operator, tell};
 use crate::evidence::{Evidence, Load, Recorded, evidence};
 use crate::record::Event;
-use crate::result::{Claim, Finding, RunResult, Verdict};
+use crate::result::{Claim, Finding, Holds, RunResult, Verdict};
 
 /// Judges a run by its record and builds everything that is told about it.
 ///
@@ -52,9 +52,20 @@ fn judge_evidence(spec: &JudgeSpec, evidence: &Evidence<'_>) -> RunResult {
         found.retain(|finding| finding.reason_code != ReasonCode::NoSample);
     }
     let mut claims: Vec<Claim> = promises.iter().flat_map(Promise::claims).collect();
+    if !evidence.recorded.stops.is_empty() {
+        claims.iter_mut().for_each(without_certificate);
+    }
     claims.extend(tell::answer_claims(spec, evidence));
     let verdict = verdict(found, || held(&promises));
     tell::result(spec, evidence, tell::Judged { verdict, claims })
+}
+
+/// A certificate rests on a number of kills that nothing but the experiment has fixed. Whoever ends a run early may have looked at what
+/// came of them.
+fn without_certificate(claim: &mut Claim) {
+    if matches!(claim.level, Level::HarmlessKills | Level::Availability) && claim.holds == Holds::Yes {
+        claim.holds = Holds::Undecided;
+    }
 }
 
 fn promises<'a>(spec: &'a JudgeSpec, evidence: &'a Evidence<'a>) -> Vec<Promise<'a>> {

@@ -299,6 +299,20 @@ fn a_run_that_ends_in_its_baseline_says_what_ended_it() {
 }
 
 #[test]
+fn a_run_that_was_stopped_certifies_nothing_though_all_its_kills_were_harmless() {
+    let certified = |is_stopped: bool| {
+        let mut story = Story::with_kills(61);
+        if is_stopped {
+            story.stop(StopCause::Signal { name: "SIGINT".into() });
+        }
+        let result = judge(&spec(harmless()), &story.events());
+        result.claims.iter().find(|claim| claim.level == Level::HarmlessKills).map(|claim| claim.holds)
+    };
+    assert_eq!(certified(false), Some(Holds::Yes));
+    assert_eq!(certified(true), Some(Holds::Undecided));
+}
+
+#[test]
 fn every_early_end_has_its_reason() {
     let message = || "why".to_owned();
     for (cause, reason) in [
