@@ -177,11 +177,13 @@ impl Observer {
         self.refuted.clone().or(firing).or_else(|| self.watchfire.borrow().stop.clone())
     }
 
-    /// Whether the cluster has been out of sight for longer than a run may go on by now.
+    /// Whether the cluster, or what a guard goes by, has been out of sight for longer than a run may go on by now.
     pub(super) fn is_blind(&self) -> bool {
-        let since = self.watchfire.borrow().blind.as_ref().map(|(since, _)| since.0);
-        let at_most = self.experiment.limits.max_blind.std();
-        since.is_some_and(|since| u128::from(self.clock.now().0.saturating_sub(since)) >= at_most.as_nanos())
+        let (now, at_most) = (self.clock.now().0, self.experiment.limits.max_blind.std().as_nanos());
+        let is_overdue = |since: u64| u128::from(now.saturating_sub(since)) >= at_most;
+        let is_unseen = self.watchfire.borrow().blind.as_ref().is_some_and(|(since, _)| is_overdue(since.0));
+        let is_silent = |alarm: &Alarm| alarm.silent.as_ref().is_some_and(|(since, _)| is_overdue(since.0));
+        is_unseen || self.alarms.iter().any(|alarm| is_silent(&alarm.borrow()))
     }
 
     /// What the step function looks at, as far as it was seen.
@@ -262,6 +264,28 @@ mod tests {
                 "{stop:?}"
             );
             assert_eq!(stop.is_some(), ends, "{stop:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_guards_cannot_be_read_for_too_long_is_blind_as_one_whose_cluster_cannot() {
+        let experiment = Arc::new(experiment(&[SLOW_LOAD]));
+        let clock = RunClock::start().with_zero(Timestamp::now() - SignedDuration::from_secs(60));
+        let mut observer = Observer::start(Scene {
+            judge: Arc::new(JudgeSpec::from(&*experiment)),
+            experiment,
+            client: client("dispatch", |_, _, _| (StatusCode::SERVICE_UNAVAILABLE, Value::Null)),
+            namespaces: Vec::new(),
+            clock,
+            recorder: Recorder::in_memory(Redactor::default()),
+            strict: false,
+            known: Known::default(),
+            guards: Vec::new(),
+        });
+        for (since, is_blind) in [(clock.now(), false), (RunTime(0), true)] {
+            let silent = Some((since, "no answer".to_owned()));
+            observer.alarms = vec![watch::channel(Alarm { silent, ..Alarm::default() }).1];
+            assert_eq!(observer.is_blind(), is_blind, "{since:?}");
         }
     }
 

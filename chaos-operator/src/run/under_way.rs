@@ -157,7 +157,7 @@ mod tests {
                 assert_ne!(held.run["status"]["phase"], json!("Completed"));
                 held.rests += 1;
                 let monkey = json!(crate::watched::tests::monkey("run-r", &json!({})));
-                return (held.of_rest, Json(if held.of_rest.is_success() { monkey } else { Value::Null }));
+                return (held.of_rest, Json(if held.of_rest == StatusCode::OK { monkey } else { Value::Null }));
             }
             if *method == Method::PUT && path.ends_with("/experimentruns/r/status") {
                 let written: Value = serde_json::from_slice(body).unwrap();
@@ -254,7 +254,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_monkey_of_a_run_that_is_given_up_is_told_to_rest_or_the_verdict_tells_of_it() {
         let (ok, missing, forbidden) = (StatusCode::OK, StatusCode::NOT_FOUND, StatusCode::FORBIDDEN);
-        for (of_rest, is_left) in [(ok, false), (missing, false), (forbidden, true)] {
+        // What is taken and answered with nothing that can be read is done, too.
+        for (of_rest, is_left) in [(ok, false), (StatusCode::ACCEPTED, false), (missing, false), (forbidden, true)] {
             let server = Server::new(|_| StatusCode::NOT_FOUND);
             server.held.lock().unwrap().of_rest = of_rest;
             let (_brings, tending) = server.tended();

@@ -44,6 +44,8 @@ async fn suspend(monkeys: &Api<ChaosMonkey>, name: &str) -> kube::Result<()> {
         match monkeys.patch(name, &PatchParams::default(), &patch).await {
             Ok(_) => return Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            // It is done, and answered with a monkey that cannot be read.
+            Err(kube::Error::SerdeError(_)) => return Ok(()),
             Err(error) if (is_of_a_moment(&error) || is_turned_away(&error)) && since.elapsed() < WITHIN => {
                 tokio::time::sleep(TRY_AGAIN).await;
             }

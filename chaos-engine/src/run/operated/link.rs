@@ -115,7 +115,7 @@ impl Link {
             None => ProberView::Silent,
             Some(Reached::Unfit { exit_code, message }) => ProberView::Unfit(unfit(*exit_code, message)),
             Some(Reached::Ended { message }) => ProberView::Unfit(Unfit::out_of_reach(message)),
-            Some(_) if state.is_queued() && state.silent() > SILENT_AFTER => ProberView::Silent,
+            Some(_) if state.is_queued() && (state.silent() > SILENT_AFTER || state.is_unread()) => ProberView::Silent,
             Some(_) if state.is_queued() => ProberView::Queued,
             Some(Reached::Claimed) => ProberView::Preparing,
             Some(_) if state.clock_is_known() => ProberView::Ready,
@@ -126,13 +126,13 @@ impl Link {
     /// Why nothing that it measures counts any more, if that is so.
     pub(super) fn lost(&self) -> Option<StopCause> {
         let state = self.shared.state();
-        let (silent, unread) = (state.silent(), state.unread());
+        let silent = state.silent();
         let message = if let Some(why) = &state.damaged {
             why.clone()
         } else if let Some(Report { reached: Reached::Ended { message }, .. }) = &state.report {
             format!("it ended by itself: {message}")
-        } else if unread > state.experiment.limits.max_blind.std().max(SILENT_AFTER) {
-            format!("what the prober tells could not be read for {} s", unread.as_secs())
+        } else if state.is_unread() {
+            format!("what the prober tells could not be read for {} s", state.unread().as_secs())
         } else if silent > SILENT_AFTER {
             format!("the prober has been silent for {} s", silent.as_secs())
         } else {
@@ -421,6 +421,14 @@ mod tests {
         assert!(!link.shared.state().clock_is_known(), "nothing was compared");
         link.shared.state().seen_at = Instant::now().checked_sub(SILENT_AFTER + Duration::from_secs(1)).unwrap();
         assert_eq!(link.view(), ProberView::Silent);
+        // Nor does it wait for ever for one that nobody can hear.
+        let max_blind = link.shared.state().experiment.limits.max_blind.std();
+        for (longer, view) in [(Duration::ZERO, ProberView::Queued), (max_blind + SILENT_AFTER, ProberView::Silent)] {
+            link.shared.state().take(Vec::new(), queued()).unwrap();
+            link.shared.state().unread_since = Instant::now().checked_sub(longer);
+            assert_eq!(link.view(), view, "{longer:?}");
+        }
+        link.shared.state().unread_since = None;
         // The record begins when its turn has come, and only then.
         let later = |second| {
             let started_at = Timestamp::from_second(second).unwrap();

@@ -8,7 +8,8 @@
 //!   ├ live ── what the actions of the phases mean
 //!   ├ link ── the prober's reports and the offset of its clock, which is the clock of the record
 //!   ├ ledger ── the operator's own row of the evidence
-//!   └ killer ── the run's own killer (podKill) or its ChaosMonkey; before ── kills that another process made
+//!   ├ killer ── the run's own killer (podKill) or its ChaosMonkey; before ── kills that another process made
+//!   └ given_up ── who killed for a run that ends without having been taken up
 //! ```
 
 mod before;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chaos_core::api::ExperimentRun;
+use chaos_core::prober::SILENT_AFTER;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +72,11 @@ impl State {
     /// For how long nothing of it can be read.
     pub(super) fn unread(&self) -> Duration {
         self.unread_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Whether that is longer than a run may go on without.
+    pub(super) fn is_unread(&self) -> bool {
+        self.unread() > self.experiment.limits.max_blind.std().max(SILENT_AFTER)
     }
 
     /// For how long nothing was heard of it while it could have been.
