@@ -11,7 +11,7 @@ use super::plan::SINGLE;
 use super::reason::{Refused, SkipReason};
 use super::state::{Attempt, Decision};
 use super::step::Cursor;
-use super::{IN_DOUBT, Streams, elapsed};
+use super::{IN_DOUBT, Streams, Victims, elapsed};
 use crate::api::{KillRecord, Mode, Outcome, VictimRef};
 use crate::eligible::{Judged, Reason, barred, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
@@ -87,7 +87,10 @@ impl Cursor<'_> {
             self.count_pretended(&mut budget, pick.workload);
         }
         let strike = attempt.strike.strike;
-        let companions = attempt.companions.unwrap_or_else(|| self.companions(pick.desired));
+        let companions = match attempt.companions {
+            Some(left) => left,
+            None => self.companions(pick)?,
+        };
         let as_of = self.as_of(attempt);
         let request = KillRequest {
             limits: &self.spec.limits,
@@ -191,10 +194,16 @@ impl Cursor<'_> {
         self.state.ledger.history.iter().find(is_it).map(|kill| kill.at.0)
     }
 
-    /// Victims of a strike besides the first, for a workload that wants `desired` pods.
-    fn companions(&self, desired: usize) -> u32 {
-        let victims = self.spec.victims.count.of(desired).max(usize::from(self.spec.victims.at_least_one));
-        u32::try_from(victims.saturating_sub(1)).unwrap_or(u32::MAX)
+    /// Victims of a strike on the workload of that pod besides the first. A share of it that is none is not one.
+    fn companions(&self, pick: &Pick<'_>) -> Result<u32, Refused> {
+        let Victims { count, at_least_one } = self.spec.victims;
+        let others = count.of(pick.desired).max(usize::from(at_least_one)).checked_sub(1).ok_or_else(|| {
+            let (WorkloadKey { kind, name, .. }, desired) = (pick.workload, pick.desired);
+            let message =
+                format!("{kind} {name} wants {desired} pods, of which {count} is none, and atLeastOne is false");
+            Refused::new(SkipReason::NoEligiblePod, message)
+        })?;
+        Ok(u32::try_from(others).unwrap_or(u32::MAX))
     }
 
     fn eligible<'f>(&self, facts: &'f Population) -> Vec<Judged<'f>> {

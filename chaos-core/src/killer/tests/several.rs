@@ -6,10 +6,14 @@ use crate::units::CountOrPercent;
 
 /// A run of three strikes, each of which kills two pods of three.
 fn of_two() -> Play {
+    of(Victims { count: CountOrPercent::Count(2), at_least_one: false })
+}
+
+/// A run of three strikes on three pods, each of which kills so many.
+fn of(victims: Victims) -> Play {
     let mut play = Play::new(of_run);
     let spec = play.killer.spec().clone();
     let limits = Limits { max_kills: 6, max_unavailable: CountOrPercent::Count(2), ..spec.limits };
-    let victims = Victims { count: CountOrPercent::Count(2), at_least_one: false };
     play.killer = Killer::new(KillerSpec { victims, limits, ..spec });
     play.crash();
     play.view.beat = Some(start());
@@ -26,6 +30,18 @@ fn every_strike_kills_all_its_victims() {
     assert_eq!((play.ledger().struck, play.ledger().skips), (3, 0), "{:?}", play.ledger().skipped);
     assert_eq!(play.ended(), Some(EndReason::StrikesDone));
     assert!(play.budget_of("w").reservations.is_empty());
+}
+
+#[test]
+fn a_share_that_is_no_pod_kills_none_unless_one_is_asked_for() {
+    for (share, at_least_one, kills) in [("33%", false, 0), ("33%", true, 3), ("34%", false, 3), ("67%", false, 6)] {
+        let count = share.parse().map(CountOrPercent::Percent).unwrap();
+        let mut play = of(Victims { count, at_least_one });
+        let is_over = play.run(SignedDuration::from_mins(4));
+        assert_eq!((play.outcomes().len(), is_over), (kills, kills > 0), "{share}, {at_least_one}");
+        let waits_for = play.ledger().upcoming.first().and_then(|strike| strike.waiting_for.as_deref());
+        assert_eq!(waits_for, (kills == 0).then_some("NoEligiblePod"));
+    }
 }
 
 #[test]
