@@ -83,7 +83,8 @@ fn rollout(kind: &str, workload: &Workload, sets: &BTreeMap<&str, Vec<&Workload>
         "DaemonSet" if status.updated_number_scheduled < status.current_number_scheduled => {
             Some("pods of an old revision are left".to_owned())
         }
-        "ReplicaSet" if status.replicas > workload.spec.replicas.or(Some(1)) => {
+        // Which of its pods are to stay is not told: those that are about to go would stand in for them.
+        "ReplicaSet" | "StatefulSet" if status.replicas > workload.spec.replicas.or(Some(1)) => {
             Some("it is being scaled down".to_owned())
         }
         _ => None,
@@ -128,6 +129,25 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    /// Why a StatefulSet that wants so many pods and has so many is rolling out.
+    fn stateful(wanted: u32, has: u32) -> Option<String> {
+        let status = json!({"observedGeneration": 1, "replicas": has, "currentRevision": "a", "updateRevision": "a"});
+        let metadata = json!({"name": "store", "namespace": "n", "uid": "s", "generation": 1});
+        let set = json!({"metadata": metadata, "spec": {"replicas": wanted}, "status": status});
+        let mut owners = Owners::default();
+        owners.add("StatefulSet", vec![serde_json::from_value(set).unwrap()]);
+        owners.tops().remove(0).rollout
+    }
+
+    #[test]
+    fn a_stateful_set_that_is_scaled_down_is_left_alone_until_its_surplus_is_gone() {
+        assert_eq!(stateful(2, 5).as_deref(), Some("it is being scaled down"));
+        // A pod that was killed is missing, and one that comes back is no surplus.
+        for has in [0, 1, 2] {
+            assert_eq!(stateful(2, has), None, "{has} of 2");
+        }
+    }
 
     /// What is controlled by the ReplicaSet of that name.
     fn owned_by(set: Option<&str>) -> Value {
