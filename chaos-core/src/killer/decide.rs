@@ -47,9 +47,11 @@ impl Cursor<'_> {
         let meant = judged.iter().filter(|judged| is_meant(judged)).map(|judged| judged.pod);
         let groups = victims::groups(&self.spec.kill.group, meant, facts);
         let stream = attempt.strike.group.as_str();
-        let group = match self.spec.streams {
-            Streams::PerGroup => stream,
-            Streams::Single => {
+        let group = match (&attempt.group, self.spec.streams) {
+            // The first victim may have been the last pod of it, and whose turn it is another's by that.
+            (Some(group), _) => group.as_str(),
+            (None, Streams::PerGroup) => stream,
+            (None, Streams::Single) => {
                 let names = groups.members.keys().map(String::as_str);
                 let order = victims::group_order(self.spec.seed, attempt.strike.strike, names);
                 order.first().copied().unwrap_or(SINGLE)
@@ -108,7 +110,7 @@ impl Cursor<'_> {
             Reservation { run: self.spec.run.clone(), strike, victim_uid: pick.pod.uid.clone(), since: self.now };
         budget.reserve(reservation).map_err(|error| Refused::new(SkipReason::VictimTaken, error.to_string()))?;
         Ok(Decision {
-            attempt: Attempt { companions: Some(companions), ..attempt.clone() },
+            attempt: Attempt { companions: Some(companions), group: Some(pick.group.clone()), ..attempt.clone() },
             at: self.now,
             victim: victim_ref(pick.pod, pick.workload),
             workload: pick.workload.clone(),

@@ -304,6 +304,10 @@ impl<'a> Strikes<'a> {
         if matches!(self.experiment.fault, Fault::Monkey(_)) {
             return None;
         }
+        // The first victim of a strike says which group it is.
+        if self.last.get(SINGLE_STREAM).is_some_and(|last| last.kill.strike == kill.strike) {
+            return None;
+        }
         let order = victims::group_order(self.record.started.seed, kill.strike, names.iter().copied());
         let first = order.first().copied().filter(|first| *first != group)?;
         let message = format!("strike {} hit group {group}; by the plan it was {first}'s turn", kill.strike);

@@ -1,7 +1,7 @@
 //! Strikes of several victims: they are killed one after the other, and what keeps one of them from it is told.
 
 use super::*;
-use crate::model::Limits;
+use crate::model::{GroupBy, Kill, Limits};
 use crate::units::CountOrPercent;
 
 /// A run of three strikes, each of which kills two pods of three.
@@ -42,6 +42,19 @@ fn a_share_that_is_no_pod_kills_none_unless_one_is_asked_for() {
         let waits_for = play.ledger().upcoming.first().and_then(|strike| strike.waiting_for.as_deref());
         assert_eq!(waits_for, (kills == 0).then_some("NoEligiblePod"));
     }
+}
+
+#[test]
+fn a_strike_whose_group_is_gone_with_its_first_victim_hits_no_other() {
+    let mut play = of_two();
+    let spec = play.killer.spec().clone();
+    // Every pod is a group of its own, and they take turns.
+    let kill = Kill { group: GroupBy::Label("shard".to_owned()), ..spec.kill.clone() };
+    play.killer = Killer::new(KillerSpec { kill, streams: Streams::Single, ..spec });
+    play.crash();
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert_eq!(play.outcomes(), [Outcome::Killed; 3]);
+    assert_eq!((play.ledger().skips, play.reasons()), (3, BTreeSet::from(["NoEligiblePod"])));
 }
 
 #[test]
