@@ -16,6 +16,7 @@ use crate::api::{KillRecord, Mode, Outcome, VictimRef};
 use crate::eligible::{Judged, Reason, barred, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
 use crate::population::{PodFacts, Population, WorkloadKey};
+use crate::units::CountOrPercent;
 use crate::victims;
 
 /// So long a reservation of others holds once it was seen, however old it is told to be: their clock may be far behind this one. Longer
@@ -59,7 +60,9 @@ impl Cursor<'_> {
         };
         let members = groups.members.get(group).map(Vec::as_slice).unwrap_or_default();
         let eligible: BTreeSet<_> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.as_str()).collect();
-        let in_reach = members.iter().copied().filter(|pod| eligible.contains(pod.uid.as_str()));
+        let is_of = |pod: &PodFacts, uid: &String| pod.workload.as_ref().is_some_and(|key| key.uid == *uid);
+        let is_shared = |pod: &PodFacts| attempt.workload.as_ref().is_none_or(|uid| is_of(pod, uid));
+        let in_reach = members.iter().copied().filter(|pod| eligible.contains(pod.uid.as_str()) && is_shared(pod));
         let (hit, candidates): (Vec<_>, Vec<_>) = in_reach.partition(|pod| self.state.ledger.has_hit(&pod.uid));
         // What was told as gone and is listed all the same has to be tried again only if there is nobody else.
         let gone: BTreeSet<_> = self.state.ledger.told_gone(attempt.strike.strike).collect();
@@ -109,8 +112,14 @@ impl Cursor<'_> {
         let reservation =
             Reservation { run: self.spec.run.clone(), strike, victim_uid: pick.pod.uid.clone(), since: self.now };
         budget.reserve(reservation).map_err(|error| Refused::new(SkipReason::VictimTaken, error.to_string()))?;
+        let is_share = matches!(self.spec.victims.count, CountOrPercent::Percent(_));
         Ok(Decision {
-            attempt: Attempt { companions: Some(companions), group: Some(pick.group.clone()), ..attempt.clone() },
+            attempt: Attempt {
+                companions: Some(companions),
+                group: Some(pick.group.clone()),
+                workload: is_share.then(|| pick.workload.uid.clone()),
+                ..attempt.clone()
+            },
             at: self.now,
             victim: victim_ref(pick.pod, pick.workload),
             workload: pick.workload.clone(),

@@ -58,6 +58,24 @@ fn a_strike_whose_group_is_gone_with_its_first_victim_hits_no_other() {
 }
 
 #[test]
+fn the_share_of_a_workload_is_taken_from_that_one_alone() {
+    let mut play = super::scope::spread(of_run);
+    let spec = play.killer.spec().clone();
+    let limits = Limits { max_kills: 6, max_unavailable: CountOrPercent::Count(2), ..spec.limits };
+    // Two of the three pods of one of three workloads, all of which are one group.
+    let victims = Victims { count: "67%".parse().map(CountOrPercent::Percent).unwrap(), at_least_one: false };
+    let kill = Kill { group: GroupBy::Label("chaos.dispatch.dev/enabled".to_owned()), ..spec.kill.clone() };
+    play.killer = Killer::new(KillerSpec { kill, limits, victims, streams: Streams::Single, ..spec });
+    play.crash();
+    play.view.beat = Some(start());
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert_eq!(play.outcomes(), [Outcome::Killed; 6]);
+    for strike in play.ledger().history.chunks(2) {
+        assert_eq!(strike[0].victim.workload_uid, strike[1].victim.workload_uid, "{strike:?}");
+    }
+}
+
+#[test]
 fn a_victim_that_follows_a_lost_answer_is_left_alone_and_told() {
     let mut play = of_two();
     play.answer = KillAnswerKind::Unknown;
