@@ -210,9 +210,11 @@ impl Population {
         self.nodes.as_ref()?.iter().find(|n| n.name == name)
     }
 
-    /// Whether the pod serves: Ready, not terminating, and not on a node that is known to be NotReady.
+    /// Whether the pod serves: Ready, not terminating, and on a node that is there and Ready, where nodes may be read. Pods of one
+    /// that is gone are Ready until somebody cleans up.
     pub fn serves(&self, pod: &PodFacts) -> bool {
-        let node_ready = pod.node.as_deref().and_then(|name| self.node(name)).is_none_or(|node| node.ready);
+        let on_node = self.nodes.as_ref().and(pod.node.as_deref());
+        let node_ready = on_node.is_none_or(|name| self.node(name).is_some_and(|node| node.ready));
         pod.ready && !pod.terminating && node_ready
     }
 }

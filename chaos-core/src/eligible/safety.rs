@@ -135,12 +135,14 @@ pub(super) fn readiness(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
             "it is not Ready: it serves nothing, and killing it would prove nothing",
         );
     }
-    let node = pod.node.as_deref().and_then(|name| view.nodes.as_ref()?.get(name));
-    match node {
-        Some(node) if !node.ready => Finding::fail(
-            Exclusion::NotReady,
-            format!("its node {} is not Ready: it serves nothing, and killing it would prove nothing", node.name),
-        ),
-        _ => Finding::pass("Ready"),
-    }
+    let Some((nodes, name)) = view.nodes.as_ref().zip(pod.node.as_deref()) else {
+        return Finding::pass("Ready");
+    };
+    let why = match nodes.get(name) {
+        Some(node) if node.ready => return Finding::pass("Ready"),
+        Some(_) => "is not Ready",
+        None => "is gone",
+    };
+    let message = format!("its node {name} {why}: it serves nothing, and killing it would prove nothing");
+    Finding::fail(Exclusion::NotReady, message)
 }

@@ -170,6 +170,8 @@ fn the_pod_itself_has_its_say() {
     assert_eq!(reasons(|_, _, p| p.pods[0].phase = "Succeeded".into()), [Exclusion::NotRunning]);
     assert_eq!(reasons(|_, _, p| p.pods[0].ready = false), [Exclusion::NotReady]);
     assert_eq!(reasons(|_, _, p| p.nodes.as_mut().unwrap()[0].ready = false), [Exclusion::NotReady]);
+    assert_eq!(reasons(|_, _, p| p.nodes = Some(Vec::new())), [Exclusion::NotReady]);
+    assert_eq!(reasons(|_, _, p| (p.nodes, p.pods[0].node) = (Some(Vec::new()), None)), []);
 }
 
 #[test]

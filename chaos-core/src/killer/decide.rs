@@ -11,11 +11,12 @@ use super::plan::SINGLE;
 use super::reason::{Refused, SkipReason};
 use super::state::{Attempt, Decision};
 use super::step::Cursor;
-use super::{IN_DOUBT, Streams, elapsed};
+use super::{IN_DOUBT, Streams, Victims, elapsed};
 use crate::api::{KillRecord, Mode, Outcome, VictimRef};
 use crate::eligible::{Judged, Reason, barred, eligible};
 use crate::limits::{self, KillRequest, Reservation, WorkloadBudget};
 use crate::population::{PodFacts, Population, WorkloadKey};
+use crate::units::CountOrPercent;
 use crate::victims;
 
 /// So long a reservation of others holds once it was seen, however old it is told to be: their clock may be far behind this one. Longer
@@ -47,9 +48,11 @@ impl Cursor<'_> {
         let meant = judged.iter().filter(|judged| is_meant(judged)).map(|judged| judged.pod);
         let groups = victims::groups(&self.spec.kill.group, meant, facts);
         let stream = attempt.strike.group.as_str();
-        let group = match self.spec.streams {
-            Streams::PerGroup => stream,
-            Streams::Single => {
+        let group = match (&attempt.group, self.spec.streams) {
+            // The first victim may have been the last pod of it, and whose turn it is another's by that.
+            (Some(group), _) => group.as_str(),
+            (None, Streams::PerGroup) => stream,
+            (None, Streams::Single) => {
                 let names = groups.members.keys().map(String::as_str);
                 let order = victims::group_order(self.spec.seed, attempt.strike.strike, names);
                 order.first().copied().unwrap_or(SINGLE)
@@ -57,7 +60,9 @@ impl Cursor<'_> {
         };
         let members = groups.members.get(group).map(Vec::as_slice).unwrap_or_default();
         let eligible: BTreeSet<_> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.as_str()).collect();
-        let in_reach = members.iter().copied().filter(|pod| eligible.contains(pod.uid.as_str()));
+        let is_of = |pod: &PodFacts, uid: &String| pod.workload.as_ref().is_some_and(|key| key.uid == *uid);
+        let is_shared = |pod: &PodFacts| attempt.workload.as_ref().is_none_or(|uid| is_of(pod, uid));
+        let in_reach = members.iter().copied().filter(|pod| eligible.contains(pod.uid.as_str()) && is_shared(pod));
         let (hit, candidates): (Vec<_>, Vec<_>) = in_reach.partition(|pod| self.state.ledger.has_hit(&pod.uid));
         // What was told as gone and is listed all the same has to be tried again only if there is nobody else.
         let gone: BTreeSet<_> = self.state.ledger.told_gone(attempt.strike.strike).collect();
@@ -87,7 +92,10 @@ impl Cursor<'_> {
             self.count_pretended(&mut budget, pick.workload);
         }
         let strike = attempt.strike.strike;
-        let companions = attempt.companions.unwrap_or_else(|| self.companions(pick.desired));
+        let companions = match attempt.companions {
+            Some(left) => left,
+            None => self.companions(pick)?,
+        };
         let as_of = self.as_of(attempt);
         let request = KillRequest {
             limits: &self.spec.limits,
@@ -104,8 +112,14 @@ impl Cursor<'_> {
         let reservation =
             Reservation { run: self.spec.run.clone(), strike, victim_uid: pick.pod.uid.clone(), since: self.now };
         budget.reserve(reservation).map_err(|error| Refused::new(SkipReason::VictimTaken, error.to_string()))?;
+        let is_share = matches!(self.spec.victims.count, CountOrPercent::Percent(_));
         Ok(Decision {
-            attempt: Attempt { companions: Some(companions), ..attempt.clone() },
+            attempt: Attempt {
+                companions: Some(companions),
+                group: Some(pick.group.clone()),
+                workload: is_share.then(|| pick.workload.uid.clone()),
+                ..attempt.clone()
+            },
             at: self.now,
             victim: victim_ref(pick.pod, pick.workload),
             workload: pick.workload.clone(),
@@ -191,10 +205,16 @@ impl Cursor<'_> {
         self.state.ledger.history.iter().find(is_it).map(|kill| kill.at.0)
     }
 
-    /// Victims of a strike besides the first, for a workload that wants `desired` pods.
-    fn companions(&self, desired: usize) -> u32 {
-        let victims = self.spec.victims.count.of(desired).max(usize::from(self.spec.victims.at_least_one));
-        u32::try_from(victims.saturating_sub(1)).unwrap_or(u32::MAX)
+    /// Victims of a strike on the workload of that pod besides the first. A share of it that is none is not one.
+    fn companions(&self, pick: &Pick<'_>) -> Result<u32, Refused> {
+        let Victims { count, at_least_one } = self.spec.victims;
+        let others = count.of(pick.desired).max(usize::from(at_least_one)).checked_sub(1).ok_or_else(|| {
+            let (WorkloadKey { kind, name, .. }, desired) = (pick.workload, pick.desired);
+            let message =
+                format!("{kind} {name} wants {desired} pods, of which {count} is none, and atLeastOne is false");
+            Refused::new(SkipReason::NoEligiblePod, message)
+        })?;
+        Ok(u32::try_from(others).unwrap_or(u32::MAX))
     }
 
     fn eligible<'f>(&self, facts: &'f Population) -> Vec<Judged<'f>> {

@@ -96,6 +96,10 @@ pub(super) struct Attempt {
     pub round: u8,
     /// Victims that it still has to kill besides the next; `None`: not decided yet.
     pub companions: Option<u32>,
+    /// The group that all its victims are of; `None`: not decided yet.
+    pub group: Option<String>,
+    /// The UID of the workload that all its victims are of, where so many are a share of that.
+    pub workload: Option<String>,
     /// When its guards held, if they were asked already.
     pub held_at: Option<Timestamp>,
 }
@@ -136,7 +140,7 @@ pub(super) struct Release {
 impl Attempt {
     /// The first one of a strike.
     pub(super) const fn first(strike: PlannedStrike) -> Self {
-        Self { strike, round: 0, companions: None, held_at: None }
+        Self { strike, round: 0, companions: None, group: None, workload: None, held_at: None }
     }
 }
 

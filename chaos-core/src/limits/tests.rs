@@ -81,6 +81,8 @@ fn unavailable_pods_of_every_cause_count() {
     assert_eq!(ask(|c| c.population.workloads[0].desired = 7), refused);
     // pod-1 and pod-4 are Ready, and their node is not.
     assert_eq!(ask(|c| c.population.nodes.as_mut().unwrap()[1].ready = false), refused);
+    // … or is gone.
+    assert_eq!(ask(|c| c.population.nodes.as_mut().unwrap().retain(|node| node.name != "node-1")), refused);
     // Other chaos is about to kill two others; its reservations are old enough not to matter for the interval.
     assert_eq!(ask(|c| c.budget.reservations = vec![held("other", 1, 1, 60), held("third", 1, 2, 60)]), refused);
     // A reserved pod that is down already is not counted twice.

@@ -32,6 +32,8 @@ pub enum ObjectionReason {
     LimitsForbid,
     /// One strike would hit more pods of a workload than may be unavailable.
     StrikeTooWide,
+    /// The share of a workload that one strike is to hit is no pod.
+    StrikeWithoutVictim,
     /// A disruption budget has no room now.
     NoDisruptionAllowed,
     /// A rollout is under way now.
@@ -147,7 +149,17 @@ fn beyond_limits(experiment: &Experiment, workload: &WorkloadFacts) -> Option<(O
         );
         return Some((ObjectionReason::LimitsForbid, false, message));
     }
-    let victims = victims(experiment, desired).filter(|victims| *victims > max)?;
+    let victims = victims(experiment, desired)?;
+    if victims == 0 {
+        // Whoever kills waits until it is some, and all other groups with it.
+        let message = format!(
+            "{name} wants {desired} pods, and the share that one strike hits is none of them; hint: atLeastOne: true"
+        );
+        return Some((ObjectionReason::StrikeWithoutVictim, true, message));
+    }
+    if victims <= max {
+        return None;
+    }
     let message = format!("one strike hits {victims} of {desired} pods of {name}; {max} may be unavailable");
     Some((ObjectionReason::StrikeTooWide, true, message))
 }
@@ -164,7 +176,7 @@ fn workloads<'a>(candidates: &[&PodFacts], population: &'a Population) -> BTreeM
 /// Pods of one strike on a workload of that size.
 fn victims(experiment: &Experiment, desired: usize) -> Option<usize> {
     match &experiment.fault {
-        Fault::PodKill(kill) => Some(kill.victims.of(desired)),
+        Fault::PodKill(kill) => Some(kill.victims.of(desired).max(usize::from(kill.at_least_one))),
         Fault::Monkey(_) => None,
     }
 }

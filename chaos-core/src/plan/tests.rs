@@ -141,6 +141,19 @@ fn what_cannot_work_is_told_before() {
     let plan = planned(&wide, &population(3), 1);
     assert_eq!(reasons(&plan)[0], (ObjectionReason::StrikeTooWide, true));
     assert!(plan.is_refused());
+    let narrow = |victims: &str| {
+        let experiment = experiment(|text| {
+            text.replace(
+                "    monkey:\n      meanTimeBetweenKills: 850ms\n      minTimeBetweenKills: 400ms\n",
+                &format!("    podKill:\n      {victims}\n      every: {{mean: 850ms, min: 400ms}}\n"),
+            )
+            .replace("killMode", "mode")
+        });
+        let found = reasons(&planned(&experiment, &population(3), 1));
+        found.contains(&(ObjectionReason::StrikeWithoutVictim, true))
+    };
+    assert!(narrow("victims: 33%"), "33 % of three pods");
+    assert!(!narrow("victims: 34%") && !narrow("victims: 33%\n      atLeastOne: true"));
     assert!(plan.permissions.iter().any(|p| p.resource == "pods/eviction" && p.namespace == "dispatch"));
 }
 

@@ -18,9 +18,10 @@ use serde::Serialize;
 use crate::api::{Outcome, VictimRef, switch};
 use crate::eligible::{Judged, eligible};
 use crate::killer::{SINGLE_STREAM, gap};
-use crate::model::{Experiment, Fault, Policy};
+use crate::model::{Experiment, Fault, PodKill, Policy};
 use crate::population::{PodFacts, Population};
 use crate::record::{Event, Excluded, Kill, Phase, RunTime, Started};
+use crate::units::CountOrPercent;
 use crate::victims;
 use track::Tracks;
 
@@ -253,7 +254,11 @@ impl<'a> Strikes<'a> {
             around.victim().and_then(|pod| victims::group_of(by, pod, &around.certain).ok()).unwrap_or_default();
         let able: BTreeSet<&str> = judged.iter().filter(|j| j.is_eligible()).map(|j| j.pod.uid.as_str()).collect();
         let members = groups.members.get(&group).map(Vec::as_slice).unwrap_or_default();
-        let may_be_hit = |pod: &&PodFacts| able.contains(pod.uid.as_str()) && !self.hit.contains_key(pod.uid.as_str());
+        let shared = self.shared(kill, &group);
+        let is_shared = |pod: &PodFacts| shared.is_none_or(|uid| pod.workload.as_ref().is_some_and(|it| it.uid == uid));
+        let may_be_hit = |pod: &&PodFacts| {
+            able.contains(pod.uid.as_str()) && !self.hit.contains_key(pod.uid.as_str()) && is_shared(pod)
+        };
         let candidates: Vec<&PodFacts> = members.iter().copied().filter(may_be_hit).collect();
         let known = around.victim().is_some();
         let wrong = if known { self.wrong_victim(kill, &judged, &candidates) } else { None };
@@ -280,6 +285,16 @@ impl<'a> Strikes<'a> {
         (replayed, differences)
     }
 
+    /// The UID of the workload that the strike has to stay with, as it has hit a pod of it already and its victims are a share of it.
+    fn shared(&self, kill: &Kill, group: &str) -> Option<&'a str> {
+        let Fault::PodKill(PodKill { victims: CountOrPercent::Percent(_), .. }) = &self.experiment.fault else {
+            return None;
+        };
+        let first =
+            self.last.get(self.stream(group)).map(|last| last.kill).filter(|first| first.strike == kill.strike)?;
+        Some(first.victim.workload_uid.as_str())
+    }
+
     /// The victim must be one that the plan allows, and no pod that certainly might be hit may come before it.
     fn wrong_victim(&self, kill: &Kill, judged: &[Judged<'_>], candidates: &[&PodFacts]) -> Option<Difference> {
         let seed = self.record.started.seed;
@@ -302,6 +317,10 @@ impl<'a> Strikes<'a> {
     /// Where one stream goes to the groups in turn, the turn must be the seed's.
     fn order(&self, kill: &Kill, group: &str, names: &[&str]) -> Option<Difference> {
         if matches!(self.experiment.fault, Fault::Monkey(_)) {
+            return None;
+        }
+        // The first victim of a strike says which group it is.
+        if self.last.get(SINGLE_STREAM).is_some_and(|last| last.kill.strike == kill.strike) {
             return None;
         }
         let order = victims::group_order(self.record.started.seed, kill.strike, names.iter().copied());

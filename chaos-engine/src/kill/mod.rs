@@ -5,13 +5,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chaos_core::eligible::bars;
 use chaos_core::killer::{
     Action, GuardReading, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response,
     Scope, VersionedBudget, held,
 };
 use chaos_core::limits::lets_kill;
-use chaos_core::model::{Actor, MonkeyGuard, Policy, Target};
-use chaos_core::population::{Population, WorkloadKey};
+use chaos_core::model::{MonkeyGuard, Policy, Target};
+use chaos_core::population::{NamespaceFacts, Population, WorkloadKey};
 use futures::future::join_all;
 use jiff::Timestamp;
 
@@ -79,7 +80,7 @@ pub struct ClusterAccess {
     hand: Hand,
     read: Caller,
     /// By whose rights it kills.
-    actor: Actor,
+    policy: Policy,
     /// What a survey of the whole target is of.
     survey: SurveyOf,
     surveys: Surveys,
@@ -96,7 +97,7 @@ impl ClusterAccess {
             budgets: BudgetStore::new(read.clone(), write.clone(), holder),
             hand: Hand::new(write),
             read,
-            actor: policy.actor,
+            policy: policy.clone(),
             surveys: clients.surveys.clone(),
         }
     }
@@ -111,17 +112,25 @@ impl ClusterAccess {
     /// Why nothing may be killed in that namespace now: what a kill was decided on may have been read a second or two before.
     async fn stopped(&self, namespace: &str) -> Option<String> {
         let (switch, facts) = futures::join!(read_switch(&self.read), self.reader.facts(namespace));
-        let by_switch = match switch.map(|switch| lets_kill(switch, self.actor)) {
+        let by_switch = match switch.map(|switch| lets_kill(switch, self.policy.actor)) {
             Ok(Ok(_)) => None,
             Ok(Err(why)) => Some(why.to_owned()),
             Err(error) => Some(format!("the stop switch could not be read: {error}")),
         };
         by_switch.or_else(|| match facts {
-            Ok(Some(facts)) if facts.stopped => Some(format!("namespace {namespace} is stopped")),
-            Ok(Some(_)) => None,
+            Ok(Some(facts)) => self.spared(&facts),
             Ok(None) => Some(format!("there is no namespace {namespace} any more")),
             Err(error) => Some(format!("namespace {namespace} could not be read: {error}")),
         })
+    }
+
+    /// Why nothing may be killed in a namespace that is like that by now: it may have been opted out since.
+    fn spared(&self, facts: &NamespaceFacts) -> Option<String> {
+        match facts {
+            NamespaceFacts { name, stopped: true, .. } => Some(format!("namespace {name} is stopped")),
+            NamespaceFacts { name, terminating: true, .. } => Some(format!("namespace {name} is being deleted")),
+            _ => bars(&self.policy, facts).map(|reason| reason.message),
+        }
     }
 
     /// Budgets first, the population afterwards: a kill that is no longer in a budget is then already in the facts.

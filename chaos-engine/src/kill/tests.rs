@@ -55,15 +55,16 @@ fn accepting(requests: &Arc<AtomicUsize>) -> ClusterAccess {
     cluster(requests, "Running", &json!({}))
 }
 
-/// The same, with that state of the stop switch and those annotations of the namespace. It counts the kills.
-fn cluster(kills: &Arc<AtomicUsize>, switch: &str, annotations: &serde_json::Value) -> ClusterAccess {
+/// The same, with that state of the stop switch and that in the metadata of the namespace. It counts the kills.
+fn cluster(kills: &Arc<AtomicUsize>, switch: &str, said: &serde_json::Value) -> ClusterAccess {
     let counted = kills.clone();
     let kill = move || {
         counted.fetch_add(1, Ordering::Relaxed);
         async { (StatusCode::CREATED, Json(json!({}))) }
     };
     let switch = json!({"data": {"state": switch}});
-    let namespace = json!({"metadata": {"name": "dispatch", "annotations": annotations}});
+    let mut namespace = json!({"metadata": {"name": "dispatch", "labels": {labels::ENABLED: "true"}}});
+    namespace["metadata"].as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
     let router: Router = Router::new()
         .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(async move || Json(switch.clone())))
         .route("/api/v1/namespaces/{name}", get(async move || Json(namespace.clone())))
@@ -112,21 +113,27 @@ async fn a_kill_that_is_not_wanted_any_more_is_not_sent() {
 
 #[tokio::test]
 async fn what_was_stopped_since_a_kill_was_decided_is_not_killed() {
-    let stop = json!({labels::STOP: "true"});
+    let stop = json!({"annotations": {labels::STOP: "true"}});
     let free = json!({});
-    for (switch, annotations, kind) in [
+    let (out, excluded) =
+        (json!({"labels": {}}), json!({"labels": {labels::ENABLED: "true", labels::EXCLUDE: "true"}}));
+    let leaving = json!({"deletionTimestamp": "2026-11-23T12:00:00Z"});
+    for (switch, said, kind) in [
         ("Running", &free, KillAnswerKind::Accepted),
         ("Stopped", &free, KillAnswerKind::NotSent),
         ("Perhaps", &free, KillAnswerKind::NotSent),
         ("Running", &stop, KillAnswerKind::NotSent),
+        ("Running", &out, KillAnswerKind::NotSent),
+        ("Running", &excluded, KillAnswerKind::NotSent),
+        ("Running", &leaving, KillAnswerKind::NotSent),
     ] {
         let kills: Arc<AtomicUsize> = Arc::default();
-        let mut world = KillWorld::new(cluster(&kills, switch, annotations), Knowing(KillerView::default()));
+        let mut world = KillWorld::new(cluster(&kills, switch, said), Knowing(KillerView::default()));
         let Response::Kill(answer) = world.perform(Action::Kill(order(Timestamp::now()))).await else {
             panic!("a kill is answered as one");
         };
         let sent = usize::from(kind == KillAnswerKind::Accepted);
-        assert_eq!((answer.kind, kills.load(Ordering::Relaxed)), (kind, sent), "{switch} {annotations}");
+        assert_eq!((answer.kind, kills.load(Ordering::Relaxed)), (kind, sent), "{switch} {said}");
     }
 }
 
@@ -152,7 +159,8 @@ async fn a_namespace_that_is_stopped_while_the_switch_is_still_being_read_is_lef
     let namespace = move || {
         let is_stopped = reads.fetch_add(1, Ordering::Relaxed) > 0;
         let annotations = if is_stopped { json!({labels::STOP: "true"}) } else { json!({}) };
-        async move { Json(json!({"metadata": {"name": "dispatch", "annotations": annotations}})) }
+        let labels = json!({labels::ENABLED: "true"});
+        async move { Json(json!({"metadata": {"name": "dispatch", "labels": labels, "annotations": annotations}})) }
     };
     let router: Router = Router::new()
         .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(switch))

@@ -40,7 +40,7 @@ impl Owners {
         let tops = self.by_uid.values().filter(|(_, workload)| workload.metadata.controller().is_none());
         tops.map(|(kind, workload)| WorkloadFacts {
             key: key(kind, &workload.metadata),
-            desired: desired(kind, workload),
+            desired: if *kind == "CronJob" { self.wanted_of_jobs(workload) } else { desired(kind, workload) },
             rollout: rollout(kind, workload, &sets),
             terminating: workload.metadata.deletion_timestamp.is_some(),
         })
@@ -49,6 +49,13 @@ impl Owners {
 
     fn find(&self, owner: &Owner) -> Option<(&'static str, &Workload)> {
         self.by_uid.get(&owner.uid).filter(|(kind, _)| *kind == owner.kind).map(|(kind, workload)| (*kind, workload))
+    }
+
+    /// Pods that the Jobs want together that this controller has made and that are not over.
+    fn wanted_of_jobs(&self, controller: &Workload) -> u32 {
+        let is_its = |job: &Workload| job.metadata.controller().is_some_and(|it| it.uid == controller.metadata.uid);
+        let jobs = self.by_uid.values().filter(|(kind, job)| *kind == "Job" && is_its(job) && !is_over(job));
+        jobs.fold(0_u32, |wanted, (kind, job)| wanted.saturating_add(desired(kind, job)))
     }
 
     /// The ReplicaSets of each controller, by its UID: a namespace may have a thousand Deployments.
@@ -83,7 +90,8 @@ fn rollout(kind: &str, workload: &Workload, sets: &BTreeMap<&str, Vec<&Workload>
         "DaemonSet" if status.updated_number_scheduled < status.current_number_scheduled => {
             Some("pods of an old revision are left".to_owned())
         }
-        "ReplicaSet" if status.replicas > workload.spec.replicas.or(Some(1)) => {
+        // Which of its pods are to stay is not told: those that are about to go would stand in for them.
+        "ReplicaSet" | "StatefulSet" if status.replicas > workload.spec.replicas.or(Some(1)) => {
             Some("it is being scaled down".to_owned())
         }
         _ => None,
@@ -118,9 +126,14 @@ fn desired(kind: &str, workload: &Workload) -> u32 {
     match kind {
         "DaemonSet" => workload.status.desired_number_scheduled.unwrap_or(0),
         "Job" => workload.spec.parallelism.unwrap_or(1),
-        "CronJob" => 0,
         _ => workload.spec.replicas.unwrap_or(1),
     }
+}
+
+/// Whether a Job has nothing left to do.
+fn is_over(job: &Workload) -> bool {
+    let ends = |kind: &str| kind == "Complete" || kind == "Failed";
+    job.status.conditions.iter().any(|condition| ends(&condition.kind) && condition.status == "True")
 }
 
 #[cfg(test)]
@@ -128,6 +141,45 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn a_cron_job_wants_what_its_jobs_want_that_are_not_over() {
+        let job = |name: &str, of: &str, status: Value| {
+            let owner = json!([{"kind": "CronJob", "name": of, "uid": of, "controller": true}]);
+            let metadata = json!({"name": name, "namespace": "n", "uid": name, "ownerReferences": owner});
+            serde_json::from_value(json!({"metadata": metadata, "spec": {"parallelism": 3}, "status": status})).unwrap()
+        };
+        let ended = |how: &str| json!({"conditions": [{"type": how, "status": "True"}]});
+        let night = json!({"metadata": {"name": "night", "namespace": "n", "uid": "night"}});
+        let mut owners = Owners::default();
+        owners.add("CronJob", vec![serde_json::from_value(night).unwrap()]);
+        let wanted = |owners: &Owners| owners.tops().remove(0).desired;
+        assert_eq!(wanted(&owners), 0);
+        owners.add("Job", vec![job("done", "night", ended("Complete")), job("broken", "night", ended("Failed"))]);
+        owners.add("Job", vec![job("other", "day", json!({}))]);
+        assert_eq!(wanted(&owners), 0);
+        owners.add("Job", vec![job("runs", "night", json!({})), job("held", "night", ended("SuccessCriteriaMet"))]);
+        assert_eq!(wanted(&owners), 6, "limits count from it: of none nobody can be missing");
+    }
+
+    /// Why a StatefulSet that wants so many pods and has so many is rolling out.
+    fn stateful(wanted: u32, has: u32) -> Option<String> {
+        let status = json!({"observedGeneration": 1, "replicas": has, "currentRevision": "a", "updateRevision": "a"});
+        let metadata = json!({"name": "store", "namespace": "n", "uid": "s", "generation": 1});
+        let set = json!({"metadata": metadata, "spec": {"replicas": wanted}, "status": status});
+        let mut owners = Owners::default();
+        owners.add("StatefulSet", vec![serde_json::from_value(set).unwrap()]);
+        owners.tops().remove(0).rollout
+    }
+
+    #[test]
+    fn a_stateful_set_that_is_scaled_down_is_left_alone_until_its_surplus_is_gone() {
+        assert_eq!(stateful(2, 5).as_deref(), Some("it is being scaled down"));
+        // A pod that was killed is missing, and one that comes back is no surplus.
+        for has in [0, 1, 2] {
+            assert_eq!(stateful(2, has), None, "{has} of 2");
+        }
+    }
 
     /// What is controlled by the ReplicaSet of that name.
     fn owned_by(set: Option<&str>) -> Value {

@@ -104,7 +104,7 @@ pub(super) struct PodStatus {
     pub container_statuses: Vec<ContainerStatus>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Condition {
     #[serde(rename = "type")]
@@ -142,6 +142,9 @@ pub(super) struct WorkloadStatus {
     pub desired_number_scheduled: Option<u32>,
     pub current_number_scheduled: Option<u32>,
     pub updated_number_scheduled: Option<u32>,
+    /// A Job's say whether it is over.
+    #[serde(deserialize_with = "or_default")]
+    pub conditions: Vec<Condition>,
 }
 
 #[derive(Debug, Deserialize)]

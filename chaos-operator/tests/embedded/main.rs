@@ -32,7 +32,7 @@ use chaos_core::api::{ChaosMonkey, Outcome};
 use chaos_engine::kube::Clients;
 use chaos_operator::{OperatorArgs, manifests};
 use clap::Parser;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
@@ -45,6 +45,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const NS: &str = "dispatch";
+/// Where all pods are.
+const NODE: &str = "node-1";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Parser)]
@@ -120,6 +122,10 @@ impl Fixture {
                 create(&admin, object).await;
             }
         }
+        create(&admin, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})).await;
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        let nodes: Api<Node> = Api::all(admin.clone());
+        nodes.patch_status(NODE, &PatchParams::default(), &Patch::Merge(&ready)).await.unwrap();
         let set = deploy(&admin, "trips", 3).await;
         let controller = tokio::spawn(replace_pods(admin.clone(), set));
         Self { server, admin, controller, _turn: turn }
@@ -253,7 +259,7 @@ async fn start_pod(admin: &Client, set: &DynamicObject) {
         json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"generateName": format!("{}-", set.name_any()), "namespace": NS, "ownerReferences": owner,
             "labels": set.labels()},
-        "spec": {"nodeName": "node-1", "containers": [{"name": "c", "image": "i"}]}}),
+        "spec": {"nodeName": NODE, "containers": [{"name": "c", "image": "i"}]}}),
     )
     .await;
     let pods: Api<Pod> = Api::namespaced(admin.clone(), NS);

@@ -1,15 +1,19 @@
 //! Strikes of several victims: they are killed one after the other, and what keeps one of them from it is told.
 
 use super::*;
-use crate::model::Limits;
+use crate::model::{GroupBy, Kill, Limits};
 use crate::units::CountOrPercent;
 
 /// A run of three strikes, each of which kills two pods of three.
 fn of_two() -> Play {
+    of(Victims { count: CountOrPercent::Count(2), at_least_one: false })
+}
+
+/// A run of three strikes on three pods, each of which kills so many.
+fn of(victims: Victims) -> Play {
     let mut play = Play::new(of_run);
     let spec = play.killer.spec().clone();
     let limits = Limits { max_kills: 6, max_unavailable: CountOrPercent::Count(2), ..spec.limits };
-    let victims = Victims { count: CountOrPercent::Count(2), at_least_one: false };
     play.killer = Killer::new(KillerSpec { victims, limits, ..spec });
     play.crash();
     play.view.beat = Some(start());
@@ -26,6 +30,49 @@ fn every_strike_kills_all_its_victims() {
     assert_eq!((play.ledger().struck, play.ledger().skips), (3, 0), "{:?}", play.ledger().skipped);
     assert_eq!(play.ended(), Some(EndReason::StrikesDone));
     assert!(play.budget_of("w").reservations.is_empty());
+}
+
+#[test]
+fn a_share_that_is_no_pod_kills_none_unless_one_is_asked_for() {
+    for (share, at_least_one, kills) in [("33%", false, 0), ("33%", true, 3), ("34%", false, 3), ("67%", false, 6)] {
+        let count = share.parse().map(CountOrPercent::Percent).unwrap();
+        let mut play = of(Victims { count, at_least_one });
+        let is_over = play.run(SignedDuration::from_mins(4));
+        assert_eq!((play.outcomes().len(), is_over), (kills, kills > 0), "{share}, {at_least_one}");
+        let waits_for = play.ledger().upcoming.first().and_then(|strike| strike.waiting_for.as_deref());
+        assert_eq!(waits_for, (kills == 0).then_some("NoEligiblePod"));
+    }
+}
+
+#[test]
+fn a_strike_whose_group_is_gone_with_its_first_victim_hits_no_other() {
+    let mut play = of_two();
+    let spec = play.killer.spec().clone();
+    // Every pod is a group of its own, and they take turns.
+    let kill = Kill { group: GroupBy::Label("shard".to_owned()), ..spec.kill.clone() };
+    play.killer = Killer::new(KillerSpec { kill, streams: Streams::Single, ..spec });
+    play.crash();
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert_eq!(play.outcomes(), [Outcome::Killed; 3]);
+    assert_eq!((play.ledger().skips, play.reasons()), (3, BTreeSet::from(["NoEligiblePod"])));
+}
+
+#[test]
+fn the_share_of_a_workload_is_taken_from_that_one_alone() {
+    let mut play = super::scope::spread(of_run);
+    let spec = play.killer.spec().clone();
+    let limits = Limits { max_kills: 6, max_unavailable: CountOrPercent::Count(2), ..spec.limits };
+    // Two of the three pods of one of three workloads, all of which are one group.
+    let victims = Victims { count: "67%".parse().map(CountOrPercent::Percent).unwrap(), at_least_one: false };
+    let kill = Kill { group: GroupBy::Label("chaos.dispatch.dev/enabled".to_owned()), ..spec.kill.clone() };
+    play.killer = Killer::new(KillerSpec { kill, limits, victims, streams: Streams::Single, ..spec });
+    play.crash();
+    play.view.beat = Some(start());
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert_eq!(play.outcomes(), [Outcome::Killed; 6]);
+    for strike in play.ledger().history.chunks(2) {
+        assert_eq!(strike[0].victim.workload_uid, strike[1].victim.workload_uid, "{strike:?}");
+    }
 }
 
 #[test]
