@@ -309,9 +309,8 @@ impl World<GameDayMachine> for GameDayWorld {
 
     async fn wait(&mut self, until: Option<Timestamp>) {
         // The clock may have been set back since it was decided how long to wait.
-        let longest = LONGEST_WAIT;
-        let span = until.map_or(longest, |until| {
-            Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(longest)
+        let span = until.map_or(LONGEST_WAIT, |until| {
+            Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(LONGEST_WAIT)
         });
         tokio::select! {
             () = tokio::time::sleep(span) => {}

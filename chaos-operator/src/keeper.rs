@@ -389,17 +389,22 @@ mod tests {
     use crate::shared::tests::shared;
     use crate::watched::tests::monkey;
 
+    /// The keeper of a monkey, as its operator makes it, and what brings that another one.
+    async fn keeper(shared: Arc<Shared>, object: ChaosMonkey) -> (StatusKeeper, watch::Sender<Arc<ChaosMonkey>>) {
+        let schedule = validate::monkey(&object.spec, &Meta::from(&object.metadata)).unwrap().schedule;
+        let store = StatusStore::open(shared.reads(), shared.writes(), "default", "m").await.unwrap();
+        let shown = Shown::of(&shared, &object);
+        let (brings, object) = watch::channel(Arc::new(object));
+        let rest = CancellationToken::new();
+        (StatusKeeper::new(Parts { shared, shown, store, object, schedule, pulse: None, rest }), brings)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn however_often_a_monkey_is_to_strike_what_it_skips_is_written_at_a_pace() {
         let object = monkey("m", &json!({}));
         let cluster = OneObject::new(&object);
         let (shared, _teller) = shared(cluster.client());
-        let schedule = validate::monkey(&object.spec, &Meta::from(&object.metadata)).unwrap().schedule;
-        let store = StatusStore::open(shared.reads(), shared.writes(), "default", "m").await.unwrap();
-        let shown = Shown::of(&shared, &object);
-        let (_watch, object) = watch::channel(Arc::new(object));
-        let rest = CancellationToken::new();
-        let mut keeper = StatusKeeper::new(Parts { shared, shown, store, object, schedule, pulse: None, rest });
+        let (mut keeper, _watch) = keeper(shared, object).await;
         let (began, saves) = (tokio::time::Instant::now(), 4 * WRITES.0);
         for skips in 1..=saves {
             keeper.save(&Ledger { skips: skips.into(), ..Ledger::default() }).await.unwrap();
@@ -416,12 +421,7 @@ mod tests {
         shared.switch.send_replace(SwitchState::Running);
         shared.schema.send_replace(SchemaState::Same);
         shared.permissions.send_replace(Permissions::Known(Vec::new()));
-        let schedule = validate::monkey(&object.spec, &Meta::from(&object.metadata)).unwrap().schedule;
-        let store = StatusStore::open(shared.reads(), shared.writes(), "default", "m").await.unwrap();
-        let shown = Shown::of(&shared, &object);
-        let (_watch, object) = watch::channel(Arc::new(object));
-        let rest = CancellationToken::new();
-        let mut keeper = StatusKeeper::new(Parts { shared, shown, store, object, schedule, pulse: None, rest });
+        let (mut keeper, _watch) = keeper(shared, object).await;
         let at = format!("{:.6}", Timestamp::now());
         let victim = json!({"namespace": "n", "pod": "p", "uid": "u", "workload": "Deployment/trips",
             "workloadUid": "w", "ownerUid": "rs"});
@@ -461,13 +461,9 @@ mod tests {
         let object = monkey("m", &json!({"intents": [intent]}));
         let cluster = OneObject::new(&object);
         let (shared, _teller) = shared(cluster.client());
-        let schedule = validate::monkey(&object.spec, &Meta::from(&object.metadata)).unwrap().schedule;
-        let store = StatusStore::open(shared.reads(), shared.writes(), "default", "m").await.unwrap();
-        let ledger = Ledger::from_status(&store.status());
-        let shown = Shown::of(&shared, &object);
-        let (_watch, object) = watch::channel(Arc::new(object));
-        let (of_all, rest) = (shared.clone(), CancellationToken::new());
-        let mut keeper = StatusKeeper::new(Parts { shared, shown, store, object, schedule, pulse: None, rest });
+        let of_all = shared.clone();
+        let (mut keeper, _watch) = keeper(shared, object).await;
+        let ledger = Ledger::from_status(&keeper.store.status());
         cluster.remove();
         let saved = keeper.save(&Ledger { skips: 1, ..ledger }).await;
         assert!(matches!(saved, Err(StoreError::Gone)), "{saved:?}");

@@ -1,5 +1,6 @@
-//! The experiment of these tests: one workload, killed three times. What differs is how it is measured.
+//! The experiment of these tests: one workload, killed three times, and a pod that is. What differs is how it is measured.
 
+use chaos_core::api::VictimRef;
 use chaos_core::model::Experiment;
 use chaos_core::validate;
 
@@ -9,6 +10,19 @@ pub(super) const SLOW_LOAD: &str = r#"
       http: {url: "http://127.0.0.1:1", rate: 1/m, timeout: 2s, maxLag: 100ms}
       slo: {availability: 90%, confidence: 95%, evidence: {observed: {}}}
 "#;
+
+/// A pod of that UID, of a Deployment.
+pub(super) fn victim(deployment: &str, pod: &str, uid: &str) -> VictimRef {
+    VictimRef {
+        namespace: "shop".into(),
+        pod: pod.into(),
+        uid: uid.into(),
+        workload: format!("Deployment/{deployment}"),
+        workload_uid: "deployment".into(),
+        owner_uid: "replicas".into(),
+        node: None,
+    }
+}
 
 /// With these probes: items of a list, indented by four.
 pub(super) fn experiment(probes: &[&str]) -> Experiment {

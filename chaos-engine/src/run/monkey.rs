@@ -101,7 +101,7 @@ impl OwnedMonkey {
         recorder: Recorder,
         told: Told,
     ) -> Result<Option<Self>, RunError> {
-        let name = format!("run-{}", order.run_id);
+        let name = name_of(&order.run_id);
         let monkeys: Api<ChaosMonkey> = Api::namespaced(clients.write.clone(), &order.namespace);
         let leases: Api<Lease> = Api::namespaced(clients.write.clone(), &order.namespace);
         let found = match find_or_create(&monkeys, &name, order).await {
@@ -146,8 +146,7 @@ impl OwnedMonkey {
         if self.view.borrow().at_rest {
             return Ok(());
         }
-        let patch = serde_json::json!({"spec": {"suspend": true}});
-        let patched = self.monkeys.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        let patched = suspend_once(&self.monkeys, &self.name).await;
         self.lives.send_replace(patched.is_ok());
         let generation = match patched {
             Ok(monkey) => monkey.metadata.generation,
@@ -204,6 +203,17 @@ impl Drop for OwnedMonkey {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// What the monkey of that run is called.
+pub(super) fn name_of(run_id: &str) -> String {
+    format!("run-{run_id}")
+}
+
+/// Asks once for that monkey to be suspended.
+pub(super) async fn suspend_once(monkeys: &Api<ChaosMonkey>, name: &str) -> kube::Result<ChaosMonkey> {
+    let patch = serde_json::json!({"spec": {"suspend": true}});
+    monkeys.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await
 }
 
 /// The monkey of this run, made if there is none and one may be made; and whether it was.

@@ -223,40 +223,42 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
     use serde_json::{Value, json};
 
-    use super::super::fixture::{SLOW_LOAD, experiment};
+    use super::super::fixture::{SLOW_LOAD, experiment, victim};
     use super::*;
     use crate::journal::Redactor;
     use crate::kube::fixture::client;
 
     fn kill() -> Event {
-        let victim = VictimRef {
-            namespace: "dispatch".into(),
-            pod: "trips-1".into(),
-            uid: "pod-1".into(),
-            workload: "Deployment/trips".into(),
-            workload_uid: "deployment".into(),
-            owner_uid: "replicas".into(),
-            node: None,
-        };
+        let victim = VictimRef { namespace: "dispatch".into(), ..victim("trips", "trips-1", "pod-1") };
         let (nonce, outcome, message) = ("n-1".into(), Outcome::Killed, None);
         Event::Kill(Kill { at: RunTime(0), uncertainty: 0, strike: 1, nonce, victim, outcome, message })
     }
 
+    /// A run of which no namespace is watched.
+    fn scene(client: Client, clock: RunClock) -> Scene {
+        let experiment = Arc::new(experiment(&[SLOW_LOAD]));
+        Scene {
+            judge: Arc::new(JudgeSpec::from(&*experiment)),
+            experiment,
+            client,
+            namespaces: Vec::new(),
+            clock,
+            recorder: Recorder::in_memory(Redactor::default()),
+            strict: false,
+            known: Known::default(),
+            guards: Vec::new(),
+        }
+    }
+
+    /// A server that is away.
+    fn nobody() -> Client {
+        client("dispatch", |_, _, _| (StatusCode::SERVICE_UNAVAILABLE, Value::Null))
+    }
+
     #[tokio::test]
     async fn a_run_whose_machine_slept_ends_as_one_that_saw_nothing_meanwhile() {
-        let experiment = Arc::new(experiment(&[SLOW_LOAD]));
         for (slept, ends) in [(Duration::ZERO, false), (Duration::from_secs(3_600), true)] {
-            let observer = Observer::start(Scene {
-                judge: Arc::new(JudgeSpec::from(&*experiment)),
-                experiment: experiment.clone(),
-                client: client("dispatch", |_, _, _| (StatusCode::SERVICE_UNAVAILABLE, Value::Null)),
-                namespaces: Vec::new(),
-                clock: RunClock::start().after_sleep(slept),
-                recorder: Recorder::in_memory(Redactor::default()),
-                strict: false,
-                known: Known::default(),
-                guards: Vec::new(),
-            });
+            let observer = Observer::start(scene(nobody(), RunClock::start().after_sleep(slept)));
             let stop = observer.view(false).stop;
             assert_eq!(
                 matches!(&stop, Some(StopCause::Blind { message }) if message.contains("3600 s")),
@@ -269,19 +271,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_whose_guards_cannot_be_read_for_too_long_is_blind_as_one_whose_cluster_cannot() {
-        let experiment = Arc::new(experiment(&[SLOW_LOAD]));
         let clock = RunClock::start().with_zero(Timestamp::now() - SignedDuration::from_secs(60));
-        let mut observer = Observer::start(Scene {
-            judge: Arc::new(JudgeSpec::from(&*experiment)),
-            experiment,
-            client: client("dispatch", |_, _, _| (StatusCode::SERVICE_UNAVAILABLE, Value::Null)),
-            namespaces: Vec::new(),
-            clock,
-            recorder: Recorder::in_memory(Redactor::default()),
-            strict: false,
-            known: Known::default(),
-            guards: Vec::new(),
-        });
+        let mut observer = Observer::start(scene(nobody(), clock));
         for (since, is_blind) in [(clock.now(), false), (RunTime(0), true)] {
             let silent = Some((since, "no answer".to_owned()));
             observer.alarms = vec![watch::channel(Alarm { silent, ..Alarm::default() }).1];
@@ -300,18 +291,9 @@ mod tests {
             if is_list { (StatusCode::OK, list) } else { (StatusCode::SERVICE_UNAVAILABLE, Value::Null) }
         });
         // The run began a minute ago, with a kill, and is taken up by another process.
-        let experiment = Arc::new(experiment(&[SLOW_LOAD]));
-        let mut observer = Observer::start(Scene {
-            judge: Arc::new(JudgeSpec::from(&*experiment)),
-            experiment,
-            client,
-            namespaces: vec!["dispatch".to_owned()],
-            clock: RunClock::start().with_zero(Timestamp::now() - SignedDuration::from_secs(60)),
-            recorder: Recorder::in_memory(Redactor::default()),
-            strict: true,
-            known: Known::default(),
-            guards: Vec::new(),
-        });
+        let clock = RunClock::start().with_zero(Timestamp::now() - SignedDuration::from_secs(60));
+        let namespaces = vec!["dispatch".to_owned()];
+        let mut observer = Observer::start(Scene { namespaces, strict: true, ..scene(client, clock) });
         observer.take(vec![kill()]);
         let missed_for = |observer: &Observer| {
             let (since, _) = observer.view(false).unrecovered.expect("nothing came in its place");

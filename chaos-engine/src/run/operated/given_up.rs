@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chaos_core::api::{ChaosMonkey, ExperimentRunStatus};
 use kube::Api;
-use kube::api::{Patch, PatchParams};
 use tokio::time::Instant;
 
+use super::super::monkey::{name_of, suspend_once};
 use super::super::told::unknown;
 use crate::kube::{Clients, is_of_a_moment, is_turned_away, told};
 
@@ -25,7 +25,7 @@ pub async fn let_rest(clients: &Clients, namespace: &str, uid: &str, status: &Ex
         let open = unknown(&killer.intents);
         return (!open.is_empty()).then(|| open.join("; "));
     }
-    let name = format!("run-{uid}");
+    let name = name_of(uid);
     let monkeys: Api<ChaosMonkey> = Api::namespaced(clients.write.clone(), namespace);
     let error = suspend(&monkeys, &name).await.err()?;
     let left = format!(
@@ -38,10 +38,9 @@ pub async fn let_rest(clients: &Clients, namespace: &str, uid: &str, status: &Ex
 }
 
 async fn suspend(monkeys: &Api<ChaosMonkey>, name: &str) -> kube::Result<()> {
-    let patch = Patch::Merge(serde_json::json!({"spec": {"suspend": true}}));
     let since = Instant::now();
     loop {
-        match monkeys.patch(name, &PatchParams::default(), &patch).await {
+        match suspend_once(monkeys, name).await {
             Ok(_) => return Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             // It is done, and answered with a monkey that cannot be read.

@@ -305,7 +305,7 @@ impl Keeper for RunKeeper {
 mod tests {
     use std::pin::{Pin, pin};
 
-    use chaos_core::api::{IntentRecord, Outcome, VictimRef};
+    use chaos_core::api::{IntentRecord, Outcome};
     use chaos_core::killer::UNDATED;
     use chaos_core::record::RunTime;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -313,6 +313,7 @@ mod tests {
     use super::super::fixture::Server;
     use super::*;
     use crate::journal::Redactor;
+    use crate::run::fixture::victim;
 
     /// A killer whose steps a test takes, and what the run holds of it.
     async fn killer(server: &Server) -> (RunKeeper, KeptKiller) {
@@ -337,15 +338,7 @@ mod tests {
     }
 
     fn with_an_intent() -> Ledger {
-        let victim = VictimRef {
-            namespace: "shop".into(),
-            pod: "trips-1".into(),
-            uid: "pod-1".into(),
-            workload: "Deployment/trips".into(),
-            workload_uid: "deployment".into(),
-            owner_uid: "replicas".into(),
-            node: None,
-        };
+        let victim = victim("trips", "trips-1", "pod-1");
         let (nonce, group, now) = ("n-1".into(), "trips".into(), MicroTime(Timestamp::UNIX_EPOCH));
         let intent =
             IntentRecord { strike: 1, nonce, group, victim, due: now.clone(), decided_at: now.clone(), deadline: now };
@@ -410,50 +403,45 @@ mod tests {
         assert!(told.iter().any(|event| matches!(event, Event::Kill(kill) if kill.nonce == "n-1")), "{told:?}");
     }
 
-    #[tokio::test]
-    async fn a_kill_of_whoever_drove_the_run_before_is_known_no_better_than_that_ones_clock() {
-        let (mut keeper, _killer) = killer(&Server::start()).await;
-        let kill = |strike: u64, at: Timestamp| {
-            let IntentRecord { group, victim, .. } = with_an_intent().intents.remove(0);
-            let (nonce, at, outcome, message) = (format!("n-{strike}"), MicroTime(at), Outcome::Killed, None);
-            KillRecord { strike, nonce, group, victim, at, outcome, message }
-        };
-        let at = chaos_core::instant::after(keeper.clock.started_at(), Duration::from_secs(60));
-        let mut ledger = Ledger { history: vec![kill(1, at), kill(2, at)], ..Ledger::default() };
-        // The one before told the first of them, 300 ms sooner than we would have: its clock is ahead of ours.
-        let ours = keeper.clock.from_timestamp(at).0;
-        let told = keeper.told.kills(&ledger.history[..1], |_| (RunTime(ours - 300_000_000), 7));
-        keeper.before = Arc::new(Before::of(&ledger, &told, &keeper.clock));
-        ledger.history.push(kill(3, at));
-        keeper.save(&ledger).await.unwrap();
-        let events = keeper.recorder.events();
+    /// A kill of that strike.
+    fn kill(strike: u64, at: Timestamp, message: Option<&str>) -> KillRecord {
+        let IntentRecord { group, victim, .. } = with_an_intent().intents.remove(0);
+        let (nonce, at, message) = (format!("n-{strike}"), MicroTime(at), message.map(str::to_owned));
+        KillRecord { strike, nonce, group, victim, at, outcome: Outcome::Killed, message }
+    }
+
+    /// Strikes of the kills that are told, and how badly their instants are known.
+    fn uncertainties(events: &[Event]) -> Vec<(u64, u64)> {
         let uncertainty = |event: &Event| match event {
             Event::Kill(kill) => Some((kill.strike, kill.uncertainty)),
             _ => None,
         };
-        let told: Vec<_> = events.iter().filter_map(uncertainty).collect();
-        assert_eq!(told, [(2, 300_000_007), (3, 0)]);
+        events.iter().filter_map(uncertainty).collect()
+    }
+
+    #[tokio::test]
+    async fn a_kill_of_whoever_drove_the_run_before_is_known_no_better_than_that_ones_clock() {
+        let (mut keeper, _killer) = killer(&Server::start()).await;
+        let at = chaos_core::instant::after(keeper.clock.started_at(), Duration::from_secs(60));
+        let mut ledger = Ledger { history: vec![kill(1, at, None), kill(2, at, None)], ..Ledger::default() };
+        // The one before told the first of them, 300 ms sooner than we would have: its clock is ahead of ours.
+        let ours = keeper.clock.from_timestamp(at).0;
+        let told = keeper.told.kills(&ledger.history[..1], |_| (RunTime(ours - 300_000_000), 7));
+        keeper.before = Arc::new(Before::of(&ledger, &told, &keeper.clock));
+        ledger.history.push(kill(3, at, None));
+        keeper.save(&ledger).await.unwrap();
+        assert_eq!(uncertainties(&keeper.recorder.events()), [(2, 300_000_007), (3, 0)]);
     }
 
     #[tokio::test]
     async fn a_kill_of_which_nobody_knows_when_it_was_sent_is_told_with_all_the_time_it_had() {
         let (mut keeper, _killer) = killer(&Server::start()).await;
-        let kill = |strike: u64, message: Option<&str>| {
-            let IntentRecord { group, victim, .. } = with_an_intent().intents.remove(0);
-            let at = MicroTime(keeper.clock.started_at());
-            let (nonce, message) = (format!("n-{strike}"), message.map(str::to_owned));
-            KillRecord { strike, nonce, group, victim, at, outcome: Outcome::Killed, message }
-        };
-        let mut ledger = Ledger { history: vec![kill(1, None), kill(2, Some(UNDATED))], ..Ledger::default() };
-        let more = kill(3, None);
+        let at = keeper.clock.started_at();
+        let mut ledger = Ledger { history: vec![kill(1, at, None), kill(2, at, Some(UNDATED))], ..Ledger::default() };
+        let more = kill(3, at, None);
         keeper.save(&ledger).await.unwrap();
         let events = keeper.recorder.events();
-        let uncertainty = |event: &Event| match event {
-            Event::Kill(kill) => Some((kill.strike, kill.uncertainty)),
-            _ => None,
-        };
-        let told: Vec<_> = events.iter().filter_map(uncertainty).collect();
-        assert_eq!(told, [(1, 0), (2, 5_000_000_000)]);
+        assert_eq!(uncertainties(&events), [(1, 0), (2, 5_000_000_000)]);
         // It says nothing of how far the clock of whoever told it is from ours.
         let before = Before::of(&ledger, &events, &keeper.clock);
         assert!(before.uncertainty_of(&ledger.history[0]) < 1_000_000_000);

@@ -1,22 +1,15 @@
 //! What is known of kills when the journal cannot be written any more.
 
-use chaos_core::api::{IntentRecord, KillRecord, Outcome, VictimRef};
+use chaos_core::api::{IntentRecord, KillRecord, Outcome};
 use chaos_core::record::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
+use super::super::fixture::victim;
 use super::*;
 use crate::journal::{JournalWriter, Redactor};
 
 fn intent(nonce: &str, now: Timestamp) -> IntentRecord {
-    let victim = VictimRef {
-        namespace: "shop".into(),
-        pod: format!("app-{nonce}"),
-        uid: nonce.into(),
-        workload: "Deployment/app".into(),
-        workload_uid: "deployment".into(),
-        owner_uid: "replicas".into(),
-        node: None,
-    };
+    let victim = victim("app", &format!("app-{nonce}"), nonce);
     let now = MicroTime(now);
     let (nonce, group) = (nonce.into(), "app".into());
     IntentRecord { strike: 1, nonce, group, victim, due: now.clone(), decided_at: now.clone(), deadline: now }

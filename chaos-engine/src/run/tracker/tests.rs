@@ -1,10 +1,11 @@
 //! Every kill that a status tells becomes an event, however badly the operator's clock is known.
 
-use chaos_core::api::{ClockReading, EndRecord, Outcome, VictimRef};
+use chaos_core::api::{ClockReading, EndRecord, Outcome};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use serde_json::json;
 
+use super::super::fixture::victim;
 use super::*;
 
 /// A monkey that killed so many pods, and read our heartbeat with a clock that is this far ahead.
@@ -30,15 +31,7 @@ fn kill(strike: u64, at: Timestamp) -> KillRecord {
         strike,
         nonce: text("nonce"),
         group: "app".into(),
-        victim: VictimRef {
-            namespace: "shop".into(),
-            pod: text("pod"),
-            uid: text("uid"),
-            workload: "Deployment/app".into(),
-            workload_uid: "deployment".into(),
-            owner_uid: "replicas".into(),
-            node: None,
-        },
+        victim: victim("app", &text("pod"), &text("uid")),
         at: MicroTime(at),
         outcome: Outcome::Killed,
         message: None,

@@ -13,7 +13,7 @@ use super::super::killer::{KeptKiller, KillerParts};
 use super::{BEAT, Live};
 use crate::run::RunError;
 use crate::run::killer::Killer;
-use crate::run::monkey::MonkeyOrder;
+use crate::run::monkey::{MonkeyOrder, name_of};
 use crate::run::told::Told;
 
 /// Pause before what the cluster did not do, or refused, is asked for again.
@@ -75,7 +75,7 @@ impl Live {
         let mut left = Vec::new();
         if self.killer.is_none() {
             if let Err(error) = self.find_killer().await {
-                left.push(format!("delete ChaosMonkey run-{}, if it is there: {error}", self.run.uid));
+                left.push(format!("delete ChaosMonkey {}, if it is there: {error}", name_of(&self.run.uid)));
             }
             self.await_rest().await;
         }

@@ -1,6 +1,6 @@
 //! The record of a run: what is part of it, and what becomes of a run whose record cannot be written.
 
-use chaos_core::api::{ChaosMonkey, IntentRecord, RunControl, VictimRef, switch};
+use chaos_core::api::{ChaosMonkey, IntentRecord, RunControl, switch};
 use chaos_core::killer::Ledger;
 use chaos_core::operated::write_killer;
 use chaos_core::prober::Report;
@@ -15,6 +15,7 @@ use super::super::fixture::{Server, begun, changed_run, under_way};
 use super::*;
 use crate::chunks::{ChunkWriter, Role};
 use crate::kube::Caller;
+use crate::run::fixture::victim;
 
 /// How evidence is written, and a monkey is made, kept alive and suspended.
 const EVIDENCE: &str = "POST /api/v1/namespaces/shop/configmaps";
@@ -271,15 +272,7 @@ async fn a_kill_that_is_open_is_told_by_whoever_takes_the_run_up_to_clean_up() {
     let (mut live, link) = begun(&server, "10m").await;
     begin_to_kill(&mut live, &link).await;
     live.killer = None;
-    let victim = VictimRef {
-        namespace: "shop".into(),
-        pod: "trips-1".into(),
-        uid: "pod-1".into(),
-        workload: "Deployment/trips".into(),
-        workload_uid: "deployment".into(),
-        owner_uid: "replicas".into(),
-        node: None,
-    };
+    let victim = victim("trips", "trips-1", "pod-1");
     let (nonce, group, now) = ("n-1".to_owned(), "trips".to_owned(), MicroTime(live.now()));
     let (due, decided_at, deadline) = (now.clone(), now.clone(), now);
     let intent = IntentRecord { strike: 1, nonce, group, victim, due, decided_at, deadline };
