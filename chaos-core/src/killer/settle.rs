@@ -13,7 +13,7 @@ use super::scope::Scope;
 use super::state::{Attempt, Phase, Release};
 use super::step::{Cursor, LOOK_AHEAD};
 use super::{IN_DOUBT, SEND_WITHIN, Streams, elapsed};
-use crate::api::{KillRecord, Outcome, RecoveringRecord, VictimRef};
+use crate::api::{KillRecord, Outcome, PlannedStrike, RecoveringRecord, UnfinishedStrike, VictimRef};
 use crate::instant::{after, micro_time};
 use crate::limits::WorkloadBudget;
 use crate::population::{Population, WorkloadKey};
@@ -125,6 +125,10 @@ impl Cursor<'_> {
         self.state.look_up.remove(nonce);
         self.state.sent.remove(nonce);
         let is_kill = super::ledger::is_kill(outcome);
+        if !is_kill {
+            // Put off as a whole, or told with the victim that was left alone.
+            self.state.ledger.unfinished = None;
+        }
         if outcome != Outcome::Killed {
             self.state.ledger.recovering.retain(|record| record.victim.uid != intent.victim.uid);
         }
@@ -264,6 +268,18 @@ impl Cursor<'_> {
             return self.refuse(&attempt, reason, message);
         }
         Some(self.look_for(attempt))
+    }
+
+    /// Tells what an earlier process has left of a strike that it had begun: nothing is in hand here, and its pods would be killed
+    /// late by now. While it is not known what became of the one before, the strike stands in the plan with its intent.
+    pub(super) fn tell_unfinished(&mut self) {
+        let Some(UnfinishedStrike { strike, group, left }) = self.state.ledger.unfinished.clone() else { return };
+        if self.is_open(strike) {
+            return;
+        }
+        let (id, at) = (PlannedStrike::id_of(strike), micro_time(self.now));
+        let strike = PlannedStrike { id, strike, at, group, waiting_for: None, postponed_from: None };
+        self.leave_alone(&strike, left, "the process that had begun with them is gone");
     }
 
     /// Nobody goes on with this strike. If it has killed, the rest of its victims is told.

@@ -83,6 +83,7 @@ impl Cursor<'_> {
 
     /// Decides what to do when nothing is in hand.
     fn idle(&mut self) -> Next<Action> {
+        self.tell_unfinished();
         if let Some(action) = self.give_back() {
             return Next::Act(action);
         }

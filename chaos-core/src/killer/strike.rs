@@ -222,6 +222,7 @@ impl Cursor<'_> {
         let nonce = self.nonce(&decision);
         let deadline = self.deadline(decision.at);
         let strike = decision.attempt.strike.clone();
+        self.state.ledger.unfinished = decision.attempt.unfinished();
         self.state.ledger.intents.push(IntentRecord {
             strike: strike.strike,
             nonce: nonce.clone(),

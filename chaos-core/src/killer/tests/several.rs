@@ -85,6 +85,46 @@ fn a_victim_that_follows_a_lost_answer_is_left_alone_and_told() {
 }
 
 #[test]
+fn what_a_crash_leaves_of_a_strike_is_told_and_killed_by_nobody() {
+    let mut left = 0;
+    for crash_at in 0..40 {
+        let mut play = of_two();
+        let (mut response, mut actions) = (None, 0);
+        while actions <= crash_at {
+            match play.step(response.take()) {
+                Next::Act(action) => {
+                    actions += 1;
+                    response = Some(play.answer(action));
+                }
+                Next::Wait(until) => play.now = until.expect("a strike is planned"),
+                Next::Done => break,
+            }
+        }
+        // The last answer is lost with the process.
+        let (sent, begun) = (play.orders.len(), strikes_of(&play.orders));
+        play.crash();
+        assert!(play.run(SignedDuration::from_mins(4)));
+        let goes_on = strikes_of(&play.orders[sent..]);
+        assert!(begun.is_disjoint(&goes_on), "a crash after {crash_at} actions: {begun:?} {goes_on:?}");
+        let ledger = play.ledger();
+        assert_eq!((ledger.struck, &ledger.unfinished), (3, &None), "a crash after {crash_at} actions");
+        for strike in strikes_of(&play.orders) {
+            let killed = ledger.history.iter().filter(|kill| kill.strike == strike).count();
+            let told = ledger.skipped.iter().filter(|skip| skip.strike == strike).count();
+            assert_eq!(killed + told, 2, "a crash after {crash_at} actions: {:?}", ledger.skipped);
+        }
+        assert!(play.reasons().iter().all(|reason| *reason == "Missed"), "{:?}", play.reasons());
+        left += ledger.skips;
+    }
+    assert!(left > 3, "{left} were left");
+}
+
+/// The strikes that these kills are of.
+fn strikes_of(orders: &[(Timestamp, KillOrder)]) -> BTreeSet<u64> {
+    orders.iter().map(|(_, order)| order.strike.strike).collect()
+}
+
+#[test]
 fn a_victim_whose_killer_is_told_to_leave_before_it_is_told() {
     let mut play = of_two();
     let mut response = None;
