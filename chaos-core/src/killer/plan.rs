@@ -144,6 +144,12 @@ impl Cursor<'_> {
         self.state.ledger.upcoming.iter().filter(|strike| !self.is_open(strike.strike))
     }
 
+    /// Whether a strike in hand has left the plan: it has killed.
+    pub(super) fn has_struck(&self, strike: u64) -> bool {
+        !self.state.ledger.upcoming.iter().any(|planned| planned.strike == strike)
+    }
+
+    /// Whether it is not known what became of a kill of that strike.
     pub(super) fn is_open(&self, strike: u64) -> bool {
         self.state.ledger.intents.iter().any(|intent| intent.strike == strike)
     }

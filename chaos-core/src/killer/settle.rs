@@ -10,7 +10,7 @@ use super::messages::{Action, BudgetVersion, Observation, Sighting, Stored, Vers
 use super::plan::SINGLE;
 use super::reason::EndReason;
 use super::scope::Scope;
-use super::state::{Attempt, Phase, Release};
+use super::state::{Attempt, Decision, Phase, Release};
 use super::step::{Cursor, LOOK_AHEAD};
 use super::{IN_DOUBT, SEND_WITHIN, Streams, elapsed};
 use crate::api::{KillRecord, Outcome, PlannedStrike, RecoveringRecord, UnfinishedStrike, VictimRef};
@@ -189,6 +189,20 @@ impl Cursor<'_> {
         // After a crash the strike is still in the plan: it has had its kill.
         self.consume(strike);
         self.release(release)
+    }
+
+    /// The reservation of a kill that was decided, and is not sent.
+    pub(super) fn release_of(&self, decision: &Decision, known: Option<(BudgetVersion, WorkloadBudget)>) -> Release {
+        Release {
+            workload: decision.workload.clone(),
+            strike: decision.attempt.strike.strike,
+            victim_uid: decision.victim.uid.clone(),
+            reserved_at: decision.at,
+            killed_at: None,
+            known,
+            tries: 0,
+            then: None,
+        }
     }
 
     /// Gives the reservation of a kill back: at once, or after the strikes that come right after it. Until then, and after a crash,
