@@ -278,7 +278,7 @@ impl Cursor<'_> {
             self.leave_rest(&attempt);
             return None;
         }
-        if let Some((reason, message)) = self.brake() {
+        if let Some((reason, message)) = self.brake(attempt.strike.strike) {
             return self.refuse(&attempt, reason, message);
         }
         Some(self.look_for(attempt))

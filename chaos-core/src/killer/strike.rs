@@ -97,7 +97,7 @@ impl Cursor<'_> {
             self.leave_rest(&attempt);
             return None;
         }
-        if let Some((reason, message)) = self.brake().or_else(|| self.too_close(&attempt)) {
+        if let Some((reason, message)) = self.brake(attempt.strike.strike).or_else(|| self.too_close(&attempt)) {
             return self.refuse(&attempt, reason, message);
         }
         let attempt = match self.hear(&attempt, &observation) {
@@ -210,7 +210,8 @@ impl Cursor<'_> {
                 return self.refuse(&attempt, SkipReason::BudgetUnavailable, why);
             }
         };
-        if let Some((reason, message)) = self.brake().or_else(|| self.changed_meanwhile(&decision)) {
+        if let Some((reason, message)) = self.brake(attempt.strike.strike).or_else(|| self.changed_meanwhile(&decision))
+        {
             let _ = self.refuse(&attempt, reason, message);
             let release = self.release_of(&decision, Some((version, decision.budget.clone())));
             return self.release(release);

@@ -119,6 +119,39 @@ fn what_a_crash_leaves_of_a_strike_is_told_and_killed_by_nobody() {
     assert!(left > 3, "{left} were left");
 }
 
+#[test]
+fn a_strike_in_hand_and_one_that_is_known_to_have_killed_count_once_while_a_kill_is_in_doubt() {
+    // The first victim of the first strike, or the second of the second: the pod is there for as long as it is in doubt.
+    for (in_doubt, kills) in [(1, 5), (4, 6)] {
+        let mut play = of_two();
+        let spec = play.killer.spec().clone();
+        let limits = Limits { max_unavailable: CountOrPercent::Count(3), min_ready: 0, ..spec.limits };
+        play.killer = Killer::new(KillerSpec { limits, ..spec });
+        let mut response = None;
+        while play.orders.len() < kills {
+            match play.step(response.take()) {
+                Next::Act(Action::Kill(order)) if play.orders.len() + 1 == in_doubt => {
+                    play.orders.push((play.now, order));
+                    let answer = KillAnswer { at: play.now, kind: KillAnswerKind::Unknown, message: None };
+                    response = Some(Response::Kill(answer));
+                }
+                Next::Act(action) => response = Some(play.answer(action)),
+                Next::Wait(until) => play.now = until.expect("a strike is planned"),
+                Next::Done => panic!("{:?}", play.ledger()),
+            }
+            let waited = play.now.duration_since(start());
+            assert!(
+                waited < SignedDuration::from_secs(30),
+                "{waited:?}: {} kills, {:?}",
+                play.orders.len(),
+                play.ledger()
+            );
+        }
+        let of_last = play.orders.iter().filter(|(_, order)| order.strike.strike == 2).count();
+        assert_eq!(of_last, 2, "{:?}", play.ledger().skipped);
+    }
+}
+
 /// The strikes that these kills are of.
 fn strikes_of(orders: &[(Timestamp, KillOrder)]) -> BTreeSet<u64> {
     orders.iter().map(|(_, order)| order.strike.strike).collect()
