@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chaos_core::api::VictimRef;
-use chaos_core::eligible::{bars, spared};
+use chaos_core::eligible::{Reason, bars, spared};
 use chaos_core::killer::{
     Action, GuardReading, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response,
     Scope, VersionedBudget, held,
@@ -151,7 +151,7 @@ impl ClusterAccess {
         }
         let is_moved = pod.owner.as_ref().is_some_and(|owner| owner.uid != victim.owner_uid);
         let moved = is_moved.then(|| "it has another controller by now".to_owned());
-        let why = spared(&self.target, &self.policy, &pod, now).map(|reason| reason.message).or(moved);
+        let why = spared(&self.target, &self.policy, &pod, now).map(told).or(moved);
         why.map(NotSent::unwanted)
     }
 
@@ -163,7 +163,7 @@ impl ClusterAccess {
             NamespaceFacts { name, labels, .. } if !self.target.namespaces.contains(name, labels) => {
                 Some(format!("the target is {}, and no more namespace {name}", self.target.namespaces))
             }
-            _ => bars(&self.policy, facts).map(|reason| reason.message),
+            _ => bars(&self.policy, facts).map(told),
         }
     }
 
@@ -177,6 +177,11 @@ impl ClusterAccess {
         let population = self.reader.read(scope).await.map_err(|error| error.to_string())?;
         Ok((budgets, population))
     }
+}
+
+/// By the name that plans have it under, with the facts.
+fn told(reason: Reason) -> String {
+    format!("{}: {}", reason.exclusion.as_str(), reason.message)
 }
 
 /// A kill that is not sent.

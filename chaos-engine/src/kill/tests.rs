@@ -183,12 +183,12 @@ async fn a_pod_that_has_changed_since_its_kill_was_decided_is_not_killed() {
         (other, gone, "there is no such pod any more"),
         (changed(|pod| pod["metadata"]["uid"] = json!("u2")), gone, "there is no such pod any more"),
         (changed(|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-11-23T12:00:00Z")), gone, "being deleted"),
-        (changed(|pod| pod["metadata"]["labels"] = json!({})), unwanted, "the pod is not labelled"),
-        (changed(|pod| pod["metadata"]["labels"][labels::EXCLUDE] = json!("true")), unwanted, "the pod is labelled"),
+        (changed(|pod| pod["metadata"]["labels"] = json!({})), unwanted, "PodNotEnabled: the pod is not"),
+        (changed(|pod| pod["metadata"]["labels"][labels::EXCLUDE] = json!("true")), unwanted, "PodExcluded: "),
         (changed(|pod| pod["metadata"]["ownerReferences"] = json!([])), unwanted, "no controller would replace it"),
         (changed(|pod| pod["metadata"]["ownerReferences"][0]["uid"] = json!("x")), unwanted, "another controller"),
         (changed(|pod| pod["status"]["phase"] = json!("Failed")), unwanted, "its phase is Failed"),
-        (changed(|pod| pod["status"]["conditions"] = json!([])), unwanted, "it is not Ready"),
+        (changed(|pod| pod["status"]["conditions"] = json!([])), unwanted, "NotReady: it is not Ready"),
         (json!({"metadata": {"name": 7}}), unwanted, "could not be read"),
     ] {
         let (found, kills, message) = asked_to_kill_one_of(vec![pod]).await;
