@@ -143,6 +143,14 @@ impl Attempt {
         Self { strike, round: 0, companions: None, group: None, workload: None, held_at: None }
     }
 
+    /// What is told where its next victim is not killed: nor are those that were to follow.
+    pub(super) fn told(&self, why: String) -> String {
+        match self.companions {
+            Some(others) if others > 0 => format!("{why} ({others} more of its pods are left alone with it)"),
+            _ => why,
+        }
+    }
+
     /// What is left of its strike once its next victim is killed.
     pub(super) fn unfinished(&self) -> Option<UnfinishedStrike> {
         let left = self.companions.filter(|left| *left > 0)?;

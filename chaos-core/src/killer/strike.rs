@@ -333,7 +333,7 @@ impl Cursor<'_> {
             return None;
         }
         if has_struck || !self.spec.puts_off() {
-            self.skip(strike, reason, message.into());
+            self.skip(strike, reason, attempt.told(message.into()));
             return None;
         }
         self.state.retry.insert(strike.strike, after(self.now, RETRY));

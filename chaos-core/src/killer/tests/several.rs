@@ -158,6 +158,28 @@ fn strikes_of(orders: &[(Timestamp, KillOrder)]) -> BTreeSet<u64> {
 }
 
 #[test]
+fn what_keeps_a_victim_from_it_is_told_with_how_many_were_to_follow() {
+    let mut play = of(Victims { count: CountOrPercent::Count(3), at_least_one: false });
+    let spec = play.killer.spec().clone();
+    let limits = Limits { max_kills: 9, max_unavailable: CountOrPercent::Count(3), min_ready: 0, ..spec.limits };
+    play.killer = Killer::new(KillerSpec { limits, ..spec });
+    let mut response = None;
+    while play.ledger().skips == 0 {
+        match play.step(response.take()) {
+            Next::Act(action) => response = Some(play.answer(action)),
+            Next::Wait(until) => play.now = until.expect("a strike is planned"),
+            Next::Done => panic!("{:?}", play.ledger()),
+        }
+        if play.orders.len() == 1 {
+            play.answer = KillAnswerKind::Blocked;
+        }
+    }
+    let skip = play.ledger().skipped[0].clone();
+    assert_eq!((skip.reason.as_str(), play.outcomes()), ("EvictionBlocked", vec![Outcome::Killed, Outcome::Blocked]));
+    assert!(skip.message.contains("1 more of its pods"), "{}", skip.message);
+}
+
+#[test]
 fn a_victim_whose_killer_is_told_to_leave_before_it_is_told() {
     let mut play = of_two();
     let mut response = None;
