@@ -56,7 +56,7 @@ pub use probe::{
 pub use run::{Approval, ApprovalPolicy, ExperimentRef, ExperimentRun, ExperimentRunSpec, RunControl, RunOverrides};
 pub use run_status::{
     EvidenceRecord, ExclusionCount, ExperimentRunStatus, ProberStage, ProbingOrder, ResolvedRun, RunClaim, RunKill,
-    RunKiller, RunPhase, RunProbe, RunProgress, RunVerdict, StopRecord, StrikePreview,
+    RunKiller, RunPhase, RunProbe, RunProgress, RunVerdict, StopRecord, StrikePreview, UnfinishedStrike,
 };
 pub use slo::{CertifiedAvailability, DeclaredOutage, Evidence, HarmlessKills, Observed, Slo};
 pub use target::{NameFilter, NamespaceFilter, NodeFilter, OwnerKindFilter, Target, WorkloadRef};

@@ -275,6 +275,21 @@ pub struct RunKiller {
     /// Saves made for nothing but to be sure that no other process drives this killer.
     #[serde(default)]
     pub fences: u64,
+    /// The strike that has begun to kill, and has more pods to kill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<UnfinishedStrike>,
+}
+
+/// A strike of several pods that has begun: whoever finds it after a crash leaves the others alone, and tells them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnfinishedStrike {
+    /// Number of the strike.
+    pub strike: u64,
+    /// The group that it was planned for.
+    pub group: String,
+    /// Pods that it has not turned to yet.
+    pub left: u32,
 }
 
 /// What came out of a run.

@@ -17,7 +17,7 @@ pub use namespace::{barred, bars};
 pub use reason::Exclusion;
 
 use crate::model::{Policy, Target};
-use crate::population::{NamespaceFacts, NodeFacts, PodFacts, Population, WorkloadFacts};
+use crate::population::{NamespaceFacts, NodeFacts, PodFacts, Population, SwitchState, WorkloadFacts};
 
 /// Namespaces that are never a target, besides the operator's own.
 pub const DENIED_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
@@ -51,13 +51,27 @@ impl Judged<'_> {
 pub fn eligible<'a>(target: &Target, policy: &Policy, population: &'a Population, now: Timestamp) -> Vec<Judged<'a>> {
     let view = View::new(target, policy, population, now);
     let judge = |pod| {
-        let reasons = RULES.iter().filter_map(|(_, rule)| match rule(&view, pod) {
-            Finding::Pass(_) => None,
-            Finding::Fail(exclusion, message) => Some(Reason { exclusion, message }),
-        });
+        let reasons = RULES.iter().filter_map(|(_, rule)| failed(rule(&view, pod)));
         Judged { pod, reasons: reasons.collect() }
     };
     population.pods.iter().map(judge).collect()
+}
+
+/// Why a pod that was chosen may not be killed any more, by what it says itself right before the kill: the first of the rules that
+/// ask for no other object, and whose answer may have changed since all of them were asked.
+pub fn spared(target: &Target, policy: &Policy, pod: &PodFacts, now: Timestamp) -> Option<Reason> {
+    let alone = Population {
+        taken_at: now,
+        environment: None,
+        switch: SwitchState::Unreadable,
+        namespaces: Vec::new(),
+        workloads: Vec::new(),
+        pods: Vec::new(),
+        nodes: None,
+        budgets: Vec::new(),
+    };
+    let view = View::new(target, policy, &alone, now);
+    OF_POD.iter().find_map(|rule| failed(rule(&view, pod)))
 }
 
 /// Says of one pod what every rule finds, those that pass included.
@@ -102,6 +116,25 @@ const RULES: &[(&str, Rule)] = &[
     ("phase", safety::phase),
     ("readiness", safety::readiness),
 ];
+
+/// Those of them that ask for the pod and the target alone, and that a pod which passed them may fail later.
+const OF_POD: [Rule; 7] = [
+    safety::pod_enabled,
+    safety::pod_excluded,
+    safety::owned,
+    filters::selector,
+    safety::terminating,
+    safety::phase,
+    safety::readiness,
+];
+
+/// The reason of a finding that stands in the way.
+fn failed(finding: Finding<Exclusion>) -> Option<Reason> {
+    match finding {
+        Finding::Pass(_) => None,
+        Finding::Fail(exclusion, message) => Some(Reason { exclusion, message }),
+    }
+}
 
 /// The question and the facts, indexed.
 struct View<'a> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{DENIED_NAMESPACES, Exclusion, Finding, Reason};
+use super::{DENIED_NAMESPACES, Exclusion, Finding, Reason, failed};
 use crate::api::labels;
 use crate::model::{Actor, Policy};
 use crate::population::{NamespaceFacts, Population};
@@ -17,10 +17,7 @@ const RULES: [Rule; 4] = [denied, enabled, excluded, allowed_from];
 /// Why nothing may be killed in this namespace, whatever it holds; `None`: its pods decide. That it is stopped or being deleted is
 /// no such reason: the victims of before come back meanwhile, and are looked for.
 pub fn bars(policy: &Policy, namespace: &NamespaceFacts) -> Option<Reason> {
-    RULES.iter().find_map(|rule| match rule(policy, &namespace.name, Some(namespace)) {
-        Finding::Pass(_) => None,
-        Finding::Fail(exclusion, message) => Some(Reason { exclusion, message }),
-    })
+    RULES.iter().find_map(|rule| failed(rule(policy, &namespace.name, Some(namespace))))
 }
 
 /// The namespaces in which nothing may be killed and of which no pod is known, with the reason: a killer reads none there.

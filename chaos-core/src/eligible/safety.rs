@@ -80,10 +80,16 @@ pub(super) fn mirror(_: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
     Finding::pass("no mirror")
 }
 
+/// As far as the pod tells it by itself.
+pub(super) fn owned(_: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
+    match &pod.owner {
+        Some(owner) => Finding::pass(format!("{} {}", owner.kind, owner.name)),
+        None => Finding::fail(Exclusion::NoController, "no controller would replace it"),
+    }
+}
+
 pub(super) fn controller(view: &View<'_>, pod: &PodFacts) -> Finding<Exclusion> {
-    let Some(owner) = &pod.owner else {
-        return Finding::fail(Exclusion::NoController, "no controller would replace it");
-    };
+    let Some(owner) = &pod.owner else { return owned(view, pod) };
     let Some(key) = &pod.workload else {
         return Finding::fail(
             Exclusion::OwnerUnknown,

@@ -175,6 +175,34 @@ fn the_pod_itself_has_its_say() {
 }
 
 #[test]
+fn a_pod_that_was_chosen_is_spared_for_what_it_says_itself_by_the_rules_that_chose_it() {
+    type Change = fn(&mut Target, &mut PodFacts);
+    let why = |change: Change| {
+        let (mut target, mut population) = (target(), population(3));
+        change(&mut target, &mut population.pods[0]);
+        let judged = eligible(&target, &operator(), &population, NOW);
+        // Who it is of, and on which node, is not read once more.
+        let alone = PodFacts { workload: None, ..population.pods[0].clone() };
+        let reason = spared(&target, &operator(), &alone, NOW);
+        assert_eq!(reason.as_ref(), judged[0].reasons.first());
+        reason.map(|reason| reason.exclusion)
+    };
+    assert_eq!(why(|_, _| {}), None);
+    let changes: [(Change, Exclusion); 7] = [
+        (|_, pod| pod.labels.clear(), Exclusion::PodNotEnabled),
+        (|_, pod| drop(pod.labels.insert(labels::EXCLUDE.into(), "true".into())), Exclusion::PodExcluded),
+        (|_, pod| pod.owner = None, Exclusion::NoController),
+        (|target, _| target.selector = label("app", "eta"), Exclusion::LabelsNotTargeted),
+        (|_, pod| pod.terminating = true, Exclusion::Terminating),
+        (|_, pod| pod.phase = "Failed".into(), Exclusion::NotRunning),
+        (|_, pod| pod.ready = false, Exclusion::NotReady),
+    ];
+    for (change, exclusion) in changes {
+        assert_eq!(why(change), Some(exclusion));
+    }
+}
+
+#[test]
 fn a_job_is_hit_only_when_named() {
     let job = |population: &mut Population| population.pods[0].owner = Some(owner("Job"));
     assert_eq!(reasons(|target, _, p| (target.owner_kinds.include = BTreeSet::from(["Job".into()]), job(p)).1), []);

@@ -11,7 +11,7 @@ use super::reason::EndReason;
 use super::{calendar, elapsed};
 use crate::api::{
     ChaosMonkeyStatus, EndRecord, GroupRecord, IntentRecord, KillRecord, LiveCounts, Mode, Outcome, PlannedStrike,
-    RecoveringRecord, SkipRecord,
+    RecoveringRecord, SkipRecord, UnfinishedStrike,
 };
 use crate::instant::{micro_time, time};
 use crate::model::Schedule;
@@ -61,6 +61,8 @@ pub struct Ledger {
     pub plan: Option<String>,
     /// Saves made for nothing but to fence off whoever else still drives this killer.
     pub fences: u64,
+    /// The strike that has begun to kill, and has more pods to kill.
+    pub unfinished: Option<UnfinishedStrike>,
 }
 
 impl Ledger {
@@ -84,6 +86,8 @@ impl Ledger {
             ended: status.ended,
             plan: status.plan,
             fences: status.fences,
+            // A strike of a monkey kills one pod.
+            unfinished: None,
         }
     }
 
@@ -106,6 +110,7 @@ impl Ledger {
             ended,
             plan,
             fences,
+            unfinished: _,
         } = self.clone();
         status.next_at = upcoming.iter().map(|strike| strike.at.0).min().map(time);
         status.effective_mean_time_between_kills = self.effective_mean();

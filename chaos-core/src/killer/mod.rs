@@ -13,7 +13,7 @@
 //! 7. release the reservation.
 //!
 //! A crash or a lost answer anywhere leaves an intent, a reservation, or both. An intent is resolved by looking the UID up and
-//! never drawn again. A reservation of ours without an intent was never sent, or is about to be by another process that drives
+//! never drawn again; what its strike was to kill besides is told, and left alone. A reservation of ours without an intent was never sent, or is about to be by another process that drives
 //! the same ledger: it is dropped only after the ledger was saved once more, for of two such processes only one can save. That
 //! rests on the saves alone, each of which names the version of the ledger that it follows: whoever has saved nothing yet has
 //! fenced nobody off, and has killed nobody.

@@ -107,6 +107,8 @@ impl Cursor<'_> {
     /// Takes a strike out of the plan with the reason for which it did not happen.
     pub(super) fn skip(&mut self, strike: &PlannedStrike, reason: SkipReason, message: String) {
         self.consume(strike.strike);
+        let unfinished = self.state.ledger.unfinished.take();
+        self.state.ledger.unfinished = unfinished.filter(|left| left.strike != strike.strike);
         self.state.ledger.skip(strike, reason.as_str(), message, self.now);
     }
 
@@ -142,7 +144,13 @@ impl Cursor<'_> {
         self.state.ledger.upcoming.iter().filter(|strike| !self.is_open(strike.strike))
     }
 
-    fn is_open(&self, strike: u64) -> bool {
+    /// Whether a strike in hand has left the plan: it has killed.
+    pub(super) fn has_struck(&self, strike: u64) -> bool {
+        !self.state.ledger.upcoming.iter().any(|planned| planned.strike == strike)
+    }
+
+    /// Whether it is not known what became of a kill of that strike.
+    pub(super) fn is_open(&self, strike: u64) -> bool {
         self.state.ledger.intents.iter().any(|intent| intent.strike == strike)
     }
 

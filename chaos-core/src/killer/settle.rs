@@ -10,10 +10,10 @@ use super::messages::{Action, BudgetVersion, Observation, Sighting, Stored, Vers
 use super::plan::SINGLE;
 use super::reason::EndReason;
 use super::scope::Scope;
-use super::state::{Attempt, Phase, Release};
+use super::state::{Attempt, Decision, Phase, Release};
 use super::step::{Cursor, LOOK_AHEAD};
 use super::{IN_DOUBT, SEND_WITHIN, Streams, elapsed};
-use crate::api::{KillRecord, Outcome, RecoveringRecord, VictimRef};
+use crate::api::{KillRecord, Outcome, PlannedStrike, RecoveringRecord, UnfinishedStrike, VictimRef};
 use crate::instant::{after, micro_time};
 use crate::limits::WorkloadBudget;
 use crate::population::{Population, WorkloadKey};
@@ -125,6 +125,10 @@ impl Cursor<'_> {
         self.state.look_up.remove(nonce);
         self.state.sent.remove(nonce);
         let is_kill = super::ledger::is_kill(outcome);
+        if !is_kill {
+            // Put off as a whole, or told with the victim that was left alone.
+            self.state.ledger.unfinished = None;
+        }
         if outcome != Outcome::Killed {
             self.state.ledger.recovering.retain(|record| record.victim.uid != intent.victim.uid);
         }
@@ -185,6 +189,20 @@ impl Cursor<'_> {
         // After a crash the strike is still in the plan: it has had its kill.
         self.consume(strike);
         self.release(release)
+    }
+
+    /// The reservation of a kill that was decided, and is not sent.
+    pub(super) fn release_of(&self, decision: &Decision, known: Option<(BudgetVersion, WorkloadBudget)>) -> Release {
+        Release {
+            workload: decision.workload.clone(),
+            strike: decision.attempt.strike.strike,
+            victim_uid: decision.victim.uid.clone(),
+            reserved_at: decision.at,
+            killed_at: None,
+            known,
+            tries: 0,
+            then: None,
+        }
     }
 
     /// Gives the reservation of a kill back: at once, or after the strikes that come right after it. Until then, and after a crash,
@@ -260,10 +278,22 @@ impl Cursor<'_> {
             self.leave_rest(&attempt);
             return None;
         }
-        if let Some((reason, message)) = self.brake() {
+        if let Some((reason, message)) = self.brake(attempt.strike.strike) {
             return self.refuse(&attempt, reason, message);
         }
         Some(self.look_for(attempt))
+    }
+
+    /// Tells what an earlier process has left of a strike that it had begun: nothing is in hand here, and its pods would be killed
+    /// late by now. While it is not known what became of the one before, the strike stands in the plan with its intent.
+    pub(super) fn tell_unfinished(&mut self) {
+        let Some(UnfinishedStrike { strike, group, left }) = self.state.ledger.unfinished.clone() else { return };
+        if self.is_open(strike) {
+            return;
+        }
+        let (id, at) = (PlannedStrike::id_of(strike), micro_time(self.now));
+        let strike = PlannedStrike { id, strike, at, group, waiting_for: None, postponed_from: None };
+        self.leave_alone(&strike, left, "the process that had begun with them is gone");
     }
 
     /// Nobody goes on with this strike. If it has killed, the rest of its victims is told.

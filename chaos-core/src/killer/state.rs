@@ -11,7 +11,7 @@ use super::early::Ready;
 use super::messages::BudgetVersion;
 use super::reason::Refused;
 use super::scope::Scope;
-use crate::api::{PlannedStrike, VictimRef};
+use crate::api::{PlannedStrike, UnfinishedStrike, VictimRef};
 use crate::limits::{Reservation, WorkloadBudget};
 use crate::population::{Population, WorkloadKey};
 
@@ -141,6 +141,20 @@ impl Attempt {
     /// The first one of a strike.
     pub(super) const fn first(strike: PlannedStrike) -> Self {
         Self { strike, round: 0, companions: None, group: None, workload: None, held_at: None }
+    }
+
+    /// What is told where its next victim is not killed: nor are those that were to follow.
+    pub(super) fn told(&self, why: String) -> String {
+        match self.companions {
+            Some(others) if others > 0 => format!("{why} ({others} more of its pods are left alone with it)"),
+            _ => why,
+        }
+    }
+
+    /// What is left of its strike once its next victim is killed.
+    pub(super) fn unfinished(&self) -> Option<UnfinishedStrike> {
+        let left = self.companions.filter(|left| *left > 0)?;
+        Some(UnfinishedStrike { strike: self.strike.strike, group: self.strike.group.clone(), left })
     }
 }
 

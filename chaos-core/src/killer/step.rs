@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::ledger::is_kill;
 use super::messages::{Action, KillerView, Response};
 use super::reason::{EndReason, SkipReason};
 use super::state::{Attempt, Phase};
@@ -83,6 +84,7 @@ impl Cursor<'_> {
 
     /// Decides what to do when nothing is in hand.
     fn idle(&mut self) -> Next<Action> {
+        self.tell_unfinished();
         if let Some(action) = self.give_back() {
             return Next::Act(action);
         }
@@ -112,7 +114,7 @@ impl Cursor<'_> {
         }
         while let Some(strike) = self.due() {
             let attempt = Attempt::first(strike);
-            if let Some((reason, message)) = self.brake().or_else(|| self.unguarded()) {
+            if let Some((reason, message)) = self.brake(attempt.strike.strike).or_else(|| self.unguarded()) {
                 self.refuse(&attempt, reason, message);
                 continue;
             }
@@ -142,8 +144,8 @@ impl Cursor<'_> {
         })
     }
 
-    /// Why no kill may be made now, before any look at the cluster.
-    pub(super) fn brake(&self) -> Option<(SkipReason, String)> {
+    /// Why no kill of that strike may be made now, before any look at the cluster.
+    pub(super) fn brake(&self, strike: u64) -> Option<(SkipReason, String)> {
         if self.view.suspended {
             return Some((SkipReason::Held, "suspended".to_owned()));
         }
@@ -157,13 +159,9 @@ impl Cursor<'_> {
             let message = format!("the run has been silent for {silent} ms; a heartbeat is due every {interval} ms");
             return Some((SkipReason::HeartbeatLate, message));
         }
-        if let Life::OfRun { strikes, .. } = self.spec.life {
-            let open = self.state.ledger.intents.len() as u64;
-            let done = self.state.ledger.struck + open >= u64::from(strikes);
-            if open > 0 && done {
-                let message = "the last kill's outcome is not known yet".to_owned();
-                return Some((SkipReason::Limit(RefusalReason::MaxKills), message));
-            }
+        if self.may_be_beyond_the_last(strike) {
+            let message = "the last kill's outcome is not known yet".to_owned();
+            return Some((SkipReason::Limit(RefusalReason::MaxKills), message));
         }
         if let Some(until) = self.spec.until().filter(|until| self.now >= *until) {
             return Some((SkipReason::OutsideSchedule, format!("its time ended at {until}")));
@@ -172,6 +170,17 @@ impl Cursor<'_> {
             return Some((SkipReason::OutsideSchedule, "the schedule allows no kill at this time".to_owned()));
         }
         None
+    }
+
+    /// Whether as many other strikes as there are to be have killed or may have, of which one is in doubt.
+    fn may_be_beyond_the_last(&self, strike: u64) -> bool {
+        let Life::OfRun { strikes, .. } = self.spec.life else { return false };
+        let ledger = &self.state.ledger;
+        // Such a strike counts as one, whatever becomes of its further victims.
+        let has_killed = |strike: u64| ledger.history.iter().any(|it| it.strike == strike && is_kill(it.outcome));
+        let in_doubt = ledger.intents.iter().filter(|intent| !has_killed(intent.strike)).count() as u64;
+        let struck = ledger.struck.saturating_sub(u64::from(has_killed(strike)));
+        in_doubt > 0 && struck + in_doubt >= u64::from(strikes)
     }
 
     /// Ends the killer if its time or its work is over, or its run is silent, or the cluster out of sight for too long.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::messages::{Action, BudgetVersion, KillAnswer, KillAnswerKind, KillOrder, Observation, Stored};
 use super::reason::{Refused, SkipReason};
 use super::scope::Scope;
-use super::state::{Attempt, Decision, Phase, Release};
+use super::state::{Attempt, Decision, Phase};
 use super::step::Cursor;
 use super::{SEND_WITHIN, calendar, elapsed};
 use crate::api::{IntentRecord, KillRecord, Mode, Outcome, RecoveringRecord};
@@ -97,7 +97,7 @@ impl Cursor<'_> {
             self.leave_rest(&attempt);
             return None;
         }
-        if let Some((reason, message)) = self.brake().or_else(|| self.too_close(&attempt)) {
+        if let Some((reason, message)) = self.brake(attempt.strike.strike).or_else(|| self.too_close(&attempt)) {
             return self.refuse(&attempt, reason, message);
         }
         let attempt = match self.hear(&attempt, &observation) {
@@ -199,7 +199,9 @@ impl Cursor<'_> {
         let attempt = decision.attempt.clone();
         let version = match stored {
             Stored::Done(version) => version,
-            Stored::Conflict if attempt.round < MAX_ROUNDS => return Some(self.look(attempt, Some(decision.workload))),
+            Stored::Conflict if attempt.round < MAX_ROUNDS => {
+                return Some(self.look(self.anew(attempt), Some(decision.workload)));
+            }
             Stored::Conflict => {
                 return self.refuse(&attempt, SkipReason::BudgetContended, "others write its budget all the time");
             }
@@ -208,12 +210,22 @@ impl Cursor<'_> {
                 return self.refuse(&attempt, SkipReason::BudgetUnavailable, why);
             }
         };
-        if let Some((reason, message)) = self.brake().or_else(|| self.changed_meanwhile(&decision)) {
+        if let Some((reason, message)) = self.brake(attempt.strike.strike).or_else(|| self.changed_meanwhile(&decision))
+        {
             let _ = self.refuse(&attempt, reason, message);
             let release = self.release_of(&decision, Some((version, decision.budget.clone())));
             return self.release(release);
         }
         Some(self.send(decision, version))
+    }
+
+    /// What was decided for the first victim of a strike counts for nothing once others have written its budget: the strike is not one
+    /// that has killed, whose further victims need no distance to it.
+    fn anew(&self, attempt: Attempt) -> Attempt {
+        if self.has_struck(attempt.strike.strike) {
+            return attempt;
+        }
+        Attempt { companions: None, group: None, workload: None, ..attempt }
     }
 
     /// Writes the intent and asks for the kill: the driver saves the one before it does the other.
@@ -222,6 +234,7 @@ impl Cursor<'_> {
         let nonce = self.nonce(&decision);
         let deadline = self.deadline(decision.at);
         let strike = decision.attempt.strike.clone();
+        self.state.ledger.unfinished = decision.attempt.unfinished();
         self.state.ledger.intents.push(IntentRecord {
             strike: strike.strike,
             nonce: nonce.clone(),
@@ -314,13 +327,13 @@ impl Cursor<'_> {
         message: impl Into<String>,
     ) -> Option<Action> {
         let strike = &attempt.strike;
-        let has_struck = !self.state.ledger.upcoming.iter().any(|planned| planned.strike == strike.strike);
+        let has_struck = self.has_struck(strike.strike);
         if !has_struck && self.is_early(attempt) {
             self.look_when_due(strike);
             return None;
         }
         if has_struck || !self.spec.puts_off() {
-            self.skip(strike, reason, message.into());
+            self.skip(strike, reason, attempt.told(message.into()));
             return None;
         }
         self.state.retry.insert(strike.strike, after(self.now, RETRY));
@@ -352,19 +365,6 @@ impl Cursor<'_> {
             Some((SkipReason::Limit(RefusalReason::StaleView), message))
         } else {
             None
-        }
-    }
-
-    pub(super) fn release_of(&self, decision: &Decision, known: Option<(BudgetVersion, WorkloadBudget)>) -> Release {
-        Release {
-            workload: decision.workload.clone(),
-            strike: decision.attempt.strike.strike,
-            victim_uid: decision.victim.uid.clone(),
-            reserved_at: decision.at,
-            killed_at: None,
-            known,
-            tries: 0,
-            then: None,
         }
     }
 

@@ -177,6 +177,7 @@ pub fn read_killer(status: &ExperimentRunStatus) -> Ledger {
         ended: killer.ended,
         plan: killer.plan,
         fences: killer.fences,
+        unfinished: killer.unfinished,
     }
 }
 
@@ -199,6 +200,7 @@ pub fn write_killer(ledger: &Ledger, status: &mut ExperimentRunStatus) {
         ended,
         plan,
         fences,
+        unfinished,
     } = ledger.clone();
     (status.kills, status.skips) = (kills, skips);
     let history = last(history, HISTORY);
@@ -218,6 +220,7 @@ pub fn write_killer(ledger: &Ledger, status: &mut ExperimentRunStatus) {
         ended,
         plan,
         fences,
+        unfinished,
     });
 }
 

@@ -5,14 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chaos_core::eligible::bars;
+use chaos_core::api::VictimRef;
+use chaos_core::eligible::{Reason, bars, spared};
 use chaos_core::killer::{
     Action, GuardReading, KillAnswer, KillAnswerKind, KillOrder, Killer, KillerView, Ledger, Observation, Response,
     Scope, VersionedBudget, held,
 };
 use chaos_core::limits::lets_kill;
 use chaos_core::model::{MonkeyGuard, Policy, Target};
-use chaos_core::population::{NamespaceFacts, Population, WorkloadKey};
+use chaos_core::population::{NamespaceFacts, PodFacts, Population, WorkloadKey};
 use futures::future::join_all;
 use jiff::Timestamp;
 
@@ -20,7 +21,8 @@ use crate::asker::Asker;
 use crate::clock::{RunClock, set_ahead, steady};
 use crate::drive::World;
 use crate::kube::{
-    BudgetStore, Caller, Clients, Environment, Hand, PopulationReader, SurveyOf, Surveys, look_up, read_switch,
+    BudgetStore, CallError, Caller, Clients, Environment, Hand, PopulationReader, SurveyOf, Surveys, look_up,
+    read_switch,
 };
 
 /// Whoever stops chaos is told that nothing is killed so long afterwards: a kill rests on no older answer that it may go on.
@@ -79,6 +81,8 @@ pub struct ClusterAccess {
     budgets: BudgetStore,
     hand: Hand,
     read: Caller,
+    /// Who is meant.
+    target: Target,
     /// By whose rights it kills.
     policy: Policy,
     /// What a survey of the whole target is of.
@@ -97,6 +101,7 @@ impl ClusterAccess {
             budgets: BudgetStore::new(read.clone(), write.clone(), holder),
             hand: Hand::new(write),
             read,
+            target: target.clone(),
             policy: policy.clone(),
             surveys: clients.surveys.clone(),
         }
@@ -109,27 +114,56 @@ impl ClusterAccess {
         self.surveys.survey(&self.survey.within(scope), sees, read).await
     }
 
-    /// Why nothing may be killed in that namespace now: what a kill was decided on may have been read a second or two before.
-    async fn stopped(&self, namespace: &str) -> Option<String> {
-        let (switch, facts) = futures::join!(read_switch(&self.read), self.reader.facts(namespace));
+    /// Why this pod must not be killed any more: what its kill was decided on may have been read a second or two before.
+    async fn refused(&self, victim: &VictimRef, now: Timestamp) -> Option<NotSent> {
+        let VictimRef { namespace, pod: name, .. } = victim;
+        let (switch, facts, pod) =
+            futures::join!(read_switch(&self.read), self.reader.facts(namespace), self.reader.pod(namespace, name));
         let by_switch = match switch.map(|switch| lets_kill(switch, self.policy.actor)) {
             Ok(Ok(_)) => None,
             Ok(Err(why)) => Some(why.to_owned()),
             Err(error) => Some(format!("the stop switch could not be read: {error}")),
         };
-        by_switch.or_else(|| match facts {
-            Ok(Some(facts)) => self.spared(&facts),
+        let stopped = by_switch.or_else(|| match facts {
+            Ok(Some(facts)) => self.barred(&facts),
             Ok(None) => Some(format!("there is no namespace {namespace} any more")),
             Err(error) => Some(format!("namespace {namespace} could not be read: {error}")),
-        })
+        });
+        stopped.map(NotSent::unwanted).or_else(|| self.changed(victim, pod, now))
+    }
+
+    /// Why a pod that was read once more must not be killed: it may have been opted out since, or let go by its controller, which
+    /// would not replace it, or be on its way out by another's doing.
+    fn changed(
+        &self,
+        victim: &VictimRef,
+        read: Result<Option<PodFacts>, CallError>,
+        now: Timestamp,
+    ) -> Option<NotSent> {
+        let VictimRef { namespace, pod: name, .. } = victim;
+        let pod = match read {
+            Ok(found) => found.filter(|pod| pod.uid == victim.uid),
+            Err(error) => return Some(NotSent::unwanted(format!("pod {namespace}/{name} could not be read: {error}"))),
+        };
+        let Some(pod) = pod else { return Some(NotSent::gone("there is no such pod any more")) };
+        if pod.terminating {
+            return Some(NotSent::gone("it is being deleted already"));
+        }
+        let is_moved = pod.owner.as_ref().is_some_and(|owner| owner.uid != victim.owner_uid);
+        let moved = is_moved.then(|| "it has another controller by now".to_owned());
+        let why = spared(&self.target, &self.policy, &pod, now).map(told).or(moved);
+        why.map(NotSent::unwanted)
     }
 
     /// Why nothing may be killed in a namespace that is like that by now: it may have been opted out since.
-    fn spared(&self, facts: &NamespaceFacts) -> Option<String> {
+    fn barred(&self, facts: &NamespaceFacts) -> Option<String> {
         match facts {
             NamespaceFacts { name, stopped: true, .. } => Some(format!("namespace {name} is stopped")),
             NamespaceFacts { name, terminating: true, .. } => Some(format!("namespace {name} is being deleted")),
-            _ => bars(&self.policy, facts).map(|reason| reason.message),
+            NamespaceFacts { name, labels, .. } if !self.target.namespaces.contains(name, labels) => {
+                Some(format!("the target is {}, and no more namespace {name}", self.target.namespaces))
+            }
+            _ => bars(&self.policy, facts).map(told),
         }
     }
 
@@ -142,6 +176,29 @@ impl ClusterAccess {
         let budgets = join_all(read).await;
         let population = self.reader.read(scope).await.map_err(|error| error.to_string())?;
         Ok((budgets, population))
+    }
+}
+
+/// By the name that plans have it under, with the facts.
+fn told(reason: Reason) -> String {
+    format!("{}: {}", reason.exclusion.as_str(), reason.message)
+}
+
+/// A kill that is not sent.
+struct NotSent {
+    kind: KillAnswerKind,
+    why: String,
+}
+
+impl NotSent {
+    /// Nobody wants it any more, or it is not known whether anybody does.
+    const fn unwanted(why: String) -> Self {
+        Self { kind: KillAnswerKind::NotSent, why }
+    }
+
+    /// There is nobody left to kill: it is what the server would have said.
+    fn gone(why: &str) -> Self {
+        Self { kind: KillAnswerKind::Gone, why: why.to_owned() }
     }
 }
 
@@ -233,25 +290,25 @@ impl<K: Keeper> KillWorld<K> {
         marks.into_iter().fold(self.keeper.now(), |now, (since, instant)| steady(now, since, instant.elapsed()))
     }
 
-    /// Why nothing may be killed where this victim is. Switch and namespace are read beside each other, and one may be read long
-    /// before the other is: answers that took too long are asked for again, for as long as the kill may be sent.
-    async fn stopped(&mut self, order: &KillOrder) -> Option<String> {
+    /// Why this victim must not be killed any more. Switch, namespace and pod are read beside each other, and one may be read long
+    /// before the others are: answers that took too long are asked for again, for as long as the kill may be sent.
+    async fn refused(&mut self, order: &KillOrder) -> Option<NotSent> {
         loop {
             let asked = Instant::now();
-            let stopped = self.access.stopped(&order.victim.namespace).await;
-            if stopped.is_some() || asked.elapsed() < STOPS_WITHIN || self.present() > order.deadline {
-                return stopped;
+            let refused = self.access.refused(&order.victim, self.present()).await;
+            if refused.is_some() || asked.elapsed() < STOPS_WITHIN || self.present() > order.deadline {
+                return refused;
             }
         }
     }
 
     /// Sends a kill, unless it is known by now that it must not be.
     async fn kill(&mut self, order: &KillOrder) -> KillAnswer {
-        let stopped = self.stopped(order).await;
+        let refused = self.refused(order).await;
         let view = self.keeper.last_look().await;
         let at = self.present();
-        match stopped.or_else(|| view.objection(order, at)) {
-            Some(why) => KillAnswer { at, kind: KillAnswerKind::NotSent, message: Some(why) },
+        match refused.or_else(|| view.objection(order, at).map(NotSent::unwanted)) {
+            Some(NotSent { kind, why }) => KillAnswer { at, kind, message: Some(why) },
             None => self.access.hand.kill(order, at).await,
         }
     }

@@ -57,6 +57,26 @@ fn accepting(requests: &Arc<AtomicUsize>) -> ClusterAccess {
 
 /// The same, with that state of the stop switch and that in the metadata of the namespace. It counts the kills.
 fn cluster(kills: &Arc<AtomicUsize>, switch: &str, said: &serde_json::Value) -> ClusterAccess {
+    access(&Clients::same(kube::Client::new(server(kills, switch, said, vec![victim()]), "default")))
+}
+
+/// The victim of [`order`], as a server tells of it.
+fn victim() -> serde_json::Value {
+    let owner = json!([{"kind": "ReplicaSet", "name": "trips-1", "uid": "rs", "controller": true}]);
+    json!({
+        "metadata": {"name": "trips-1", "namespace": "dispatch", "uid": "u", "labels": {labels::ENABLED: "true"},
+            "ownerReferences": owner},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    })
+}
+
+/// A list of these pods, whatever is asked for.
+fn listed(pods: &[serde_json::Value]) -> Json<serde_json::Value> {
+    Json(json!({"metadata": {}, "items": pods}))
+}
+
+/// A server that accepts everything else, with those pods.
+fn server(kills: &Arc<AtomicUsize>, switch: &str, said: &serde_json::Value, pods: Vec<serde_json::Value>) -> Router {
     let counted = kills.clone();
     let kill = move || {
         counted.fetch_add(1, Ordering::Relaxed);
@@ -65,11 +85,11 @@ fn cluster(kills: &Arc<AtomicUsize>, switch: &str, said: &serde_json::Value) -> 
     let switch = json!({"data": {"state": switch}});
     let mut namespace = json!({"metadata": {"name": "dispatch", "labels": {labels::ENABLED: "true"}}});
     namespace["metadata"].as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
-    let router: Router = Router::new()
+    Router::new()
         .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(async move || Json(switch.clone())))
+        .route("/api/v1/namespaces/{namespace}/pods", get(async move || listed(&pods)))
         .route("/api/v1/namespaces/{name}", get(async move || Json(namespace.clone())))
-        .fallback(kill);
-    access(&Clients::same(kube::Client::new(router, "default")))
+        .fallback(kill)
 }
 
 fn access(clients: &Clients) -> ClusterAccess {
@@ -137,6 +157,46 @@ async fn what_was_stopped_since_a_kill_was_decided_is_not_killed() {
     }
 }
 
+/// What becomes of a kill where there are these pods by now, how many kills leave, and what is told of it.
+async fn asked_to_kill_one_of(pods: Vec<serde_json::Value>) -> (KillAnswerKind, usize, String) {
+    let kills: Arc<AtomicUsize> = Arc::default();
+    let router = server(&kills, "Running", &json!({}), pods);
+    let access = access(&Clients::same(kube::Client::new(router, "default")));
+    let mut world = KillWorld::new(access, Knowing(KillerView::default()));
+    let Response::Kill(answer) = world.perform(Action::Kill(order(Timestamp::now()))).await else {
+        panic!("a kill is answered as one");
+    };
+    (answer.kind, kills.load(Ordering::Relaxed), answer.message.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_pod_that_has_changed_since_its_kill_was_decided_is_not_killed() {
+    let changed = |change: fn(&mut serde_json::Value)| {
+        let mut pod = victim();
+        change(&mut pod);
+        pod
+    };
+    let other = changed(|pod| pod["metadata"]["name"] = json!("trips-2"));
+    assert_eq!(asked_to_kill_one_of(vec![other.clone(), victim()]).await, (KillAnswerKind::Accepted, 1, String::new()));
+    let (gone, unwanted) = (KillAnswerKind::Gone, KillAnswerKind::NotSent);
+    for (pod, kind, why) in [
+        (other, gone, "there is no such pod any more"),
+        (changed(|pod| pod["metadata"]["uid"] = json!("u2")), gone, "there is no such pod any more"),
+        (changed(|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-11-23T12:00:00Z")), gone, "being deleted"),
+        (changed(|pod| pod["metadata"]["labels"] = json!({})), unwanted, "PodNotEnabled: the pod is not"),
+        (changed(|pod| pod["metadata"]["labels"][labels::EXCLUDE] = json!("true")), unwanted, "PodExcluded: "),
+        (changed(|pod| pod["metadata"]["ownerReferences"] = json!([])), unwanted, "no controller would replace it"),
+        (changed(|pod| pod["metadata"]["ownerReferences"][0]["uid"] = json!("x")), unwanted, "another controller"),
+        (changed(|pod| pod["status"]["phase"] = json!("Failed")), unwanted, "its phase is Failed"),
+        (changed(|pod| pod["status"]["conditions"] = json!([])), unwanted, "NotReady: it is not Ready"),
+        (json!({"metadata": {"name": 7}}), unwanted, "could not be read"),
+    ] {
+        let (found, kills, message) = asked_to_kill_one_of(vec![pod]).await;
+        assert_eq!((found, kills), (kind, 0), "{why}");
+        assert!(message.contains(why), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn a_namespace_that_is_stopped_while_the_switch_is_still_being_read_is_left_alone() {
     let (kills, looks, reads): (Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>) =
@@ -164,6 +224,7 @@ async fn a_namespace_that_is_stopped_while_the_switch_is_still_being_read_is_lef
     };
     let router: Router = Router::new()
         .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(switch))
+        .route("/api/v1/namespaces/{namespace}/pods", get(async || listed(&[victim()])))
         .route("/api/v1/namespaces/{name}", get(namespace))
         .fallback(kill);
     let access = access(&Clients::same(kube::Client::new(router, "default")));

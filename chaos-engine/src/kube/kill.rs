@@ -83,7 +83,9 @@ pub fn kill_answer(error: &CallError) -> KillAnswerKind {
     match status.code {
         429 if by_budget => KillAnswerKind::Blocked,
         404 => KillAnswerKind::Gone,
-        409 if message.contains("precondition") || message.contains("uid") => KillAnswerKind::Gone,
+        409 if message.contains("uid in precondition") || message.contains("uid in the precondition") => {
+            KillAnswerKind::Gone
+        }
         // The server's own refusal to choose between two budgets, told as an internal error.
         500 if message.contains("more than one poddisruptionbudget") => KillAnswerKind::Blocked,
         500.. => KillAnswerKind::Unknown,
@@ -160,7 +162,15 @@ mod tests {
                 refused(409, "Precondition failed: UID in precondition: a, UID in object meta: b", None),
                 KillAnswerKind::Gone,
             ),
+            (
+                refused(409, "the UID in the precondition (a) does not match the UID in record (b)…", None),
+                KillAnswerKind::Gone,
+            ),
             (refused(409, "the object has been modified", None), KillAnswerKind::Refused),
+            (
+                refused(409, "cannot be fulfilled on pods \"liquid-1\": it has been modified", None),
+                KillAnswerKind::Refused,
+            ),
             (refused(403, "forbidden", None), KillAnswerKind::Refused),
             (refused(500, "This pod has more than one PodDisruptionBudget, which …", None), KillAnswerKind::Blocked),
             (refused(500, "etcdserver: request timed out", None), KillAnswerKind::Unknown),

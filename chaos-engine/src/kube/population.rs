@@ -103,6 +103,14 @@ impl PopulationReader {
         self.namespace(name).await
     }
 
+    /// What a pod says itself, without what stands above its controller; absent: there is none of that name.
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<PodFacts>, CallError> {
+        let found = self.list::<wire::Pod>(&path_in(namespace, "api/v1", "pods"), &named(name)).await?;
+        // A server or a proxy that does not know that query gives all of them.
+        let pod = found.into_iter().find(|pod| pod.metadata.name == name);
+        Ok(pod.map(|pod| pod_facts(pod, &Owners::default())))
+    }
+
     async fn namespaces(&self, scope: &Scope) -> Result<Vec<NamespaceFacts>, CallError> {
         let names: BTreeSet<&str> = match (scope, &self.scope) {
             (Scope::Workloads(workloads), _) => workloads.iter().map(|workload| workload.namespace.as_str()).collect(),
@@ -226,6 +234,11 @@ impl Contents {
 /// The path of a kind of objects in a namespace.
 fn path_in(namespace: &str, group: &str, plural: &str) -> String {
     format!("/{group}/namespaces/{namespace}/{plural}")
+}
+
+/// The query for a list of one: who may list may not have to be allowed to get as well.
+fn named(name: &str) -> String {
+    format!("&fieldSelector={}", encode(&format!("metadata.name={name}")))
 }
 
 fn namespace_facts(namespace: wire::Namespace) -> NamespaceFacts {

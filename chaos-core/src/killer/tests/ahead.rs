@@ -74,6 +74,41 @@ fn two_kills_of_a_workload_keep_their_distance() {
 }
 
 #[test]
+fn a_strike_whose_budget_others_wrote_meanwhile_keeps_its_distance_to_theirs() {
+    for is_set in [false, true] {
+        let mut play = Play::new(|spec| spec["limits"]["minInterval"] = json!("30s"));
+        let mut response = None;
+        loop {
+            match play.step(response.take()) {
+                Next::Act(Action::WriteBudget { .. }) => break,
+                Next::Act(action) => response = Some(play.answer(action)),
+                Next::Wait(until) => play.now = until.expect("a strike is planned"),
+                Next::Done => panic!("it goes on for ever"),
+            }
+        }
+        // Another killer on this machine has just killed a pod of the workload.
+        let mut budget = WorkloadBudget::default();
+        budget.record("other", 1, play.now);
+        play.budgets.insert("w".to_owned(), (9, budget));
+        set_ahead(&mut play, SECOND * 60);
+        if !is_set {
+            // The process stood still.
+            play.view.ahead = Duration::ZERO;
+        }
+        response = Some(Response::Stored(Stored::Conflict));
+        while play.orders.is_empty() && play.ledger().skips == 0 {
+            match play.step(response.take()) {
+                Next::Act(action) => response = Some(play.answer(action)),
+                Next::Wait(until) => play.now = until.expect("a strike is planned"),
+                Next::Done => panic!("it goes on for ever"),
+            }
+        }
+        assert_eq!(play.orders.len(), usize::from(!is_set), "{:?}", play.orders);
+        assert_eq!(play.reasons().contains("Spacing"), is_set, "{:?}", play.reasons());
+    }
+}
+
+#[test]
 fn what_a_clock_that_was_behind_took_for_the_future_is_not_moved_into_it() {
     let mut play = Play::new(|_| ());
     until_killed(&mut play, 1);

@@ -85,6 +85,101 @@ fn a_victim_that_follows_a_lost_answer_is_left_alone_and_told() {
 }
 
 #[test]
+fn what_a_crash_leaves_of_a_strike_is_told_and_killed_by_nobody() {
+    let mut left = 0;
+    for crash_at in 0..40 {
+        let mut play = of_two();
+        let (mut response, mut actions) = (None, 0);
+        while actions <= crash_at {
+            match play.step(response.take()) {
+                Next::Act(action) => {
+                    actions += 1;
+                    response = Some(play.answer(action));
+                }
+                Next::Wait(until) => play.now = until.expect("a strike is planned"),
+                Next::Done => break,
+            }
+        }
+        // The last answer is lost with the process.
+        let (sent, begun) = (play.orders.len(), strikes_of(&play.orders));
+        play.crash();
+        assert!(play.run(SignedDuration::from_mins(4)));
+        let goes_on = strikes_of(&play.orders[sent..]);
+        assert!(begun.is_disjoint(&goes_on), "a crash after {crash_at} actions: {begun:?} {goes_on:?}");
+        let ledger = play.ledger();
+        assert_eq!((ledger.struck, &ledger.unfinished), (3, &None), "a crash after {crash_at} actions");
+        for strike in strikes_of(&play.orders) {
+            let killed = ledger.history.iter().filter(|kill| kill.strike == strike).count();
+            let told = ledger.skipped.iter().filter(|skip| skip.strike == strike).count();
+            assert_eq!(killed + told, 2, "a crash after {crash_at} actions: {:?}", ledger.skipped);
+        }
+        assert!(play.reasons().iter().all(|reason| *reason == "Missed"), "{:?}", play.reasons());
+        left += ledger.skips;
+    }
+    assert!(left > 3, "{left} were left");
+}
+
+#[test]
+fn a_strike_in_hand_and_one_that_is_known_to_have_killed_count_once_while_a_kill_is_in_doubt() {
+    // The first victim of the first strike, or the second of the second: the pod is there for as long as it is in doubt.
+    for (in_doubt, kills) in [(1, 5), (4, 6)] {
+        let mut play = of_two();
+        let spec = play.killer.spec().clone();
+        let limits = Limits { max_unavailable: CountOrPercent::Count(3), min_ready: 0, ..spec.limits };
+        play.killer = Killer::new(KillerSpec { limits, ..spec });
+        let mut response = None;
+        while play.orders.len() < kills {
+            match play.step(response.take()) {
+                Next::Act(Action::Kill(order)) if play.orders.len() + 1 == in_doubt => {
+                    play.orders.push((play.now, order));
+                    let answer = KillAnswer { at: play.now, kind: KillAnswerKind::Unknown, message: None };
+                    response = Some(Response::Kill(answer));
+                }
+                Next::Act(action) => response = Some(play.answer(action)),
+                Next::Wait(until) => play.now = until.expect("a strike is planned"),
+                Next::Done => panic!("{:?}", play.ledger()),
+            }
+            let waited = play.now.duration_since(start());
+            assert!(
+                waited < SignedDuration::from_secs(30),
+                "{waited:?}: {} kills, {:?}",
+                play.orders.len(),
+                play.ledger()
+            );
+        }
+        let of_last = play.orders.iter().filter(|(_, order)| order.strike.strike == 2).count();
+        assert_eq!(of_last, 2, "{:?}", play.ledger().skipped);
+    }
+}
+
+/// The strikes that these kills are of.
+fn strikes_of(orders: &[(Timestamp, KillOrder)]) -> BTreeSet<u64> {
+    orders.iter().map(|(_, order)| order.strike.strike).collect()
+}
+
+#[test]
+fn what_keeps_a_victim_from_it_is_told_with_how_many_were_to_follow() {
+    let mut play = of(Victims { count: CountOrPercent::Count(3), at_least_one: false });
+    let spec = play.killer.spec().clone();
+    let limits = Limits { max_kills: 9, max_unavailable: CountOrPercent::Count(3), min_ready: 0, ..spec.limits };
+    play.killer = Killer::new(KillerSpec { limits, ..spec });
+    let mut response = None;
+    while play.ledger().skips == 0 {
+        match play.step(response.take()) {
+            Next::Act(action) => response = Some(play.answer(action)),
+            Next::Wait(until) => play.now = until.expect("a strike is planned"),
+            Next::Done => panic!("{:?}", play.ledger()),
+        }
+        if play.orders.len() == 1 {
+            play.answer = KillAnswerKind::Blocked;
+        }
+    }
+    let skip = play.ledger().skipped[0].clone();
+    assert_eq!((skip.reason.as_str(), play.outcomes()), ("EvictionBlocked", vec![Outcome::Killed, Outcome::Blocked]));
+    assert!(skip.message.contains("1 more of its pods"), "{}", skip.message);
+}
+
+#[test]
 fn a_victim_whose_killer_is_told_to_leave_before_it_is_told() {
     let mut play = of_two();
     let mut response = None;

@@ -1,7 +1,9 @@
 //! A record survives its status, and a status stays small.
 
 use super::*;
-use crate::api::{ExperimentRunStatus, KillRecord, Outcome, RunKiller, RunPhase, SkipRecord, VictimRef};
+use crate::api::{
+    ExperimentRunStatus, KillRecord, Outcome, RunKiller, RunPhase, SkipRecord, UnfinishedStrike, VictimRef,
+};
 use crate::killer::Ledger;
 use crate::run::WindDown;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -108,6 +110,7 @@ fn a_killer_remembers_what_it_needs_and_no_more_than_fits() {
         strikes: 12_000,
         skips: 500,
         fences: 3,
+        unfinished: Some(UnfinishedStrike { strike: 11_999, group: "g".into(), left: 2 }),
         ..Ledger::default()
     };
     let mut status = ExperimentRunStatus::default();

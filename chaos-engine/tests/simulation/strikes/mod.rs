@@ -160,7 +160,7 @@ fn check_accounts(cluster: &Cluster, scenario: &Scenario) {
 }
 
 /// Of a strike that has killed, each victim was killed, may have been, or is told to have been left alone. A strike in hand when its
-/// process crashed, or when the schedule was over, tells no more: what was left of it is lost with the process.
+/// process crashed, or when the schedule was over, tells no more: nobody takes such a run up again here.
 fn check_victims(run: &str, ledger: &Ledger, scenario: &Scenario) {
     let victims = scenario.victims_of(run);
     if victims == 1 || ledger.ended.is_none() || scenario.crashes > 0 {
