@@ -16,8 +16,7 @@ use crate::rights::{Right, rights, roles};
 use crate::workload::{Workload, kills};
 
 /// Rights that are shipped and not used by what is done here: the account, verb, resource, group, and when they are.
-const SELDOM: [(&str, &str, &str, &str, &str); 5] = [
-    (OPERATOR, "get", "pods", "", "a kill whose answer was lost, or whose operator died, is looked up"),
+const SELDOM: [(&str, &str, &str, &str, &str); 4] = [
     (OPERATOR, "list", "daemonsets", "apps", "a pod names one as its owner"),
     (OPERATOR, "list", "jobs", "batch", "a pod names one as its owner"),
     (OPERATOR, "list", "cronjobs", "batch", "a pod names a Job as its owner"),

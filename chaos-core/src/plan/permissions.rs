@@ -25,7 +25,7 @@ pub struct Permission {
 /// monkey the operator.
 pub fn of_killer(mode: KillMode, namespace: &str) -> BTreeSet<Permission> {
     let mut all = on("", "", "namespaces", &["get"]);
-    all.extend(on(namespace, "", "pods", &["list"]));
+    all.extend(on(namespace, "", "pods", &["get", "list"]));
     for resource in ["deployments", "replicasets", "statefulsets"] {
         all.extend(on(namespace, "apps", resource, &["list"]));
     }

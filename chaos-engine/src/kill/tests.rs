@@ -57,7 +57,7 @@ fn accepting(requests: &Arc<AtomicUsize>) -> ClusterAccess {
 
 /// The same, with that state of the stop switch and that in the metadata of the namespace. It counts the kills.
 fn cluster(kills: &Arc<AtomicUsize>, switch: &str, said: &serde_json::Value) -> ClusterAccess {
-    access(&Clients::same(kube::Client::new(server(kills, switch, said, vec![victim()]), "default")))
+    access(&Clients::same(kube::Client::new(server(kills, switch, said, Some(victim())), "default")))
 }
 
 /// The victim of [`order`], as a server tells of it.
@@ -70,13 +70,14 @@ fn victim() -> serde_json::Value {
     })
 }
 
-/// A list of these pods, whatever is asked for.
-fn listed(pods: &[serde_json::Value]) -> Json<serde_json::Value> {
-    Json(json!({"metadata": {}, "items": pods}))
+/// What a server says of a pod that is not there.
+fn no_pod() -> (StatusCode, Json<serde_json::Value>) {
+    let status = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "no", "code": 404});
+    (StatusCode::NOT_FOUND, Json(status))
 }
 
-/// A server that accepts everything else, with those pods.
-fn server(kills: &Arc<AtomicUsize>, switch: &str, said: &serde_json::Value, pods: Vec<serde_json::Value>) -> Router {
+/// A server that accepts everything else, with that pod, if any.
+fn server(kills: &Arc<AtomicUsize>, switch: &str, said: &serde_json::Value, pod: Option<serde_json::Value>) -> Router {
     let counted = kills.clone();
     let kill = move || {
         counted.fetch_add(1, Ordering::Relaxed);
@@ -87,7 +88,10 @@ fn server(kills: &Arc<AtomicUsize>, switch: &str, said: &serde_json::Value, pods
     namespace["metadata"].as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
     Router::new()
         .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(async move || Json(switch.clone())))
-        .route("/api/v1/namespaces/{namespace}/pods", get(async move || listed(&pods)))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{name}",
+            get(async move || pod.clone().map(Json).ok_or_else(no_pod)),
+        )
         .route("/api/v1/namespaces/{name}", get(async move || Json(namespace.clone())))
         .fallback(kill)
 }
@@ -157,10 +161,10 @@ async fn what_was_stopped_since_a_kill_was_decided_is_not_killed() {
     }
 }
 
-/// What becomes of a kill where there are these pods by now, how many kills leave, and what is told of it.
-async fn asked_to_kill_one_of(pods: Vec<serde_json::Value>) -> (KillAnswerKind, usize, String) {
+/// What becomes of a kill where there is that pod by now, how many kills leave, and what is told of it.
+async fn asked_to_kill(pod: Option<serde_json::Value>) -> (KillAnswerKind, usize, String) {
     let kills: Arc<AtomicUsize> = Arc::default();
-    let router = server(&kills, "Running", &json!({}), pods);
+    let router = server(&kills, "Running", &json!({}), pod);
     let access = access(&Clients::same(kube::Client::new(router, "default")));
     let mut world = KillWorld::new(access, Knowing(KillerView::default()));
     let Response::Kill(answer) = world.perform(Action::Kill(order(Timestamp::now()))).await else {
@@ -176,22 +180,33 @@ async fn a_pod_that_has_changed_since_its_kill_was_decided_is_not_killed() {
         change(&mut pod);
         pod
     };
-    let other = changed(|pod| pod["metadata"]["name"] = json!("trips-2"));
-    assert_eq!(asked_to_kill_one_of(vec![other.clone(), victim()]).await, (KillAnswerKind::Accepted, 1, String::new()));
+    assert_eq!(asked_to_kill(Some(victim())).await, (KillAnswerKind::Accepted, 1, String::new()));
     let (gone, unwanted) = (KillAnswerKind::Gone, KillAnswerKind::NotSent);
     for (pod, kind, why) in [
-        (other, gone, "there is no such pod any more"),
-        (changed(|pod| pod["metadata"]["uid"] = json!("u2")), gone, "there is no such pod any more"),
-        (changed(|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-11-23T12:00:00Z")), gone, "being deleted"),
-        (changed(|pod| pod["metadata"]["labels"] = json!({})), unwanted, "PodNotEnabled: the pod is not"),
-        (changed(|pod| pod["metadata"]["labels"][labels::EXCLUDE] = json!("true")), unwanted, "PodExcluded: "),
-        (changed(|pod| pod["metadata"]["ownerReferences"] = json!([])), unwanted, "no controller would replace it"),
-        (changed(|pod| pod["metadata"]["ownerReferences"][0]["uid"] = json!("x")), unwanted, "another controller"),
-        (changed(|pod| pod["status"]["phase"] = json!("Failed")), unwanted, "its phase is Failed"),
-        (changed(|pod| pod["status"]["conditions"] = json!([])), unwanted, "NotReady: it is not Ready"),
-        (json!({"metadata": {"name": 7}}), unwanted, "could not be read"),
+        (None, gone, "there is no such pod any more"),
+        (Some(changed(|pod| pod["metadata"]["uid"] = json!("u2"))), gone, "there is no such pod any more"),
+        (
+            Some(changed(|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-11-23T12:00:00Z"))),
+            gone,
+            "being deleted",
+        ),
+        (Some(changed(|pod| pod["metadata"]["labels"] = json!({}))), unwanted, "PodNotEnabled: the pod is not"),
+        (Some(changed(|pod| pod["metadata"]["labels"][labels::EXCLUDE] = json!("true"))), unwanted, "PodExcluded: "),
+        (
+            Some(changed(|pod| pod["metadata"]["ownerReferences"] = json!([]))),
+            unwanted,
+            "no controller would replace it",
+        ),
+        (
+            Some(changed(|pod| pod["metadata"]["ownerReferences"][0]["uid"] = json!("x"))),
+            unwanted,
+            "another controller",
+        ),
+        (Some(changed(|pod| pod["status"]["phase"] = json!("Failed"))), unwanted, "its phase is Failed"),
+        (Some(changed(|pod| pod["status"]["conditions"] = json!([]))), unwanted, "NotReady: it is not Ready"),
+        (Some(json!({"metadata": {"name": 7}})), unwanted, "could not be read"),
     ] {
-        let (found, kills, message) = asked_to_kill_one_of(vec![pod]).await;
+        let (found, kills, message) = asked_to_kill(pod).await;
         assert_eq!((found, kills), (kind, 0), "{why}");
         assert!(message.contains(why), "{message}");
     }
@@ -224,7 +239,7 @@ async fn a_namespace_that_is_stopped_while_the_switch_is_still_being_read_is_lef
     };
     let router: Router = Router::new()
         .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(switch))
-        .route("/api/v1/namespaces/{namespace}/pods", get(async || listed(&[victim()])))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}", get(async || Json(victim())))
         .route("/api/v1/namespaces/{name}", get(namespace))
         .fallback(kill);
     let access = access(&Clients::same(kube::Client::new(router, "default")));

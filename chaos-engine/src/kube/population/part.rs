@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chaos_core::killer::{SelectedKind, WorkloadName};
 use kube::core::Selector;
 
-use super::{Contents, PopulationReader, encode, few_at_a_time, named, path_in, pod_facts};
+use super::{Contents, PopulationReader, encode, few_at_a_time, path_in, pod_facts};
 use crate::kube::call::CallError;
 use crate::kube::owners::Owners;
 use crate::kube::wire;
@@ -52,7 +52,9 @@ impl PopulationReader {
             SelectedKind::StatefulSet => ("statefulsets", false),
         };
         let path = path_in(&name.namespace, "apis/apps/v1", plural);
-        let found = self.list::<wire::Workload>(&path, &named(&name.name)).await?;
+        // A list of one: who may list may not have to be allowed to get as well.
+        let named = format!("&fieldSelector={}", encode(&format!("metadata.name={}", name.name)));
+        let found = self.list::<wire::Workload>(&path, &named).await?;
         // A server or a proxy that does not know that query gives all of them.
         let Some(workload) = found.into_iter().find(|it| it.metadata.name == name.name) else { return Ok(None) };
         let selected = selected(&workload);
