@@ -26,7 +26,7 @@ use crate::backoff::Backoff;
 use crate::board::Board;
 use crate::conditions::{self, Facts};
 use crate::gameday;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Mishap};
 use crate::pace::Pace;
 use crate::permitted::Permissions;
 use crate::shown::Showing;
@@ -203,7 +203,7 @@ impl Shared {
         rest: &CancellationToken,
     ) {
         self.tell_refusal(object, error);
-        self.metrics.failed(error.as_str());
+        self.metrics.failed(error);
         backoff.wait(began, rest).await;
     }
 
@@ -222,7 +222,7 @@ impl Shared {
         let kind = K::kind(&()).into_owned();
         let ObjectMeta { name, namespace, uid, .. } = object.clone();
         tracing::warn!(kind, namespace, name, why, "it cannot be read; nothing is done for it");
-        self.metrics.failed("Unreadable");
+        self.metrics.failed_by(Mishap::Unreadable);
         let object = ObjectReference {
             api_version: Some(K::api_version(&()).into_owned()),
             kind: Some(kind),
