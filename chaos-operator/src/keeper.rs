@@ -55,6 +55,7 @@ pub(crate) struct StatusKeeper {
     has_in_hand: bool,
     pulse: Option<Pulse>,
     switch: watch::Receiver<SwitchState>,
+    told_switch: watch::Receiver<SwitchState>,
     schema: watch::Receiver<SchemaState>,
     permissions: watch::Receiver<Permissions>,
     rest: CancellationToken,
@@ -82,6 +83,7 @@ impl StatusKeeper {
         let basis = basis(&seen.spec);
         Self {
             switch: shared.switch.subscribe(),
+            told_switch: shared.told_switch.subscribe(),
             schema: shared.schema.subscribe(),
             permissions: shared.permissions.subscribe(),
             shared,
@@ -293,6 +295,7 @@ impl Keeper for StatusKeeper {
             () = self.rest.cancelled() => {}
             () = beat => {}
             _ = self.switch.changed() => {}
+            _ = self.told_switch.changed() => {}
             _ = self.schema.changed() => {}
             _ = self.permissions.changed() => {}
             () = news(&mut self.object, self.store.object(), is_claimed) => {}
@@ -411,6 +414,27 @@ mod tests {
         }
         assert_eq!(cluster.object()["status"]["skips"], saves, "all of it is written");
         assert!(began.elapsed() >= WRITES.1 * (saves - WRITES.0), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn while_the_switch_cannot_be_read_for_a_moment_kills_are_held_and_no_status_is_written() {
+        let object = monkey("m", &json!({}));
+        let cluster = OneObject::new(&object);
+        let (shared, _teller) = shared(cluster.client());
+        shared.told_switch.send_replace(SwitchState::Running);
+        shared.switch.send_replace(SwitchState::Running);
+        shared.schema.send_replace(SchemaState::Same);
+        shared.permissions.send_replace(Permissions::Known(Vec::new()));
+        let of_all = shared.clone();
+        let (mut keeper, _watch) = keeper(shared, object).await;
+        assert_eq!(keeper.view().await.hold, None);
+        let before = cluster.object();
+        of_all.switch.send_replace(SwitchState::Unreadable);
+        assert!(keeper.view().await.hold.is_some());
+        assert_eq!(cluster.object(), before);
+        of_all.told_switch.send_replace(SwitchState::Unreadable);
+        assert!(keeper.view().await.hold.is_some());
+        assert_ne!(cluster.object(), before, "that it lasts is told");
     }
 
     #[tokio::test]

@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     /// Everything in the background ends with it.
     pub stop: CancellationToken,
     pub switch: watch::Sender<SwitchState>,
+    /// The same as statuses tell it: where it cannot be read for a moment, as it was before.
+    pub told_switch: watch::Sender<SwitchState>,
     pub schema: watch::Sender<SchemaState>,
     pub permissions: watch::Sender<Permissions>,
     /// A call was refused: the permissions may be other ones now.
@@ -133,6 +135,7 @@ impl Shared {
             sources: Arc::new(sources),
             stop,
             switch: watch::channel(SwitchState::Unreadable).0,
+            told_switch: watch::channel(SwitchState::Unreadable).0,
             schema: watch::channel(SchemaState::Unknown("it has not been read yet".to_owned())).0,
             permissions: watch::channel(Permissions::Unknown("the permissions have not been asked for yet".to_owned()))
                 .0,
@@ -182,7 +185,7 @@ impl Shared {
             generation: object.metadata.generation,
             invalid,
             schema: &self.schema.borrow().clone(),
-            switch: *self.switch.borrow(),
+            switch: *self.told_switch.borrow(),
             permissions: &self.permissions.borrow().clone(),
             capped: capped.as_deref(),
             blind,
