@@ -28,6 +28,9 @@ const SWITCH_EVERY: Duration = Duration::from_millis(500);
 const UNREAD_FOR: Duration = Duration::from_secs(5);
 /// The served schema is read this often while it is ours, and while it is not.
 const SCHEMA_EVERY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
+/// A schema that was ours and cannot be read is asked for so often before that counts: what is known of it is a minute old anyway,
+/// and all kills are held by one answer that was lost otherwise.
+const SCHEMA_TRIES: u32 = 3;
 /// A heartbeat is read an eighth of its interval apart, within these bounds.
 const BEAT_EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
@@ -98,9 +101,14 @@ impl Seen {
 
 /// Follows the served schema.
 pub(crate) async fn follow_schema(shared: Arc<Shared>) {
-    let caller = shared.reads();
+    let (caller, mut unread) = (shared.reads(), 0);
     while !shared.stop.is_cancelled() {
         let state = schema::check(&caller).await;
+        unread = if matches!(state, SchemaState::Unknown(_)) { unread + 1 } else { 0 };
+        if (1..SCHEMA_TRIES).contains(&unread) && *shared.schema.borrow() == SchemaState::Same {
+            sleep(SCHEMA_EVERY.1).await;
+            continue;
+        }
         let pause = if state == SchemaState::Same { SCHEMA_EVERY.0 } else { SCHEMA_EVERY.1 };
         let changed = shared.schema.send_if_modified(|known| {
             let changed = *known != state;
@@ -246,7 +254,7 @@ async fn take_reading(caller: &Caller, path: &str, sender: &watch::Sender<Option
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     use axum::http::StatusCode;
     use axum::{Json, Router};
@@ -294,6 +302,27 @@ mod tests {
         told.changed().await.unwrap();
         assert_eq!(*told.borrow(), SwitchState::Running);
         following.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_schema_that_was_ours_is_asked_for_again_before_it_counts_as_unknown() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let counted = asked.clone();
+        let answer = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { StatusCode::SERVICE_UNAVAILABLE }
+        };
+        let router: Router = Router::new().fallback(answer);
+        for (known, tries) in [(SchemaState::Same, SCHEMA_TRIES), (SchemaState::Other("no".to_owned()), 1)] {
+            asked.store(0, Ordering::Relaxed);
+            let (shared, _teller) = shared(kube::Client::new(router.clone(), "default"));
+            shared.schema.send_replace(known);
+            let mut schema = shared.schema.subscribe();
+            let following = tokio::spawn(follow_schema(shared.clone()));
+            schema.wait_for(|state| matches!(state, SchemaState::Unknown(_))).await.unwrap();
+            assert_eq!(asked.load(Ordering::Relaxed), tries);
+            following.abort();
+        }
     }
 
     #[test]
