@@ -26,7 +26,11 @@ pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<Ga
         let seen = object.borrow_and_update().clone();
         let began = Instant::now();
         match stint(&shared, &mut object, &seen, &rest).await {
-            Ok(()) => backoff.reset(),
+            // Somebody who edits all the time must not keep us busy: it is read, claimed and told anew each time.
+            Ok(()) => {
+                backoff.reset();
+                backoff.wait(began, &rest).await;
+            }
             Err(StoreError::Gone) => return,
             Err(error) => {
                 let (namespace, day) = (seen.namespace().unwrap_or_default(), seen.name_any());
@@ -240,6 +244,24 @@ mod tests {
         assert_eq!(names(&again), ["chaos-day-d-one-started", "chaos-day-d-one-ended"]);
         assert!(again.iter().all(|happening| happening.at.to_string() == "2026-06-01T09:00:00Z"), "{again:?}");
         assert!(became(&ended, &status(&ended), &status(&ended), now).is_empty());
+    }
+
+    #[tokio::test]
+    async fn however_often_a_game_day_is_edited_it_is_taken_up_a_few_times_a_second() {
+        let old = day(json!({}));
+        let mut edited = old.clone();
+        // Whenever it is read it has been edited once more.
+        edited.metadata.generation = Some(2);
+        let (shared, _teller) = shared(OneObject::new(&old).client());
+        let (_watch, object) = watch::channel(Arc::new(edited));
+        let rest = CancellationToken::new();
+        let tending = tokio::spawn(tend(shared.clone(), object, rest.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        rest.cancel();
+        tokio::time::timeout(Duration::from_secs(20), tending).await.expect("it rests").unwrap();
+        let text = shared.metrics.text();
+        let taken_up = text.lines().find_map(|line| line.strip_prefix("chaos_reconcile_seconds_count ")).unwrap();
+        assert!((2..10).contains(&taken_up.parse::<u32>().unwrap()), "{taken_up}");
     }
 
     #[tokio::test]
