@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chaos_core::api::{ExecutionResult, GameDay, GameDayStatus};
+use chaos_core::digest::sha256_hex;
 use chaos_core::gameday::{GameDayMachine, new_skips, read_ledger};
 use chaos_core::validate::{self, Meta};
 use chaos_core::verdict::Conclusion;
@@ -26,7 +27,11 @@ pub(crate) async fn tend(shared: Arc<Shared>, mut object: watch::Receiver<Arc<Ga
         let seen = object.borrow_and_update().clone();
         let began = Instant::now();
         match stint(&shared, &mut object, &seen, &rest).await {
-            Ok(()) => backoff.reset(),
+            // Somebody who edits all the time must not keep us busy: it is read, claimed and told anew each time.
+            Ok(()) => {
+                backoff.reset();
+                backoff.wait(began, &rest).await;
+            }
             Err(StoreError::Gone) => return,
             Err(error) => {
                 let (namespace, day) = (seen.namespace().unwrap_or_default(), seen.name_any());
@@ -123,7 +128,7 @@ pub(crate) fn became(day: &GameDay, before: &GameDayStatus, after: &GameDayStatu
     }
     for (execution, step, why) in guarded(after) {
         if guarded(before).all(|known| known != (execution, step, why)) {
-            let name = format!("{execution}-{step}-guard");
+            let name = format!("{execution}-{step}-guard-{}", wording(why));
             told.push(tell(name, "BudgetGuard", format!("step {step}: {why}"), false, now));
         }
     }
@@ -140,6 +145,13 @@ pub(crate) fn became(day: &GameDay, before: &GameDayStatus, after: &GameDayStatu
         told.push(tell(name, &record.reason, note, slots > 1, at));
     }
     told
+}
+
+/// A short name of words that is the same whatever figures stand in them: that a step waits and that it is shrunk are two things, and
+/// of how much is left only the first reading is told.
+fn wording(words: &str) -> String {
+    let letters: String = words.chars().filter(|character| !character.is_ascii_digit()).collect();
+    sha256_hex(letters.as_bytes()).chars().take(8).collect()
 }
 
 /// Executions that are over, and were not before.
@@ -233,13 +245,47 @@ mod tests {
         let status = |day: &GameDay| day.status.clone().unwrap();
         let now = Timestamp::now();
         let began = became(&running, &new, &status(&running), now);
-        assert_eq!(names(&began), ["chaos-day-d-one-started", "chaos-day-d-one-first-guard"]);
+        let guard = format!("chaos-day-d-one-first-guard-{}", wording("40.0 % is left"));
+        assert_eq!(names(&began), ["chaos-day-d-one-started", guard.as_str()]);
         let ends = became(&ended, &status(&running), &status(&ended), now);
         assert_eq!(names(&ends), ["chaos-day-d-one-ended"]);
         let again = became(&ended, &new, &status(&ended), now);
         assert_eq!(names(&again), ["chaos-day-d-one-started", "chaos-day-d-one-ended"]);
         assert!(again.iter().all(|happening| happening.at.to_string() == "2026-06-01T09:00:00Z"), "{again:?}");
         assert!(became(&ended, &status(&ended), &status(&ended), now).is_empty());
+    }
+
+    #[test]
+    fn that_a_step_waits_for_its_budget_and_that_it_is_shrunk_then_are_told_by_two_names() {
+        let now = Timestamp::now();
+        let name = |guard: &str| {
+            let steps = json!([{"name": "first", "phase": "Starting", "guard": guard}]);
+            let active = json!({"id": "one", "startedAt": micro_time(now), "plan": "p", "steps": steps});
+            let day = day(json!({"active": [active]}));
+            let told = became(&day, &GameDayStatus::default(), &day.status.clone().unwrap(), now);
+            told.last().unwrap().name.clone()
+        };
+        let [waits, shrunk, later] = ["it is not known: no answer", "40.0 % is left", "9.5 % is left"].map(name);
+        assert_ne!(waits, shrunk, "the second would be taken for the first");
+        assert_eq!(shrunk, later);
+    }
+
+    #[tokio::test]
+    async fn however_often_a_game_day_is_edited_it_is_taken_up_a_few_times_a_second() {
+        let old = day(json!({}));
+        let mut edited = old.clone();
+        // Whenever it is read it has been edited once more.
+        edited.metadata.generation = Some(2);
+        let (shared, _teller) = shared(OneObject::new(&old).client());
+        let (_watch, object) = watch::channel(Arc::new(edited));
+        let rest = CancellationToken::new();
+        let tending = tokio::spawn(tend(shared.clone(), object, rest.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        rest.cancel();
+        tokio::time::timeout(Duration::from_secs(20), tending).await.expect("it rests").unwrap();
+        let text = shared.metrics.text();
+        let taken_up = text.lines().find_map(|line| line.strip_prefix("chaos_reconcile_seconds_count ")).unwrap();
+        assert!((2..10).contains(&taken_up.parse::<u32>().unwrap()), "{taken_up}");
     }
 
     #[tokio::test]

@@ -36,6 +36,9 @@ use crate::turns::TO_WRITE;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Writes that no kill depends on: so many at once, and one each time that this has passed.
 const WRITES: (u32, Duration) = (50, Duration::from_millis(50));
+/// A status that is longer, in bytes of JSON, counts for several of these: a server keeps every version of it for minutes, and that
+/// of a monkey of 300 groups is some 200 KB.
+const ONE_WRITE: usize = 32 * 1024;
 
 /// Keeps one monkey.
 pub(crate) struct StatusKeeper {
@@ -55,6 +58,7 @@ pub(crate) struct StatusKeeper {
     has_in_hand: bool,
     pulse: Option<Pulse>,
     switch: watch::Receiver<SwitchState>,
+    told_switch: watch::Receiver<SwitchState>,
     schema: watch::Receiver<SchemaState>,
     permissions: watch::Receiver<Permissions>,
     rest: CancellationToken,
@@ -82,6 +86,7 @@ impl StatusKeeper {
         let basis = basis(&seen.spec);
         Self {
             switch: shared.switch.subscribe(),
+            told_switch: shared.told_switch.subscribe(),
             schema: shared.schema.subscribe(),
             permissions: shared.permissions.subscribe(),
             shared,
@@ -187,7 +192,7 @@ impl StatusKeeper {
         let is_of_kill = |stored: &ChaosMonkeyStatus| !stored.intents.is_empty() || stored.fences != status.fences;
         let has_time = status.intents.is_empty() && !stored.is_some_and(is_of_kill);
         let turn = if has_time && stored != Some(&status) {
-            let wait = self.pace.take();
+            let wait = self.pace.take(weight(&status));
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
@@ -293,6 +298,7 @@ impl Keeper for StatusKeeper {
             () = self.rest.cancelled() => {}
             () = beat => {}
             _ = self.switch.changed() => {}
+            _ = self.told_switch.changed() => {}
             _ = self.schema.changed() => {}
             _ = self.permissions.changed() => {}
             () = news(&mut self.object, self.store.object(), is_claimed) => {}
@@ -362,6 +368,13 @@ async fn news(object: &mut watch::Receiver<Arc<ChaosMonkey>>, ours: &ChaosMonkey
     }
 }
 
+/// For how many writes that of this status counts.
+fn weight(status: &ChaosMonkeyStatus) -> u32 {
+    // One that cannot be told is not written either.
+    let bytes = serde_json::to_vec(status).unwrap_or_default().len();
+    u32::try_from(bytes.div_ceil(ONE_WRITE)).unwrap_or(u32::MAX).max(1)
+}
+
 /// The part of a spec that a machine is built from. What is left out is looked at before every step.
 pub(crate) fn basis(spec: &ChaosMonkeySpec) -> ChaosMonkeySpec {
     ChaosMonkeySpec { suspend: false, control: None, ..spec.clone() }
@@ -411,6 +424,43 @@ mod tests {
         }
         assert_eq!(cluster.object()["status"]["skips"], saves, "all of it is written");
         assert!(began.elapsed() >= WRITES.1 * (saves - WRITES.0), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_status_counts_for_several_writes() {
+        let object = monkey("m", &json!({}));
+        let cluster = OneObject::new(&object);
+        let (shared, _teller) = shared(cluster.client());
+        let (mut keeper, _watch) = keeper(shared, object).await;
+        let at = format!("{:.6}", Timestamp::now());
+        let skip = json!({"strike": 1, "group": "g", "at": at, "reason": "Held", "message": "m".repeat(ONE_WRITE)});
+        let skipped: Vec<chaos_core::api::SkipRecord> = vec![serde_json::from_value(skip).unwrap(); 3];
+        let (began, saves) = (tokio::time::Instant::now(), 2 * WRITES.0);
+        for skips in 1..=saves {
+            keeper.save(&Ledger { skips: skips.into(), skipped: skipped.clone(), ..Ledger::default() }).await.unwrap();
+        }
+        assert!(began.elapsed() >= WRITES.1 * (4 * (saves - 1) - WRITES.0), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn while_the_switch_cannot_be_read_for_a_moment_kills_are_held_and_no_status_is_written() {
+        let object = monkey("m", &json!({}));
+        let cluster = OneObject::new(&object);
+        let (shared, _teller) = shared(cluster.client());
+        shared.told_switch.send_replace(SwitchState::Running);
+        shared.switch.send_replace(SwitchState::Running);
+        shared.schema.send_replace(SchemaState::Same);
+        shared.permissions.send_replace(Permissions::Known(Vec::new()));
+        let of_all = shared.clone();
+        let (mut keeper, _watch) = keeper(shared, object).await;
+        assert_eq!(keeper.view().await.hold, None);
+        let before = cluster.object();
+        of_all.switch.send_replace(SwitchState::Unreadable);
+        assert!(keeper.view().await.hold.is_some());
+        assert_eq!(cluster.object(), before);
+        of_all.told_switch.send_replace(SwitchState::Unreadable);
+        assert!(keeper.view().await.hold.is_some());
+        assert_ne!(cluster.object(), before, "that it lasts is told");
     }
 
     #[tokio::test]

@@ -4,7 +4,9 @@ use std::sync::atomic::AtomicU64;
 
 use chaos_core::api::Outcome;
 use chaos_core::killer::SkipReason;
+use chaos_core::record::StopCause;
 use chaos_core::verdict::{self, Conclusion};
+use chaos_engine::kube::StoreError;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -16,15 +18,47 @@ use prometheus_client::registry::{Registry, Unit};
 /// Buckets of the time by which kills are late, in seconds: a tenth is what is aimed at.
 const LAG: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
-/// What may come of a kill call.
-const OUTCOMES: [Outcome; 6] =
-    [Outcome::Killed, Outcome::WouldKill, Outcome::Blocked, Outcome::Gone, Outcome::Failed, Outcome::Unknown];
-/// What may end a run early.
-const STOPS: [&str; 9] =
-    ["SloRefuted", "Guard", "Switch", "Signal", "NotRecovered", "Blind", "Journal", "Killer", "Probes"];
-/// Why work may have to be started over.
-const ERRORS: [&str; 9] =
-    ["ApiServer", "Changed", "Fenced", "Gone", "Pruned", "Encode", "Panic", "Watch", "Unreadable"];
+/// What a label says of an enum, in one table: the compiler asks for a row for each variant, and all of them begin at 0.
+macro_rules! words {
+    ($all:ident, $word:ident, $of:ident: $($variant:ident => $text:literal,)+) => {
+        const $all: &[&str] = &[$($text),+];
+
+        const fn $word(of: $of) -> &'static str {
+            match of {
+                $($of::$variant => $text,)+
+            }
+        }
+    };
+}
+
+words! {
+    OUTCOMES, outcome_word, Outcome:
+    Killed => "killed",
+    WouldKill => "would_kill",
+    Blocked => "blocked",
+    Gone => "gone",
+    Failed => "failed",
+    Unknown => "unknown",
+}
+
+/// Why work has to be started over, or cannot begin, beside a status that could not be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mishap {
+    /// A mistake in the work on an object.
+    Panic,
+    /// What a watch brought of an object cannot be read.
+    Unreadable,
+    /// A watch broke.
+    Watch,
+}
+
+words! {
+    MISHAPS, mishap_word, Mishap:
+    Panic => "Panic",
+    Unreadable => "Unreadable",
+    Watch => "Watch",
+}
+
 /// Why a guard lets no kill happen.
 const GUARDS: [&str; 4] = [
     SkipReason::GuardAlert.as_str(),
@@ -106,8 +140,8 @@ impl Metrics {
     /// A series that appears with its first event has no 0 before it, and no `increase` sees that event: alerts would miss the first
     /// of each kind.
     fn begun(self) -> Self {
-        for outcome in OUTCOMES {
-            drop(self.kills.get_or_create(&OutcomeLabel { outcome: word(outcome) }));
+        for &outcome in OUTCOMES {
+            drop(self.kills.get_or_create(&OutcomeLabel { outcome }));
         }
         let judged = verdict::Outcome::ALL.into_iter().map(Conclusion::Judged);
         for conclusion in judged.chain([Conclusion::Planned]) {
@@ -115,7 +149,12 @@ impl Metrics {
             drop(self.verdicts.get_or_create(&label));
             drop(self.days.get_or_create(&label));
         }
-        for (family, reasons) in [(&self.stops, &STOPS[..]), (&self.errors, &ERRORS[..]), (&self.skips, &GUARDS[..])] {
+        for (family, reasons) in [
+            (&self.stops, StopCause::NAMES),
+            (&self.errors, StoreError::NAMES),
+            (&self.errors, MISHAPS),
+            (&self.skips, &GUARDS[..]),
+        ] {
             for reason in reasons {
                 drop(family.get_or_create(&ReasonLabel { reason: (*reason).to_owned() }));
             }
@@ -191,7 +230,7 @@ impl Metrics {
     }
 
     pub(crate) fn killed(&self, outcome: Outcome) {
-        self.kills.get_or_create(&OutcomeLabel { outcome: word(outcome) }).inc();
+        self.kills.get_or_create(&OutcomeLabel { outcome: outcome_word(outcome) }).inc();
     }
 
     pub(crate) fn skipped(&self, reason: &str) {
@@ -202,8 +241,14 @@ impl Metrics {
         self.ended.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc();
     }
 
-    pub(crate) fn failed(&self, reason: &str) {
-        self.errors.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc();
+    /// The work on an object failed by what became of its status.
+    pub(crate) fn failed(&self, error: &StoreError) {
+        self.errors.get_or_create(&ReasonLabel { reason: error.as_str().to_owned() }).inc();
+    }
+
+    /// The work on an object, or a watch, failed by something else.
+    pub(crate) fn failed_by(&self, mishap: Mishap) {
+        self.errors.get_or_create(&ReasonLabel { reason: mishap_word(mishap).to_owned() }).inc();
     }
 
     pub(crate) fn recovered(&self, seconds: f64) {
@@ -274,17 +319,6 @@ impl Metrics {
     }
 }
 
-const fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Killed => "killed",
-        Outcome::WouldKill => "would_kill",
-        Outcome::Blocked => "blocked",
-        Outcome::Gone => "gone",
-        Outcome::Failed => "failed",
-        Outcome::Unknown => "unknown",
-    }
-}
-
 /// Sets the gauge of a monkey; `None`: there is nothing to be shown of it.
 fn show<N, A: Atomic<N>>(gauges: &Family<MonkeyLabel, Gauge<N, A>>, namespace: &str, monkey: &str, value: Option<N>) {
     let label = MonkeyLabel { namespace: namespace.to_owned(), monkey: monkey.to_owned() };
@@ -327,7 +361,7 @@ pub(crate) mod tests {
         metrics.killed(Outcome::Killed);
         metrics.skipped("R");
         metrics.ended("R");
-        metrics.failed("R");
+        metrics.failed_by(Mishap::Watch);
         metrics.next_kill("n", "m", Some(jiff::Timestamp::UNIX_EPOCH));
         metrics.guards_held("n", "m", Some(true));
         metrics.works_on("ChaosMonkey", 1);
@@ -340,6 +374,30 @@ pub(crate) mod tests {
         let registered = include_str!("metrics.rs").matches(&["r.reg", "ister"].concat()).count();
         assert_eq!(exported.len(), registered, "metrics that nothing is told of here: {exported:?}");
         assert_eq!(exported, documented(false));
+    }
+
+    #[test]
+    fn every_reason_that_the_page_of_operations_names_begins_at_0_and_it_names_all_that_there_are() {
+        let metrics = Metrics::new().text();
+        let mut errors: Vec<&str> = StoreError::NAMES.iter().chain(MISHAPS).copied().collect();
+        errors.sort_unstable();
+        errors.dedup();
+        for (metric, label, mut wanted) in [
+            ("chaos_kills_total", "outcome", OUTCOMES.to_vec()),
+            ("chaos_run_stops_total", "reason", StopCause::NAMES.to_vec()),
+            ("chaos_reconcile_errors_total", "reason", errors),
+        ] {
+            let head = format!("| `{metric}` | counter | `{label}`: ");
+            let row = PAGE.lines().find_map(|line| line.strip_prefix(&head)).expect(metric);
+            let mut named: Vec<&str> = row.split(" |").next().unwrap().split(", ").collect();
+            named.sort_unstable();
+            wanted.sort_unstable();
+            assert_eq!(named, wanted, "{metric}");
+            for value in wanted {
+                let series = format!("{metric}{{{label}=\"{value}\"}} 0");
+                assert!(metrics.lines().any(|line| line == series), "{series} does not begin");
+            }
+        }
     }
 
     /// The series of counters that a text asks for by a label, as they are before anything happens.

@@ -20,18 +20,18 @@ impl Pace {
         Self { span, ahead: span * at_once.saturating_sub(1), due: Instant::now() }
     }
 
-    /// Takes the next one, and says how long it has to wait.
-    pub(crate) fn take(&mut self) -> Duration {
+    /// Takes the next one, which counts for so many, and says how long it has to wait.
+    pub(crate) fn take(&mut self, counts: u32) -> Duration {
         let now = Instant::now();
         let due = self.due.max(now);
-        self.due = due + self.span;
+        self.due = due + self.span * counts;
         due.saturating_duration_since(now + self.ahead)
     }
 
     /// Takes the next one if it has not to wait. Whether it was taken.
     pub(crate) fn admits(&mut self) -> bool {
         let is_free = self.due <= Instant::now() + self.ahead;
-        is_free && self.take().is_zero()
+        is_free && self.take(1).is_zero()
     }
 }
 
@@ -46,11 +46,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn so_much_comes_at_once_and_the_rest_one_by_one() {
         let mut pace = Pace::new(3, SPAN);
-        let waits: Vec<_> = (0..5).map(|_| pace.take()).collect();
+        let waits: Vec<_> = (0..5).map(|_| pace.take(1)).collect();
         assert_eq!(waits, [Duration::ZERO, Duration::ZERO, Duration::ZERO, SPAN, SPAN * 2]);
         // However long nothing comes, no more than that is saved up.
         advance(SPAN * 100).await;
-        assert_eq!((0..4).map(|_| pace.take()).sum::<Duration>(), SPAN);
+        assert_eq!((0..4).map(|_| pace.take(1)).sum::<Duration>(), SPAN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_counts_for_several_has_those_after_it_wait_for_all_of_them() {
+        let mut pace = Pace::new(3, SPAN);
+        assert_eq!([4, 2, 1].map(|counts| pace.take(counts)), [Duration::ZERO, SPAN * 2, SPAN * 4]);
     }
 
     #[tokio::test(start_paused = true)]

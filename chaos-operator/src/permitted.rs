@@ -16,7 +16,8 @@ use crate::shared::Shared;
 
 /// Permissions are asked for this often while all are there that every installation has, and while one of these is missing.
 const EVERY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(2));
-/// However often calls are refused, permissions are asked for this far apart.
+/// However often calls are refused, permissions are asked for this far apart; twice as far each time that they were refused for
+/// another reason, up to how often they are asked for anyway.
 const LEAST: Duration = Duration::from_secs(1);
 /// Verbs that are asked for at once: the first answer holds all kills until it is there.
 const AT_ONCE: usize = 8;
@@ -154,7 +155,7 @@ fn is_shipped(grant: &Grant, for_one_namespace: bool) -> bool {
 
 /// Follows the permissions of this process; asks at once when a call was refused.
 pub(crate) async fn follow(shared: Arc<Shared>) {
-    let caller = shared.reads();
+    let (caller, mut least) = (shared.reads(), LEAST);
     while !shared.stop.is_cancelled() {
         let known = match missing(&caller, &shared).await {
             Ok(missing) => Permissions::Known(missing),
@@ -166,9 +167,12 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
             Err(error) => Permissions::Unknown(format!("the permissions are not known: {error}")),
         };
         let pause = pause(&known, shared.watched.is_some());
-        take(&shared, known);
-        sleep(LEAST).await;
-        let _ = timeout(pause, shared.refused.notified()).await;
+        if take(&shared, known) {
+            least = LEAST;
+        }
+        sleep(least).await;
+        let is_refused = timeout(pause, shared.refused.notified()).await.is_ok();
+        least = if is_refused { (least * 2).min(pause) } else { LEAST };
     }
 }
 
@@ -177,7 +181,8 @@ fn pause(known: &Permissions, for_one_namespace: bool) -> Duration {
     if known.tell(|grant| is_shipped(grant, for_one_namespace)).is_none() { EVERY.0 } else { EVERY.1 }
 }
 
-fn take(shared: &Shared, known: Permissions) {
+/// Takes in what is known by now. Whether it is something else than before.
+fn take(shared: &Shared, known: Permissions) -> bool {
     let is_shipped = |grant: &Grant| is_shipped(grant, shared.watched.is_some());
     if let Permissions::Known(missing) = &known {
         let missed = missing.iter().filter(|missing| is_shipped(missing.grant));
@@ -190,6 +195,7 @@ fn take(shared: &Shared, known: Permissions) {
         None if changed => tracing::info!("no permission is missing"),
         _ => {}
     }
+    changed
 }
 
 async fn missing(caller: &Caller, shared: &Shared) -> Result<Vec<Missing>, CallError> {
@@ -233,9 +239,37 @@ async fn is_allowed(caller: &Caller, shared: &Shared, asked: Missing) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http::StatusCode;
+    use axum::{Json, Router};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::shared::tests::shared;
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_are_refused_all_the_time_for_another_reason_have_permissions_asked_for_ever_less_often() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = asked.clone();
+        let answer = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {},
+                "spec": {}, "status": {"allowed": true}});
+            async move { (StatusCode::CREATED, Json(review)) }
+        };
+        let router: Router = Router::new().fallback(answer);
+        let (shared, _teller) = shared(kube::Client::new(router, "default"));
+        let following = tokio::spawn(follow(shared.clone()));
+        for _ in 0..600 {
+            sleep(Duration::from_millis(100)).await;
+            shared.refused.notify_one();
+        }
+        following.abort();
+        let verbs: usize = GRANTS.iter().map(|grant| grant.verbs.len()).sum();
+        let times = asked.load(Ordering::Relaxed) / verbs;
+        assert!((4..=8).contains(&times), "{times} times in a minute");
+    }
 
     fn spec(change: impl FnOnce(&mut Value)) -> ChaosMonkeySpec {
         let mut spec = json!({

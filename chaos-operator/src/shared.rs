@@ -26,17 +26,18 @@ use crate::backoff::Backoff;
 use crate::board::Board;
 use crate::conditions::{self, Facts};
 use crate::gameday;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Mishap};
 use crate::pace::Pace;
 use crate::permitted::Permissions;
 use crate::shown::Showing;
 use crate::teller::Teller;
-use crate::turns::Turns;
+use crate::turns::{TO_TAKE_UP, Turns};
 
 /// Events that may wait to be told.
 const EVENTS: usize = 4096;
-/// Of these, so many are left to what happened: a monkey that skips a strike every few milliseconds must not silence a kill.
-const LEFT_BY_SKIPS: usize = EVENTS / 2;
+/// Of these, so many are left to what happened: neither a monkey that skips a strike every few milliseconds nor thousands of objects
+/// that cannot be read must silence a kill.
+const KEPT_FREE: usize = EVENTS / 2;
 /// Skips that are told at once, and the time for each one more: a server keeps an Event for an hour.
 const SKIPS: (u32, Duration) = (2_048, Duration::from_millis(100));
 /// How often it is tried to say in an object's conditions that it cannot be read, and the pause between two tries, the first.
@@ -84,6 +85,8 @@ pub(crate) struct Shared {
     /// Everything in the background ends with it.
     pub stop: CancellationToken,
     pub switch: watch::Sender<SwitchState>,
+    /// The same as statuses tell it: where it cannot be read for a moment, as it was before.
+    pub told_switch: watch::Sender<SwitchState>,
     pub schema: watch::Sender<SchemaState>,
     pub permissions: watch::Sender<Permissions>,
     /// A call was refused: the permissions may be other ones now.
@@ -133,6 +136,7 @@ impl Shared {
             sources: Arc::new(sources),
             stop,
             switch: watch::channel(SwitchState::Unreadable).0,
+            told_switch: watch::channel(SwitchState::Unreadable).0,
             schema: watch::channel(SchemaState::Unknown("it has not been read yet".to_owned())).0,
             permissions: watch::channel(Permissions::Unknown("the permissions have not been asked for yet".to_owned()))
                 .0,
@@ -182,7 +186,7 @@ impl Shared {
             generation: object.metadata.generation,
             invalid,
             schema: &self.schema.borrow().clone(),
-            switch: *self.switch.borrow(),
+            switch: *self.told_switch.borrow(),
             permissions: &self.permissions.borrow().clone(),
             capped: capped.as_deref(),
             blind,
@@ -203,7 +207,7 @@ impl Shared {
         rest: &CancellationToken,
     ) {
         self.tell_refusal(object, error);
-        self.metrics.failed(error.as_str());
+        self.metrics.failed(error);
         backoff.wait(began, rest).await;
     }
 
@@ -222,7 +226,7 @@ impl Shared {
         let kind = K::kind(&()).into_owned();
         let ObjectMeta { name, namespace, uid, .. } = object.clone();
         tracing::warn!(kind, namespace, name, why, "it cannot be read; nothing is done for it");
-        self.metrics.failed("Unreadable");
+        self.metrics.failed_by(Mishap::Unreadable);
         let object = ObjectReference {
             api_version: Some(K::api_version(&()).into_owned()),
             kind: Some(kind),
@@ -238,7 +242,11 @@ impl Shared {
     /// server that does not take it is no more than a line in the log.
     pub(crate) async fn say_unreadable<K: Tended>(&self, object: &ObjectMeta) {
         for attempt in 1..=SAYS {
-            match say_unreadable::<K>(&self.reads(), &self.writes(), object, Timestamp::now()).await {
+            // After the schema was rolled back that may be thousands of objects at once.
+            let turn = self.turns.take(TO_TAKE_UP).await;
+            let said = say_unreadable::<K>(&self.reads(), &self.writes(), object, Timestamp::now()).await;
+            drop(turn);
+            match said {
                 Ok(()) => return,
                 // Somebody else has changed it meanwhile, or the server is in trouble.
                 Err(error) if attempt < SAYS => {
@@ -260,7 +268,8 @@ impl Shared {
             tracing::debug!(event = happening.name, "a skip is not told by an Event: there are too many of them");
             return;
         }
-        let has_room = !is_skip || self.events.capacity() > LEFT_BY_SKIPS;
+        let may_come_in_thousands = is_skip || happening.action == "Reconcile";
+        let has_room = !may_come_in_thousands || self.events.capacity() > KEPT_FREE;
         if !has_room || self.events.try_send(happening).is_err() {
             tracing::warn!("an Event was dropped: too many are waiting to be told");
         }
@@ -346,10 +355,17 @@ impl Announcer for Shared {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use axum::http::StatusCode;
+    use axum::{Json, Router};
     use clap::Parser;
+    use futures::future::join_all;
+    use serde_json::json;
 
     use super::*;
     use crate::one_object::OneObject;
+    use crate::turns::AT_ONCE;
     use crate::watched::tests::admin;
 
     #[derive(Parser)]
@@ -379,7 +395,7 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn strikes_that_are_skipped_without_end_are_told_at_a_pace() {
-        let cluster = OneObject::new(&serde_json::json!({}));
+        let cluster = OneObject::new(&json!({}));
         let (shared, teller) = shared(cluster.client());
         let telling = tokio::spawn(teller.run());
         for _ in 0..8 {
@@ -402,9 +418,30 @@ pub(crate) mod tests {
         let (shared, _teller) = shared(admin());
         let tell = |action: &'static str| shared.tell(happening(action));
         (0..2 * EVENTS).for_each(|_| tell("Skip"));
-        assert_eq!(shared.events.capacity(), LEFT_BY_SKIPS);
-        (0..LEFT_BY_SKIPS).for_each(|_| tell("Kill"));
+        // Nor do objects of which many cannot be worked on.
+        (0..2 * EVENTS).for_each(|_| tell("Reconcile"));
+        assert_eq!(shared.events.capacity(), KEPT_FREE);
+        (0..KEPT_FREE).for_each(|_| tell("Kill"));
         assert_eq!(shared.events.capacity(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_objects_cannot_be_read_a_few_at_a_time_are_told_so() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        static MOST: AtomicUsize = AtomicUsize::new(0);
+        let answer = || async {
+            MOST.fetch_max(ASKED.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            ASKED.fetch_sub(1, Ordering::Relaxed);
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404,
+                "message": "no", "reason": "NotFound"});
+            (StatusCode::NOT_FOUND, Json(status))
+        };
+        let router: Router = Router::new().fallback(answer);
+        let (shared, _teller) = shared(kube::Client::new(router, "default"));
+        let object = crate::watched::tests::run("r", chaos_core::api::RunPhase::Fault).metadata;
+        join_all((0..10 * AT_ONCE).map(|_| shared.say_unreadable::<ExperimentRun>(&object))).await;
+        assert_eq!(MOST.load(Ordering::Relaxed), AT_ONCE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,20 +23,29 @@ use crate::shared::{SchemaState, Shared};
 
 /// The stop switch is read this often; every kill reads it once more.
 const SWITCH_EVERY: Duration = Duration::from_millis(500);
+/// Statuses tell that it cannot be read once that has lasted for so long: kills are held at once, and a server that fails now and
+/// then must not have the status of every monkey written twice each time.
+const UNREAD_FOR: Duration = Duration::from_secs(5);
 /// The served schema is read this often while it is ours, and while it is not.
 const SCHEMA_EVERY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
+/// A schema that was ours and cannot be read is asked for so often before that counts: what is known of it is a minute old anyway,
+/// and all kills are held by one answer that was lost otherwise.
+const SCHEMA_TRIES: u32 = 3;
 /// A heartbeat is read an eighth of its interval apart, within these bounds.
 const BEAT_EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
 /// Follows the stop switch, and tells what becomes of it. What is granted for one namespace lets no Event be told elsewhere.
 pub(crate) async fn follow_switch(shared: Arc<Shared>) {
     let caller = shared.reads();
-    let (mut ticks, mut seen) = (interval(SWITCH_EVERY), Seen::default());
+    let (mut ticks, mut seen, mut unread) = (interval(SWITCH_EVERY), Seen::default(), Unread::default());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !shared.stop.is_cancelled() {
         ticks.tick().await;
         let (state, object) = see_switch(&caller).await.unwrap_or((SwitchState::Unreadable, None));
         shared.metrics.switch_is_running(state == SwitchState::Running);
+        if unread.is_told(state, tokio::time::Instant::now()) {
+            shared.told_switch.send_if_modified(|known| std::mem::replace(known, state) != state);
+        }
         let changed = shared.switch.send_if_modified(|known| std::mem::replace(known, state) != state);
         if changed {
             tracing::info!(?state, "the stop switch of the cluster");
@@ -46,6 +55,22 @@ pub(crate) async fn follow_switch(shared: Arc<Shared>) {
         {
             shared.tell(became);
         }
+    }
+}
+
+/// Since when the stop switch could not be read, if it cannot.
+#[derive(Default)]
+struct Unread(Option<tokio::time::Instant>);
+
+impl Unread {
+    /// Whether statuses tell this reading.
+    fn is_told(&mut self, state: SwitchState, now: tokio::time::Instant) -> bool {
+        if state != SwitchState::Unreadable {
+            self.0 = None;
+            return true;
+        }
+        let since = *self.0.get_or_insert(now);
+        now.saturating_duration_since(since) >= UNREAD_FOR
     }
 }
 
@@ -76,9 +101,14 @@ impl Seen {
 
 /// Follows the served schema.
 pub(crate) async fn follow_schema(shared: Arc<Shared>) {
-    let caller = shared.reads();
+    let (caller, mut unread) = (shared.reads(), 0);
     while !shared.stop.is_cancelled() {
         let state = schema::check(&caller).await;
+        unread = if matches!(state, SchemaState::Unknown(_)) { unread + 1 } else { 0 };
+        if (1..SCHEMA_TRIES).contains(&unread) && *shared.schema.borrow() == SchemaState::Same {
+            sleep(SCHEMA_EVERY.1).await;
+            continue;
+        }
         let pause = if state == SchemaState::Same { SCHEMA_EVERY.0 } else { SCHEMA_EVERY.1 };
         let changed = shared.schema.send_if_modified(|known| {
             let changed = *known != state;
@@ -224,11 +254,76 @@ async fn take_reading(caller: &Caller, path: &str, sender: &watch::Sender<Option
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    use axum::http::StatusCode;
+    use axum::{Json, Router};
     use jiff::SignedDuration;
+    use serde_json::json;
 
     use super::*;
     use crate::grants::GRANTS;
     use crate::permitted::Missing;
+    use crate::shared::tests::shared;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_switch_that_cannot_be_read_holds_at_once_and_is_told_of_once_that_lasts() {
+        let fails = Arc::new(AtomicBool::new(false));
+        let failing = fails.clone();
+        let answer = move || {
+            let (code, body) = if failing.load(Ordering::Relaxed) {
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,
+                    "message": "no", "reason": "InternalError"});
+                (StatusCode::INTERNAL_SERVER_ERROR, status)
+            } else {
+                let metadata = json!({"name": "chaos-switch", "uid": "u", "resourceVersion": "1"});
+                (StatusCode::OK, json!({"metadata": metadata, "data": {"state": "Running"}}))
+            };
+            async move { (code, Json(body)) }
+        };
+        let router: Router = Router::new().fallback(answer);
+        let (shared, _teller) = shared(kube::Client::new(router, "default"));
+        let (mut read, mut told) = (shared.switch.subscribe(), shared.told_switch.subscribe());
+        let following = tokio::spawn(follow_switch(shared.clone()));
+        for _ in 0..3 {
+            read.wait_for(|state| *state == SwitchState::Running).await.unwrap();
+            assert_eq!(*told.borrow_and_update(), SwitchState::Running);
+            fails.store(true, Ordering::Relaxed);
+            read.wait_for(|state| *state == SwitchState::Unreadable).await.unwrap();
+            sleep(UNREAD_FOR / 2).await;
+            fails.store(false, Ordering::Relaxed);
+        }
+        read.wait_for(|state| *state == SwitchState::Running).await.unwrap();
+        assert!(!told.has_changed().unwrap(), "it is as it was");
+        fails.store(true, Ordering::Relaxed);
+        told.changed().await.unwrap();
+        assert_eq!(*told.borrow_and_update(), SwitchState::Unreadable, "it lasts");
+        fails.store(false, Ordering::Relaxed);
+        told.changed().await.unwrap();
+        assert_eq!(*told.borrow(), SwitchState::Running);
+        following.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_schema_that_was_ours_is_asked_for_again_before_it_counts_as_unknown() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let counted = asked.clone();
+        let answer = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { StatusCode::SERVICE_UNAVAILABLE }
+        };
+        let router: Router = Router::new().fallback(answer);
+        for (known, tries) in [(SchemaState::Same, SCHEMA_TRIES), (SchemaState::Other("no".to_owned()), 1)] {
+            asked.store(0, Ordering::Relaxed);
+            let (shared, _teller) = shared(kube::Client::new(router.clone(), "default"));
+            shared.schema.send_replace(known);
+            let mut schema = shared.schema.subscribe();
+            let following = tokio::spawn(follow_schema(shared.clone()));
+            schema.wait_for(|state| matches!(state, SchemaState::Unknown(_))).await.unwrap();
+            assert_eq!(asked.load(Ordering::Relaxed), tries);
+            following.abort();
+        }
+    }
 
     #[test]
     fn a_clock_that_is_set_back_makes_no_beat_younger_whoever_read_it() {

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::metrics::Mishap;
 use crate::shared::Shared;
 use crate::watched::{self, Trouble, Unreadable, Watched, is_over};
 use crate::{gameday, monkey, run};
@@ -208,7 +209,7 @@ impl<K: Tended + std::fmt::Debug> Work<K> {
             }
             Some(Err(Trouble::Unreadable(object))) => self.leave(*object),
             Some(Err(Trouble::Broken(error))) => {
-                self.shared.metrics.failed("Watch");
+                self.shared.metrics.failed_by(Mishap::Watch);
                 tracing::warn!(%error, kind = %K::kind(&()), "a watch broke; it is taken up again");
             }
             None => {}
@@ -304,7 +305,7 @@ async fn tend_on<K: Tended>(
                 let seen = object.borrow().clone();
                 let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
                 tracing::error!(kind = %K::kind(&()), namespace, name, why = words(&*panic), "it panicked; starting over");
-                shared.metrics.failed("Panic");
+                shared.metrics.failed_by(Mishap::Panic);
                 backoff.wait(began, &rest).await;
             }
         }

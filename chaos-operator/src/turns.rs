@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// Turns that there are at once.
-const AT_ONCE: usize = 32;
+pub(crate) const AT_ONCE: usize = 32;
 /// Nobody waits longer to write a status: a few that the server does not answer must not hold up all others.
 pub(crate) const TO_WRITE: Duration = Duration::from_secs(1);
 /// Nobody waits longer to be read and written when it is taken up: on a server of two processors some 700 are in that time.

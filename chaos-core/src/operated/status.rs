@@ -123,19 +123,19 @@ fn stage(phase: Option<RunPhase>, progress: &RunProgress) -> Stage {
 
 /// A cause as a status tells it.
 pub(super) fn stop_record(cause: &StopCause) -> StopRecord {
-    let (cause, message) = match cause {
-        StopCause::SloRefuted { probe } => ("SloRefuted", probe),
-        StopCause::Guard { message } => ("Guard", message),
-        StopCause::Switch { message } => ("Switch", message),
-        StopCause::Signal { name } => ("Signal", name),
-        StopCause::NotRecovered { message } => ("NotRecovered", message),
-        StopCause::Blind { message } => ("Blind", message),
-        StopCause::Journal { message } => ("Journal", message),
-        StopCause::Killer { message } => ("Killer", message),
-        StopCause::NoProbes { message } => ("NoProbes", message),
-        StopCause::Probes { message } => ("Probes", message),
+    let message = match cause {
+        StopCause::SloRefuted { probe } => probe,
+        StopCause::Signal { name } => name,
+        StopCause::Guard { message }
+        | StopCause::Switch { message }
+        | StopCause::NotRecovered { message }
+        | StopCause::Blind { message }
+        | StopCause::Journal { message }
+        | StopCause::Killer { message }
+        | StopCause::NoProbes { message }
+        | StopCause::Probes { message } => message,
     };
-    StopRecord { cause: cause.to_owned(), message: message.clone() }
+    StopRecord { cause: cause.name().to_owned(), message: message.clone() }
 }
 
 /// And back. A cause of a newer version is told as one of the killer, which ends a run as stopped.

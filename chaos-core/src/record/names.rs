@@ -1,19 +1,19 @@
-//! The names of events and phases, as journals and the evidence on a cluster have them: by those of events a reader tells
-//! one of a newer version from one that is damaged.
+//! The names of events and phases, as journals and the evidence on a cluster have them, and of what stops a run, as statuses and
+//! metrics have them. By those of events a reader tells one of a newer version from one that is damaged.
 
-use super::{Event, Phase};
+use super::{Event, Phase, StopCause};
 
-/// One table for both: the compiler asks for a row for every event, and a test that its name is the one that is written.
+/// One table for both: the compiler asks for a row for every variant, and a test that its name is the one that is written.
 macro_rules! names {
-    ($($event:ident => $name:literal,)+) => {
-        impl Event {
-            /// The names of all events that this version knows.
+    ($of:ident: $($variant:ident => $name:literal,)+) => {
+        impl $of {
+            /// The names of all that this version knows.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
 
             /// Its name, as it is written.
             pub const fn name(&self) -> &'static str {
                 match self {
-                    $(Self::$event { .. } => $name,)+
+                    $(Self::$variant { .. } => $name,)+
                 }
             }
         }
@@ -21,6 +21,21 @@ macro_rules! names {
 }
 
 names! {
+    StopCause:
+    SloRefuted => "SloRefuted",
+    Guard => "Guard",
+    Switch => "Switch",
+    Signal => "Signal",
+    NotRecovered => "NotRecovered",
+    Blind => "Blind",
+    Journal => "Journal",
+    Killer => "Killer",
+    NoProbes => "NoProbes",
+    Probes => "Probes",
+}
+
+names! {
+    Event:
     Started => "started",
     Planned => "planned",
     Phase => "phase",

@@ -1,7 +1,9 @@
 //! Validation as its users meet it: whole files in, rendered problems out.
 
 mod gameday;
+mod hostile;
 mod monkey_guards;
+mod probes;
 mod run;
 
 use super::*;
@@ -217,31 +219,6 @@ fn all_errors_come_at_once_with_their_lines() {
 }
 
 #[test]
-fn prometheus_queries_are_parsed() {
-    let with = |query: &str| {
-        let probe = format!(
-            "    - name: match-rate\n      prometheus: {{source: platform, query: '{query}', every: 5s}}\n      expect: {{min: 0.99}}\n  limits:"
-        );
-        problems(&GOOD.replacen("  limits:", &probe, 1))
-    };
-    for (query, expected) in [
-        ("sum(rate(dispatch_rides_total{outcome=\"assigned\"}[30s]))", None),
-        ("up", None),
-        ("sum(rate(dispatch_rides_total[30s])", Some("this is no PromQL")),
-        ("dispatch_rides_total[30s]", Some("a probe needs one value")),
-        ("rate(dispatch_rides_total[1h])", Some("looks back over 1h, longer than the fault phase of 2m")),
-    ] {
-        let found = with(query);
-        match expected {
-            None => assert_eq!(found, Vec::<String>::new(), "{query}"),
-            Some(part) => assert!(found.len() == 1 && found[0].contains(part), "{query}: {found:?}"),
-        }
-    }
-    assert!(with(&"(".repeat(8000))[0].contains("too complex"));
-    assert!(with(&format!("{}1", "-".repeat(8000)))[0].contains("too complex"));
-}
-
-#[test]
 fn monkeys_are_validated_by_the_same_rules() {
     let good = "
 apiVersion: chaos.dispatch.dev/v1alpha1
@@ -294,38 +271,6 @@ fn several_documents_may_stand_in_one_file() {
 }
 
 #[test]
-fn hostile_input_ends_in_clean_errors() {
-    let bomb = (0..30)
-        .fold("a0: &a0 [x, x]\n".to_owned(), |bomb, i| format!("{bomb}a{}: &a{} [*a{i}, *a{i}]\n", i + 1, i + 1));
-    let unknown = (0..45_000).map(|i| format!("  x{i}: 1")).collect::<Vec<_>>().join("\n");
-    let cases = [
-        (String::new(), "holds no manifest"),
-        ("---\n---\n".into(), "holds no manifest"),
-        ("[".repeat(1_000_000), ""),
-        ("{a: ".repeat(200_000), ""),
-        ("- ".repeat(500_000), "within each other"),
-        (bomb, "more than 100000 values"),
-        ("x".repeat(10 << 20), "the file has 10485760 bytes"),
-        ("a: &a [*a]".into(), "within what it repeats"),
-        ("a: .nan\nb: .inf".into(), "no number that can be compared"),
-        ("a: !!python/object x".into(), "tags are not read here"),
-        ("\0".into(), ""),
-        ("a: b: c".into(), "this is not YAML"),
-        ("? [a]\n: b".into(), "a name must be text"),
-        ("42".into(), "a manifest is a mapping"),
-        (format!("{{{}}}", "a: 1, ".repeat(90_000)), "\"a\" is written twice"),
-        (GOOD.replace("spec:", &format!("spec:\n{unknown}")), "there is no field \"x0\" here"),
-        (GOOD.replace("maxKills: 61", "maxKills: 99999999999999999999"), "expected a whole number"),
-        (GOOD.replace("maxKills: 61", "maxKills: 4294967297"), "at most 10000"),
-    ];
-    for (text, expected) in cases {
-        let found = problems(&text);
-        let short: String = text.chars().take(60).collect();
-        assert!(!found.is_empty() && found[0].contains(expected), "{short:?}: {:?}", found.first());
-    }
-}
-
-#[test]
 fn certified_availability_needs_more_than_its_own_declaration() {
     // 0.1 % of 100/s over about 62 s and 61 kills: each may cost 0.101 requests on average.
     let with = |worst: u64, shape: fn(&str) -> String| {
@@ -359,165 +304,10 @@ fn the_kills_of_one_strike_are_one_trial() {
     assert!(found.len() == 1 && found[0].contains(told), "{found:?}");
 }
 
-/// Cuts, doubles and overwrites pieces of good files: whatever comes out must be a clean answer, and fast.
-#[test]
-fn mutated_files_never_panic() {
-    use rand::{Rng, RngExt, SeedableRng};
-    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-    let pieces = [
-        "{", "}", "[", "]", ":", "- ", "&a ", "*a", "\"", "'", "|", "\n", "  ", "é", "0", "-1", "1e400", "~", "\t",
-        "#", "!!x ", "{{", "}}",
-    ];
-    for _ in 0..1_000 {
-        let mut text: Vec<char> = GOOD.chars().collect();
-        for _ in 0..rng.random_range(1..6) {
-            let at = rng.random_range(0..text.len());
-            let end = (at + rng.random_range(0..40)).min(text.len());
-            let piece = pieces[(rng.next_u32() as usize) % pieces.len()];
-            text.splice(at..end, piece.chars());
-        }
-        let text: String = text.into_iter().collect();
-        if let Err(found) = file("x.yaml", &text) {
-            assert!(found.iter().count() > 0 && !found.to_string().is_empty());
-        }
-    }
-}
-
-/// The base with one more probe, which is written in one line.
-fn with_probe(probe: &str) -> Vec<String> {
-    problems(&GOOD.replacen("  probes:\n", &format!("  probes:\n    - {probe}\n"), 1))
-}
-
-#[test]
-fn when_a_run_ends_no_value_may_rest_on_what_was_before_the_fault() {
-    let oldest = |when: &str| {
-        let probe = format!(
-            "  probes:\n    - {{name: p, prometheus: {{source: here, query: up, every: 5s, maxAge: 1h}}, when: {when}, expect: {{min: 1}}}}\n"
-        );
-        let experiment = experiment_file("e.yaml", &GOOD.replacen("  probes:\n", &probe, 1)).unwrap().remove(0);
-        let ProbeKind::Prometheus(query) = &experiment.probes[0].kind else { panic!("a query") };
-        (query.max_age, experiment.phases.fault)
-    };
-    for when in ["After", "Continuous"] {
-        let (age, fault) = oldest(when);
-        assert_eq!(age, Some(fault), "{when}");
-    }
-    assert_eq!(oldest("Before").0, Some("1h".parse().unwrap()), "all of it was before the fault");
-}
-
-#[test]
-fn looks_of_every_kind_are_valid_as_they_are_documented() {
-    for probe in [
-        "{name: p, grpc: {service: eta, port: grpc, healthService: eta, timeout: 1s}}",
-        "{name: p, grpc: {address: \"127.0.0.1:50051\", tls: true, timeout: 1s, every: 500ms}, expect: {for: 3s}}",
-        "{name: p, kubernetes: {resource: apps/v1/Deployment, name: trips, condition: {type: Available}}}",
-        "{name: p, kubernetes: {resource: apps/v1/Deployment, name: trips, condition: {type: Available, status: \"False\"}}, expect: {for: 9s}}",
-        "{name: p, kubernetes: {resource: v1/Pod, selector: {matchLabels: {app: trips}}}, expect: {min: 3}}",
-        "{name: p, kubernetes: {resource: v1/Pod, selector: {matchLabels: {app: trips}}, condition: {type: Ready}}, expect: {min: 2}, attempts: 3}",
-        "{name: p, command: {argv: [./check], timeout: 5s, jsonPath: $.lost}, when: After, expect: {equals: 0}}",
-        "{name: p, command: {argv: [./check], timeout: 5s}, when: Before, attempts: 5, initialDelay: 10s, expect: {exitCode: 0}}",
-        "{name: p, invariants: {service: sim, path: /v1/invariants}, attempts: 2, initialDelay: 10s}",
-        "{name: p, prometheus: {source: here, query: \"sum(rate(x[30s]))\", every: 5s}, when: After, initialDelay: 20s, expect: {min: 1}}",
-        "{name: p, command: {argv: [./check], timeout: 5s, every: 1s}, expect: {exitCode: 0, for: 5s}}",
-    ] {
-        assert_eq!(with_probe(probe), Vec::<String>::new(), "{probe}");
-    }
-}
-
-#[test]
-fn nothing_heals_an_outage_and_nothing_is_ignored() {
-    let http = "http: {url: \"http://127.0.0.1:1\", rate: 1/s, timeout: 1s}, slo: {availability: 90%, confidence: 95%, evidence: {observed: {}}}";
-    let tcp = "tcp: {address: \"127.0.0.1:1\", timeout: 1s}";
-    let count = "kubernetes: {resource: v1/Pod, selector: {matchLabels: {app: trips}}";
-    let query = "prometheus: {source: here, every: 5s";
-    for (probe, expected) in [
-        (format!("{{name: p, {http}, attempts: 2}}"), "each request is sent once"),
-        (format!("{{name: p, {http}, initialDelay: 1s}}"), "load begins with the run"),
-        (
-            format!("{{name: p, {}}}", http.replace("rate: 1/s", "rate: 1/s, caFile: ca.pem")),
-            "caFile belongs to TLS, which this url does not speak",
-        ),
-        (
-            format!("{{name: p, {}}}", http.replace("rate: 1/s", "rate: 1/s, serverName: gateway")),
-            "serverName belongs to TLS, which this url does not speak",
-        ),
-        (
-            format!("{{name: p, {}}}", http.replace("http://", "https://").replace("rate: 1/s", "rate: 1/s, serverName: a_b")),
-            "cannot be a name here",
-        ),
-        (format!("{{name: p, {tcp}, attempts: 2}}"), "expect: {for: 5s}"),
-        (format!("{{name: p, {tcp}, when: After, initialDelay: 1s}}"), "could heal while nobody looks"),
-        (format!("{{name: p, {tcp}, initialDelay: 8s}}"), "the baseline must be longer"),
-        (format!("{{name: p, {tcp}, initialDelay: 2m}}"), "longer than 1m"),
-        (format!("{{name: p, {tcp}, expect: {{min: 1}}}}"), "a connection has no value"),
-        (format!("{{name: p, {tcp}, when: After, expect: {{for: 1s}}}}"), "cannot be off for a while"),
-        (format!("{{name: p, {tcp}, expect: {{for: 500ms}}}}"), "so 500ms cannot be told"),
-        ("{name: p, tcp: {address: \"a:1\", timeout: 3s}}".to_owned(), "waits an outage out"),
-        ("{name: p, grpc: {address: \"a:1\", timeout: 3s}, expect: {for: 2s}}".to_owned(), "at most 2s"),
-        (
-            "{name: p, command: {argv: [a], timeout: 60s, every: 1s}, expect: {exitCode: 0}}".to_owned(),
-            "waits an outage out",
-        ),
-        (format!("{{name: p, {query}, query: vector(1)}}, expect: {{equals: 1}}}}"), "reads nothing as of now"),
-        (format!("{{name: p, {query}, query: sum(up offset 1h)}}, expect: {{min: 1}}}}"), "reads nothing as of now"),
-        (format!("{{name: p, {query}, query: absent(up)}}, expect: {{min: 1}}}}"), "reads nothing as of now"),
-        (
-            format!("{{name: p, {query}, query: min(up)}}, when: After, initialDelay: 20s, expect: {{min: 1}}}}"),
-            "could heal while nobody looks",
-        ),
-        ("{name: p, grpc: {address: eta, timeout: 1s}}".to_owned(), "write host:port"),
-        ("{name: p, grpc: {address: \"a:1\", port: http, timeout: 1s}}".to_owned(), "port belongs to a service"),
-        ("{name: p, grpc: {timeout: 1s}}".to_owned(), "it is not said who is asked"),
-        ("{name: p, grpc: {address: \"a:1\", timeout: 1s}, attempts: 2}".to_owned(), "that nobody answers is the answer"),
-        (
-            "{name: p, command: {argv: [a], timeout: 1s}, when: After, attempts: 2, expect: {exitCode: 0}}".to_owned(),
-            "look before the fault only",
-        ),
-        (
-            "{name: p, command: {argv: [a], timeout: 5m}, when: Before, attempts: 3, expect: {exitCode: 0}}".to_owned(),
-            "3 attempts of 5m take 15m",
-        ),
-        (
-            "{name: p, command: {argv: [a], timeout: 1s, jsonPath: $.a}, when: After, expect: {exitCode: 0}}".to_owned(),
-            "nothing is expected of what it selects",
-        ),
-        (format!("{{name: p, {count}}}}}"), "has no expect"),
-        (format!("{{name: p, {count}, name: a}}, expect: {{min: 1}}}}"), "name and selector are both given"),
-        (format!("{{name: p, {count}, jsonPath: $.a}}, expect: {{min: 1}}}}"), "are counted, not read"),
-        ("{name: p, kubernetes: {resource: v1/Pod, name: a}, expect: {min: 1}}".to_owned(), "what is asked of the object"),
-        (
-            "{name: p, kubernetes: {resource: v1/Pod, name: a, jsonPath: $.b, condition: {type: Ready}}, expect: {min: 1}}".to_owned(),
-            "jsonPath and condition are both given",
-        ),
-        (
-            "{name: p, kubernetes: {resource: v1/Pod, name: a, condition: {type: Ready}}, expect: {min: 1}}".to_owned(),
-            "the condition says what is expected",
-        ),
-        ("{name: p, kubernetes: {resource: v1/Pod}, expect: {min: 1}}".to_owned(), "which objects are meant"),
-    ] {
-        let found = with_probe(&probe);
-        assert!(found.len() == 1 && found[0].contains(expected), "{probe}\nfound: {found:#?}\nexpected: {expected}");
-    }
-}
-
 #[test]
 fn a_seed_that_follows_from_a_uid_is_one_that_every_tool_can_read_back() {
     let seeds: Vec<i64> = (0..100).map(|number| seed_of(&format!("uid-{number}"))).collect();
     assert!(seeds.iter().all(|seed| u32::try_from(*seed).is_ok()), "{seeds:?}");
     assert!(seeds.windows(2).all(|two| two[0] != two[1]), "{seeds:?}");
     assert_eq!(seed_of("uid-0"), seeds[0]);
-}
-
-#[test]
-fn no_file_of_the_prober_is_read_for_a_run_inside_a_cluster() {
-    let found = |more: &str| {
-        let text = GOOD.replacen("service: gateway", &format!("service: gateway{more}"), 1);
-        let experiment = experiment_file("x.yaml", &text).unwrap().remove(0);
-        let mut problems = Problems::default();
-        in_cluster::check(&experiment, &Path::root().field("spec"), &mut problems);
-        problems.into_vec().iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    assert_eq!(found("\n        serverName: gateway.dispatch"), Vec::<String>::new());
-    let refused = found("\n        caFile: /etc/ca.pem");
-    assert!(refused.len() == 1 && refused[0].contains("no file of the prober is read"), "{refused:?}");
 }

@@ -115,19 +115,31 @@ pub enum StoreError {
     Unreadable(String),
 }
 
-impl StoreError {
-    /// Stable name, for the metric.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Gone => "Gone",
-            Self::Fenced => "Fenced",
-            Self::Changed => "Changed",
-            Self::Pruned => "Pruned",
-            Self::Call(_) => "ApiServer",
-            Self::Encode(_) => "Encode",
-            Self::Unreadable(_) => UNREADABLE,
+/// Their names, in one table: the compiler asks for a row for each.
+macro_rules! names {
+    ($($error:ident => $name:expr,)+) => {
+        impl StoreError {
+            /// The names of all that there are.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// Stable name, for the metric.
+            pub const fn as_str(&self) -> &'static str {
+                match self {
+                    $(Self::$error { .. } => $name,)+
+                }
+            }
         }
-    }
+    };
+}
+
+names! {
+    Gone => "Gone",
+    Fenced => "Fenced",
+    Changed => "Changed",
+    Pruned => "Pruned",
+    Call => "ApiServer",
+    Encode => "Encode",
+    Unreadable => UNREADABLE,
 }
 
 impl<K: Tended> StatusStore<K> {

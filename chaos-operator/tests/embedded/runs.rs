@@ -1,6 +1,9 @@
 //! Runs of experiments: the operator kills and judges, the prober measures, each with its own rights. Everything waits for a
 //! condition, and every kill is accounted for.
 
+mod ended;
+mod refused;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -314,100 +317,6 @@ async fn an_operator_that_crashes_in_mid_run_repeats_no_kill_and_still_judges() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_prober_that_is_lost_ends_the_run_as_inconclusive() {
-    let fixture = Fixture::start().await;
-    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
-    let (operator, prober) = (fixture.operator("a"), fixture.prober());
-    fixture.run(|spec| spec["experiment"]["fault"]["podKill"]["strikes"] = json!({"target": 10, "min": 1})).await;
-    fixture.until_run("a kill", |run| killed(run) > 0).await;
-    prober.crash().await;
-    // Another one comes, and does not go on for it.
-    let prober = fixture.prober();
-    let run = fixture.completed().await;
-    assert_eq!(verdict(&run), ("inconclusive", "ProberLost"), "{}", text(&run));
-    assert_eq!(says(&run, "Passed").0, "Unknown");
-    assert!(text(&run).contains("silent"), "{}", text(&run));
-    operator.end().await;
-    prober.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_whose_evidence_is_refused_for_too_long_is_stopped_by_that() {
-    let fixture = Fixture::start().await;
-    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
-    let (operator, prober) = (fixture.operator("a"), fixture.prober());
-    fixture.run(|spec| spec["experiment"]["fault"]["podKill"]["strikes"] = json!({"target": 10, "min": 1})).await;
-    fixture.until_run("a kill", |run| killed(run) > 0).await;
-    permissions::take_away(&fixture, "", "configmaps", "create").await;
-    let run = fixture.completed().await;
-    assert_eq!(verdict(&run), ("aborted", "JournalFailed"), "{}", text(&run));
-    let evidence = run.status.as_ref().unwrap().evidence.clone().unwrap();
-    assert!(evidence.operator > 0);
-    assert_eq!(evidence.digest, None, "what was judged is not all there");
-    operator.end().await;
-    prober.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_abort_and_a_deletion_end_the_kills() {
-    let fixture = Fixture::start().await;
-    let stack = Stack::start(&fixture.admin, NS, "gateway").await;
-    let (operator, prober) = (fixture.operator("a"), fixture.prober());
-    let long = |spec: &mut Value| spec["experiment"]["fault"]["podKill"]["strikes"] = json!({"target": 10, "min": 1});
-    fixture.run(long).await;
-    fixture.until_run("a kill", |run| killed(run) > 0).await;
-    let patch = |value: Value| Patch::Merge(json!({"spec": value}));
-    let runs = fixture.runs();
-    let changed = runs.patch("r", &PatchParams::default(), &patch(json!({"experiment": {"seed": 8}}))).await;
-    assert!(changed.unwrap_err().to_string().contains("cannot be changed"));
-    let abort = json!({"control": {"abort": true, "reason": "the shop is slow"}});
-    runs.patch("r", &PatchParams::default(), &patch(abort)).await.unwrap();
-    let run = fixture.completed().await;
-    assert_eq!(verdict(&run), ("aborted", "Interrupted"));
-    assert!(text(&run).contains("spec.control.abort: the shop is slow"), "{}", text(&run));
-    assert!(killed(&run) < 10);
-    assert_judged(&fixture, &run).await;
-    assert_told(&fixture, &run, &["Interrupted", "Started", "Stopping"]).await;
-    runs.delete("r", &DeleteParams::default()).await.unwrap();
-    eventually("gone", || async { runs.get_opt("r").await.unwrap().map_or(Ok(()), |_| Err(String::new())) }).await;
-    fixture.run(long).await;
-    fixture.until_run("a kill", |run| killed(run) > 0).await;
-    runs.delete("r", &DeleteParams::default()).await.unwrap();
-    // Load goes off, so both have noticed that the run is gone.
-    eventually("no more requests", || async {
-        let before = stack.requests();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        if stack.requests() == before { Ok(()) } else { Err(format!("{before}")) }
-    })
-    .await;
-    operator.end().await;
-    prober.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_abort_that_no_watch_brings_ends_the_kills_too() {
-    let fixture = Fixture::start().await;
-    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
-    fixture
-        .run(|spec| {
-            spec["experiment"]["fault"]["podKill"]["strikes"] = json!({"target": 60, "min": 1});
-            spec["experiment"]["limits"]["maxKills"] = json!(60);
-        })
-        .await;
-    let (operator, prober) = (fixture.operator_without_news_of("/experimentruns"), fixture.prober());
-    fixture.until_run("a kill", |run| killed(run) > 0).await;
-    let abort = Patch::Merge(json!({"spec": {"control": {"abort": true}}}));
-    let aborted = fixture.runs().patch("r", &PatchParams::default(), &abort).await.unwrap();
-    let run = fixture.completed().await;
-    let killer = aborted.status.as_ref().and_then(|status| status.killer.as_ref());
-    let open = killer.map_or(0, |killer| killer.intents.len() as u64);
-    assert!(killed(&run) <= killed(&aborted) + open, "{} after {} and {open}", killed(&run), killed(&aborted));
-    assert_eq!(verdict(&run).0, "aborted", "{}", text(&run));
-    operator.end().await;
-    prober.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_beyond_those_that_are_measured_waits_for_its_turn() {
     let fixture = Fixture::start().await;
     let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
@@ -434,22 +343,6 @@ async fn a_run_whose_status_a_person_has_written_is_driven_on() {
     let by_hand = Patch::Merge(json!({"status": {"observedGeneration": 99}}));
     fixture.runs().patch_status("r", &PatchParams::default(), &by_hand).await.unwrap();
     assert_judged(&fixture, &fixture.completed().await).await;
-    operator.end().await;
-    prober.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_takes_a_right_that_is_not_there_is_refused_by_name() {
-    let fixture = Fixture::start().await;
-    let stack = Stack::start(&fixture.admin, NS, "gateway").await;
-    let (operator, prober) = (fixture.operator("a"), fixture.prober());
-    fixture.run(|spec| spec["experiment"]["fault"]["podKill"]["mode"] = json!("Delete")).await;
-    let run = fixture.completed().await;
-    assert_eq!(verdict(&run), ("invalid", "Refused"), "{}", text(&run));
-    assert!(text(&run).contains("the operator may not delete pods"), "{}", text(&run));
-    assert!(text(&run).contains("chaos install --delete-mode"), "{}", text(&run));
-    assert_told(&fixture, &run, &["Refused"]).await;
-    assert_eq!((stack.requests(), killed(&run)), (0, 0));
     operator.end().await;
     prober.end().await;
 }
@@ -483,95 +376,6 @@ async fn a_dry_run_plans_and_a_plan_can_be_approved() {
     approve(&uid, &digest).await;
     let run = fixture.completed().await;
     assert_held(&run);
-    operator.end().await;
-    prober.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_talked_into_what_the_namespace_may_not() {
-    let fixture = Fixture::start().await;
-    let _stack = Stack::start(&fixture.admin, NS, "gateway").await;
-    create(&fixture.admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "billing"}})).await;
-    let other = Stack::start(&fixture.admin, "billing", "secrets").await;
-    create(
-        &fixture.admin,
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "metadata", "namespace": NS},
-            "spec": {"type": "ExternalName", "externalName": "127.0.0.1",
-                "ports": [{"name": "http", "port": other.address.port()}]}}),
-    )
-    .await;
-    create(
-        &fixture.admin,
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "anywhere", "namespace": NS},
-            "spec": {"clusterIP": "127.0.0.1", "ports": [{"name": "http", "port": other.address.port()}]}}),
-    )
-    .await;
-    let (operator, prober) = (fixture.operator("a"), fixture.prober());
-    // What the API server refuses by the CRD's rules.
-    let http = |value: Value| json!([{"name": "ask", "http": value, "slo": experiment()["probes"][0]["slo"]}]);
-    let expect = json!({"min": 1});
-    for (what, probes) in [
-        ("a url", http(json!({"url": "http://169.254.169.254/", "rate": "1/s", "timeout": "1s"}))),
-        ("a file", http(json!({"service": "gateway", "caFile": "/etc/passwd", "rate": "1/s", "timeout": "1s"}))),
-        (
-            "a program",
-            json!([{"name": "c", "when": "After", "expect": {"exitCode": 0},
-            "command": {"argv": ["/bin/sh"], "timeout": "1s"}}]),
-        ),
-        ("a connection", json!([{"name": "t", "tcp": {"address": "169.254.169.254:80", "timeout": "1s"}}])),
-        ("a health check", json!([{"name": "g", "grpc": {"address": "169.254.169.254:80", "timeout": "1s"}}])),
-        (
-            "a source's url",
-            json!([{"name": "p", "expect": expect,
-            "prometheus": {"url": "http://127.0.0.1/", "query": "up", "every": "1s"}}]),
-        ),
-        (
-            "a secret",
-            json!([{"name": "k", "expect": expect,
-            "kubernetes": {"resource": "v1/Secret", "name": "x", "jsonPath": "$.data"}}]),
-        ),
-    ] {
-        let refused = fixture.try_run(|spec| spec["experiment"]["probes"] = probes.clone()).await;
-        assert!(refused.unwrap_err().to_string().contains("inside a cluster"), "{what}");
-    }
-    // What operator and prober refuse, with a condition.
-    let cases = [
-        (
-            "another namespace's Service",
-            "billing does not allow",
-            http(json!({"service": "secrets", "namespace": "billing",
-            "rate": "1/s", "timeout": "1s"})),
-        ),
-        (
-            "another namespace's object",
-            "billing does not allow",
-            json!([{"name": "k", "expect": expect,
-            "kubernetes": {"resource": "v1/Pod", "name": "x", "namespace": "billing", "jsonPath": "$.status.phase"}}]),
-        ),
-        (
-            "a name outside",
-            "outside of the cluster",
-            http(json!({"service": "metadata", "rate": "1/s", "timeout": "1s"})),
-        ),
-        ("anybody's endpoints", "no selector", http(json!({"service": "anywhere", "rate": "1/s", "timeout": "1s"}))),
-        (
-            "a source of others",
-            "may not ask",
-            json!([{"name": "p", "expect": expect,
-            "prometheus": {"source": "platform", "query": "up", "every": "1s"}}]),
-        ),
-    ];
-    for (what, said, probes) in cases {
-        fixture.run(|spec| spec["experiment"]["probes"] = probes).await;
-        let run = fixture.completed().await;
-        assert_eq!((verdict(&run).0, killed(&run)), ("invalid", 0), "{what}");
-        assert!(text(&run).contains(said), "{what}: {}", text(&run));
-        fixture.runs().delete("r", &DeleteParams::default()).await.unwrap();
-    }
-    fixture.run(|spec| spec["experiment"]["target"]["namespaces"] = json!({"names": ["billing"]})).await;
-    let run = fixture.completed().await;
-    assert!(text(&run).contains("billing does not allow"), "{}", text(&run));
-    assert_eq!(other.requests(), 0, "nothing was fetched");
     operator.end().await;
     prober.end().await;
 }

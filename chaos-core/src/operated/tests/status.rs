@@ -39,6 +39,7 @@ fn every_stage() -> Vec<Stage> {
         StopCause::NoProbes { message: message() },
         StopCause::Probes { message: message() },
     ];
+    assert_eq!(causes.each_ref().map(StopCause::name).as_slice(), StopCause::NAMES);
     for next in [WindDown::StopKiller, WindDown::StopProbes, WindDown::AskAfter, WindDown::CleanUp] {
         running.push(RunState::WindingDown { next, stop: None });
         running.extend(causes.iter().map(|cause| RunState::WindingDown { next, stop: Some(cause.clone()) }));
