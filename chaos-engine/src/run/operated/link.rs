@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaos_core::api::ExperimentRun;
-use chaos_core::instant::micro_time;
+use chaos_core::instant::{after, micro_time};
 use chaos_core::model::Experiment;
 use chaos_core::operated::{ProberView, Unfit, admit};
 use chaos_core::prober::{Reached, Report, SILENT_AFTER};
@@ -63,10 +63,14 @@ struct State {
     /// Events that were not taken out yet.
     events: Vec<Event>,
     report: Option<Report>,
-    /// When the newest report was seen.
+    /// When the newest report was seen, later by as long as nobody could listen since.
     seen_at: Instant,
-    /// Since when its row of the evidence cannot be read, if so.
-    unread_since: Option<Instant>,
+    /// When its row of the evidence was last read as far as it goes.
+    read_at: Instant,
+    /// For how long in all nobody could listen up to then.
+    deaf: Duration,
+    /// An instant of which it was asked whether all is known that had ended by then, and for how long nobody could listen before it.
+    awaited: Option<(Timestamp, Duration)>,
     /// Beats of ours. Those of a process that drove the run before were told by another clock.
     beats: VecDeque<Timestamp>,
     /// Reports that tell when one of those was read.
@@ -150,11 +154,18 @@ impl Link {
         is_over.then(|| StopCause::Probes { message: message.to_owned() })
     }
 
-    /// Whether everything that had ended at `until` (by our clock) is known.
-    pub(super) fn covers(&self, until: Timestamp) -> bool {
-        let state = self.shared.state();
+    /// Since when everything that had ended at `until` (by our clock) could have been told, unless it is known. The time in which
+    /// nobody could listen does not count.
+    pub(super) fn untold_since(&self, until: Timestamp) -> Option<Timestamp> {
+        let mut state = self.shared.state();
         let told = state.report.as_ref().and_then(|report| state.offset.ours(report.written_at));
-        told.is_some_and(|told| told >= until)
+        if told.is_some_and(|told| told >= until) {
+            return None;
+        }
+        let (is_past, deaf) = (state.now() >= until, state.deaf());
+        let before = state.awaited.filter(|(of, _)| is_past && *of == until).map_or(deaf, |(_, before)| before);
+        state.awaited = Some((until, before));
+        Some(after(until, deaf.saturating_sub(before)))
     }
 
     /// The time by our clock.
@@ -301,7 +312,9 @@ impl State {
             events: Vec::new(),
             report: None,
             seen_at: Instant::now(),
-            unread_since: None,
+            read_at: Instant::now(),
+            deaf: Duration::ZERO,
+            awaited: None,
             beats: VecDeque::new(),
             answers: 0,
             chunks: 0,
@@ -425,10 +438,10 @@ mod tests {
         let max_blind = link.shared.state().experiment.limits.max_blind.std();
         for (longer, view) in [(Duration::ZERO, ProberView::Queued), (max_blind + SILENT_AFTER, ProberView::Silent)] {
             link.shared.state().take(Vec::new(), queued()).unwrap();
-            link.shared.state().unread_since = Instant::now().checked_sub(longer);
+            link.shared.state().read_at = Instant::now().checked_sub(longer).unwrap();
             assert_eq!(link.view(), view, "{longer:?}");
         }
-        link.shared.state().unread_since = None;
+        link.shared.state().read_at = Instant::now();
         // The record begins when its turn has come, and only then.
         let later = |second| {
             let started_at = Timestamp::from_second(second).unwrap();
@@ -524,17 +537,32 @@ mod tests {
         link.shared.state().take(Vec::new(), report("a", Reached::Loading)).unwrap();
         link.shared.state().seen_at = ago(40);
         assert!(loses("silent for 40 s"));
-        link.shared.state().listened(ago(25), false);
-        link.shared.state().listened(ago(10), false);
+        // Whether nobody answered, or a beat was on its way: nobody has looked.
+        link.shared.state().read_at = ago(27);
         assert_eq!(link.lost(), None, "it was heard fifteen seconds before");
-        link.shared.state().listened(Instant::now(), true);
+        link.shared.state().listened();
         assert_eq!(link.lost(), None, "it has had no time to be heard again");
         let earlier = link.shared.state().seen_at.checked_sub(Duration::from_secs(6)).unwrap();
         link.shared.state().seen_at = earlier;
         assert!(loses("silent for 21 s"));
         let max_blind = link.shared.state().experiment.limits.max_blind.std().as_secs();
-        link.shared.state().listened(ago(max_blind.max(20) + 1), false);
+        link.shared.state().read_at = ago(max_blind.max(20) + 3);
         assert!(loses("could not be read"));
+    }
+
+    #[test]
+    fn what_was_measured_is_not_told_late_while_nobody_can_listen() {
+        let link = link(state());
+        let ended = link.now();
+        assert_eq!(link.untold_since(ended), Some(ended));
+        link.shared.state().deaf += Duration::from_secs(25);
+        assert_eq!(link.untold_since(ended), Some(after(ended, Duration::from_secs(25))));
+        // What has not ended is not late by what was before.
+        let ends = after(link.now(), Duration::from_secs(600));
+        for _ in 0..2 {
+            assert_eq!(link.untold_since(ends), Some(ends));
+            link.shared.state().deaf += Duration::from_secs(25);
+        }
     }
 
     #[tokio::test]
