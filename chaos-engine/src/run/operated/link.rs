@@ -2,6 +2,7 @@
 //! clock of the record, because a prober that is lost ends the run, while operators may come and go.
 
 mod listen;
+mod wait;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,7 +137,9 @@ impl Link {
         } else if let Some(Report { reached: Reached::Ended { message }, .. }) = &state.report {
             format!("it ended by itself: {message}")
         } else if state.is_unread() {
-            format!("what the prober tells could not be read for {} s", state.unread().as_secs())
+            // Of which a prober knows nothing.
+            let message = format!("what the prober tells could not be read for {} s", state.unread().as_secs());
+            return Some(StopCause::Blind { message });
         } else if silent > SILENT_AFTER {
             format!("the prober has been silent for {} s", silent.as_secs())
         } else {
@@ -251,30 +254,6 @@ impl Link {
     /// Somebody else drives the run, or it is gone.
     pub(super) fn is_fenced(&self) -> bool {
         self.shared.state().fenced
-    }
-
-    /// Waits until it has gone so far, at most that long.
-    pub(super) async fn wait_for(&self, stage: &Reached, patience: Duration) -> Result<(), String> {
-        let mut changed = self.changed.clone();
-        self.shared.eager.send_replace(true);
-        let arrived = async {
-            loop {
-                changed.borrow_and_update();
-                if let Some(StopCause::Probes { message }) = self.lost() {
-                    return Err(message);
-                }
-                let reports = |report: &Report| report.reached.is_at_least(stage);
-                if self.shared.state().report.as_ref().is_some_and(reports) {
-                    return Ok(());
-                }
-                // Silence is no change, and has to be noticed too.
-                let _ = tokio::time::timeout(Duration::from_secs(1), changed.changed()).await;
-            }
-        };
-        let outcome = tokio::time::timeout(patience, arrived).await;
-        self.shared.eager.send_replace(false);
-        outcome
-            .unwrap_or_else(|_| Err(format!("the prober did not do what it was told within {} s", patience.as_secs())))
     }
 
     /// Waits for something new.
@@ -547,7 +526,26 @@ mod tests {
         assert!(loses("silent for 21 s"));
         let max_blind = link.shared.state().experiment.limits.max_blind.std().as_secs();
         link.shared.state().read_at = ago(max_blind.max(20) + 3);
-        assert!(loses("could not be read"));
+        // Which is no word about the prober.
+        let lost = link.lost();
+        let is_told = matches!(&lost, Some(StopCause::Blind { message }) if message.contains("could not be read"));
+        assert!(is_told, "{lost:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_prober_has_its_time_for_what_it_is_told_while_somebody_can_listen() {
+        for (deaf, lasts) in [(0, 10), (25, 35)] {
+            let link = link(state());
+            link.shared.state().take(Vec::new(), report("a", Reached::Ready)).unwrap();
+            let began = tokio::time::Instant::now();
+            let away = async {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                link.shared.state().deaf += Duration::from_secs(deaf);
+            };
+            let (arrived, ()) = tokio::join!(link.wait_for(&Reached::Loading, Duration::from_secs(10)), away);
+            assert!(matches!(arrived, Err(StopCause::Probes { .. })), "{arrived:?}");
+            assert_eq!(began.elapsed().as_secs(), lasts);
+        }
     }
 
     #[test]

@@ -248,9 +248,8 @@ impl Live {
         self.take_wait(&stage, waited);
     }
 
-    fn take_wait(&mut self, stage: &Reached, waited: Result<(), String>) {
-        if let Err(message) = waited {
-            let cause = StopCause::Probes { message };
+    fn take_wait(&mut self, stage: &Reached, waited: Result<(), StopCause>) {
+        if let Err(cause) = waited {
             self.failed.get_or_insert_with(|| cause.clone());
             // A run that is winding down is not stopped any more, but what it measured ends here all the same.
             if matches!(stage, Reached::Stopped | Reached::AfterAsked) {
