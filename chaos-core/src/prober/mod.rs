@@ -118,6 +118,8 @@ pub struct ProberView {
     pub unheard: bool,
     /// Whether there is something to report, and something that may end the run.
     pub news: News,
+    /// For how long the run goes on though the cluster is out of sight, once that is known.
+    pub max_blind: std::time::Duration,
 }
 
 /// What there is to report.

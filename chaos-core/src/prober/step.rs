@@ -16,7 +16,7 @@ const BAD_NEWS_EVERY: Duration = Duration::from_secs(1);
 const BEAT_TOLD_WITHIN: Duration = Duration::from_millis(200);
 /// Pause before what failed is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// Whoever cannot be heard for this long stops: nothing that it measures would count.
+/// Whoever cannot be heard for this long, or for as long as the run may go on blind, stops: nothing that it measures would count.
 const UNHEARD_AT_MOST: Duration = Duration::from_secs(60);
 /// Orders that do not come for this long will not come.
 const IDLE_AT_MOST: Duration = Duration::from_secs(1_800);
@@ -37,7 +37,8 @@ pub(super) fn step(
     if let (Some(asked), Some(response)) = (state.waiting.take(), response) {
         take(&mut state, asked, response, now);
     }
-    let unheard = state.unheard_since.is_some_and(|since| now >= after(since, UNHEARD_AT_MOST));
+    let at_most = UNHEARD_AT_MOST.max(view.max_blind);
+    let unheard = state.unheard_since.is_some_and(|since| now >= after(since, at_most));
     if view.gone || unheard || is_refused(&state) {
         return leave(state);
     }

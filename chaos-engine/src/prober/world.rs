@@ -58,6 +58,8 @@ pub(super) struct ProberWorld {
     queued: bool,
     /// It was reported that it does.
     waited: bool,
+    /// For how long the run goes on blind, once it is prepared.
+    max_blind: Duration,
 }
 
 /// The prober's row of the evidence.
@@ -102,6 +104,7 @@ impl ProberWorld {
             reached: Reached::Claimed,
             queued: false,
             waited: false,
+            max_blind: Duration::ZERO,
         }
     }
 
@@ -151,6 +154,7 @@ impl ProberWorld {
         let agreed = Agreed::of(&self.desk.clients.read, &run).await;
         self.agreed = Some(agreed.map_err(|error| prepare::unread(&error, "a Service"))?);
         self.plans = plans.probes;
+        self.max_blind = run.experiment.limits.max_blind.std();
         let sources = self.desk.sources.of_namespace(&run.namespace);
         self.recorder = Recorder::in_memory(Redactor::of_run(&run.experiment.probes, sources.values()));
         for text in plans.notes {
@@ -333,6 +337,7 @@ impl World<Prober> for ProberWorld {
             queued: self.queued,
             unheard: self.heard.map(|heard| heard.beat) != self.row.told_beat,
             news: self.news,
+            max_blind: self.max_blind,
         }
     }
 
