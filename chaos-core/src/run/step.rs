@@ -38,6 +38,13 @@ impl Machine for RunMachine {
     }
 }
 
+impl RunMachine {
+    /// Whether a run that is not winding down has to, by what is seen. For who is busy with an action that may take minutes.
+    pub fn must_end(&self, view: &RunView, now: Timestamp) -> bool {
+        early_end(self, &RunState::Asking, view, now).is_some()
+    }
+}
+
 fn step(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp) -> RunStep {
     if let Some(cause) = early_end(spec, state, view, now) {
         let state = RunState::WindingDown { next: WindDown::StopKiller, stop: Some(cause.clone()) };

@@ -177,15 +177,6 @@ impl Observer {
         self.refuted.clone().or(firing).or_else(|| self.watchfire.borrow().stop.clone())
     }
 
-    /// Whether the cluster, or what a guard goes by, has been out of sight for longer than a run may go on by now.
-    pub(super) fn is_blind(&self) -> bool {
-        let (now, at_most) = (self.clock.now().0, self.experiment.limits.max_blind.std().as_nanos());
-        let is_overdue = |since: u64| u128::from(now.saturating_sub(since)) >= at_most;
-        let is_unseen = self.watchfire.borrow().blind.as_ref().is_some_and(|(since, _)| is_overdue(since.0));
-        let is_silent = |alarm: &Alarm| alarm.silent.as_ref().is_some_and(|(since, _)| is_overdue(since.0));
-        is_unseen || self.alarms.iter().any(|alarm| is_silent(&alarm.borrow()))
-    }
-
     /// What the step function looks at, as far as it was seen.
     pub(super) fn view(&self, in_baseline: bool) -> RunView {
         let since = |(at, what): (RunTime, String)| (self.clock.timestamp(at), what);
@@ -219,6 +210,7 @@ mod tests {
 
     use chaos_core::api::{Outcome, VictimRef};
     use chaos_core::record::Kill;
+    use chaos_core::run::RunMachine;
     use http::StatusCode;
     use jiff::{SignedDuration, Timestamp};
     use serde_json::{Value, json};
@@ -270,13 +262,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_whose_guards_cannot_be_read_for_too_long_is_blind_as_one_whose_cluster_cannot() {
+    async fn a_run_whose_guards_cannot_be_read_for_too_long_has_to_end_as_one_whose_cluster_cannot() {
         let clock = RunClock::start().with_zero(Timestamp::now() - SignedDuration::from_secs(60));
         let mut observer = Observer::start(scene(nobody(), clock));
-        for (since, is_blind) in [(clock.now(), false), (RunTime(0), true)] {
-            let silent = Some((since, "no answer".to_owned()));
-            observer.alarms = vec![watch::channel(Alarm { silent, ..Alarm::default() }).1];
-            assert_eq!(observer.is_blind(), is_blind, "{since:?}");
+        let machine = RunMachine::new(&observer.experiment);
+        for (since, must_end) in [(clock.now(), false), (RunTime(0), true)] {
+            let out_of_reach = Some((since, "no answer".to_owned()));
+            let alarm = Alarm { silent: out_of_reach.clone(), ..Alarm::default() };
+            let watchfire = Watchfire { blind: out_of_reach, ..Watchfire::default() };
+            for (alarm, watchfire) in [(alarm, Watchfire::default()), (Alarm::default(), watchfire)] {
+                observer.alarms = vec![watch::channel(alarm).1];
+                observer.watchfire = watch::channel(watchfire).1;
+                let now = clock.timestamp(clock.now());
+                assert_eq!(machine.must_end(&observer.view(false), now), must_end, "{since:?}");
+            }
         }
     }
 

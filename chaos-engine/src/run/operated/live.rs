@@ -13,7 +13,7 @@ use chaos_core::model::Run;
 use chaos_core::operated::merge;
 use chaos_core::prober::Reached;
 use chaos_core::record::{Event, Phase, StopCause};
-use chaos_core::run::{RunAction, RunView};
+use chaos_core::run::{RunAction, RunMachine, RunView};
 use chaos_core::verdict::{JudgeSpec, judge};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -234,9 +234,11 @@ impl Live {
 
     /// Waits until the run has to end, whatever its prober does.
     async fn ending(&mut self, link: &Link) {
+        let machine = RunMachine::new(&self.run.experiment);
         loop {
             self.take_news(link);
-            if self.observer.is_blind() || self.object.borrow().is_aborted() || self.stop_cause().is_some() {
+            let seen = RunView { stop: self.stop_cause(), ..self.view(false) };
+            if self.object.borrow().is_aborted() || machine.must_end(&seen, self.now()) {
                 return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
