@@ -242,6 +242,7 @@ fn may_be_made(error: &RunError) -> bool {
 }
 
 /// Why there is no monkey of that name, once it is removed; with what is left to do where that fails.
+/// One that a server makes only after that has no heartbeat, and kills nobody without.
 async fn removed(monkeys: &Api<ChaosMonkey>, name: &str, error: RunError) -> RunError {
     match done(monkeys.delete(name, &DeleteParams::default()).await) {
         Ok(()) => error,
