@@ -7,6 +7,8 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+pub use step::unheard_at_most;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
