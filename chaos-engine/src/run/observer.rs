@@ -53,6 +53,7 @@ pub(super) struct Observer {
     events: Vec<Event>,
     recovering: Recovering,
     looks: Looks,
+    blindness: Blindness,
     answers: Answers,
     /// When the probes were started.
     since: Option<RunTime>,
@@ -90,6 +91,34 @@ impl Looks {
     }
 }
 
+/// When the cluster was out of sight: nobody sees then what takes the place of a pod.
+#[derive(Debug, Default)]
+struct Blindness {
+    /// Since when it is, or was when whoever drove the run before was lost.
+    since: Option<RunTime>,
+    /// Where that has an end.
+    spans: Vec<(RunTime, RunTime)>,
+}
+
+impl Blindness {
+    /// Takes notice of an event.
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Blind { at, .. } => self.since = Some(*at),
+            Event::Sight { at } => self.spans.extend(self.since.take().map(|since| (since, *at))),
+            _ => (),
+        }
+    }
+
+    /// That instant, later by as long as nobody could look after it, for whoever looks since `began`.
+    fn without(&self, at: RunTime, began: RunTime, now: RunTime) -> RunTime {
+        let open = self.since.filter(|since| *since >= began).map(|since| (since, now));
+        let after = |(from, to): (RunTime, RunTime)| to.0.saturating_sub(from.0.max(at.0));
+        let blind = self.spans.iter().copied().chain(open).map(after).fold(0, u64::saturating_add);
+        RunTime(at.0.saturating_add(blind))
+    }
+}
+
 impl Observer {
     /// Starts to watch.
     pub(super) fn start(scene: Scene) -> Self {
@@ -122,6 +151,7 @@ impl Observer {
             events: Vec::new(),
             recovering: Recovering::default(),
             looks,
+            blindness: Blindness::default(),
             answers: Answers::default(),
             since: None,
             refuted: None,
@@ -137,6 +167,7 @@ impl Observer {
         let mut killed = false;
         for event in &news {
             self.recovering.take(event);
+            self.blindness.take(event);
             self.answers.take(event);
             if let Event::Phase { at, phase: Phase::Baseline } = event {
                 self.since = Some(*at);
@@ -182,13 +213,18 @@ impl Observer {
         self.refuted.clone().or(firing).or_else(|| self.watchfire.borrow().stop.clone())
     }
 
+    /// Since when somebody has looked for what takes the place of a pod that is gone since then.
+    fn missed_since(&self, at: RunTime) -> RunTime {
+        self.blindness.without(self.looks.missed_since(at), self.looks.began, self.clock.now())
+    }
+
     /// What the step function looks at, as far as it was seen.
     pub(super) fn view(&self, in_baseline: bool) -> RunView {
         let since = |(at, what): (RunTime, String)| (self.clock.timestamp(at), what);
         RunView {
             unsteady: in_baseline && self.is_unsteady(),
             unanswered: in_baseline && self.is_unanswered(),
-            unrecovered: self.recovering.oldest().map(|(at, pod)| since((self.looks.missed_since(at), pod.to_owned()))),
+            unrecovered: self.recovering.oldest().map(|(at, pod)| since((self.missed_since(at), pod.to_owned()))),
             unguarded: self.alarms.iter().filter_map(|alarm| alarm.borrow().silent.clone()).min().map(since),
             blind: self.watchfire.borrow().blind.clone().map(since),
             stop: self.stop_cause(),
@@ -283,6 +319,23 @@ mod tests {
                 assert_eq!(machine.must_end(&observer.view(false), now), must_end, "{since:?}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_not_given_up_for_the_time_in_which_the_cluster_was_out_of_sight() {
+        let clock = RunClock::start().with_zero(Timestamp::now() - SignedDuration::from_secs(60));
+        let mut observer = Observer::start(scene(nobody(), clock));
+        let at = |second: u64| RunTime(second * 1_000_000_000);
+        let blind = |second: u64| Event::Blind { at: at(second), cause: "no answer".to_owned() };
+        observer.take(vec![kill(), blind(10), Event::Sight { at: at(50) }, blind(55)]);
+        observer.take(Vec::new());
+        let missed_since = |observer: &Observer| observer.view(false).unrecovered.expect("nothing came in its place").0;
+        // What another process did not see any more has no end that anybody knows.
+        assert_eq!(missed_since(&observer), clock.timestamp(at(40)));
+        observer.looks.began = at(0);
+        assert!(missed_since(&observer) >= clock.timestamp(at(45)), "it still is");
+        observer.take(vec![Event::Sight { at: at(57) }]);
+        assert_eq!(missed_since(&observer), clock.timestamp(at(42)));
     }
 
     #[tokio::test]
