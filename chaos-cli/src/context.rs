@@ -36,7 +36,7 @@ pub(crate) struct Target {
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 /// No call is waited for for less: a server gives a write 34 seconds, and most of that to the admission webhooks of others. One of these
 /// that is down takes its ten seconds, and must not keep anybody from `chaos stop`.
-const ANSWER: Duration = Duration::from_secs(35);
+pub(crate) const ANSWER: Duration = Duration::from_secs(35);
 /// The embedded cluster is on this machine: it answers at once, or not at all.
 #[cfg(feature = "bundled")]
 const EMBEDDED: Duration = Duration::from_secs(5);

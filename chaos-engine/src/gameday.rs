@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::asker::Asker;
 use crate::clock::steady;
 use crate::drive::World;
-use crate::kube::{CallError, Caller, Clients, Shallow, StatusDesk, StoreError, told};
+use crate::kube::{CallError, Caller, Clients, Shallow, StatusDesk, StoreError, done, told};
 use crate::run::operated::Hold;
 use crate::sources::Sources;
 
@@ -211,7 +211,7 @@ impl GameDayWorld {
         let patch = serde_json::json!({"metadata": {"uid": run.metadata.uid}, "spec": {"control": {"abort": true}}});
         let patched =
             self.runs(&self.parts.clients.write).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
-        done(patched.map(|_| ()))
+        done(patched).map_err(|error| told(&error))
     }
 
     async fn delete(&self, name: &str, uid: Option<String>) -> Result<(), String> {
@@ -219,7 +219,7 @@ impl GameDayWorld {
         let Some(run) = run.filter(|run| uid.is_none() || run.metadata.uid == uid) else { return Ok(()) };
         let preconditions = Some(Preconditions { uid: run.metadata.uid, resource_version: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
-        done(self.runs(&self.parts.clients.write).delete(name, &params).await.map(|_| ()))
+        done(self.runs(&self.parts.clients.write).delete(name, &params).await).map_err(|error| told(&error))
     }
 }
 
@@ -261,15 +261,6 @@ pub fn not_created(error: &CallError) -> NotCreated {
         NotCreated::Forbidden(why)
     } else {
         NotCreated::Refused(why)
-    }
-}
-
-/// What is not there any more needs no more doing, and what was answered with a run that cannot be read is done.
-fn done(result: kube::Result<()>) -> Result<(), String> {
-    match result {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(kube::Error::SerdeError(_)) => Ok(()),
-        other => other.map_err(|error| told(&error)),
     }
 }
 

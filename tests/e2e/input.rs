@@ -1,11 +1,18 @@
 //! Bad input and unreachable clusters: the documented exit code, a message that helps, and nothing started.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::{SHORT, chaos, manifest};
 
 /// What an API server says of its version.
 const VERSION: &str = r#"{"major":"1","minor":"36","gitVersion":"v1.36.3","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
+
+/// What an API server says that removed something.
+const SUCCESS: &str = r#"{"apiVersion":"v1","kind":"Status","metadata":{},"status":"Success"}"#;
+
+/// How often one was asked to that had nothing to remove at first.
+static REMOVALS: AtomicUsize = AtomicUsize::new(0);
 
 /// Replaces one part of the short experiment, which must be there.
 fn with(old: &str, new: &str) -> String {
@@ -172,7 +179,7 @@ fn a_run_of_which_nobody_heard_whether_it_was_submitted_is_removed_or_somebody_i
     let removed = answering(|request| match request.split(' ').next() {
         Some("GET") if request.contains("/version") => (200, VERSION.to_owned()),
         Some("POST") => refusal(504),
-        Some("DELETE") => (200, r#"{"apiVersion":"v1","kind":"Status","metadata":{},"status":"Success"}"#.to_owned()),
+        Some("DELETE") => (200, SUCCESS.to_owned()),
         _ => refusal(404),
     });
     let silent = answering(|request| match request.split(' ').next() {
@@ -180,7 +187,14 @@ fn a_run_of_which_nobody_heard_whether_it_was_submitted_is_removed_or_somebody_i
         Some("GET") => refusal(404),
         _ => refusal(504),
     });
-    for (server, code, is_left) in [(removed, 3, false), (silent, 6, true)] {
+    // It is made once it was looked for.
+    let late = answering(|request| match request.split(' ').next() {
+        Some("GET") if request.contains("/version") => (200, VERSION.to_owned()),
+        Some("POST") => refusal(504),
+        Some("DELETE") if REMOVALS.fetch_add(1, Ordering::Relaxed) > 0 => (200, SUCCESS.to_owned()),
+        _ => refusal(404),
+    });
+    for (server, code, is_left) in [(removed, 3, false), (silent, 6, true), (late, 3, false)] {
         let chaos = chaos();
         let (path, kubeconfig) = (manifest(&chaos, SHORT), chaos.path("kubeconfig"));
         std::fs::write(&kubeconfig, kubeconfig_of(&server)).unwrap();
@@ -190,6 +204,7 @@ fn a_run_of_which_nobody_heard_whether_it_was_submitted_is_removed_or_somebody_i
         assert!(end.stderr.contains("failed to create the ExperimentRun"), "{}", end.stderr);
         assert_eq!(end.stderr.contains("delete ExperimentRun dispatch/short-"), is_left, "{}", end.stderr);
     }
+    assert_eq!(REMOVALS.load(Ordering::Relaxed), 2, "nobody can begin it behind anybody's back");
 }
 
 #[test]

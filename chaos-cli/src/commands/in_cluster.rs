@@ -2,6 +2,8 @@
 //! they recorded is fetched and judged here by the same function, so the end, its exit code and its reports are those of a run
 //! from this machine. They are never better than the operator's verdict, and never rest on a part of what that rests on.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use chaos_core::api::{
     self, EvidenceRecord, ExperimentRun, ExperimentRunSpec, Mode, RunOverrides, RunPhase, RunVerdict, labels,
@@ -14,11 +16,12 @@ use chaos_core::verdict::ReasonCode;
 use chaos_engine::chunks::{ReadError, RunKey};
 use chaos_engine::clock::RunClock;
 use chaos_engine::journal::Redactor;
-use chaos_engine::kube::{may_have_happened, told};
+use chaos_engine::kube::{done, may_have_happened, told};
 use chaos_engine::recorder::Recorder;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::evidence::{Evidence, READ_WITHIN};
@@ -26,9 +29,14 @@ use super::fetched::{Fetched, unfit, unread};
 use super::followed::{Followed, LOOK, NOTICE_WITHIN, ended, goes_on};
 use super::recorded::experiment_of;
 use super::run::Job;
+use crate::context::ANSWER;
 use crate::exit::Failure;
 use crate::progress::Shown;
+use crate::signals::Asked;
 use crate::{files, output, signals};
+
+/// Time between two looks for a run of which nobody heard whether it was made.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs one experiment by the operator, and says what it proved.
 pub(super) async fn run_job(job: Job<'_>) -> Result<RunResult, Failure> {
@@ -81,6 +89,7 @@ async fn submit(job: &Job<'_>, runs: &Api<ExperimentRun>) -> Result<ExperimentRu
     if job.attempt > 1 {
         run.annotations_mut().insert(labels::ATTEMPT.to_owned(), job.attempt.to_string());
     }
+    let sent = Instant::now();
     match runs.create(&PostParams::default(), &run).await {
         Ok(run) => Ok(run),
         Err(kube::Error::Api(status)) if status.code == 404 => {
@@ -92,22 +101,62 @@ async fn submit(job: &Job<'_>, runs: &Api<ExperimentRun>) -> Result<ExperimentRu
         Err(kube::Error::Api(status)) if status.code == 403 => Err(Failure::refused(anyhow::anyhow!(status.message))),
         Err(error) => {
             let (namespace, name) = (&job.experiment.namespace, run.name_any());
-            let left = if may_have_happened(&error) { remove(runs, namespace, &name, None).await } else { None };
+            let left = if may_have_happened(&error) {
+                remove_unheard(runs, namespace, &name, sent, job.asked.clone()).await
+            } else {
+                None
+            };
             Err(unsubmitted(error, left))
         }
     }
 }
 
 /// Removes a run that nobody follows: it must not begin when nobody expects it any more. Gives what is left for a person to do.
-async fn remove(runs: &Api<ExperimentRun>, namespace: &str, name: &str, uid: Option<&str>) -> Option<String> {
-    let ours = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+async fn remove(runs: &Api<ExperimentRun>, namespace: &str, name: &str, uid: &str) -> Option<String> {
+    let ours = Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None });
     let delete = DeleteParams { preconditions: ours, ..DeleteParams::default() };
-    match runs.delete(name, &delete).await {
-        Ok(_) => None,
-        // It is gone, or another one has its name.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => None,
-        Err(error) => Some(format!("delete ExperimentRun {namespace}/{name}, if it is there: {}", told(&error))),
+    match done(runs.delete(name, &delete).await) {
+        Ok(()) => None,
+        // Another one has its name.
+        Err(kube::Error::Api(status)) if status.code == 409 => None,
+        Err(error) => Some(to_delete(namespace, name, &told(&error))),
     }
+}
+
+/// Removes a run that was sent then, and of which nobody heard whether it was made. One that is not there may yet come to be, for as
+/// long as a server may be at work on it, and would begin when nobody expects it.
+async fn remove_unheard(
+    runs: &Api<ExperimentRun>,
+    namespace: &str,
+    name: &str,
+    sent: Instant,
+    mut asked: Asked,
+) -> Option<String> {
+    let mut is_told = false;
+    loop {
+        let is_last = sent.elapsed() >= ANSWER;
+        match runs.delete(name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 && !is_last => {}
+            other => return done(other).err().map(|error| to_delete(namespace, name, &told(&error))),
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            let span = ANSWER.saturating_sub(sent.elapsed()).as_secs();
+            output::say(&format!(
+                "nobody heard whether the run was made: it is looked for, to be removed, for {span} s"
+            ));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            Ok(_) = asked.wait_for(Option::is_some) => {
+                return Some(to_delete(namespace, name, "the server may still be at work on it"));
+            }
+        }
+    }
+}
+
+/// What is left to do about a run that may be there.
+fn to_delete(namespace: &str, name: &str, why: &str) -> String {
+    format!("delete ExperimentRun {namespace}/{name}, if it is there: {why}")
 }
 
 /// A run that could not be submitted, with what is left of it: where nobody heard whether it was, an operator may begin it.
@@ -245,7 +294,7 @@ impl<'a> Follower<'a> {
                 "no operator took notice of the run within {within} s ({left}); hint: does it run? kubectl get pods -n chaos-system"
             ))
         };
-        match remove(&self.runs, &self.key.namespace, &self.key.name, Some(&self.key.uid)).await {
+        match remove(&self.runs, &self.key.namespace, &self.key.name, &self.key.uid).await {
             None => unnoticed("the run was withdrawn"),
             Some(left) => unnoticed(&left).because(ReasonCode::WindDownIncomplete),
         }

@@ -20,8 +20,9 @@ use crate::verdict::{Conclusion, Outcome};
 const START_WITHIN: Duration = Duration::from_secs(300);
 /// A run that has not ended by then, although it was asked to, is deleted.
 const ABORT_WITHIN: Duration = Duration::from_secs(900);
-/// A run whose creation was not answered is believed not to exist only if it cannot be seen for so long.
-const UNSEEN_FOR: Duration = Duration::from_secs(30);
+/// A run whose creation was not answered is believed not to exist only if it cannot be seen for so long: a server may be at work on a
+/// write for 34 seconds.
+const UNSEEN_FOR: Duration = Duration::from_secs(35);
 
 /// A new execution of a game day.
 pub(super) fn new(day: &GameDay, id: String, slot: Option<Timestamp>, now: Timestamp) -> ExecutionRecord {

@@ -323,7 +323,7 @@ fn the_time_in_which_nobody_drove_a_run_is_none_in_which_it_was_looked_for_what_
     assert_eq!(verdict(&world.play(&machine())).0, "pass", "{:?}", world.done);
     let untold = |world: &World| -> OperatedView {
         let healthy = healthy(world);
-        OperatedView { run: RunView { unmeasured: world.elapsed() < 605, ..healthy.run }, ..healthy }
+        OperatedView { run: RunView { unmeasured: (world.elapsed() < 605).then(start), ..healthy.run }, ..healthy }
     };
     let baseline = saved(Stage::Running(RunState::Baseline { until: later(8) }));
     let recorded = BTreeSet::from([Phase::Baseline]);
@@ -483,7 +483,7 @@ fn a_prober_that_falls_silent_ends_the_run() {
     assert_eq!(world.stop, Some(StopCause::Probes { message: "silent".into() }));
     // And one that does not tell what the baseline was like never sees a kill.
     let mute = |world: &World| -> OperatedView {
-        OperatedView { run: RunView { unmeasured: true, ..RunView::default() }, ..healthy(world) }
+        OperatedView { run: RunView { unmeasured: Some(start()), ..RunView::default() }, ..healthy(world) }
     };
     let mut world = World { view: mute, ..World::new() };
     world.play(&machine());

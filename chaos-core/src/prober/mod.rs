@@ -7,6 +7,8 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+pub use step::unheard_at_most;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +120,8 @@ pub struct ProberView {
     pub unheard: bool,
     /// Whether there is something to report, and something that may end the run.
     pub news: News,
+    /// For how long the run goes on though the cluster is out of sight, once that is known.
+    pub max_blind: std::time::Duration,
 }
 
 /// What there is to report.

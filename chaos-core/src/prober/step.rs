@@ -16,7 +16,7 @@ const BAD_NEWS_EVERY: Duration = Duration::from_secs(1);
 const BEAT_TOLD_WITHIN: Duration = Duration::from_millis(200);
 /// Pause before what failed is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// Whoever cannot be heard for this long stops: nothing that it measures would count.
+/// Whoever cannot be heard for this long has been so for too long, …
 const UNHEARD_AT_MOST: Duration = Duration::from_secs(60);
 /// Orders that do not come for this long will not come.
 const IDLE_AT_MOST: Duration = Duration::from_secs(1_800);
@@ -26,6 +26,11 @@ const QUEUE_AFTER: Duration = Duration::from_secs(5);
 const QUEUED_EVERY: Duration = Duration::from_secs(15);
 
 type ProberStep = Step<ProberState, ProberAction>;
+
+/// … unless its run may go on blind for longer, which is how long. Then it stops: nothing that it measures would count.
+pub fn unheard_at_most(max_blind: Duration) -> Duration {
+    UNHEARD_AT_MOST.max(max_blind)
+}
 
 pub(super) fn step(
     state: &ProberState,
@@ -37,7 +42,7 @@ pub(super) fn step(
     if let (Some(asked), Some(response)) = (state.waiting.take(), response) {
         take(&mut state, asked, response, now);
     }
-    let unheard = state.unheard_since.is_some_and(|since| now >= after(since, UNHEARD_AT_MOST));
+    let unheard = state.unheard_since.is_some_and(|since| now >= after(since, unheard_at_most(view.max_blind)));
     if view.gone || unheard || is_refused(&state) {
         return leave(state);
     }

@@ -161,7 +161,11 @@ fn load_goes_off_when_the_run_is_gone_or_nobody_hears_of_it_or_the_ceiling_has_c
         other => well(other, now),
     };
     let endless = |now| Some(if now < 1_000 { ProberStage::Prepare } else { ProberStage::Load });
-    assert!((65_000..72_000).contains(&last(&play(ordered(endless), deaf))));
+    for (max_blind, off) in [(30, 65_000..72_000), (180, 185_000..192_000)] {
+        let max_blind = Duration::from_secs(max_blind);
+        let blind = |now: u64| ProberView { max_blind, ..ordered(endless)(now) };
+        assert!(off.contains(&last(&play(blind, deaf))), "{max_blind:?}");
+    }
     let full = |action: &ProberAction, now: u64| match action {
         ProberAction::Report(_) if now >= 5_000 => ProberResponse::Reported(Err(ReportError::Refused("full".into()))),
         other => well(other, now),

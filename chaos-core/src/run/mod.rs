@@ -90,15 +90,15 @@ pub enum WindDown {
 
 /// What is known when a step is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact that is seen by itself")]
 pub struct RunView {
     /// The baseline (or a `Before` probe) says that the system is not steady, or a probe could not answer, so that the run
     /// can prove nothing: nothing may be killed then.
     pub unsteady: bool,
     /// A continuous probe has not answered yet, and its time to do so is not up: too early to kill.
     pub unanswered: bool,
-    /// What was measured up to the end of the baseline is not known yet (probes elsewhere report now and then).
-    pub unmeasured: bool,
+    /// What was measured up to the end of the baseline is not known yet (probes elsewhere report now and then): since when it could
+    /// have been. While nobody can listen to them that moves on.
+    pub unmeasured: Option<Timestamp>,
     /// The killer has nothing left to do (all strikes done, or it may do no more).
     pub killer_done: bool,
     /// The oldest kill whose replacement is not Ready yet: when it was made, and which pod.

@@ -13,7 +13,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The baseline is not prolonged for longer than this to hear a probe's first answer: longer than any probe may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(630);
-/// How much longer than its length the baseline may last for what was measured in it to be reported.
+/// How much longer than its length the baseline may last for what was measured in it to be reported, once somebody can listen.
 const REPORT_WITHIN: Duration = Duration::from_secs(20);
 
 type RunStep = Step<RunState, RunAction>;
@@ -38,6 +38,13 @@ impl Machine for RunMachine {
     }
 }
 
+impl RunMachine {
+    /// Whether a run that is not winding down has to, by what is seen. For who is busy with an action that may take minutes.
+    pub fn must_end(&self, view: &RunView, now: Timestamp) -> bool {
+        early_end(self, &RunState::Asking, view, now).is_some()
+    }
+}
+
 fn step(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp) -> RunStep {
     if let Some(cause) = early_end(spec, state, view, now) {
         let state = RunState::WindingDown { next: WindDown::StopKiller, stop: Some(cause.clone()) };
@@ -53,7 +60,7 @@ fn step(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp) -> 
         kept @ RunState::Baseline { until } if view.unanswered && now < after(*until, ANSWER_WITHIN) => {
             wait(kept.clone(), after(now, LOOK_AGAIN))
         }
-        kept @ RunState::Baseline { .. } if view.unmeasured => wait(kept.clone(), after(now, LOOK_AGAIN)),
+        kept @ RunState::Baseline { .. } if view.unmeasured.is_some() => wait(kept.clone(), after(now, LOOK_AGAIN)),
         RunState::Baseline { .. } => {
             let ceiling = after(now, spec.fault_ceiling);
             act(RunState::Fault { ceiling }, RunAction::StartKiller { until: ceiling })
@@ -91,11 +98,11 @@ fn early_end(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp
         return Some(StopCause::Blind { message: format!("the cluster was out of sight for {span}: {cause}") });
     }
     if let RunState::Baseline { until } = state
-        && view.unmeasured
-        && let Some(span) = overdue(*until, REPORT_WITHIN)
+        && let Some(since) = view.unmeasured
+        && let Some(span) = overdue(since.max(*until), REPORT_WITHIN)
     {
         return Some(StopCause::Probes {
-            message: format!("what was measured in the baseline was not told {span} after its end"),
+            message: format!("what was measured in the baseline was not told for {span} after its end"),
         });
     }
     if let Some((since, cause)) = &view.unguarded

@@ -95,6 +95,24 @@ fn nothing_is_killed_before_every_probe_has_answered() {
 }
 
 #[test]
+fn nothing_is_killed_before_the_baseline_is_told_and_nobody_is_late_while_nobody_can_listen() {
+    let told = |deaf_until: u64, told_at: u64| {
+        play(move |second| RunView {
+            unmeasured: (second < told_at).then(|| at(second.min(deaf_until))),
+            ..RunView::default()
+        })
+    };
+    for (deaf_until, told_at, ends) in [(0, 27, None), (0, 1_000, Some(28)), (25, 44, None), (25, 1_000, Some(45))] {
+        let actions = told(deaf_until, told_at);
+        let stop = actions.iter().find(|(_, action)| matches!(action, RunAction::NoteStop(_)));
+        assert_eq!(stop.map(|(second, _)| *second), ends, "{deaf_until} {told_at}: {actions:?}");
+        let started = actions.iter().find(|(_, action)| matches!(action, RunAction::StartKiller { .. }));
+        let expected = ends.is_none().then_some(told_at);
+        assert_eq!(started.map(|(second, _)| *second), expected, "{deaf_until} {told_at}: {actions:?}");
+    }
+}
+
+#[test]
 fn every_early_end_winds_everything_down_once() {
     let signal = || StopCause::Signal { name: "SIGINT".into() };
     for asked in [0, 3, 20, 127, 129, 135] {

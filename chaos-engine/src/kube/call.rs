@@ -129,6 +129,16 @@ pub fn may_have_happened(error: &kube::Error) -> bool {
     }
 }
 
+/// What came of it that a client asked for an object to be changed or deleted by its name: what is not there needs no more doing, and
+/// what was answered with an object that cannot be read is done.
+pub fn done<T>(answer: kube::Result<T>) -> kube::Result<()> {
+    match answer {
+        Ok(_) | Err(kube::Error::SerdeError(_)) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether a client was told that the permission is missing.
 pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)

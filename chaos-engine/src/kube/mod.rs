@@ -23,8 +23,8 @@ pub use answered::Unanswered;
 pub(crate) use budget::budget_of;
 pub use budget::{BudgetStore, budget_answer, lease_name};
 pub use call::{
-    CallError, Caller, is_forbidden, is_of_a_moment, is_passing, is_turned_away, is_unserved, may_have_happened, said,
-    told,
+    CallError, Caller, done, is_forbidden, is_of_a_moment, is_passing, is_turned_away, is_unserved, may_have_happened,
+    said, told,
 };
 pub use client::{Clients, ConnectError, answering};
 pub use event::{EventSink, Happening, short};

@@ -1,11 +1,13 @@
 //! The world of a prober: what its step function sees, and what its actions mean.
 
+mod looks;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chaos_core::api::{ExperimentRun, ProberStage};
+use chaos_core::api::ExperimentRun;
 use chaos_core::instant::after;
 use chaos_core::model::Run;
 use chaos_core::operated::Unfit;
@@ -58,6 +60,8 @@ pub(super) struct ProberWorld {
     queued: bool,
     /// It was reported that it does.
     waited: bool,
+    /// For how long the run goes on blind, once it is prepared.
+    max_blind: Duration,
 }
 
 /// The prober's row of the evidence.
@@ -102,6 +106,7 @@ impl ProberWorld {
             reached: Reached::Claimed,
             queued: false,
             waited: false,
+            max_blind: Duration::ZERO,
         }
     }
 
@@ -151,6 +156,7 @@ impl ProberWorld {
         let agreed = Agreed::of(&self.desk.clients.read, &run).await;
         self.agreed = Some(agreed.map_err(|error| prepare::unread(&error, "a Service"))?);
         self.plans = plans.probes;
+        self.max_blind = run.experiment.limits.max_blind.std();
         let sources = self.desk.sources.of_namespace(&run.namespace);
         self.recorder = Recorder::in_memory(Redactor::of_run(&run.experiment.probes, sources.values()));
         for text in plans.notes {
@@ -242,49 +248,22 @@ impl ProberWorld {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(REPORT_EVERY) => self.give_sign().await,
-            }
-        }
-    }
-
-    async fn give_sign(&mut self) {
-        self.hear();
-        let reached = self.reached.clone();
-        if let Err(error) = self.report(&reached).await {
-            tracing::warn!(%error, "a sign of life could not be given");
-        }
-    }
-
-    /// Asks the probes that look at this end, for as long as the run wants to hear them and may be measured: load may be on.
-    async fn ask(&mut self, end: End) {
-        let Some(probes) = self.probes.take() else { return };
-        let mut object = self.object.clone();
-        let past = async {
-            // An error means that the run is gone.
-            _ = object.wait_for(|run| is_past(run, end)).await;
-        };
-        let looks = async {
-            tokio::select! {
-                () = probes.once(end) => {}
-                () = past => {}
-            }
-        };
-        self.look_on(looks).await;
-        self.probes = Some(probes);
-    }
-
-    /// Waits for looks, gives signs of life meanwhile, and ends once the run may not be measured any more.
-    async fn look_on(&mut self, looks: impl Future<Output = ()> + Send) {
-        let mut looks = std::pin::pin!(looks);
-        while self.objected.is_none() {
-            tokio::select! {
-                () = &mut looks => return,
                 () = tokio::time::sleep(REPORT_EVERY) => {
                     self.give_sign().await;
-                    self.objected = self.objection().await;
                 }
             }
         }
+    }
+
+    /// Whether it was taken.
+    async fn give_sign(&mut self) -> bool {
+        self.hear();
+        let reached = self.reached.clone();
+        let given = self.report(&reached).await;
+        if let Err(error) = &given {
+            tracing::warn!(%error, "a sign of life could not be given");
+        }
+        given.is_ok()
     }
 
     async fn stop_load(&mut self) {
@@ -295,16 +274,6 @@ impl ProberWorld {
             self.probes = Some(probes);
         }
     }
-}
-
-/// Whether a run goes on without the looks at that end, or is going.
-fn is_past(run: &ExperimentRun, end: End) -> bool {
-    let asks = match end {
-        End::Before => ProberStage::Load,
-        End::After => ProberStage::AskAfter,
-    };
-    let order = run.status.as_ref().and_then(|status| status.probing.as_ref()).map(|probing| probing.order);
-    run.metadata.deletion_timestamp.is_some() || order > Some(asks)
 }
 
 /// Why a report was not taken, as the machine needs it. One that is refused is tried again for as long as one to a silent server:
@@ -333,6 +302,7 @@ impl World<Prober> for ProberWorld {
             queued: self.queued,
             unheard: self.heard.map(|heard| heard.beat) != self.row.told_beat,
             news: self.news,
+            max_blind: self.max_blind,
         }
     }
 
@@ -428,6 +398,7 @@ mod tests {
             loopback: false,
         };
         let mut world = ProberWorld::new(desk, object, watch::channel(true).1);
+        world.max_blind = DELAY * 2;
         let plan = InvariantsPlan {
             name: "ledger".to_owned(),
             when: if end == End::Before { Moment::Before } else { Moment::After },
@@ -463,6 +434,23 @@ mod tests {
             assert_eq!(began.elapsed() >= DELAY, is_waited_for, "{end:?} {order} {is_going}");
             assert_eq!(world.recorder.count() > 0, is_waited_for, "{end:?} {order} {is_going}");
             assert!(world.probes.is_some(), "its load goes off next");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_prober_that_can_tell_nobody_anything_does_not_look_on_with_load_on() {
+        for (max_blind, ends) in [(30, 60), (180, 180)] {
+            let client = fixture::client("shop", |_, _, _| (StatusCode::FORBIDDEN, Value::Null));
+            let (_tell, object) = watch::channel(run("Load", false));
+            let mut world = asked(client, End::Before, object);
+            world.max_blind = Duration::from_secs(max_blind);
+            let began = tokio::time::Instant::now();
+            world.ask(End::Before).await;
+            let lasted = began.elapsed();
+            let ends = Duration::from_secs(ends);
+            assert!(ends <= lasted && lasted < ends + Duration::from_secs(30), "{lasted:?}");
+            let told = world.tell(&Reached::BeforeAsked).await;
+            assert!(matches!(told, Err(ReportError::Refused(_))), "its load goes off next: {told:?}");
         }
     }
 

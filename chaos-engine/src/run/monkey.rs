@@ -24,7 +24,7 @@ use super::heartbeat::{self, Heart};
 use super::told::{Told, unknown};
 use super::tracker::Tracker;
 use crate::clock::RunClock;
-use crate::kube::{Clients, may_have_happened, told};
+use crate::kube::{Clients, done, may_have_happened, told};
 use crate::recorder::Recorder;
 
 /// What a run-owned monkey is made of.
@@ -185,12 +185,12 @@ impl OwnedMonkey {
             preconditions: Some(Preconditions { uid: Some(self.uid.clone()), resource_version: None }),
             ..DeleteParams::default()
         };
-        if let Err(error) = gone(self.monkeys.delete(&self.name, &ours).await.map(|_| ())) {
+        if let Err(error) = done(self.monkeys.delete(&self.name, &ours).await) {
             left.push(format!("delete ChaosMonkey {}: {}", self.name, told(&error)));
         }
         // A Lease that has an owner goes with it.
         if !self.owned
-            && let Err(error) = gone(self.leases.delete(&self.name, &DeleteParams::default()).await.map(|_| ()))
+            && let Err(error) = done(self.leases.delete(&self.name, &DeleteParams::default()).await)
         {
             left.push(format!("delete Lease {}: {}", self.name, told(&error)));
         }
@@ -242,8 +242,9 @@ fn may_be_made(error: &RunError) -> bool {
 }
 
 /// Why there is no monkey of that name, once it is removed; with what is left to do where that fails.
+/// One that a server makes only after that has no heartbeat, and kills nobody without.
 async fn removed(monkeys: &Api<ChaosMonkey>, name: &str, error: RunError) -> RunError {
-    match gone(monkeys.delete(name, &DeleteParams::default()).await.map(|_| ())) {
+    match done(monkeys.delete(name, &DeleteParams::default()).await) {
         Ok(()) => error,
         Err(source) => {
             let left = format!("delete ChaosMonkey {name}, if it is there: {}", told(&source));
@@ -350,13 +351,6 @@ fn is_quiet(monkey: &ChaosMonkey, generation: Option<i64>) -> bool {
     let status = monkey.status.as_ref();
     let at_rest = |status: &ChaosMonkeyStatus| status.observed_generation >= generation || status.ended.is_some();
     status.is_some_and(|status| at_rest(status) && status.intents.is_empty())
-}
-
-fn gone(result: kube::Result<()>) -> kube::Result<()> {
-    match result {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        other => other,
-    }
 }
 
 #[cfg(test)]

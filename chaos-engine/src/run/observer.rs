@@ -53,11 +53,14 @@ pub(super) struct Observer {
     events: Vec<Event>,
     recovering: Recovering,
     looks: Looks,
+    blindness: Blindness,
     answers: Answers,
     /// When the probes were started.
     since: Option<RunTime>,
     /// A promise was refuted while the run goes on.
     refuted: Option<StopCause>,
+    /// The operator drives the run.
+    strict: bool,
     watchers: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -85,6 +88,34 @@ impl Looks {
     /// Since when a pod is missed that is gone since then.
     fn missed_since(&self, at: RunTime) -> RunTime {
         if self.are_told { at } else { at.max(self.began) }
+    }
+}
+
+/// When the cluster was out of sight: nobody sees then what takes the place of a pod.
+#[derive(Debug, Default)]
+struct Blindness {
+    /// Since when it is, or was when whoever drove the run before was lost.
+    since: Option<RunTime>,
+    /// Where that has an end.
+    spans: Vec<(RunTime, RunTime)>,
+}
+
+impl Blindness {
+    /// Takes notice of an event.
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Blind { at, .. } => self.since = Some(*at),
+            Event::Sight { at } => self.spans.extend(self.since.take().map(|since| (since, *at))),
+            _ => (),
+        }
+    }
+
+    /// That instant, later by as long as nobody could look after it, for whoever looks since `began`.
+    fn without(&self, at: RunTime, began: RunTime, now: RunTime) -> RunTime {
+        let open = self.since.filter(|since| *since >= began).map(|since| (since, now));
+        let after = |(from, to): (RunTime, RunTime)| to.0.saturating_sub(from.0.max(at.0));
+        let blind = self.spans.iter().copied().chain(open).map(after).fold(0, u64::saturating_add);
+        RunTime(at.0.saturating_add(blind))
     }
 }
 
@@ -120,9 +151,11 @@ impl Observer {
             events: Vec::new(),
             recovering: Recovering::default(),
             looks,
+            blindness: Blindness::default(),
             answers: Answers::default(),
             since: None,
             refuted: None,
+            strict,
             watchers,
             stop,
         }
@@ -134,6 +167,7 @@ impl Observer {
         let mut killed = false;
         for event in &news {
             self.recovering.take(event);
+            self.blindness.take(event);
             self.answers.take(event);
             if let Event::Phase { at, phase: Phase::Baseline } = event {
                 self.since = Some(*at);
@@ -169,21 +203,19 @@ impl Observer {
     /// Why the run must end, by what was seen. First that nothing was, as this machine slept: what looks wrong after that says
     /// nothing about the platform.
     pub(super) fn stop_cause(&self) -> Option<StopCause> {
-        if let Some(message) = self.clock.told_sleep() {
-            return Some(StopCause::Blind { message });
+        if let Some(slept) = self.clock.slept() {
+            // Whoever reads it may sit at yet another one.
+            let whose = if self.strict { "the operator's machine" } else { "this machine" };
+            return Some(StopCause::Blind { message: format!("{whose} slept for {} s in mid-run", slept.as_secs()) });
         }
         let firing = self.alarms.iter().find_map(|alarm| alarm.borrow().firing.clone());
         let firing = firing.map(|message| StopCause::Guard { message });
         self.refuted.clone().or(firing).or_else(|| self.watchfire.borrow().stop.clone())
     }
 
-    /// Whether the cluster, or what a guard goes by, has been out of sight for longer than a run may go on by now.
-    pub(super) fn is_blind(&self) -> bool {
-        let (now, at_most) = (self.clock.now().0, self.experiment.limits.max_blind.std().as_nanos());
-        let is_overdue = |since: u64| u128::from(now.saturating_sub(since)) >= at_most;
-        let is_unseen = self.watchfire.borrow().blind.as_ref().is_some_and(|(since, _)| is_overdue(since.0));
-        let is_silent = |alarm: &Alarm| alarm.silent.as_ref().is_some_and(|(since, _)| is_overdue(since.0));
-        is_unseen || self.alarms.iter().any(|alarm| is_silent(&alarm.borrow()))
+    /// Since when somebody has looked for what takes the place of a pod that is gone since then.
+    fn missed_since(&self, at: RunTime) -> RunTime {
+        self.blindness.without(self.looks.missed_since(at), self.looks.began, self.clock.now())
     }
 
     /// What the step function looks at, as far as it was seen.
@@ -192,7 +224,7 @@ impl Observer {
         RunView {
             unsteady: in_baseline && self.is_unsteady(),
             unanswered: in_baseline && self.is_unanswered(),
-            unrecovered: self.recovering.oldest().map(|(at, pod)| since((self.looks.missed_since(at), pod.to_owned()))),
+            unrecovered: self.recovering.oldest().map(|(at, pod)| since((self.missed_since(at), pod.to_owned()))),
             unguarded: self.alarms.iter().filter_map(|alarm| alarm.borrow().silent.clone()).min().map(since),
             blind: self.watchfire.borrow().blind.clone().map(since),
             stop: self.stop_cause(),
@@ -219,6 +251,7 @@ mod tests {
 
     use chaos_core::api::{Outcome, VictimRef};
     use chaos_core::record::Kill;
+    use chaos_core::run::RunMachine;
     use http::StatusCode;
     use jiff::{SignedDuration, Timestamp};
     use serde_json::{Value, json};
@@ -257,27 +290,52 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_whose_machine_slept_ends_as_one_that_saw_nothing_meanwhile() {
-        for (slept, ends) in [(Duration::ZERO, false), (Duration::from_secs(3_600), true)] {
-            let observer = Observer::start(scene(nobody(), RunClock::start().after_sleep(slept)));
-            let stop = observer.view(false).stop;
-            assert_eq!(
-                matches!(&stop, Some(StopCause::Blind { message }) if message.contains("3600 s")),
-                ends,
-                "{stop:?}"
-            );
-            assert_eq!(stop.is_some(), ends, "{stop:?}");
+        let hour = Duration::from_secs(3_600);
+        let told = |whose: &str| Some(StopCause::Blind { message: format!("{whose} slept for 3600 s in mid-run") });
+        for (slept, strict, ends) in [
+            (Duration::ZERO, false, None),
+            (hour, false, told("this machine")),
+            (hour, true, told("the operator's machine")),
+        ] {
+            let clock = RunClock::start().after_sleep(slept);
+            let observer = Observer::start(Scene { strict, ..scene(nobody(), clock) });
+            assert_eq!(observer.view(false).stop, ends);
         }
     }
 
     #[tokio::test]
-    async fn a_run_whose_guards_cannot_be_read_for_too_long_is_blind_as_one_whose_cluster_cannot() {
+    async fn a_run_whose_guards_cannot_be_read_for_too_long_has_to_end_as_one_whose_cluster_cannot() {
         let clock = RunClock::start().with_zero(Timestamp::now() - SignedDuration::from_secs(60));
         let mut observer = Observer::start(scene(nobody(), clock));
-        for (since, is_blind) in [(clock.now(), false), (RunTime(0), true)] {
-            let silent = Some((since, "no answer".to_owned()));
-            observer.alarms = vec![watch::channel(Alarm { silent, ..Alarm::default() }).1];
-            assert_eq!(observer.is_blind(), is_blind, "{since:?}");
+        let machine = RunMachine::new(&observer.experiment);
+        for (since, must_end) in [(clock.now(), false), (RunTime(0), true)] {
+            let out_of_reach = Some((since, "no answer".to_owned()));
+            let alarm = Alarm { silent: out_of_reach.clone(), ..Alarm::default() };
+            let watchfire = Watchfire { blind: out_of_reach, ..Watchfire::default() };
+            for (alarm, watchfire) in [(alarm, Watchfire::default()), (Alarm::default(), watchfire)] {
+                observer.alarms = vec![watch::channel(alarm).1];
+                observer.watchfire = watch::channel(watchfire).1;
+                let now = clock.timestamp(clock.now());
+                assert_eq!(machine.must_end(&observer.view(false), now), must_end, "{since:?}");
+            }
         }
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_not_given_up_for_the_time_in_which_the_cluster_was_out_of_sight() {
+        let clock = RunClock::start().with_zero(Timestamp::now() - SignedDuration::from_secs(60));
+        let mut observer = Observer::start(scene(nobody(), clock));
+        let at = |second: u64| RunTime(second * 1_000_000_000);
+        let blind = |second: u64| Event::Blind { at: at(second), cause: "no answer".to_owned() };
+        observer.take(vec![kill(), blind(10), Event::Sight { at: at(50) }, blind(55)]);
+        observer.take(Vec::new());
+        let missed_since = |observer: &Observer| observer.view(false).unrecovered.expect("nothing came in its place").0;
+        // What another process did not see any more has no end that anybody knows.
+        assert_eq!(missed_since(&observer), clock.timestamp(at(40)));
+        observer.looks.began = at(0);
+        assert!(missed_since(&observer) >= clock.timestamp(at(45)), "it still is");
+        observer.take(vec![Event::Sight { at: at(57) }]);
+        assert_eq!(missed_since(&observer), clock.timestamp(at(42)));
     }
 
     #[tokio::test]

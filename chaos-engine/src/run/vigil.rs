@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chaos_core::api::{labels, switch};
 use chaos_core::record::{Event, RunTime, StopCause};
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
@@ -18,6 +19,8 @@ use crate::recorder::Recorder;
 const LOOK: Duration = Duration::from_millis(500);
 /// A look that takes longer saw nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Namespaces that are read at a time: one after the other, those of a wide target take longer than a look may.
+const AT_A_TIME: usize = 32;
 
 /// What the vigil has to tell.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -92,12 +95,15 @@ impl Vigil {
             _ => (),
         }
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        for name in &self.namespaces {
-            let namespace = self.allowed(namespaces.get_opt(name).await)?;
-            let stop = namespace.as_ref().and_then(|namespace| switch::stopped_by(namespace.annotations()));
-            if let Some(value) = stop {
-                let message = format!("namespace {name} carries {}: {value:?}", labels::STOP);
-                return Ok(Some(StopCause::Switch { message }));
+        for names in self.namespaces.chunks(AT_A_TIME) {
+            let read = join_all(names.iter().map(|name| namespaces.get_opt(name))).await;
+            for (name, namespace) in names.iter().zip(read) {
+                let namespace = self.allowed(namespace)?;
+                let stop = namespace.as_ref().and_then(|namespace| switch::stopped_by(namespace.annotations()));
+                if let Some(value) = stop {
+                    let message = format!("namespace {name} carries {}: {value:?}", labels::STOP);
+                    return Ok(Some(StopCause::Switch { message }));
+                }
             }
         }
         Ok(None)
@@ -117,6 +123,8 @@ impl Vigil {
 mod tests {
     use axum::http::{StatusCode, Uri};
     use axum::{Json, Router};
+    use http::{Request, Response};
+    use kube::client::Body;
     use serde_json::{Value, json};
 
     use super::*;
@@ -149,6 +157,26 @@ mod tests {
         let seen = vigil.look().await.map_err(|error| told(&error));
         vigil.note(RunTime(1), seen);
         vigil.tell.borrow().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_namespaces_of_a_wide_target_are_seen_in_one_look() {
+        let server = tower::service_fn(|request: Request<Body>| async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let mut metadata = json!({"name": request.uri().path().rsplit('/').next()});
+            if request.uri().path().ends_with("/shop-99") {
+                metadata["annotations"] = json!({(labels::STOP): "true"});
+            }
+            let object = json!({"metadata": metadata, "data": {(switch::KEY): switch::RUNNING}});
+            Ok::<_, kube::Error>(Response::new(Body::from(object.to_string().into_bytes())))
+        });
+        let namespaces: Vec<String> = (0..=99).map(|number| format!("shop-{number}")).collect();
+        let (recorder, tell) = (Recorder::in_memory(Redactor::default()), watch::channel(Watchfire::default()).0);
+        let (client, clock) = (Client::new(server, "default"), RunClock::start());
+        let vigil = Vigil { client, namespaces, clock, recorder, tell, strict: true };
+        let seen = tokio::time::timeout(PATIENCE, vigil.look()).await.expect("it is seen").unwrap();
+        let is_told = matches!(&seen, Some(StopCause::Switch { message }) if message.contains("shop-99"));
+        assert!(is_told, "{seen:?}");
     }
 
     #[tokio::test]

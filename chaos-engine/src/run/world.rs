@@ -101,12 +101,22 @@ impl RunWorld {
 
     /// Waits until the run has to end.
     async fn ending(&mut self) {
+        let machine = RunMachine::new(&self.order.experiment);
         loop {
             self.take_news();
-            if self.observer.is_blind() || self.stop_cause().is_some() {
+            if machine.must_end(&self.seen(false), self.now()) {
                 return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// What the step function looks at, as far as news were taken in.
+    fn seen(&self, in_baseline: bool) -> RunView {
+        RunView {
+            killer_done: self.killer.as_ref().is_some_and(Killer::is_done),
+            stop: self.stop_cause(),
+            ..self.observer.view(in_baseline)
         }
     }
 
@@ -173,11 +183,7 @@ impl World<RunMachine> for RunWorld {
     async fn view(&mut self) -> RunView {
         self.take_news();
         let in_baseline = matches!(*self.order.progress.borrow(), RunState::Baseline { .. });
-        RunView {
-            killer_done: self.killer.as_ref().is_some_and(Killer::is_done),
-            stop: self.stop_cause(),
-            ..self.observer.view(in_baseline)
-        }
+        self.seen(in_baseline)
     }
 
     async fn save(&mut self, durable: &RunState) -> Result<(), Infallible> {

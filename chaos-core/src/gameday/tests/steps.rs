@@ -174,6 +174,16 @@ fn a_run_that_cannot_be_created_is_told_and_never_left_behind() {
 }
 
 #[test]
+fn a_run_of_which_nobody_heard_whether_it_was_created_is_looked_for_as_long_as_it_may_come_to_be() {
+    let world = played(|_| (), World { answer: |_| Answer::Away, ..World::new(START) });
+    assert_eq!(world.outcomes(), [("aborted", "NotCreated")]);
+    let result = &world.saved.history[0];
+    let lasted = result.finished_at.0.duration_since(result.started_at.0).as_secs();
+    // It is asked for during five minutes, the last time right before their end.
+    assert!((334..400).contains(&lasted), "{lasted}");
+}
+
+#[test]
 fn a_run_that_may_not_be_created_is_asked_for_again_for_a_while() {
     let early = |write: usize| if write <= 10 { Answer::Forbidden } else { Answer::Well };
     let world = played(|_| (), World { answer: early, ..World::new(START) });

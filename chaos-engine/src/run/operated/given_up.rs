@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::super::monkey::{name_of, suspend_once};
 use super::super::told::unknown;
-use crate::kube::{Clients, is_of_a_moment, is_turned_away, told};
+use crate::kube::{Clients, done, is_of_a_moment, is_turned_away, told};
 
 /// How long that is tried: load is on meanwhile.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -40,11 +40,8 @@ pub async fn let_rest(clients: &Clients, namespace: &str, uid: &str, status: &Ex
 async fn suspend(monkeys: &Api<ChaosMonkey>, name: &str) -> kube::Result<()> {
     let since = Instant::now();
     loop {
-        match suspend_once(monkeys, name).await {
-            Ok(_) => return Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-            // It is done, and answered with a monkey that cannot be read.
-            Err(kube::Error::SerdeError(_)) => return Ok(()),
+        match done(suspend_once(monkeys, name).await) {
+            Ok(()) => return Ok(()),
             Err(error) if (is_of_a_moment(&error) || is_turned_away(&error)) && since.elapsed() < WITHIN => {
                 tokio::time::sleep(TRY_AGAIN).await;
             }

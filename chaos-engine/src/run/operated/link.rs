@@ -2,6 +2,7 @@
 //! clock of the record, because a prober that is lost ends the run, while operators may come and go.
 
 mod listen;
+mod wait;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaos_core::api::ExperimentRun;
-use chaos_core::instant::micro_time;
+use chaos_core::instant::{after, micro_time};
 use chaos_core::model::Experiment;
 use chaos_core::operated::{ProberView, Unfit, admit};
 use chaos_core::prober::{Reached, Report, SILENT_AFTER};
@@ -63,10 +64,14 @@ struct State {
     /// Events that were not taken out yet.
     events: Vec<Event>,
     report: Option<Report>,
-    /// When the newest report was seen.
+    /// When the newest report was seen, later by as long as nobody could listen since.
     seen_at: Instant,
-    /// Since when its row of the evidence cannot be read, if so.
-    unread_since: Option<Instant>,
+    /// When its row of the evidence was last read as far as it goes.
+    read_at: Instant,
+    /// For how long in all nobody could listen up to then.
+    deaf: Duration,
+    /// An instant of which it was asked whether all is known that had ended by then, and for how long nobody could listen before it.
+    awaited: Option<(Timestamp, Duration)>,
     /// Beats of ours. Those of a process that drove the run before were told by another clock.
     beats: VecDeque<Timestamp>,
     /// Reports that tell when one of those was read.
@@ -132,7 +137,9 @@ impl Link {
         } else if let Some(Report { reached: Reached::Ended { message }, .. }) = &state.report {
             format!("it ended by itself: {message}")
         } else if state.is_unread() {
-            format!("what the prober tells could not be read for {} s", state.unread().as_secs())
+            // Of which a prober knows nothing.
+            let message = format!("what the prober tells could not be read for {} s", state.unread().as_secs());
+            return Some(StopCause::Blind { message });
         } else if silent > SILENT_AFTER {
             format!("the prober has been silent for {} s", silent.as_secs())
         } else {
@@ -150,11 +157,18 @@ impl Link {
         is_over.then(|| StopCause::Probes { message: message.to_owned() })
     }
 
-    /// Whether everything that had ended at `until` (by our clock) is known.
-    pub(super) fn covers(&self, until: Timestamp) -> bool {
-        let state = self.shared.state();
+    /// Since when everything that had ended at `until` (by our clock) could have been told, unless it is known. The time in which
+    /// nobody could listen does not count.
+    pub(super) fn untold_since(&self, until: Timestamp) -> Option<Timestamp> {
+        let mut state = self.shared.state();
         let told = state.report.as_ref().and_then(|report| state.offset.ours(report.written_at));
-        told.is_some_and(|told| told >= until)
+        if told.is_some_and(|told| told >= until) {
+            return None;
+        }
+        let (is_past, deaf) = (state.now() >= until, state.deaf());
+        let before = state.awaited.filter(|(of, _)| is_past && *of == until).map_or(deaf, |(_, before)| before);
+        state.awaited = Some((until, before));
+        Some(after(until, deaf.saturating_sub(before)))
     }
 
     /// The time by our clock.
@@ -242,30 +256,6 @@ impl Link {
         self.shared.state().fenced
     }
 
-    /// Waits until it has gone so far, at most that long.
-    pub(super) async fn wait_for(&self, stage: &Reached, patience: Duration) -> Result<(), String> {
-        let mut changed = self.changed.clone();
-        self.shared.eager.send_replace(true);
-        let arrived = async {
-            loop {
-                changed.borrow_and_update();
-                if let Some(StopCause::Probes { message }) = self.lost() {
-                    return Err(message);
-                }
-                let reports = |report: &Report| report.reached.is_at_least(stage);
-                if self.shared.state().report.as_ref().is_some_and(reports) {
-                    return Ok(());
-                }
-                // Silence is no change, and has to be noticed too.
-                let _ = tokio::time::timeout(Duration::from_secs(1), changed.changed()).await;
-            }
-        };
-        let outcome = tokio::time::timeout(patience, arrived).await;
-        self.shared.eager.send_replace(false);
-        outcome
-            .unwrap_or_else(|_| Err(format!("the prober did not do what it was told within {} s", patience.as_secs())))
-    }
-
     /// Waits for something new.
     pub(super) async fn changed(&mut self) {
         if self.changed.changed().await.is_err() {
@@ -301,7 +291,9 @@ impl State {
             events: Vec::new(),
             report: None,
             seen_at: Instant::now(),
-            unread_since: None,
+            read_at: Instant::now(),
+            deaf: Duration::ZERO,
+            awaited: None,
             beats: VecDeque::new(),
             answers: 0,
             chunks: 0,
@@ -425,10 +417,10 @@ mod tests {
         let max_blind = link.shared.state().experiment.limits.max_blind.std();
         for (longer, view) in [(Duration::ZERO, ProberView::Queued), (max_blind + SILENT_AFTER, ProberView::Silent)] {
             link.shared.state().take(Vec::new(), queued()).unwrap();
-            link.shared.state().unread_since = Instant::now().checked_sub(longer);
+            link.shared.state().read_at = Instant::now().checked_sub(longer).unwrap();
             assert_eq!(link.view(), view, "{longer:?}");
         }
-        link.shared.state().unread_since = None;
+        link.shared.state().read_at = Instant::now();
         // The record begins when its turn has come, and only then.
         let later = |second| {
             let started_at = Timestamp::from_second(second).unwrap();
@@ -524,17 +516,51 @@ mod tests {
         link.shared.state().take(Vec::new(), report("a", Reached::Loading)).unwrap();
         link.shared.state().seen_at = ago(40);
         assert!(loses("silent for 40 s"));
-        link.shared.state().listened(ago(25), false);
-        link.shared.state().listened(ago(10), false);
+        // Whether nobody answered, or a beat was on its way: nobody has looked.
+        link.shared.state().read_at = ago(27);
         assert_eq!(link.lost(), None, "it was heard fifteen seconds before");
-        link.shared.state().listened(Instant::now(), true);
+        link.shared.state().listened();
         assert_eq!(link.lost(), None, "it has had no time to be heard again");
         let earlier = link.shared.state().seen_at.checked_sub(Duration::from_secs(6)).unwrap();
         link.shared.state().seen_at = earlier;
         assert!(loses("silent for 21 s"));
         let max_blind = link.shared.state().experiment.limits.max_blind.std().as_secs();
-        link.shared.state().listened(ago(max_blind.max(20) + 1), false);
-        assert!(loses("could not be read"));
+        link.shared.state().read_at = ago(max_blind.max(20) + 3);
+        // Which is no word about the prober.
+        let lost = link.lost();
+        let is_told = matches!(&lost, Some(StopCause::Blind { message }) if message.contains("could not be read"));
+        assert!(is_told, "{lost:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_prober_has_its_time_for_what_it_is_told_while_somebody_can_listen() {
+        for (deaf, lasts) in [(0, 10), (25, 35)] {
+            let link = link(state());
+            link.shared.state().take(Vec::new(), report("a", Reached::Ready)).unwrap();
+            let began = tokio::time::Instant::now();
+            let away = async {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                link.shared.state().deaf += Duration::from_secs(deaf);
+            };
+            let (arrived, ()) = tokio::join!(link.wait_for(&Reached::Loading, Duration::from_secs(10)), away);
+            assert!(matches!(arrived, Err(StopCause::Probes { .. })), "{arrived:?}");
+            assert_eq!(began.elapsed().as_secs(), lasts);
+        }
+    }
+
+    #[test]
+    fn what_was_measured_is_not_told_late_while_nobody_can_listen() {
+        let link = link(state());
+        let ended = link.now();
+        assert_eq!(link.untold_since(ended), Some(ended));
+        link.shared.state().deaf += Duration::from_secs(25);
+        assert_eq!(link.untold_since(ended), Some(after(ended, Duration::from_secs(25))));
+        // What has not ended is not late by what was before.
+        let ends = after(link.now(), Duration::from_secs(600));
+        for _ in 0..2 {
+            assert_eq!(link.untold_since(ends), Some(ends));
+            link.shared.state().deaf += Duration::from_secs(25);
+        }
     }
 
     #[tokio::test]

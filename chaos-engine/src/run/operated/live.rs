@@ -13,7 +13,7 @@ use chaos_core::model::Run;
 use chaos_core::operated::merge;
 use chaos_core::prober::Reached;
 use chaos_core::record::{Event, Phase, StopCause};
-use chaos_core::run::{RunAction, RunView};
+use chaos_core::run::{RunAction, RunMachine, RunView};
 use chaos_core::verdict::{JudgeSpec, judge};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -234,9 +234,11 @@ impl Live {
 
     /// Waits until the run has to end, whatever its prober does.
     async fn ending(&mut self, link: &Link) {
+        let machine = RunMachine::new(&self.run.experiment);
         loop {
             self.take_news(link);
-            if self.observer.is_blind() || self.object.borrow().is_aborted() || self.stop_cause().is_some() {
+            let seen = RunView { stop: self.stop_cause(), ..self.view(false) };
+            if self.object.borrow().is_aborted() || machine.must_end(&seen, self.now()) {
                 return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -248,9 +250,8 @@ impl Live {
         self.take_wait(&stage, waited);
     }
 
-    fn take_wait(&mut self, stage: &Reached, waited: Result<(), String>) {
-        if let Err(message) = waited {
-            let cause = StopCause::Probes { message };
+    fn take_wait(&mut self, stage: &Reached, waited: Result<(), StopCause>) {
+        if let Err(cause) = waited {
             self.failed.get_or_insert_with(|| cause.clone());
             // A run that is winding down is not stopped any more, but what it measured ends here all the same.
             if matches!(stage, Reached::Stopped | Reached::AfterAsked) {

@@ -31,7 +31,9 @@ pub(super) fn of_run(experiment: &Experiment) -> Duration {
     let phases = &experiment.phases;
     let of_phases = [phases.baseline, phases.fault, phases.recovery, experiment.limits.recover_within];
     let spans = of_phases.into_iter().map(chaos_core::units::Duration::std);
-    spans.chain([of_looks(experiment), CEILING_SLACK]).fold(Duration::ZERO, Duration::saturating_add)
+    // A phase whose end nobody can tell, as the cluster is out of sight, lasts for as long.
+    let slack = CEILING_SLACK.max(experiment.limits.max_blind.std());
+    spans.chain([of_looks(experiment), slack]).fold(Duration::ZERO, Duration::saturating_add)
 }
 
 #[cfg(test)]
@@ -55,6 +57,9 @@ mod tests {
         assert_eq!(of_looks(&patient), Duration::from_millis(30_000 + 60_000 + 604_500));
         assert_eq!(of_load(&patient), Duration::from_millis(30_000 + 604_500));
         assert_eq!(of_run(&patient), Duration::from_millis(71_000 + 694_500 + 300_000));
+        let mut blind = patient;
+        blind.limits.max_blind = chaos_core::units::Duration::from_secs(600);
+        assert_eq!(of_run(&blind), Duration::from_millis(71_000 + 694_500 + 600_000));
         let hasty = PATIENT.replace("attempts: 10", "attempts: 1").replace("initialDelay: 60s", "");
         let hasty = experiment(&[SLOW_LOAD, &hasty]);
         assert_eq!(of_looks(&hasty), Duration::from_secs(30 + 60));

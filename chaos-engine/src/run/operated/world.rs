@@ -304,7 +304,7 @@ impl World<OperatedRun> for OperatedWorld {
                 _ => None,
             };
             view.run = live.view(until.is_some());
-            view.run.unmeasured = until.is_some_and(|until| !self.link.covers(until));
+            view.run.unmeasured = until.and_then(|until| self.link.untold_since(until));
         }
         view.run.stop = self.stop_cause();
         view
@@ -464,7 +464,7 @@ mod tests {
         let mut world = left_in(RunState::Baseline { until: live.now() });
         world.live = Some(live);
         let view = world.view().await.run;
-        assert!(view.unanswered && view.unmeasured, "{view:?}");
+        assert!(view.unanswered && view.unmeasured.is_some(), "{view:?}");
     }
 
     #[tokio::test]

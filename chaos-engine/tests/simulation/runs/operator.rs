@@ -222,7 +222,7 @@ where
             live.take_news();
             view.run = live.view();
             if let Stage::Running(RunState::Baseline { until }) = &self.stage {
-                view.run.unmeasured = !self.link.covers(*until);
+                view.run.unmeasured = (!self.link.covers(*until)).then_some(*until);
             }
         }
         view.run.stop = self.live.as_ref().and_then(Live::stop_cause).or(lost);

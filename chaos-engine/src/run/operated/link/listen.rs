@@ -18,6 +18,8 @@ const LOOK: (Duration, Duration, Duration) =
     (Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(500));
 /// Time between two beats once the clock is known: clocks drift.
 const BEAT: Duration = Duration::from_secs(10);
+/// Looks that are longer apart could not be made: a server that answers is asked more often.
+const LOOKS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Reads what comes, and beats.
 pub(super) async fn listen(
@@ -69,9 +71,14 @@ pub(super) async fn listen(
 }
 
 impl State {
-    /// For how long nothing of it can be read.
+    /// For how long nothing of it can be read, whether the server does not answer or is not asked while it keeps a beat waiting.
     pub(super) fn unread(&self) -> Duration {
-        self.unread_since.map_or(Duration::ZERO, |since| since.elapsed())
+        self.read_at.elapsed().saturating_sub(LOOKS_WITHIN)
+    }
+
+    /// For how long in all that was so.
+    pub(super) fn deaf(&self) -> Duration {
+        self.deaf + self.unread()
     }
 
     /// Whether that is longer than a run may go on without.
@@ -84,15 +91,13 @@ impl State {
         self.seen_at.elapsed().saturating_sub(self.unread())
     }
 
-    /// A look at what it tells that was begun then has shown it, or could not.
-    pub(super) fn listened(&mut self, began: Instant, is_read: bool) {
-        if !is_read {
-            self.unread_since.get_or_insert(began);
-            return;
-        }
+    /// A look has shown what it tells.
+    pub(super) fn listened(&mut self) {
+        let unread = self.unread();
         // Who could not be heard meanwhile was not silent.
-        self.seen_at += self.unread();
-        self.unread_since = None;
+        self.seen_at += unread;
+        self.deaf += unread;
+        self.read_at = Instant::now();
     }
 }
 
@@ -101,9 +106,10 @@ async fn look(shared: &Shared, reader: &mut ChunkReader) {
         return;
     }
     loop {
-        let began = Instant::now();
         let next = reader.next().await;
-        shared.state().listened(began, !matches!(next, Err(ReadError::Call(_))));
+        if !matches!(next, Err(ReadError::Call(_))) {
+            shared.state().listened();
+        }
         let news = match next {
             Ok(None) => {
                 let was_read = std::mem::replace(&mut shared.state().is_read, true);
