@@ -162,7 +162,7 @@ async fn what_was_stopped_since_a_kill_was_decided_is_not_killed() {
 }
 
 /// What becomes of a kill where there is that pod by now, how many kills leave, and what is told of it.
-async fn asked_to_kill(pod: Option<serde_json::Value>) -> (KillAnswerKind, usize, String) {
+async fn asked_to_kill_pod(pod: Option<serde_json::Value>) -> (KillAnswerKind, usize, String) {
     let kills: Arc<AtomicUsize> = Arc::default();
     let router = server(&kills, "Running", &json!({}), pod);
     let access = access(&Clients::same(kube::Client::new(router, "default")));
@@ -180,7 +180,7 @@ async fn a_pod_that_has_changed_since_its_kill_was_decided_is_not_killed() {
         change(&mut pod);
         pod
     };
-    assert_eq!(asked_to_kill(Some(victim())).await, (KillAnswerKind::Accepted, 1, String::new()));
+    assert_eq!(asked_to_kill_pod(Some(victim())).await, (KillAnswerKind::Accepted, 1, String::new()));
     let (gone, unwanted) = (KillAnswerKind::Gone, KillAnswerKind::NotSent);
     for (pod, kind, why) in [
         (None, gone, "there is no such pod any more"),
@@ -206,7 +206,7 @@ async fn a_pod_that_has_changed_since_its_kill_was_decided_is_not_killed() {
         (Some(changed(|pod| pod["status"]["conditions"] = json!([]))), unwanted, "NotReady: it is not Ready"),
         (Some(json!({"metadata": {"name": 7}})), unwanted, "could not be read"),
     ] {
-        let (found, kills, message) = asked_to_kill(pod).await;
+        let (found, kills, message) = asked_to_kill_pod(pod).await;
         assert_eq!((found, kills), (kind, 0), "{why}");
         assert!(message.contains(why), "{message}");
     }
