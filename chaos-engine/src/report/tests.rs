@@ -328,6 +328,17 @@ fn texts_of_others_make_no_links_and_do_not_turn_around() {
 }
 
 #[test]
+fn html_texts_of_others_turn_nothing_around() {
+    let mut result = fail();
+    result.verdict.reason_text = "a \u{202e}b\u{2066}\u{2069}\u{1b}[2J\0 c".into();
+    result.run.manifest = "a line\r\n\tof a manifest".into();
+    let page = html::render(&result);
+    assert!(page.contains("a  b   [2J  c") && page.contains("a line \n\tof a manifest"), "{page}");
+    let is_seen = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    assert!(page.chars().all(is_seen) && !page.contains(['\u{202e}', '\u{2066}', '\u{2069}']), "{page:?}");
+}
+
+#[test]
 fn html_texts_stand_out_from_what_they_are_on() {
     let page = html::render(&pass());
     let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();

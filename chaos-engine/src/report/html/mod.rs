@@ -18,7 +18,7 @@ const SCRIPT: &str = include_str!("script.js");
 
 /// Renders the result.
 pub fn render(result: &RunResult) -> String {
-    page(result).into_string()
+    text::plain_lines(&page(result).into_string())
 }
 
 fn page(result: &RunResult) -> Markup {
