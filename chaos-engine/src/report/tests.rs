@@ -356,6 +356,22 @@ fn html_texts_stand_out_from_what_they_are_on() {
     }
 }
 
+#[test]
+fn paper_is_light_and_loses_no_column_and_no_story() {
+    let mut result = fail();
+    let stories = &mut result.invariants[0].stories;
+    let told = stories[0].clone();
+    stories.extend((0..4).map(|_| told.clone()));
+    let page = html::render(&result);
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    assert!(style.contains("@media screen and (prefers-color-scheme: dark)"), "no dark cards on paper");
+    let print = style.split("@media print").nth(1).unwrap();
+    assert!(print.contains(".table { overflow: visible; }"), "{print}");
+    assert!(print.contains("details:not([open]):not(.kills):not(.told) { display: none"), "{print}");
+    // Each story of several lines, and those that are folded away together.
+    assert_eq!(page.matches("<details class=\"told\"").count(), 6, "{page}");
+}
+
 /// Relative luminance (WCAG 2) of a variable of a scheme, `#rrggbb`.
 fn luminance(scheme: &str, variable: &str) -> f64 {
     let value = scheme.split(&format!("--{variable}: #")).nth(1).unwrap_or_else(|| panic!("{variable} in {scheme}"));

@@ -161,7 +161,7 @@ pub(super) fn broken_rules(result: &RunResult) -> Markup {
                     h3 { (rule) " " span.soft { "(" (stories.len()) " told)" } }
                     @for (number, told) in shown.iter().enumerate() { (story(told, number == 0)) }
                     @if !folded.is_empty() {
-                        details {
+                        details.told {
                             summary { (folded.len()) " more" }
                             @for told in folded { (story(told, false)) }
                         }
@@ -179,7 +179,7 @@ fn story(told: &str, is_open: bool) -> Markup {
         @if rest.is_empty() {
             p.story { (first) }
         } @else {
-            details open[is_open] {
+            details.told open[is_open] {
                 summary { (first) }
                 p.story.mono { (rest) }
             }
