@@ -357,6 +357,24 @@ fn html_texts_stand_out_from_what_they_are_on() {
 }
 
 #[test]
+fn a_long_word_of_others_does_not_push_columns_out_of_sight() {
+    let mut result = fail();
+    let word = "w".repeat(900);
+    result.kill_rows[0].trial = None;
+    result.kill_rows[0].message = Some(word.clone());
+    result.skips[0].example.clone_from(&word);
+    result.expectations[0].first_problem = Some(word.clone());
+    result.expectations[0].last = Some(word.clone().into());
+    result.probes[0].classes[0].example.clone_from(&word);
+    result.plan.excluded[0].message.clone_from(&word);
+    let page = html::render(&result);
+    assert!(page.contains("td.words { max-width: 44em; overflow-wrap: break-word; }"), "{page}");
+    let cells: Vec<&str> = page.split("<td").skip(1).filter(|cell| cell.contains(&word)).collect();
+    assert_eq!(cells.len(), 6, "{cells:?}");
+    assert!(cells.iter().all(|cell| cell.split('>').next().is_some_and(|tag| tag.contains("words"))), "{cells:?}");
+}
+
+#[test]
 fn paper_is_light_and_loses_no_column_and_no_story() {
     let mut result = fail();
     let stories = &mut result.invariants[0].stories;
