@@ -390,12 +390,39 @@ fn paper_is_light_and_loses_no_column_and_no_story() {
     assert_eq!(page.matches("<details class=\"told\"").count(), 6, "{page}");
 }
 
+#[test]
+fn a_mark_of_a_harmless_kill_stands_out_from_the_phase_it_is_on() {
+    let page = html::render(&pass());
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    let opacity = style.split("svg .kill path { fill: var(--kill); fill-opacity: ").nth(1).unwrap();
+    let opacity: f64 = opacity.split(';').next().unwrap().parse().unwrap();
+    let schemes: Vec<&str> = style.split(":root {").skip(1).filter(|block| block.contains("--ink:")).collect();
+    assert_eq!(schemes.len(), 2, "light and dark");
+    for scheme in schemes {
+        let mix = |top: [f64; 3], share: f64, ground: [f64; 3]| -> [f64; 3] {
+            std::array::from_fn(|i| top[i] * share + ground[i] * (1.0 - share))
+        };
+        let (kill, card) = (channels(scheme, "kill"), channels(scheme, "card"));
+        let ground = mix(channels(scheme, "fault"), 16.0 / 255.0, card);
+        let (of_mark, of_ground) = (luminance_of(mix(kill, opacity, ground)), luminance_of(ground));
+        let ratio = (of_mark.max(of_ground) + 0.05) / (of_mark.min(of_ground) + 0.05);
+        assert!(ratio >= 3.0, "{ratio:.2} in {scheme}");
+    }
+}
+
 /// Relative luminance (WCAG 2) of a variable of a scheme, `#rrggbb`.
 fn luminance(scheme: &str, variable: &str) -> f64 {
+    luminance_of(channels(scheme, variable))
+}
+
+/// Red, green and blue of a variable, from 0 to 1; of one that lets the ground through as well.
+fn channels(scheme: &str, variable: &str) -> [f64; 3] {
     let value = scheme.split(&format!("--{variable}: #")).nth(1).unwrap_or_else(|| panic!("{variable} in {scheme}"));
-    let channel = |at: usize| {
-        let share = f64::from(u8::from_str_radix(&value[at..at + 2], 16).unwrap()) / 255.0;
-        if share <= 0.040_45 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
-    };
-    0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
+    [0, 2, 4].map(|at| f64::from(u8::from_str_radix(&value[at..at + 2], 16).unwrap()) / 255.0)
+}
+
+fn luminance_of(channels: [f64; 3]) -> f64 {
+    let [red, green, blue] =
+        channels.map(|share| if share <= 0.040_45 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) });
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
 }
