@@ -286,6 +286,7 @@ fn json_reads_back_and_everything_is_byte_identical() {
 #[test]
 fn html_tells_what_the_result_knows() {
     let mut result = fail();
+    result.run.tool = "0.1.0".into();
     result.run.tool_digest = Some("70017001".into());
     result.put_off = vec![SkipCount { reason: "NotRecovered".into(), count: 3, example: "strike 17".into() }];
     let image_id = Some("sha256:facade".to_owned());
@@ -293,6 +294,7 @@ fn html_tells_what_the_result_knows() {
     let page = html::render(&result);
     let replacement = result.kill_rows[0].replacement.clone().unwrap();
     for told in [
+        "Written by chaos 0.1.0.",
         "sha256 70017001",
         "Strikes that had to wait",
         "NotRecovered",
