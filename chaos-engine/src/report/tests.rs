@@ -286,6 +286,7 @@ fn json_reads_back_and_everything_is_byte_identical() {
 #[test]
 fn html_tells_what_the_result_knows() {
     let mut result = fail();
+    result.run.tool = "0.1.0".into();
     result.run.tool_digest = Some("70017001".into());
     result.put_off = vec![SkipCount { reason: "NotRecovered".into(), count: 3, example: "strike 17".into() }];
     let image_id = Some("sha256:facade".to_owned());
@@ -293,6 +294,7 @@ fn html_tells_what_the_result_knows() {
     let page = html::render(&result);
     let replacement = result.kill_rows[0].replacement.clone().unwrap();
     for told in [
+        "Written by chaos 0.1.0.",
         "sha256 70017001",
         "Strikes that had to wait",
         "NotRecovered",
@@ -328,6 +330,17 @@ fn texts_of_others_make_no_links_and_do_not_turn_around() {
 }
 
 #[test]
+fn html_texts_of_others_turn_nothing_around() {
+    let mut result = fail();
+    result.verdict.reason_text = "a \u{202e}b\u{2066}\u{2069}\u{1b}[2J\0 c".into();
+    result.run.manifest = "a line\r\n\tof a manifest".into();
+    let page = html::render(&result);
+    assert!(page.contains("a  b   [2J  c") && page.contains("a line \n\tof a manifest"), "{page}");
+    let is_seen = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    assert!(page.chars().all(is_seen) && !page.contains(['\u{202e}', '\u{2066}', '\u{2069}']), "{page:?}");
+}
+
+#[test]
 fn html_texts_stand_out_from_what_they_are_on() {
     let page = html::render(&pass());
     let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
@@ -345,12 +358,73 @@ fn html_texts_stand_out_from_what_they_are_on() {
     }
 }
 
+#[test]
+fn a_long_word_of_others_does_not_push_columns_out_of_sight() {
+    let mut result = fail();
+    let word = "w".repeat(900);
+    result.kill_rows[0].trial = None;
+    result.kill_rows[0].message = Some(word.clone());
+    result.skips[0].example.clone_from(&word);
+    result.expectations[0].first_problem = Some(word.clone());
+    result.expectations[0].last = Some(word.clone().into());
+    result.probes[0].classes[0].example.clone_from(&word);
+    result.plan.excluded[0].message.clone_from(&word);
+    let page = html::render(&result);
+    assert!(page.contains("td.words { max-width: 44em; overflow-wrap: break-word; }"), "{page}");
+    let cells: Vec<&str> = page.split("<td").skip(1).filter(|cell| cell.contains(&word)).collect();
+    assert_eq!(cells.len(), 6, "{cells:?}");
+    assert!(cells.iter().all(|cell| cell.split('>').next().is_some_and(|tag| tag.contains("words"))), "{cells:?}");
+}
+
+#[test]
+fn paper_is_light_and_loses_no_column_and_no_story() {
+    let mut result = fail();
+    let stories = &mut result.invariants[0].stories;
+    let told = stories[0].clone();
+    stories.extend((0..4).map(|_| told.clone()));
+    let page = html::render(&result);
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    assert!(style.contains("@media screen and (prefers-color-scheme: dark)"), "no dark cards on paper");
+    let print = style.split("@media print").nth(1).unwrap();
+    assert!(print.contains(".table { overflow: visible; }"), "{print}");
+    assert!(print.contains("details:not([open]):not(.kills):not(.told) { display: none"), "{print}");
+    // Each story of several lines, and those that are folded away together.
+    assert_eq!(page.matches("<details class=\"told\"").count(), 6, "{page}");
+}
+
+#[test]
+fn a_mark_of_a_harmless_kill_stands_out_from_the_phase_it_is_on() {
+    let page = html::render(&pass());
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    let opacity = style.split("svg .kill path { fill: var(--kill); fill-opacity: ").nth(1).unwrap();
+    let opacity: f64 = opacity.split(';').next().unwrap().parse().unwrap();
+    let schemes: Vec<&str> = style.split(":root {").skip(1).filter(|block| block.contains("--ink:")).collect();
+    assert_eq!(schemes.len(), 2, "light and dark");
+    for scheme in schemes {
+        let mix = |top: [f64; 3], share: f64, ground: [f64; 3]| -> [f64; 3] {
+            std::array::from_fn(|i| top[i] * share + ground[i] * (1.0 - share))
+        };
+        let (kill, card) = (channels(scheme, "kill"), channels(scheme, "card"));
+        let ground = mix(channels(scheme, "fault"), 16.0 / 255.0, card);
+        let (of_mark, of_ground) = (luminance_of(mix(kill, opacity, ground)), luminance_of(ground));
+        let ratio = (of_mark.max(of_ground) + 0.05) / (of_mark.min(of_ground) + 0.05);
+        assert!(ratio >= 3.0, "{ratio:.2} in {scheme}");
+    }
+}
+
 /// Relative luminance (WCAG 2) of a variable of a scheme, `#rrggbb`.
 fn luminance(scheme: &str, variable: &str) -> f64 {
+    luminance_of(channels(scheme, variable))
+}
+
+/// Red, green and blue of a variable, from 0 to 1; of one that lets the ground through as well.
+fn channels(scheme: &str, variable: &str) -> [f64; 3] {
     let value = scheme.split(&format!("--{variable}: #")).nth(1).unwrap_or_else(|| panic!("{variable} in {scheme}"));
-    let channel = |at: usize| {
-        let share = f64::from(u8::from_str_radix(&value[at..at + 2], 16).unwrap()) / 255.0;
-        if share <= 0.040_45 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
-    };
-    0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
+    [0, 2, 4].map(|at| f64::from(u8::from_str_radix(&value[at..at + 2], 16).unwrap()) / 255.0)
+}
+
+fn luminance_of(channels: [f64; 3]) -> f64 {
+    let [red, green, blue] =
+        channels.map(|share| if share <= 0.040_45 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) });
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
 }

@@ -176,8 +176,17 @@ pub(super) fn by_rule<'a>(violations: impl IntoIterator<Item = &'a Violation>) -
 /// Control characters out of texts that others wrote, so that nobody can move a cursor, forge a line or turn the order of a text
 /// around.
 pub(super) fn plain(text: &str) -> String {
-    let is_bidirectional = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if c.is_control() || is_bidirectional(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if moves(c) { ' ' } else { c }).collect()
+}
+
+/// The same of a page, whose lines and tabs are its own.
+pub(super) fn plain_lines(page: &str) -> String {
+    page.chars().map(|c| if moves(c) && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
+}
+
+/// Whether a character is not to be seen and changes where others are.
+fn moves(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The first `max` characters, and an ellipsis where that is not all.

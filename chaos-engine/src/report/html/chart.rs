@@ -161,18 +161,13 @@ fn line(panel: Panel, share: f64, class: &str) -> Markup {
 
 fn ratio_panel(axis: Axis, scales: &Scales, seconds: &[Second]) -> Markup {
     let height = f64::from(RATIO.height);
-    let points = curve(axis, seconds, |second| Some(scales.ratio_y(ratio(second)) * height));
-    let (first, last) = ends(axis, seconds);
-    let area = format!("M{first:.0} {height}L{}L{last:.0} {height}Z", points.trim_start_matches('M'));
-    let below = bars(axis, seconds, |second| {
-        let lost = scales.ratio_y(ratio(second)) * height;
-        (lost > 0.0).then_some((0.0, lost))
-    });
+    let y = |second: &Second| ratio(second).map(|ratio| scales.ratio_y(ratio) * height);
+    let below = bars(axis, seconds, |second| y(second).filter(|lost| *lost > 0.0).map(|lost| (0.0, lost)));
     html! {
         (line(RATIO, 0.5, "grid"))
         (stretched(RATIO, &html! {
-            path.ratio-area d=(area) {}
-            path.ratio d=(points) vector-effect="non-scaling-stroke" {}
+            path.ratio-area d=(areas(axis, seconds, height, y)) {}
+            path.ratio d=(curve(axis, seconds, y)) vector-effect="non-scaling-stroke" {}
             path.below d=(below) {}
         }))
     }
@@ -211,26 +206,41 @@ fn rate_panel(axis: Axis, scales: &Scales, seconds: &[Second]) -> Markup {
     }
 }
 
-/// A path through the middles of the seconds; seconds without a value are gaps.
+/// A path through the middles of the seconds; seconds without a value are gaps, and one alone between two of them is a dot.
 fn curve(axis: Axis, seconds: &[Second], y: impl Fn(&Second) -> Option<f64>) -> String {
     let mut path = String::new();
-    let mut open = false;
-    for second in seconds {
-        let Some(y) = y(second) else {
-            open = false;
-            continue;
-        };
-        let x = axis.wide(second.at_us as f64 + SECOND_US / 2.0);
-        // Writing to a String cannot fail.
-        let _ = write!(path, "{}{x:.0} {y:.1}", if open { 'L' } else { 'M' });
-        open = true;
+    for run in known(seconds, &y) {
+        for (i, second) in run.iter().enumerate() {
+            let Some(y) = y(second) else { continue };
+            // Writing to a String cannot fail.
+            let _ = write!(path, "{}{:.0} {y:.1}", if i == 0 { 'M' } else { 'L' }, middle(axis, second));
+        }
+        if run.len() == 1 {
+            path.push_str("h0");
+        }
     }
     path
 }
 
-fn ends(axis: Axis, seconds: &[Second]) -> (f64, f64) {
-    let middle = |second: Option<&Second>| second.map_or(0.0, |s| axis.wide(s.at_us as f64 + SECOND_US / 2.0));
-    (middle(seconds.first()), middle(seconds.last()))
+/// What is between a curve and the height at the foot of its panel.
+fn areas(axis: Axis, seconds: &[Second], height: f64, y: impl Fn(&Second) -> Option<f64>) -> String {
+    let mut path = String::new();
+    for run in known(seconds, &y) {
+        let [first, .., last] = run else { continue };
+        let (first, last) = (middle(axis, first), middle(axis, last));
+        let points = curve(axis, run, &y);
+        let _ = write!(path, "M{first:.0} {height}L{}L{last:.0} {height}Z", points.trim_start_matches('M'));
+    }
+    path
+}
+
+/// The seconds that have a value, as they follow one another.
+fn known<'a>(seconds: &'a [Second], y: &impl Fn(&Second) -> Option<f64>) -> impl Iterator<Item = &'a [Second]> {
+    seconds.chunk_by(move |one, next| y(one).is_some() == y(next).is_some()).filter(move |run| y(&run[0]).is_some())
+}
+
+fn middle(axis: Axis, second: &Second) -> f64 {
+    axis.wide(second.at_us as f64 + SECOND_US / 2.0)
 }
 
 /// Bars over the seconds that have one, from the first to the second of two heights.
@@ -302,7 +312,23 @@ fn seconds_table(series: &Series) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use chaos_core::result::Counts;
+
     use super::*;
+
+    #[test]
+    fn what_is_not_known_is_a_gap_and_no_success() {
+        let axis = Axis { start: 0.0, length: 10.0 * SECOND_US };
+        let second = |at: u64, failed: u64, unknown: u64| {
+            let counts = Counts { slots: 10, good: 10 - failed - unknown, slow: 0, failed, unknown };
+            Second { at_us: at * 1_000_000, counts, p50_us: 0, p99_us: 0 }
+        };
+        let seconds = [second(0, 0, 0), second(1, 10, 0), second(2, 0, 10), second(3, 0, 0), second(4, 0, 10)];
+        let y = |second: &Second| ratio(second).map(|ratio| 100.0 * (1.0 - ratio));
+        assert_eq!(curve(axis, &seconds, y), "M500 0.0L1500 100.0M3500 0.0h0");
+        assert_eq!(areas(axis, &seconds, 110.0, y), "M500 110L500 0.0L1500 100.0L1500 110Z");
+        assert!(Scales::of(&seconds).ratio_floor < 0.1 && Scales::of(&seconds[2..]).ratio_floor > 0.99);
+    }
 
     #[test]
     fn a_tick_says_the_power_of_ten_that_it_stands_at() {

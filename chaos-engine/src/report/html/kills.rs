@@ -70,7 +70,7 @@ fn kill(row: &KillRow, longest: u64) -> Markup {
             td.n { (row.strike) }
             td.n { (text::instant(row.at_us)) }
             td { (victim(row)) }
-            td { @if row.trial.is_some() { (gantt(row, longest)) } @else { (not_done(row)) } }
+            td.words { @if row.trial.is_some() { (gantt(row, longest)) } @else { (not_done(row)) } }
             td.n { (after(row, row.endpoint_out_us)) }
             td.n { (after(row, row.replacement_ready_us)) }
             td.n {
@@ -181,7 +181,7 @@ fn strikes(title: &str, counts: &[SkipCount]) -> Markup {
             div.table {
                 table {
                     thead { tr { th { "reason" } th.n { "times" } th { "first" } } }
-                    tbody { @for of in counts { tr { td { (of.reason) } td.n { (of.count) } td { (of.example) } } } }
+                    tbody { @for of in counts { tr { td.words { (of.reason) } td.n { (of.count) } td.words { (of.example) } } } }
                 }
             }
         }

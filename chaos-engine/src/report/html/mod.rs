@@ -18,7 +18,7 @@ const SCRIPT: &str = include_str!("script.js");
 
 /// Renders the result.
 pub fn render(result: &RunResult) -> String {
-    page(result).into_string()
+    text::plain_lines(&page(result).into_string())
 }
 
 fn page(result: &RunResult) -> Markup {
@@ -49,7 +49,7 @@ fn page(result: &RunResult) -> Markup {
                     (sections::advice(result))
                     (sections::plan(result))
                     (sections::environment(result))
-                    footer { "All times are of the run itself; its zero is " (result.run.started_at) ". Written by " (result.run.tool) "." }
+                    footer { "All times are of the run itself; its zero is " (result.run.started_at) ". Written by chaos " (result.run.tool.trim_start_matches("chaos ")) "." }
                 }
                 script { (PreEscaped(SCRIPT)) }
             }

@@ -161,7 +161,7 @@ pub(super) fn broken_rules(result: &RunResult) -> Markup {
                     h3 { (rule) " " span.soft { "(" (stories.len()) " told)" } }
                     @for (number, told) in shown.iter().enumerate() { (story(told, number == 0)) }
                     @if !folded.is_empty() {
-                        details {
+                        details.told {
                             summary { (folded.len()) " more" }
                             @for told in folded { (story(told, false)) }
                         }
@@ -179,7 +179,7 @@ fn story(told: &str, is_open: bool) -> Markup {
         @if rest.is_empty() {
             p.story { (first) }
         } @else {
-            details open[is_open] {
+            details.told open[is_open] {
                 summary { (first) }
                 p.story.mono { (rest) }
             }
@@ -242,8 +242,8 @@ pub(super) fn expectations(result: &RunResult) -> Markup {
                             @for row in &result.expectations {
                                 tr {
                                     td { (row.probe) } td { (row.expected) } td.n { (row.met) } td.n { (row.unmet) } td.n { (row.errors) }
-                                    td { (row.first_problem.as_deref().unwrap_or("none")) }
-                                    td.mono { @if let Some(last) = &row.last { (last.to_string()) } }
+                                    td.words { (row.first_problem.as_deref().unwrap_or("none")) }
+                                    td.mono.words { @if let Some(last) = &row.last { (last.to_string()) } }
                                 }
                             }
                         }
@@ -266,7 +266,7 @@ pub(super) fn failures(result: &RunResult) -> Markup {
                         tbody {
                             @for probe in &result.probes {
                                 @for class in &probe.classes {
-                                    tr { td { (probe.probe) } td { (class.class.as_str()) } td.n { (thousands(class.count)) } td.mono { (class.example) } }
+                                    tr { td { (probe.probe) } td { (class.class.as_str()) } td.n { (thousands(class.count)) } td.mono.words { (class.example) } }
                                 }
                             }
                         }
@@ -318,7 +318,7 @@ pub(super) fn plan(result: &RunResult) -> Markup {
                                 tr { td.mono { (pod.pod) } td { "yes" } td { (pod.workload) } td { (place(pod.node.as_deref(), pod.zone.as_deref())) } }
                             }
                             @for pod in &plan.excluded {
-                                tr { td.mono { (pod.pod) } td { "no" } td { (pod.reason) ": " (pod.message) } td {} }
+                                tr { td.mono { (pod.pod) } td { "no" } td.words { (pod.reason) ": " (pod.message) } td {} }
                             }
                         }
                     }

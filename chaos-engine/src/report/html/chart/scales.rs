@@ -50,7 +50,7 @@ pub(super) struct Scales {
 
 impl Scales {
     pub(super) fn of(seconds: &[Second]) -> Self {
-        let worst = seconds.iter().map(ratio).fold(1.0, f64::min);
+        let worst = seconds.iter().filter_map(ratio).fold(1.0, f64::min);
         let ratio_floor = [0.999, 0.99, 0.95, 0.9, 0.5].into_iter().find(|floor| worst > *floor).unwrap_or(0.0);
         let answered = || seconds.iter().filter(|second| second.p99_us > 0);
         let low = answered().map(|second| second.p50_us).min().unwrap_or(1_000).max(1) as f64;
@@ -83,7 +83,7 @@ impl Scales {
     }
 }
 
-/// Share of the known slots that were answered well.
-pub(super) fn ratio(second: &Second) -> f64 {
-    second.counts.availability().unwrap_or(1.0)
+/// Share of the known slots that were answered well; of none it is not known.
+pub(super) fn ratio(second: &Second) -> Option<f64> {
+    second.counts.availability()
 }

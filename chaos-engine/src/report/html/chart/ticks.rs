@@ -150,6 +150,9 @@ mod tests {
         );
         let (script, style) = (include_str!("../script.js"), include_str!("../style.css"));
         assert!(script.contains("g.seconds") && script.contains("dataset.from"));
+        assert!(script.contains("addEventListener(\"resize\""), "there is other room then");
+        let without_zoom = "max(100%, 560px)";
+        assert!(script.contains(without_zoom) && style.contains(without_zoom), "what a zoom multiplies");
         assert!(style.contains("svg .seconds { display: none; } svg .seconds.shown { display: inline; }"));
     }
 }
