@@ -250,7 +250,7 @@ pub(crate) struct ValidateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// The pod
+    /// The pod: NAME, NAMESPACE/NAME or pod/NAME
     pub(crate) pod: String,
     /// The experiment (or `ChaosMonkey`) file to explain it for
     #[arg(short, long, value_name = "FILE")]
