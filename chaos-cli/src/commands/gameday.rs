@@ -265,7 +265,7 @@ pub(super) fn unread(error: kube::Error, namespace: &str, name: &str) -> Failure
     match error {
         kube::Error::Api(status) if status.code == 404 && status.message.contains(name) => {
             Failure::invalid(anyhow::anyhow!(
-                "there is no game day {namespace}/{name}; hint: `chaos gameday list`, or another --namespace"
+                "there is no game day {namespace}/{name}; hint: `chaos gameday list -n {namespace}`, or another --namespace"
             ))
         }
         error => Failure::of_api(error, format!("failed to ask for game day {name}")),
