@@ -178,7 +178,7 @@ fn print(pod: &PodFacts, rows: &[Row], format: Format) -> anyhow::Result<()> {
             table.add_row([if row.pass { "ok" } else { "NO" }, row.name, row.reason.unwrap_or("-"), &row.message]);
         }
         let end = if killable { "may be killed" } else { "may not be killed" };
-        format!("{table}\n\n{name} {end}\n")
+        format!("{}\n\n{name} {end}\n", table.trim_fmt())
     };
     output::data(&output::rendered(&value, format, text)?);
     Ok(())

@@ -146,7 +146,8 @@ fn candidates(plan: &Plan) -> String {
         table.add_row([&pod.pod, &pod.workload, &pod.group, pod.node.as_deref().unwrap_or("-")]);
     }
     let number = |of: usize, what: &str| counted(u64::try_from(of).unwrap_or(u64::MAX), what);
-    format!("{table}\n{} in {}", number(plan.candidates.len(), "candidate"), number(plan.groups.len(), "group"))
+    let (pods, groups) = (number(plan.candidates.len(), "candidate"), number(plan.groups.len(), "group"));
+    format!("{}\n{pods} in {groups}", table.trim_fmt())
 }
 
 fn exclusions(plan: &Plan) -> String {
@@ -157,7 +158,7 @@ fn exclusions(plan: &Plan) -> String {
     for pod in &plan.excluded {
         table.add_row([&pod.pod, &pod.reason, &pod.message]);
     }
-    table.to_string()
+    table.trim_fmt()
 }
 
 fn strikes(plan: &Plan) -> String {
