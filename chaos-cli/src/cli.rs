@@ -32,29 +32,37 @@ pub(crate) struct Cli {
 pub(crate) const OUT: &str = "chaos-out";
 pub(crate) const OUT_ENV: &str = "CHAOS_OUT";
 
+/// What flags of every command stand under in a help, apart from the command's own.
+const EVERYWHERE: &str = "Options of every command";
+
+/// Exit codes of what ends as a run does; `docs/manifests.md` says each at length.
+const EXIT_CODES: &str = "Exit codes: 0 the hypothesis held, 1 it failed, 2 usage or a file that is not valid, 3 out of reach, \
+4 refused by a safety rule, 5 stopped, 6 wound down incompletely (a person must act), 7 inconclusive, 8 invalid run. Of several \
+files the worst counts: 6 > 1 > 5 > 3 > 4 > 2 > 8 > 7 > 0.";
+
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Kubeconfig file; else KUBECONFIG, ~/.kube/config, or the pod's own account
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "NAME")]
     pub(crate) context: Option<String>,
     /// Namespace: of what is listed, shown or stopped, and of manifests that name none; else the context's
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
     pub(crate) namespace: Option<String>,
     /// Answer yes where a confirmation is asked for; counts only together with --context or --local
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
     pub(crate) yes: bool,
     /// Use the embedded cluster that `chaos cluster up` started
-    #[arg(long, global = true, conflicts_with_all = ["kubeconfig", "context"])]
+    #[arg(long, global = true, help_heading = EVERYWHERE, conflicts_with_all = ["kubeconfig", "context"])]
     pub(crate) local: bool,
     /// Print data and errors only
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
     /// Colours; `NO_COLOR` is honoured
-    #[arg(long, global = true, default_value = "auto")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, default_value = "auto")]
     pub(crate) color: Color,
 }
 
@@ -134,6 +142,7 @@ impl Command {
 
 #[cfg(feature = "bundled")]
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct DemoArgs {
     /// Run the same experiment against the fragile overlay of the stack, which must fail it
     #[arg(long)]
@@ -149,8 +158,9 @@ pub(crate) struct DemoArgs {
     /// How the cluster behaves: as quick as processes allow, or with a Kubernetes' lags
     #[arg(long, default_value = "fast")]
     pub(crate) profile: ClusterProfile,
-    /// Rides a second that the stack's own riders request beside the experiment's load; absent: what its manifests say
-    #[arg(long, value_name = "RIDES")]
+    /// Rides a second that the stack's own riders request beside the experiment's load, at most 1000; absent: what its
+    /// manifests say
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rides: Option<u32>,
     /// Leave the cluster running until Ctrl-C and print how to reach it
     #[arg(long)]
@@ -186,6 +196,7 @@ pub(crate) enum OutputKind {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct RunArgs {
     /// Experiment files
     #[arg(required = true, value_name = "FILE")]
@@ -199,14 +210,18 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) in_cluster: bool,
     /// Number of this attempt at the same manifest; it stands in the result
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempt: u32,
     /// Give up on a cluster that does not answer for this long
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub(crate) connect_timeout: std::time::Duration,
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 a run would start, 2 a file is not valid or arithmetic rules the plan out, 3 operator, a \
+Service or metrics out of reach, 4 stopped or not opted in, 8 nobody is meant."
+)]
 pub(crate) struct PlanArgs {
     /// Experiment files
     #[arg(required = true, value_name = "FILE")]
@@ -235,7 +250,7 @@ pub(crate) struct ValidateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// The pod
+    /// The pod: NAME, NAMESPACE/NAME or pod/NAME
     pub(crate) pod: String,
     /// The experiment (or `ChaosMonkey`) file to explain it for
     #[arg(short, long, value_name = "FILE")]
@@ -246,6 +261,7 @@ pub(crate) struct ExplainArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "The exit code is that of the run, or of a game day the worst of its runs; 3 while it goes on.")]
 pub(crate) struct ReportArgs {
     /// Journal of a run, or its folder; or crun/NAME: a run on the cluster that is over; or gameday/NAME: the last execution of a
     /// game day that is over, with each of its runs, on one page
@@ -386,6 +402,29 @@ mod tests {
     #[test]
     fn no_two_flags_of_a_command_are_the_same() {
         super::Cli::command().debug_assert();
+    }
+
+    /// A help tells first what a command takes by itself, and then what every command does.
+    #[test]
+    fn flags_of_every_command_stand_apart_from_its_own() {
+        let mut command = super::Cli::command();
+        command.build();
+        for name in ["run", "plan", "load", "status", "install"] {
+            let help = command.find_subcommand_mut(name).unwrap().render_help().to_string();
+            let (own, everywhere) = help.split_once(super::EVERYWHERE).unwrap();
+            assert!(own.contains("\nOptions:") && !own.contains("--kubeconfig"), "{name}: {help}");
+            assert!(everywhere.contains("--kubeconfig") && everywhere.contains("--namespace"), "{name}: {help}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_mean_nothing_are_refused() {
+        let parses = |line: &[&str]| super::Cli::try_parse_from(["chaos"].iter().chain(line)).is_ok();
+        assert!(!parses(&["run", "x.yaml", "--attempt", "0"]) && parses(&["run", "x.yaml", "--attempt", "2"]));
+        #[cfg(feature = "bundled")]
+        for (rides, is_fine) in [("0", false), ("1", true), ("1000", true), ("1001", false)] {
+            assert_eq!(parses(&["demo", "--rides", rides]), is_fine, "{rides}");
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Which cluster is meant, whether it answers, and whether a person agrees to break it.
 
 use std::io::{BufRead as _, IsTerminal as _};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chaos_engine::kube::{Clients, answering};
 use kube::api::{DynamicObject, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::NamespaceResourceScope;
 use kube::discovery::ApiResource;
 use kube::{Api, Client, Config, Resource};
@@ -146,21 +147,21 @@ impl Meant {
         if global.local {
             return local().await;
         }
-        let options = KubeConfigOptions { context: global.context.clone(), ..KubeConfigOptions::default() };
         let kubeconfig = match &global.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path).with_context(|| format!("failed to read {}", path.display()))?,
+            Some(path) => Kubeconfig::read_from(path).map_err(|error| unread(error, Some(path)))?,
             None => match Kubeconfig::read() {
                 Ok(kubeconfig) => kubeconfig,
-                Err(error) if global.context.is_none() => {
-                    let config = Config::incluster().map_err(|_| error).context(
+                Err(error) if global.context.is_none() && is_absent(&error) => {
+                    let config = Config::incluster().map_err(|_| unread(error, None)).context(
                         "failed to find a kubeconfig, and this is no pod; hint: set KUBECONFIG, or use --local with `chaos cluster up`",
                     )?;
                     return Ok(Self { config, context: "in-cluster".to_owned(), ours: false });
                 }
-                Err(error) => return Err(error).context("failed to read the kubeconfig"),
+                Err(error) => return Err(unread(error, None)),
             },
         };
-        let context = global.context.clone().or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
+        let context = chosen(&kubeconfig, global.context.as_deref())?;
+        let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
         let config = Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
             .with_context(|| format!("failed to use context {context:?} of the kubeconfig"))?;
@@ -171,6 +172,42 @@ impl Meant {
     fn embedded(config: Config) -> Self {
         Self { config, context: "embedded".to_owned(), ours: true }
     }
+}
+
+/// Whether there is no kubeconfig. One that cannot be read or understood is no reason to take another cluster.
+fn is_absent(error: &KubeconfigError) -> bool {
+    match error {
+        KubeconfigError::ReadConfig(cause, _) => cause.kind() == std::io::ErrorKind::NotFound,
+        KubeconfigError::FindPath => true,
+        _ => false,
+    }
+}
+
+/// Why a kubeconfig could not be read; its file is named once.
+fn unread(error: KubeconfigError, named: Option<&Path>) -> anyhow::Error {
+    match (error, named) {
+        (KubeconfigError::ReadConfig(cause, path), _) => {
+            anyhow::Error::new(cause).context(format!("failed to read the kubeconfig {}", path.display()))
+        }
+        (error, Some(path)) => {
+            anyhow::Error::new(error).context(format!("failed to read the kubeconfig {}", path.display()))
+        }
+        (error, None) => anyhow::Error::new(error).context("failed to read the kubeconfig"),
+    }
+}
+
+/// The context that is meant: the flag's, else the current one.
+fn chosen(kubeconfig: &Kubeconfig, asked: Option<&str>) -> anyhow::Result<String> {
+    let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
+    let has = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let current = kubeconfig.current_context.as_deref().filter(|name| !name.is_empty());
+    let Some(name) = asked.or(current) else {
+        anyhow::bail!("the kubeconfig has no current context; hint: name one: --context NAME; it has {has}");
+    };
+    if !known.contains(&name) {
+        anyhow::bail!("there is no context {name:?} in the kubeconfig; hint: it has {has}");
+    }
+    Ok(name.to_owned())
 }
 
 #[cfg(feature = "bundled")]
@@ -203,6 +240,43 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_context_that_is_not_there_is_told_with_those_that_are() {
+        let of = |text: &str| Kubeconfig::from_yaml(text).unwrap();
+        let two =
+            of("current-context: a\ncontexts: [{name: a, context: {cluster: c}}, {name: b, context: {cluster: c}}]");
+        assert_eq!(chosen(&two, None).unwrap(), "a");
+        assert_eq!(chosen(&two, Some("b")).unwrap(), "b");
+        let refused = |kubeconfig: &Kubeconfig, asked| crate::output::one_line(&chosen(kubeconfig, asked).unwrap_err());
+        assert_eq!(refused(&two, Some("c")), "there is no context \"c\" in the kubeconfig; hint: it has a, b");
+        for none in ["current-context: ''", "contexts: []"] {
+            let told = refused(&of(none), None);
+            assert_eq!(told, "the kubeconfig has no current context; hint: name one: --context NAME; it has none");
+        }
+    }
+
+    /// In a pod the account of the pod stands in for a kubeconfig that is not there, and for no other.
+    #[test]
+    fn only_a_kubeconfig_that_is_not_there_may_be_done_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let broken = folder.path().join("broken");
+        std::fs::write(&broken, "contexts: [").unwrap();
+        let told = |path: &Path| {
+            let error = Kubeconfig::read_from(path).unwrap_err();
+            (is_absent(&error), crate::output::one_line(&unread(error, Some(path))))
+        };
+        let missing = folder.path().join("missing");
+        let (absent, words) = told(&missing);
+        let expected = format!("failed to read the kubeconfig {}: No such file", missing.display());
+        assert!(absent && words.starts_with(&expected), "{words}");
+        let (absent, words) = told(&broken);
+        let expected = format!("failed to read the kubeconfig {}: failed to parse", broken.display());
+        assert!(!absent && words.starts_with(&expected), "{words}");
+        let (absent, words) = told(folder.path());
+        let expected = format!("failed to read the kubeconfig {}: Is a directory", folder.path().display());
+        assert!(!absent && words.starts_with(&expected), "{words}");
+    }
 
     #[test]
     fn an_object_that_cannot_be_read_keeps_no_other_from_being_shown() {

@@ -1,6 +1,7 @@
 //! The one place that prints. Data goes to stdout, everything else to stderr; `--quiet` leaves data and errors. Where an output
 //! for machines is asked for on stdout, it is the only data: verdicts are for people then.
 
+use std::ffi::OsStr;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -203,9 +204,15 @@ pub(crate) fn is_coloured() -> bool {
     anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
-/// Whether a person watches: stderr is a terminal and `--quiet` is not given.
+/// Whether a person watches what is redrawn: stderr is a terminal that can go back, and `--quiet` is not given.
 pub(crate) fn is_watched() -> bool {
-    std::io::stderr().is_terminal() && !QUIET.load(Ordering::Relaxed)
+    let can_go_back = goes_back(std::env::var_os("TERM").as_deref());
+    std::io::stderr().is_terminal() && can_go_back && !QUIET.load(Ordering::Relaxed)
+}
+
+/// Whether a terminal of this kind can be drawn over. Where it cannot, nothing at all would be shown of a block that is redrawn.
+fn goes_back(kind: Option<&OsStr>) -> bool {
+    kind.is_some_and(|kind| kind != "dumb")
 }
 
 fn line(text: &str) {
@@ -219,6 +226,12 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+
+    #[test]
+    fn a_terminal_that_cannot_be_drawn_over_gets_lines() {
+        assert!(goes_back(Some(OsStr::new("xterm-256color"))));
+        assert!(!goes_back(Some(OsStr::new("dumb"))) && !goes_back(None));
+    }
 
     #[test]
     fn causes_are_told_once_and_hints_last() {

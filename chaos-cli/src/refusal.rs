@@ -11,7 +11,11 @@ pub(crate) fn words(cause: &(dyn Error + 'static)) -> String {
         // It says what was asked, too.
         Some(_) if cause.is::<CallError>() => cause.to_string(),
         Some(status) => said(status),
-        None => cause.to_string(),
+        None => match cause.downcast_ref::<kube::Error>() {
+            // Which layer of the client it was says nothing to a person.
+            Some(kube::Error::Service(inner)) => inner.to_string(),
+            _ => cause.to_string(),
+        },
     }
 }
 

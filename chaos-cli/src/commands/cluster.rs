@@ -177,7 +177,7 @@ async fn logs(global: &Global, pod: &str, follow: bool) -> Result<Exit, Failure>
     let (namespace, name) = pod.split_once('/').unwrap_or((global.namespace.as_deref().unwrap_or("default"), pod));
     let params = LogParams { follow, ..LogParams::default() };
     let stream = Api::<Pod>::namespaced(client().await?, namespace).log_stream(name, &params).await;
-    let mut lines = stream.with_context(|| format!("failed to read the log of {namespace}/{name}"))?.lines();
+    let mut lines = stream.map_err(|error| no_log(error, namespace, name))?.lines();
     while let Some(line) = lines.try_next().await.context("the log broke off")? {
         output::data(&format!("{line}\n"));
         if output::is_gone() {
@@ -185,6 +185,16 @@ async fn logs(global: &Global, pod: &str, follow: bool) -> Result<Exit, Failure>
         }
     }
     Ok(Exit::OK)
+}
+
+/// Why a log cannot be read. A pod that is not there was named wrongly, as anything else that is not there.
+fn no_log(error: kube::Error, namespace: &str, name: &str) -> Failure {
+    if matches!(&error, kube::Error::Api(status) if status.code == 404) {
+        let error =
+            anyhow::anyhow!("there is no pod {namespace}/{name}; hint: `chaos cluster status` lists those there are");
+        return Failure::invalid(error);
+    }
+    Failure::of_api(error, format!("failed to read the log of {namespace}/{name}"))
 }
 
 async fn down() -> Result<Exit, Failure> {
@@ -205,4 +215,21 @@ async fn down() -> Result<Exit, Failure> {
 
 async fn client() -> anyhow::Result<Client> {
     answering(held::config().await?, CONNECT).context("failed to make a client")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_that_is_not_there_is_told_with_where_those_are_that_are() {
+        let answer = |code| {
+            let status = kube::core::Status::failure("pods \"a\" not found", "NotFound").with_code(code);
+            no_log(kube::Error::Api(status.boxed()), "shop", "a")
+        };
+        assert_eq!(answer(404).exit(), Exit::INVALID_INPUT);
+        let told = "there is no pod shop/a; hint: `chaos cluster status` lists those there are";
+        assert_eq!(answer(404).message(), told);
+        assert_eq!(answer(500).exit(), Exit::COULD_NOT_RUN);
+    }
 }

@@ -75,10 +75,11 @@ fn table(comparison: &Comparison) -> String {
             figure.would_be_seen.clone().unwrap_or_else(|| word(figure.standing).to_owned()),
         ]);
     }
-    let mut parts = vec![format!("old: {}\nnew: {}", side(&comparison.old), side(&comparison.new)), facts.to_string()];
+    let mut parts = vec![format!("old: {}\nnew: {}", side(&comparison.old), side(&comparison.new)), facts.trim_fmt()];
     if !comparison.figures.is_empty() {
         parts.push(format!(
-            "{figures}\n\nP is two-sided, over kills, corrected for all rows (Holm); 0.05 and below is a difference."
+            "{}\n\nP is two-sided, over kills, corrected for all rows (Holm); 0.05 and below is a difference.",
+            figures.trim_fmt()
         ));
     }
     parts.extend(comparison.notes.iter().map(|note| format!("note: {note}")));

@@ -136,14 +136,36 @@ fn aim(source: &str, text: &str) -> Result<Aim, Failure> {
     })
 }
 
-fn find<'a>(population: &'a Population, name: &str, namespace: Option<&str>) -> Result<&'a PodFacts, Failure> {
-    let (namespace, name) = name.split_once('/').map_or((namespace, name), |(namespace, name)| (Some(namespace), name));
+/// Namespace and name of a pod as it was written: `NAME`, `NAMESPACE/NAME` as a plan shows it, or `pod/NAME` as kubectl does. A
+/// namespace that is called `pod` is given by `--namespace`.
+fn named<'n>(written: &'n str, namespace: Option<&'n str>) -> (Option<&'n str>, &'n str) {
+    match written.split_once('/') {
+        Some(("pod" | "pods", name)) => (namespace, name),
+        Some((place, name)) => (Some(place), name),
+        None => (namespace, written),
+    }
+}
+
+fn find<'a>(population: &'a Population, written: &str, namespace: Option<&str>) -> Result<&'a PodFacts, Failure> {
+    let (namespace, name) = named(written, namespace);
     let matches = |pod: &&PodFacts| pod.name == name && namespace.is_none_or(|wanted| pod.namespace == wanted);
     population.pods.iter().find(matches).ok_or_else(|| {
         let namespaces: Vec<&str> = population.namespaces.iter().map(|namespace| namespace.name.as_str()).collect();
-        let looked = if namespaces.is_empty() { "none: no such namespace".to_owned() } else { namespaces.join(", ") };
-        Failure::invalid(anyhow::anyhow!("no pod {name} in the namespaces of the target ({looked})"))
+        Failure::invalid(anyhow::anyhow!(not_found(name, namespace, &namespaces)))
     })
+}
+
+/// Why there is no such pod among those in the namespaces of the target.
+fn not_found(name: &str, asked: Option<&str>, namespaces: &[&str]) -> String {
+    let looked = namespaces.join(", ");
+    let Some(first) = namespaces.first() else {
+        return format!("no pod {name} in the namespaces of the target (none: no such namespace)");
+    };
+    if let Some(asked) = asked.filter(|asked| !namespaces.contains(asked)) {
+        return format!("namespace {asked} is none of those of the target ({looked}): no pod of it is meant");
+    }
+    let place = asked.unwrap_or(first);
+    format!("no pod {name} in the namespaces of the target ({looked}); hint: kubectl get pods -n {place}")
 }
 
 fn print(pod: &PodFacts, rows: &[Row], format: Format) -> anyhow::Result<()> {
@@ -156,8 +178,32 @@ fn print(pod: &PodFacts, rows: &[Row], format: Format) -> anyhow::Result<()> {
             table.add_row([if row.pass { "ok" } else { "NO" }, row.name, row.reason.unwrap_or("-"), &row.message]);
         }
         let end = if killable { "may be killed" } else { "may not be killed" };
-        format!("{table}\n\n{name} {end}\n")
+        format!("{}\n\n{name} {end}\n", table.trim_fmt())
     };
     output::data(&output::rendered(&value, format, text)?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_named_as_plans_and_kubectl_name_it() {
+        assert_eq!(named("cart-1", None), (None, "cart-1"));
+        assert_eq!(named("cart-1", Some("shop")), (Some("shop"), "cart-1"));
+        assert_eq!(named("shop/cart-1", None), (Some("shop"), "cart-1"));
+        assert_eq!(named("pod/cart-1", Some("shop")), (Some("shop"), "cart-1"));
+        assert_eq!(named("pods/cart-1", None), (None, "cart-1"));
+    }
+
+    #[test]
+    fn a_pod_that_is_not_found_is_told_with_where_it_was_looked_for() {
+        let told = not_found("cart", None, &["shop", "till"]);
+        assert_eq!(told, "no pod cart in the namespaces of the target (shop, till); hint: kubectl get pods -n shop");
+        assert!(not_found("cart", Some("till"), &["shop", "till"]).ends_with("kubectl get pods -n till"));
+        let elsewhere = not_found("cart", Some("default"), &["shop"]);
+        assert_eq!(elsewhere, "namespace default is none of those of the target (shop): no pod of it is meant");
+        assert!(not_found("cart", None, &[]).ends_with("(none: no such namespace)"));
+    }
 }

@@ -194,7 +194,7 @@ impl Desk {
         let what = if suspended { "suspended" } else { "back in its calendar" };
         output::say(&format!("game day {}/{name} is {what}", self.namespace));
         if suspended && !status(&day).active.is_empty() {
-            output::say(&format!("what is under way goes on; hint: chaos gameday abort {name}"));
+            output::say(&format!("what is under way goes on; hint: `chaos gameday abort {}`", named(&day)));
         }
         Ok(())
     }
@@ -265,7 +265,7 @@ pub(super) fn unread(error: kube::Error, namespace: &str, name: &str) -> Failure
     match error {
         kube::Error::Api(status) if status.code == 404 && status.message.contains(name) => {
             Failure::invalid(anyhow::anyhow!(
-                "there is no game day {namespace}/{name}; hint: `chaos gameday list`, or another --namespace"
+                "there is no game day {namespace}/{name}; hint: `chaos gameday list -n {namespace}`, or another --namespace"
             ))
         }
         error => Failure::of_api(error, format!("failed to ask for game day {name}")),
@@ -289,6 +289,11 @@ fn step_of<'a>(day: &'a GameDay, approval: &StepApproval) -> Option<&'a StepReco
     execution.steps.iter().find(|step| step.name == approval.step)
 }
 
+/// A game day as a command that is hinted at names it, from wherever it is typed.
+fn named(day: &GameDay) -> String {
+    format!("{} -n {}", day.name_any(), day.namespace().unwrap_or_default())
+}
+
 /// Why it cannot be started, if it says so.
 fn not_ready(day: &GameDay) -> Option<String> {
     let ready = status(day).conditions.iter().find(|condition| condition.type_ == "Ready")?;
@@ -297,14 +302,14 @@ fn not_ready(day: &GameDay) -> Option<String> {
 
 /// The execution that is under way, as far as it is named.
 fn one_active<'a>(day: &'a GameDay, execution: Option<&str>) -> Result<&'a ExecutionRecord, Failure> {
-    let name = day.name_any();
     let active: Vec<&ExecutionRecord> =
         status(day).active.iter().filter(|of| execution.is_none_or(|wanted| of.id == wanted)).collect();
     match active.as_slice() {
         [one] => Ok(*one),
         [] => {
             let what = execution.map_or_else(|| "nothing".to_owned(), |id| format!("no execution {id}"));
-            let error = anyhow::anyhow!("{what} of game day {name} is under way; hint: `chaos gameday show {name}`");
+            let (name, named) = (day.name_any(), named(day));
+            let error = anyhow::anyhow!("{what} of game day {name} is under way; hint: `chaos gameday show {named}`");
             Err(Failure::refused(error))
         }
         several => {
@@ -321,13 +326,13 @@ fn one_waiting<'a>(
     step: Option<&str>,
     execution: Option<&str>,
 ) -> Result<(&'a ExecutionRecord, &'a StepRecord), Failure> {
-    let name = day.name_any();
     match waiting(day, step, execution).as_slice() {
         [one] => Ok(*one),
         [] => {
+            let (name, named) = (day.name_any(), named(day));
             let what = step.map_or_else(String::new, |step| format!(" at step {step}"));
             let error = anyhow::anyhow!(
-                "game day {name} waits for no approval{what}: nothing was written; hint: `chaos gameday show {name}`"
+                "game day {name} waits for no approval{what}: nothing was written; hint: `chaos gameday show {named}`"
             );
             Err(Failure::refused(error))
         }
@@ -355,4 +360,25 @@ fn waiting<'a>(
             && step.is_none_or(|wanted| record.name == wanted)
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_hold_wherever_they_are_typed() {
+        let day: GameDay = serde_json::from_value(serde_json::json!({
+            "apiVersion": "chaos.dispatch.dev/v1alpha1", "kind": "GameDay",
+            "metadata": {"name": "weekly", "namespace": "shop"},
+            "spec": {"schedule": "@daily", "blackout": [], "startingDeadline": "10m", "mode": "DryRun",
+                "steps": [{"name": "settle", "wait": "5m"}]},
+        }))
+        .unwrap();
+        let hint = "hint: `chaos gameday show weekly -n shop`";
+        let nothing = one_active(&day, None).unwrap_err().message();
+        assert!(nothing.ends_with(hint), "{nothing}");
+        let none_waits = one_waiting(&day, None, None).unwrap_err().message();
+        assert!(none_waits.ends_with(hint), "{none_waits}");
+    }
 }

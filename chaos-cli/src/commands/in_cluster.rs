@@ -16,9 +16,10 @@ use chaos_core::verdict::ReasonCode;
 use chaos_engine::chunks::{ReadError, RunKey};
 use chaos_engine::clock::RunClock;
 use chaos_engine::journal::Redactor;
-use chaos_engine::kube::{done, may_have_happened, told};
+use chaos_engine::kube::{done, is_unserved, may_have_happened, said, told};
 use chaos_engine::recorder::Recorder;
 use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::core::Status;
 use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -92,10 +93,7 @@ async fn submit(job: &Job<'_>, runs: &Api<ExperimentRun>) -> Result<ExperimentRu
     let sent = Instant::now();
     match runs.create(&PostParams::default(), &run).await {
         Ok(run) => Ok(run),
-        Err(kube::Error::Api(status)) if status.code == 404 => {
-            let error = anyhow::anyhow!("the cluster serves no ExperimentRuns; hint: `chaos install`");
-            Err(Failure::could_not_run(error))
-        }
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(nowhere(&status, &job.experiment.namespace)),
         // What the CRD's rules refuse is told by the server in full.
         Err(kube::Error::Api(status)) if status.code == 422 => Err(Failure::invalid(anyhow::anyhow!(status.message))),
         Err(kube::Error::Api(status)) if status.code == 403 => Err(Failure::refused(anyhow::anyhow!(status.message))),
@@ -109,6 +107,19 @@ async fn submit(job: &Job<'_>, runs: &Api<ExperimentRun>) -> Result<ExperimentRu
             Err(unsubmitted(error, left))
         }
     }
+}
+
+/// Why there is no place for a run: its kind is not served, or its namespace is not there, in which nobody can be meant.
+fn nowhere(status: &Status, namespace: &str) -> Failure {
+    if is_unserved(status) {
+        return Failure::could_not_run(anyhow::anyhow!("the cluster serves no ExperimentRuns; hint: `chaos install`"));
+    }
+    if status.message == format!("namespaces {namespace:?} not found") {
+        let error =
+            anyhow::anyhow!("no pod is meant by the target: there is no namespace {namespace}; hint: `chaos plan`");
+        return Failure::invalid_run(error);
+    }
+    Failure::could_not_run(anyhow::anyhow!(said(status)).context("failed to create the ExperimentRun"))
 }
 
 /// Removes a run that nobody follows: it must not begin when nobody expects it any more. Gives what is left for a person to do.
@@ -305,6 +316,23 @@ impl<'a> Follower<'a> {
 mod tests {
     use super::*;
     use crate::exit::Exit;
+
+    #[test]
+    fn a_namespace_that_is_not_there_is_no_reason_to_install() {
+        let told = |message: &str| {
+            let failure = nowhere(&Status::failure(message, "NotFound").with_code(404), "shop");
+            (failure.exit(), failure.message())
+        };
+        let (exit, words) = told("namespaces \"shop\" not found");
+        assert_eq!(exit, Exit::INVALID_RUN);
+        assert_eq!(words, "no pod is meant by the target: there is no namespace shop; hint: `chaos plan`");
+        let (exit, words) = told("404 page not found");
+        assert_eq!(exit, Exit::COULD_NOT_RUN);
+        assert!(words.ends_with("; hint: `chaos install`"), "{words}");
+        let (exit, words) = told("something else");
+        assert_eq!(exit, Exit::COULD_NOT_RUN);
+        assert!(words.contains("something else") && !words.contains("install"), "{words}");
+    }
 
     #[test]
     fn a_run_whose_evidence_cannot_be_read_is_not_told_as_over() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chaos_core::api::{ChaosMonkey, ChaosMonkeyStatus, MonkeyControl, PlannedStrike, Postponement};
 use chaos_core::instant::{after, time};
+use chaos_engine::kube::is_unserved;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
@@ -79,10 +80,17 @@ pub(super) async fn list(global: &Global, target: &Target, all: bool) -> anyhow:
 }
 
 async fn get(api: &Api<ChaosMonkey>, name: &str) -> Result<ChaosMonkey, Failure> {
-    let found = api.get_opt(name).await.with_context(|| format!("failed to read monkey {name}"))?;
-    found.ok_or_else(|| {
-        Failure::invalid(anyhow::anyhow!("there is no monkey {name} here; hint: chaos monkey list --all-namespaces"))
-    })
+    api.get(name).await.map_err(|error| unread(error, api.namespace().unwrap_or_default(), name))
+}
+
+/// Why a monkey could not be read. Where no monkeys are served, there is none of that name either, and that is not what is amiss.
+fn unread(error: kube::Error, namespace: &str, name: &str) -> Failure {
+    match error {
+        kube::Error::Api(status) if status.code == 404 && !is_unserved(&status) => Failure::invalid(anyhow::anyhow!(
+            "there is no monkey {namespace}/{name}; hint: `chaos monkey list -A`, or another --namespace"
+        )),
+        error => Failure::of_api(error, format!("failed to read monkey {name}")),
+    }
 }
 
 async fn cancel(api: &Api<ChaosMonkey>, name: &str, ids: &[String]) -> Result<Exit, Failure> {
@@ -255,6 +263,22 @@ mod tests {
             waiting_for: None,
             postponed_from: None,
         }
+    }
+
+    #[test]
+    fn a_monkey_that_is_not_there_is_told_apart_from_a_cluster_without_monkeys() {
+        let told = |message: &str| {
+            let status = kube::core::Status::failure(message, "NotFound").with_code(404);
+            let failure = unread(kube::Error::Api(status.boxed()), "shop", "daily");
+            (failure.exit(), failure.message())
+        };
+        let (exit, words) = told("chaosmonkeys.chaos.dispatch.dev \"daily\" not found");
+        assert_eq!(exit, Exit::INVALID_INPUT);
+        let hint = "`chaos monkey list -A`, or another --namespace";
+        assert_eq!(words, format!("there is no monkey shop/daily; hint: {hint}"));
+        let (exit, words) = told("404 page not found");
+        assert_eq!(exit, Exit::COULD_NOT_RUN);
+        assert!(words.ends_with("; hint: `chaos install`"), "{words}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use chaos_core::model::{Experiment, NamespaceScope, Policy};
 use chaos_core::plan::{ClaimPlan, Missing, OutageBound, Plan, PlanRequest, missing, plan as work_out};
 use chaos_core::population::Population;
 use chaos_core::verdict::ExitCode;
+use chaos_core::verdict::words::counted;
 use chaos_engine::run::{Unfit, prepare_on, read_population};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
@@ -144,7 +145,9 @@ fn candidates(plan: &Plan) -> String {
     for pod in &plan.candidates {
         table.add_row([&pod.pod, &pod.workload, &pod.group, pod.node.as_deref().unwrap_or("-")]);
     }
-    format!("{table}\n{} candidates in {} groups", plan.candidates.len(), plan.groups.len())
+    let number = |of: usize, what: &str| counted(u64::try_from(of).unwrap_or(u64::MAX), what);
+    let (pods, groups) = (number(plan.candidates.len(), "candidate"), number(plan.groups.len(), "group"));
+    format!("{}\n{pods} in {groups}", table.trim_fmt())
 }
 
 fn exclusions(plan: &Plan) -> String {
@@ -155,7 +158,7 @@ fn exclusions(plan: &Plan) -> String {
     for pod in &plan.excluded {
         table.add_row([&pod.pod, &pod.reason, &pod.message]);
     }
-    table.to_string()
+    table.trim_fmt()
 }
 
 fn strikes(plan: &Plan) -> String {

@@ -45,8 +45,12 @@ fn table(replay: &Replay) -> String {
         some => some.join("\n"),
     };
     format!(
-        "run {}, seed {}: {} pods might be killed at the start, {} might not\n\n{strikes}\n\n{end}\n",
-        replay.run, replay.seed, replay.eligible, replay.excluded
+        "run {}, seed {}: {} pods might be killed at the start, {} might not\n\n{}\n\n{end}\n",
+        replay.run,
+        replay.seed,
+        replay.eligible,
+        replay.excluded,
+        strikes.trim_fmt()
     )
 }
 

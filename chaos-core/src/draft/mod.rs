@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use text::{experiment, name};
 
 use crate::api::labels;
+use crate::verdict::words::counted;
 
 /// What is to be killed.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,8 +90,9 @@ impl Workload {
         }
         if *replicas < 2 {
             found.push(format!(
-                "{kind} {name} wants {replicas} pods, and one must stay ready: no kill is allowed; hint: kubectl scale {} {name} \
+                "{kind} {name} wants {}, and one must stay ready: no kill is allowed; hint: kubectl scale {} {name} \
                  -n {place} --replicas 2",
+                counted(u64::from(*replicas), "pod"),
                 kind.to_ascii_lowercase()
             ));
         }

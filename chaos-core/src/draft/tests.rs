@@ -93,6 +93,7 @@ fn what_a_run_would_lack_is_told_with_the_command() {
     assert!(lacks[0].ends_with("kubectl label namespace shop chaos.dispatch.dev/enabled=true"), "{lacks:?}");
     let patch = r#"kubectl patch deployment cart -n shop --type merge -p '{"spec":{"template":{"metadata":{"labels":{"chaos.dispatch.dev/enabled":"true"}}}}}'"#;
     assert!(lacks[1].contains(patch), "{lacks:?}");
+    assert!(lacks[2].starts_with("Deployment cart wants 1 pod, and one must stay ready"), "{lacks:?}");
     assert!(lacks[2].contains("kubectl scale deployment cart -n shop --replicas 2"), "{lacks:?}");
 
     let mut able = template(None);

@@ -137,13 +137,31 @@ fn with_hint(error: UnitError, text: &str) -> UnitError {
     if let Some(days) = text.strip_suffix('d').and_then(|n| n.trim().parse::<u64>().ok()) {
         return error.hint(format!("write {}h", days.saturating_mul(24)));
     }
-    if text.contains(' ') {
-        return error.hint(format!("write it without spaces: {}", text.replace(' ', "")));
+    let tight = text.replace(' ', "");
+    if let Some(meant) = abbreviated(&tight) {
+        return error.hint(format!("write {meant}"));
     }
-    if text.parse::<f64>().is_ok() {
+    if tight != text && tight.parse::<Duration>().is_ok() {
+        return error.hint(format!("write it without spaces: {tight}"));
+    }
+    if text.parse::<f64>().is_ok() && format!("{text}s").parse::<Duration>().is_ok() {
         return error.hint(format!("say the unit: {text}s or {text}ms"));
     }
     error
+}
+
+/// One number with a unit in full, as it is written here: `5min` is `5m`. `None` where that would be no duration either.
+fn abbreviated(tight: &str) -> Option<String> {
+    let number = tight.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let meant = match tight.strip_prefix(number)?.to_ascii_lowercase().as_str() {
+        "day" | "days" => format!("{}h", number.parse::<u64>().ok()?.saturating_mul(24)),
+        "hr" | "hrs" | "hour" | "hours" => format!("{number}h"),
+        "min" | "mins" | "minute" | "minutes" => format!("{number}m"),
+        "sec" | "secs" | "second" | "seconds" => format!("{number}s"),
+        "msec" | "msecs" | "millisecond" | "milliseconds" => format!("{number}ms"),
+        _ => return None,
+    };
+    meant.parse::<Duration>().is_ok().then_some(meant)
 }
 
 #[cfg(test)]
@@ -171,6 +189,14 @@ mod tests {
             ("1d", Some("write 24h")),
             ("5", Some("say the unit: 5s or 5ms")),
             ("1h 30m", Some("write it without spaces: 1h30m")),
+            ("30 sec", Some("write 30s")),
+            ("5min", Some("write 5m")),
+            ("2 Days", Some("write 48h")),
+            ("1.5 hours", Some("write 1.5h")),
+            ("1h 30", None),
+            ("-5sec", None),
+            ("min", None),
+            ("inf", None),
             ("-5s", None),
             ("", None),
             ("5x", None),

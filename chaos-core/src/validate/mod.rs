@@ -305,6 +305,12 @@ fn header(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<Ki
         problems.add(&root, "a manifest is a mapping").hint("it starts with apiVersion: and kind:");
         return None;
     };
+    if let Some((version, kind)) = of_others(document) {
+        let hint =
+            format!("ours have apiVersion: {}; give the others files and a folder of their own", api::API_VERSION);
+        problems.add(&root.field("apiVersion"), format!("{version} {kind} is no manifest of ours")).hint(hint);
+        return None;
+    }
     let known = ["apiVersion", "kind", "metadata", "spec"];
     for (key, _) in fields.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
         let problem = problems.add_at_key(&root.field(&key.name), format!("there is no field {:?} here", key.name));
@@ -342,6 +348,15 @@ fn header(document: &Node, kinds: &[Kind], problems: &mut Problems) -> Option<Ki
         }
     }
     kind
+}
+
+/// `apiVersion` and `kind` of an object that is none of ours by either: what it holds is no mistake of its author.
+fn of_others(document: &Node) -> Option<(&str, &str)> {
+    let (version, kind) = (text(document, "apiVersion")?, text(document, "kind")?);
+    let ours = [Kind::Experiment, Kind::Monkey, Kind::Load, Kind::Run, Kind::GameDay].map(Kind::name);
+    let is_close = ours.contains(&kind) || suggest::closest(kind, ours.into_iter()).is_some();
+    let is_of_our_group = version.split('/').next() == Some(api::GROUP);
+    (!is_close && !is_of_our_group).then_some((version, kind))
 }
 
 fn text<'n>(document: &'n Node, field: &str) -> Option<&'n str> {

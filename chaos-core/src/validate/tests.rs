@@ -55,6 +55,22 @@ fn the_shipped_experiments_are_valid_and_mean_what_they_say() {
     assert!(matches!(&experiment.probe("ledger").unwrap().kind, ProbeKind::Invariants(p) if p.when == Moment::After));
 }
 
+/// A kubeconfig or a Deployment in the place of a manifest is one mistake, not one for each of its fields.
+#[test]
+fn an_object_of_others_is_one_error() {
+    for (text, told) in [
+        ("apiVersion: v1\nkind: Config\nclusters: []\nusers: []\n", "v1 Config is no manifest of ours"),
+        ("apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: 3}\n", "apps/v1 Deployment is no manifest of ours"),
+    ] {
+        let found = problems(text);
+        assert!(found.len() == 1 && found[0].contains(told) && found[0].starts_with("1:13 "), "{found:#?}");
+    }
+    for (from, to) in [("kind: Experiment", "kind: Experimnt"), ("chaos.dispatch.dev/v1alpha1", "v1")] {
+        let found = problems(&GOOD.replacen(from, to, 1));
+        assert!(!found.is_empty() && !found[0].contains("no manifest of ours"), "{found:#?}");
+    }
+}
+
 #[test]
 fn shape_errors_have_line_column_and_hint() {
     for (from, to, expected) in [

@@ -20,7 +20,7 @@ pub(super) fn listed(days: &[GameDay], namespace: Option<&str>) -> String {
         }
         table.add_row(row);
     }
-    format!("{table}\n")
+    format!("{}\n", table.trim_fmt())
 }
 
 /// A line of the list.
@@ -52,7 +52,7 @@ pub(super) fn shown(day: &GameDay) -> String {
     {
         head.add_row([what.to_owned(), value]);
     }
-    let mut text = format!("{head}\n");
+    let mut text = format!("{}\n", head.trim_fmt());
     for execution in status.active.iter().chain(&status.last) {
         let outcome = execution.outcome.as_deref().unwrap_or("under way");
         let mut table = output::columns(&["STEP", "PHASE", "OUTCOME", "RUN", "UNTIL", "MESSAGE"]);
@@ -64,7 +64,7 @@ pub(super) fn shown(day: &GameDay) -> String {
             table.add_row([step.name.clone(), phase, outcome, run, until, message]);
         }
         // Writing to a String cannot fail.
-        let _ = write!(text, "\nexecution {}: {outcome}\n{table}\n", execution.id);
+        let _ = write!(text, "\nexecution {}: {outcome}\n{}\n", execution.id, table.trim_fmt());
     }
     for skip in &status.skipped {
         let _ = writeln!(text, "\nnot started: {} ({}): {}: {}", skip.slot.0, skip.count, skip.reason, skip.message);

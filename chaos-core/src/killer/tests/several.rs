@@ -148,7 +148,8 @@ fn a_strike_in_hand_and_one_that_is_known_to_have_killed_count_once_while_a_kill
             );
         }
         let of_last = play.orders.iter().filter(|(_, order)| order.strike.strike == 2).count();
-        assert_eq!(of_last, 2, "{:?}", play.ledger().skipped);
+        let of_all: Vec<u64> = play.orders.iter().map(|(_, order)| order.strike.strike).collect();
+        assert_eq!(of_last, 2, "{in_doubt}: {of_all:?} {:?}", play.ledger().skipped);
     }
 }
 
