@@ -25,6 +25,8 @@ const MISSING_FOR: Duration = Duration::from_secs(5);
 const PREPARE_WITHIN: Duration = Duration::from_secs(60);
 /// Pause before what failed is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// For so long whoever takes a run up looks for what it waits for, at least.
+const LOOK_FOR: Duration = Duration::from_secs(10);
 /// A record that cannot be read for this long is lost.
 pub const TAKE_UP_WITHIN: Duration = Duration::from_secs(600);
 
@@ -75,13 +77,19 @@ pub(super) fn step(
     }
 }
 
-/// Nobody has looked for what is waited for since whoever drove the run before was lost: the time for it begins anew.
+/// Nobody has looked for what is waited for since whoever drove the run before was lost.
 fn begin_anew(stage: &mut Stage, now: Timestamp) {
     match stage {
-        Stage::Resolving { until } => *until = after(now, RESOLVE_WITHIN),
-        Stage::Preparing { until, queued: None } => *until = after(now, PREPARE_WITHIN),
+        Stage::Resolving { until } => *until = anew(*until, RESOLVE_WITHIN, now),
+        Stage::Preparing { until, queued: None } => *until = anew(*until, PREPARE_WITHIN, now),
         _ => {}
     }
+}
+
+/// Until when to wait. The time begins anew where it ran out meanwhile. It does not otherwise: processes that are lost again and
+/// again, or take the run from each other, would wait for ever.
+fn anew(until: Timestamp, within: Duration, now: Timestamp) -> Timestamp {
+    if now >= until { after(now, within) } else { until.max(after(now, LOOK_FOR)) }
 }
 
 /// The cluster was read, or could not be.

@@ -334,6 +334,12 @@ fn the_time_in_which_nobody_drove_a_run_is_none_in_which_it_was_looked_for_what_
     let mut world = World { saved: preparing(), now: later(600), view: nobody, ..World::new() };
     assert_eq!(verdict(&world.play(&machine())).1, "OutOfReach");
     assert!((660..=661).contains(&world.elapsed()), "{}", world.elapsed());
+    // However often it is taken up.
+    for (at, ends) in [(30, 60), (55, 65)] {
+        let mut world = World { saved: preparing(), now: later(at), view: nobody, ..World::new() };
+        assert_eq!(verdict(&world.play(&machine())).1, "OutOfReach");
+        assert!((ends..=ends + 1).contains(&world.elapsed()), "{at}: {}", world.elapsed());
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use chaos_core::operated::read_killer;
 use chaos_core::record::Event;
 
 use crate::desk::Left;
-use crate::schedules::{each_is_caught, each_is_repeated, share, total};
+use crate::schedules::{each_is_caught, each_is_repeated, hold, share, total};
 use crate::seats::{Chair, Running, Seat, Stage as _, millis, play};
 use crate::strikes::records::kill_of;
 use crate::strikes::scenario::SEND_WITHIN;
@@ -192,6 +192,11 @@ fn no_schedule_breaks_an_invariant() {
     println!("{schedules} schedules of runs, {turns} turns, {kills} kills, {passes} passes, {deleted} deleted");
     println!("{:?}", verdicts.into_inner().unwrap());
     assert!(passes * 10 > schedules, "a simulation in which nothing passes proves nothing: {passes}");
+}
+
+#[test]
+fn seeds_that_once_broke_something_hold() {
+    hold(&[926, 3_147], |seed| _ = played(Scenario::of(seed)));
 }
 
 #[test]
