@@ -548,6 +548,21 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_drive_a_run_any_more_waits_for_no_prober_of_it() {
+        let link = link(state());
+        link.shared.state().take(Vec::new(), report("a", Reached::Ready)).unwrap();
+        let began = tokio::time::Instant::now();
+        let fenced = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            link.shared.state().fenced = true;
+            link.shared.tell.send_modify(|changes| *changes += 1);
+        };
+        let (arrived, ()) = tokio::join!(link.wait_for(&Reached::Loading, Duration::from_secs(600)), fenced);
+        assert_eq!(arrived, Ok(()));
+        assert_eq!(began.elapsed().as_secs(), 5);
+    }
+
     #[test]
     fn what_was_measured_is_not_told_late_while_nobody_can_listen() {
         let link = link(state());

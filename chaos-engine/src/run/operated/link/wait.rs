@@ -26,6 +26,10 @@ impl Link {
         let (began, deaf) = (Instant::now(), self.shared.state().deaf());
         loop {
             changed.borrow_and_update();
+            // Nobody listens any more, which is no silence. What comes next is not saved, and done by whoever drives the run.
+            if self.is_fenced() {
+                return Ok(());
+            }
             if let Some(cause) = self.lost() {
                 return Err(cause);
             }
