@@ -298,13 +298,15 @@ impl World<OperatedRun> for OperatedWorld {
             ..OperatedView::default()
         };
         if let Some(live) = &mut self.live {
-            live.take_news(&self.link);
             let until = match &self.stage {
                 Stage::Running(RunState::Baseline { until }) => Some(*until),
                 _ => None,
             };
+            // Before the news are taken in: what is told in between would end a baseline that was judged without it.
+            let unmeasured = until.and_then(|until| self.link.untold_since(until));
+            live.take_news(&self.link);
             view.run = live.view(until.is_some());
-            view.run.unmeasured = until.and_then(|until| self.link.untold_since(until));
+            view.run.unmeasured = unmeasured;
         }
         view.run.stop = self.stop_cause();
         view
