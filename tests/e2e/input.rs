@@ -182,19 +182,24 @@ fn a_run_of_which_nobody_heard_whether_it_was_submitted_is_removed_or_somebody_i
         Some("DELETE") => (200, SUCCESS.to_owned()),
         _ => refusal(404),
     });
-    let silent = answering(|request| match request.split(' ').next() {
+    let forbidding = answering(|request| match request.split(' ').next() {
         Some("GET") if request.contains("/version") => (200, VERSION.to_owned()),
         Some("GET") => refusal(404),
+        Some("DELETE") => refusal(403),
         _ => refusal(504),
     });
-    // It is made once it was looked for.
+    // It is made once it was looked for, by a server that was in trouble for a while.
     let late = answering(|request| match request.split(' ').next() {
         Some("GET") if request.contains("/version") => (200, VERSION.to_owned()),
         Some("POST") => refusal(504),
-        Some("DELETE") if REMOVALS.fetch_add(1, Ordering::Relaxed) > 0 => (200, SUCCESS.to_owned()),
+        Some("DELETE") => match REMOVALS.fetch_add(1, Ordering::Relaxed) {
+            0 => refusal(503),
+            1 => refusal(404),
+            _ => (200, SUCCESS.to_owned()),
+        },
         _ => refusal(404),
     });
-    for (server, code, is_left) in [(removed, 3, false), (silent, 6, true), (late, 3, false)] {
+    for (server, code, is_left) in [(removed, 3, false), (forbidding, 6, true), (late, 3, false)] {
         let chaos = chaos();
         let (path, kubeconfig) = (manifest(&chaos, SHORT), chaos.path("kubeconfig"));
         std::fs::write(&kubeconfig, kubeconfig_of(&server)).unwrap();
@@ -204,7 +209,7 @@ fn a_run_of_which_nobody_heard_whether_it_was_submitted_is_removed_or_somebody_i
         assert!(end.stderr.contains("failed to create the ExperimentRun"), "{}", end.stderr);
         assert_eq!(end.stderr.contains("delete ExperimentRun dispatch/short-"), is_left, "{}", end.stderr);
     }
-    assert_eq!(REMOVALS.load(Ordering::Relaxed), 2, "nobody can begin it behind anybody's back");
+    assert_eq!(REMOVALS.load(Ordering::Relaxed), 3, "nobody can begin it behind anybody's back");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use chaos_core::verdict::ReasonCode;
 use chaos_engine::chunks::{ReadError, RunKey};
 use chaos_engine::clock::RunClock;
 use chaos_engine::journal::Redactor;
-use chaos_engine::kube::{done, is_unserved, may_have_happened, said, told};
+use chaos_engine::kube::{done, is_of_a_moment, is_unserved, may_have_happened, said, told};
 use chaos_engine::recorder::Recorder;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::core::Status;
@@ -148,6 +148,8 @@ async fn remove_unheard(
         let is_last = sent.elapsed() >= ANSWER;
         match runs.delete(name, &DeleteParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == 404 && !is_last => {}
+            // Where nothing was heard of the run a server is in trouble, and may be so for a while.
+            Err(error) if is_of_a_moment(&error) && !is_last => {}
             other => return done(other).err().map(|error| to_delete(namespace, name, &told(&error))),
         }
         if !std::mem::replace(&mut is_told, true) {
