@@ -171,7 +171,7 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
             least = LEAST;
         }
         sleep(least).await;
-        let is_refused = timeout(pause, shared.refused.notified()).await.is_ok();
+        let is_refused = timeout((pause + LEAST).saturating_sub(least), shared.refused.notified()).await.is_ok();
         least = if is_refused { (least * 2).min(pause) } else { LEAST };
     }
 }
@@ -265,10 +265,13 @@ mod tests {
             sleep(Duration::from_millis(100)).await;
             shared.refused.notify_one();
         }
-        following.abort();
         let verbs: usize = GRANTS.iter().map(|grant| grant.verbs.len()).sum();
         let times = asked.load(Ordering::Relaxed) / verbs;
         assert!((4..=8).contains(&times), "{times} times in a minute");
+        // For the last refusal, and then as if there had been none.
+        sleep(Duration::from_secs(35)).await;
+        following.abort();
+        assert_eq!(asked.load(Ordering::Relaxed) / verbs - times, 2);
     }
 
     fn spec(change: impl FnOnce(&mut Value)) -> ChaosMonkeySpec {
