@@ -144,7 +144,7 @@ impl Cursor<'_> {
         self.state.ledger.upcoming.iter().filter(|strike| !self.is_open(strike.strike))
     }
 
-    /// Whether a strike in hand has left the plan: it has killed.
+    /// Whether a strike has left the plan: one in hand has killed then.
     pub(super) fn has_struck(&self, strike: u64) -> bool {
         !self.state.ledger.upcoming.iter().any(|planned| planned.strike == strike)
     }

@@ -285,10 +285,11 @@ impl Cursor<'_> {
     }
 
     /// Tells what an earlier process has left of a strike that it had begun: nothing is in hand here, and its pods would be killed
-    /// late by now. While it is not known what became of the one before, the strike stands in the plan with its intent.
+    /// late by now. While it is not known what became of the one before, the strike stands in the plan with its intent; where
+    /// that plan is void, others may follow, and it is told before.
     pub(super) fn tell_unfinished(&mut self) {
         let Some(UnfinishedStrike { strike, group, left }) = self.state.ledger.unfinished.clone() else { return };
-        if self.is_open(strike) {
+        if self.is_open(strike) && !self.has_struck(strike) {
             return;
         }
         let (id, at) = (PlannedStrike::id_of(strike), micro_time(self.now));

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{RunAction, RunMachine, RunState, RunView, WindDown};
-use crate::instant::after;
+use crate::instant::{after, whole_micros};
 use crate::machine::{Machine, Next, Step};
 use crate::record::StopCause;
 use crate::units::Duration;
@@ -62,7 +62,8 @@ fn step(spec: &RunMachine, state: &RunState, view: &RunView, now: Timestamp) -> 
         }
         kept @ RunState::Baseline { .. } if view.unmeasured.is_some() => wait(kept.clone(), after(now, LOOK_AGAIN)),
         RunState::Baseline { .. } => {
-            let ceiling = after(now, spec.fault_ceiling);
+            // As it is kept: the plan of a killer depends on it, and whoever takes the run up would draw another.
+            let ceiling = whole_micros(after(now, spec.fault_ceiling));
             act(RunState::Fault { ceiling }, RunAction::StartKiller { until: ceiling })
         }
         kept @ RunState::Fault { ceiling } if now < *ceiling && !view.killer_done => {

@@ -113,6 +113,15 @@ fn nothing_is_killed_before_the_baseline_is_told_and_nobody_is_late_while_nobody
 }
 
 #[test]
+fn kills_end_at_an_instant_that_is_read_back_as_it_was_told() {
+    let now: Timestamp = "2026-11-28T09:00:00.123456789Z".parse().unwrap();
+    let step = machine().step(&RunState::Baseline { until: now }, &RunView::default(), None, now);
+    let Next::Act(RunAction::StartKiller { until }) = step.next else { panic!("nothing is killed") };
+    assert_eq!(until.to_string(), "2026-11-28T09:02:00.123456Z");
+    assert_eq!(step.state, RunState::Fault { ceiling: until });
+}
+
+#[test]
 fn every_early_end_winds_everything_down_once() {
     let signal = || StopCause::Signal { name: "SIGINT".into() };
     for asked in [0, 3, 20, 127, 129, 135] {

@@ -213,6 +213,19 @@ async fn a_pod_that_has_changed_since_its_kill_was_decided_is_not_killed() {
 }
 
 #[tokio::test]
+async fn a_namespace_that_the_target_does_not_mean_any_more_is_left_alone() {
+    let kills: Arc<AtomicUsize> = Arc::default();
+    let router = server(&kills, "Running", &json!({}), Some(victim()));
+    let access = access_to(&Clients::same(kube::Client::new(router, "default")), "elsewhere");
+    let mut world = KillWorld::new(access, Knowing(KillerView::default()));
+    let Response::Kill(answer) = world.perform(Action::Kill(order(Timestamp::now()))).await else {
+        panic!("a kill is answered as one");
+    };
+    assert_eq!((answer.kind, kills.load(Ordering::Relaxed)), (KillAnswerKind::NotSent, 0));
+    assert_eq!(answer.message.as_deref(), Some("the target is elsewhere, and no more namespace dispatch"));
+}
+
+#[tokio::test]
 async fn a_namespace_that_is_stopped_while_the_switch_is_still_being_read_is_left_alone() {
     let (kills, looks, reads): (Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>) =
         (Arc::default(), Arc::default(), Arc::default());

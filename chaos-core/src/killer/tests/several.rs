@@ -120,6 +120,31 @@ fn what_a_crash_leaves_of_a_strike_is_told_and_killed_by_nobody() {
 }
 
 #[test]
+fn what_a_crash_leaves_of_a_strike_is_told_where_its_plan_is_void_and_its_kill_in_doubt() {
+    let mut play = of_two();
+    let spec = play.killer.spec().clone();
+    let limits = Limits { max_unavailable: CountOrPercent::Count(3), min_ready: 0, ..spec.limits };
+    play.killer = Killer::new(KillerSpec { limits, ..spec.clone() });
+    let mut response = None;
+    let begun = loop {
+        match play.step(response.take()) {
+            // Its pod is there for as long as it is in doubt.
+            Next::Act(Action::Kill(order)) => break order.strike.strike,
+            Next::Act(action) => response = Some(play.answer(action)),
+            Next::Wait(until) => play.now = until.expect("a strike is planned"),
+            Next::Done => panic!("{:?}", play.ledger()),
+        }
+    };
+    // The next process draws another plan.
+    play.killer = Killer::new(KillerSpec { limits, seed: spec.seed + 1, ..spec });
+    play.crash();
+    assert!(play.run(SignedDuration::from_mins(4)));
+    assert!(play.orders.len() > 1, "others follow: {:?}", play.ledger());
+    let told = play.ledger().skipped.iter().filter(|skip| skip.strike == begun).count();
+    assert_eq!((told, &play.ledger().unfinished), (1, &None), "{:?}", play.ledger().skipped);
+}
+
+#[test]
 fn a_strike_in_hand_and_one_that_is_known_to_have_killed_count_once_while_a_kill_is_in_doubt() {
     // The first victim of the first strike, or the second of the second: the pod is there for as long as it is in doubt.
     for (in_doubt, kills) in [(1, 5), (4, 6)] {
