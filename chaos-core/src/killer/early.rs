@@ -51,6 +51,7 @@ impl Cursor<'_> {
     pub(super) fn look_ends(&mut self, scope: &Scope) {
         let Some(asked_at) = self.state.asked_at.take() else { return };
         let took = elapsed(asked_at, self.now);
+        self.state.last_look_took = took;
         match (*scope == Scope::Target, self.looks_at_parts()) {
             (true, true) => self.state.survey_takes = took.min(SURVEY_GIVES_WAY),
             // The longest counts, and is forgotten slowly: by half after some twenty looks, which come to a handful of kills. One that

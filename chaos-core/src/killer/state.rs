@@ -34,6 +34,8 @@ pub struct KillerState {
     pub(super) look_takes: Duration,
     /// How long surveys of all of the target take where strikes look at a part of it.
     pub(super) survey_takes: Duration,
+    /// How long the last look took, whatever it was at.
+    pub(super) last_look_took: Duration,
     /// The whole target was seen since this process took over.
     pub(super) seen: bool,
     /// Groups that have pods of the target, when it was last seen.
@@ -169,6 +171,7 @@ impl KillerState {
             asked_at: None,
             look_takes: Duration::ZERO,
             survey_takes: Duration::ZERO,
+            last_look_took: Duration::ZERO,
             seen: false,
             groups: BTreeSet::new(),
             began_at: None,

@@ -24,6 +24,9 @@ const BLIND_RETRY: Duration = Duration::from_secs(1);
 /// While a kill recovers, the cluster is looked at whenever a tenth more of the time since the kill has passed, within these
 /// bounds: recovery times are right to a tenth.
 const RECOVERY_LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// But not before so many times as long as the last look took: where looks take long, others wait for the same API server, and
+/// strikes of this killer for the look.
+const LOOK_RESTS: u32 = 4;
 /// Beats that may be missed. One interval more is allowed before a missed one is one, half an interval for the way it takes.
 const MISSED_BEATS: u32 = 2;
 
@@ -245,7 +248,8 @@ impl Cursor<'_> {
         let Some(looked_at) = self.state.looked_at else {
             return Some(self.now);
         };
-        let look = |since: Duration| (since / 10).clamp(RECOVERY_LOOK.0, RECOVERY_LOOK.1);
+        let least = (self.state.last_look_took * LOOK_RESTS).clamp(RECOVERY_LOOK.0, RECOVERY_LOOK.1);
+        let look = |since: Duration| (since / 10).clamp(least, RECOVERY_LOOK.1);
         if self.state.blind.is_some() {
             return Some(after(looked_at, BLIND_RETRY));
         }

@@ -164,6 +164,19 @@ fn looks_at_what_recovers_make_no_strike_late() {
     assert!(late * 20 < kills, "{late} of {kills} are late");
 }
 
+#[test]
+fn what_recovers_is_looked_at_for_a_fifth_of_the_time_at_most() {
+    let mut play = slow(|_| ());
+    let gone = SignedDuration::from_secs(8);
+    play.replaced_after = Some(gone);
+    play.run(hours(12));
+    assert!(play.orders.len() > 5, "{} kills", play.orders.len());
+    for (at, _) in &play.orders {
+        let looks = play.looks.iter().filter(|(began, _)| began > at && *began < *at + gone).count();
+        assert!((3..=6).contains(&looks), "{looks} looks after the kill at {at}");
+    }
+}
+
 /// A killer of three workloads, eight seconds before an instant, and a strike on each of as many of them as there are offsets:
 /// that long after the instant it is due, in milliseconds.
 fn side_by_side<const N: usize>(
