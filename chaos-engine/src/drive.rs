@@ -45,16 +45,15 @@ where
 {
     let mut state = machine.resume(saved);
     let mut response = None;
-    // What saves and performs is boxed: it takes many times the room of what waits, and most of thousands of machines wait.
     loop {
         let view = world.view().await;
         let step = machine.step(&state, &view, response.take(), world.now());
         if machine.durable(&step.state) != machine.durable(&state) {
-            Box::pin(world.save(machine.durable(&step.state))).await?;
+            world.save(machine.durable(&step.state)).await?;
         }
         state = step.state;
         match step.next {
-            Next::Act(action) => response = Some(Box::pin(world.perform(action)).await),
+            Next::Act(action) => response = Some(world.perform(action).await),
             Next::Wait(until) => world.wait(until).await,
             Next::Done => return Ok(state),
         }
