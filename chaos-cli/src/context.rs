@@ -185,15 +185,12 @@ fn is_absent(error: &KubeconfigError) -> bool {
 
 /// Why a kubeconfig could not be read; its file is named once.
 fn unread(error: KubeconfigError, named: Option<&Path>) -> anyhow::Error {
-    match (error, named) {
-        (KubeconfigError::ReadConfig(cause, path), _) => {
-            anyhow::Error::new(cause).context(format!("failed to read the kubeconfig {}", path.display()))
-        }
-        (error, Some(path)) => {
-            anyhow::Error::new(error).context(format!("failed to read the kubeconfig {}", path.display()))
-        }
-        (error, None) => anyhow::Error::new(error).context("failed to read the kubeconfig"),
-    }
+    let (error, path) = match error {
+        KubeconfigError::ReadConfig(cause, path) => (anyhow::Error::new(cause), Some(path)),
+        error => (anyhow::Error::new(error), named.map(Path::to_path_buf)),
+    };
+    let file = path.map(|path| format!(" {}", path.display())).unwrap_or_default();
+    error.context(format!("failed to read the kubeconfig{file}"))
 }
 
 /// The context that is meant: the flag's, else the current one.

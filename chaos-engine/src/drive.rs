@@ -44,18 +44,44 @@ where
     W: World<M>,
 {
     let mut state = machine.resume(saved);
+    // Most of its time a machine waits. What takes room only while it acts is not kept beside that: there may be a thousand of them.
+    while let Rest::Until(until) = Box::pin(act(machine, world, &mut state)).await? {
+        world.wait(until).await;
+    }
+    Ok(state)
+}
+
+/// Why nothing is to be done at present.
+enum Rest {
+    /// It is waited for the instant or a change of the view.
+    Until(Option<Timestamp>),
+    /// It is done.
+    Done,
+}
+
+/// Takes steps for as long as there is something to act on.
+async fn act<M, W>(machine: &M, world: &mut W, state: &mut M::State) -> Result<Rest, W::Error>
+where
+    M: Machine + Sync,
+    M::State: Send + Sync,
+    M::Durable: Send + Sync,
+    M::View: Send + Sync,
+    M::Action: Send,
+    M::Response: Send,
+    W: World<M>,
+{
     let mut response = None;
     loop {
         let view = world.view().await;
-        let step = machine.step(&state, &view, response.take(), world.now());
-        if machine.durable(&step.state) != machine.durable(&state) {
+        let step = machine.step(state, &view, response.take(), world.now());
+        if machine.durable(&step.state) != machine.durable(state) {
             world.save(machine.durable(&step.state)).await?;
         }
-        state = step.state;
+        *state = step.state;
         match step.next {
             Next::Act(action) => response = Some(world.perform(action).await),
-            Next::Wait(until) => world.wait(until).await,
-            Next::Done => return Ok(state),
+            Next::Wait(until) => return Ok(Rest::Until(until)),
+            Next::Done => return Ok(Rest::Done),
         }
     }
 }

@@ -117,6 +117,11 @@ impl StatusKeeper {
         is_other || is_going || self.object.has_changed().is_err() || basis(&object.spec) != self.basis
     }
 
+    /// Whether the watch has brought a spec that says something else than what the machine was built from.
+    pub(crate) fn is_edited(&self) -> bool {
+        basis(&self.object.borrow().spec) != self.basis
+    }
+
     /// Whether the status as it is stored was written by this process: whoever drove the monkey before is fenced off.
     fn is_claimed(&self) -> bool {
         let status = self.store.object().status.as_ref();
@@ -376,7 +381,7 @@ fn weight(status: &ChaosMonkeyStatus) -> u32 {
 }
 
 /// The part of a spec that a machine is built from. What is left out is looked at before every step.
-pub(crate) fn basis(spec: &ChaosMonkeySpec) -> ChaosMonkeySpec {
+fn basis(spec: &ChaosMonkeySpec) -> ChaosMonkeySpec {
     ChaosMonkeySpec { suspend: false, control: None, ..spec.clone() }
 }
 

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::keeper::{Parts, StatusKeeper, basis, names, reference, unheard};
+use crate::keeper::{Parts, StatusKeeper, names, reference, unheard};
 use crate::shared::{Found, Shared};
 use crate::shown::Shown;
 use crate::signals::Pulse;
@@ -88,13 +88,45 @@ async fn stint(
     retells: bool,
 ) -> Result<Stint, StoreError> {
     shared.orient().await;
+    // What it takes to take a monkey up, and to leave it, is not kept for as long as the monkey waits: there may be a thousand of them.
+    let taken_up = Box::pin(prepare((shared, shown), object, seen, first, rest, retells)).await?;
+    let Some(mut monkey) = taken_up else { return Ok(Stint::Idle) };
+    let ended = drive(&monkey.killer, &mut monkey.world, monkey.ledger).await?;
+    Box::pin(tell_unheard(shared, seen, &ended.ledger.intents)).await;
+    let keeper = monkey.world.into_keeper();
+    let (is_overtaken, is_edited) = (keeper.is_overtaken(), keeper.is_edited());
+    if let Some(error) = keeper.failure() {
+        return Err(error);
+    }
+    if is_overtaken {
+        return Ok(Stint::Overtaken);
+    }
+    Ok(if ended.ledger.ended.is_some() && !is_edited { Stint::Idle } else { Stint::Changed })
+}
+
+/// A monkey that is taken up, ready to be driven.
+struct Prepared {
+    killer: Killer,
+    world: KillWorld<StatusKeeper>,
+    ledger: Ledger,
+}
+
+/// Takes a monkey up. `None`: there is nothing to do until its spec changes.
+async fn prepare(
+    (shared, shown): (&Arc<Shared>, &Arc<Shown>),
+    object: &watch::Receiver<Arc<ChaosMonkey>>,
+    seen: &ChaosMonkey,
+    first: Option<Box<ChaosMonkey>>,
+    rest: &CancellationToken,
+    retells: bool,
+) -> Result<Option<Box<Prepared>>, StoreError> {
     let began = Instant::now();
     // What was heard for guards of an older spec says nothing of this one's.
     shown.guards_held(None);
     let Some((store, monkey)) = take_up(shared, object, seen, first, retells).await? else {
         // What was planned before is void.
         shown.next_kill(None);
-        return Ok(Stint::Idle);
+        return Ok(None);
     };
     // The store has the status from here on: it is most of a monkey, and is kept once.
     let (ledger, clock) = {
@@ -104,9 +136,8 @@ async fn stint(
         (Ledger::from_status(&status), status.clock)
     };
     if ledger.ended.is_some() && ledger.intents.is_empty() && ledger.recovering.is_empty() {
-        return Ok(Stint::Idle);
+        return Ok(None);
     }
-    let made_from = basis(&store.object().spec);
     let pulse = pulse(shared, &monkey, clock).await;
     let keeper = StatusKeeper::new(Parts {
         shared: shared.clone(),
@@ -121,20 +152,9 @@ async fn stint(
     let spec = KillerSpec::of_monkey(&monkey, &shared.namespace);
     let access = ClusterAccess::new(&shared.clients, &spec.target, &spec.policy, environment, &shared.identity);
     let killer = Killer::new(spec);
-    let mut world = KillWorld::new(access, keeper).asking(Asker::new(shared.sources.clone(), names(seen).0));
+    let world = KillWorld::new(access, keeper).asking(Asker::new(shared.sources.clone(), names(seen).0));
     shared.metrics.taken_up(began.elapsed().as_secs_f64());
-    let ended = drive(&killer, &mut world, ledger).await?;
-    tell_unheard(shared, seen, &ended.ledger.intents).await;
-    let keeper = world.into_keeper();
-    let is_overtaken = keeper.is_overtaken();
-    if let Some(error) = keeper.failure() {
-        return Err(error);
-    }
-    if is_overtaken {
-        return Ok(Stint::Overtaken);
-    }
-    let is_same = basis(&object.borrow().spec) == made_from;
-    Ok(if ended.ledger.ended.is_some() && is_same { Stint::Idle } else { Stint::Changed })
+    Ok(Some(Box::new(Prepared { killer, world, ledger })))
 }
 
 /// Tells of kills that are open still when a monkey is left for good, as it is gone or being deleted: nobody looks up any more what
@@ -316,6 +336,15 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), holding).await.expect(what);
+    }
+
+    #[tokio::test]
+    async fn a_monkey_that_waits_takes_no_room_for_what_it_will_do() {
+        let object = monkey("m", &json!({}));
+        let shared = shared(OneObject::new(&object).client()).0;
+        let tending = tend(shared, watch::channel(Arc::new(object)).1, None, CancellationToken::new());
+        let bytes = size_of_val(&tending);
+        assert!(bytes <= 4096, "{bytes} bytes for each monkey of a thousand");
     }
 
     #[tokio::test]

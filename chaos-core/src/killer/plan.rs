@@ -107,8 +107,7 @@ impl Cursor<'_> {
     /// Takes a strike out of the plan with the reason for which it did not happen.
     pub(super) fn skip(&mut self, strike: &PlannedStrike, reason: SkipReason, message: String) {
         self.consume(strike.strike);
-        let unfinished = self.state.ledger.unfinished.take();
-        self.state.ledger.unfinished = unfinished.filter(|left| left.strike != strike.strike);
+        self.state.ledger.unfinished.take_if(|left| left.strike == strike.strike);
         self.state.ledger.skip(strike, reason.as_str(), message, self.now);
     }
 
