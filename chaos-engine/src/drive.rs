@@ -60,16 +60,7 @@ enum Rest {
 }
 
 /// Takes steps for as long as there is something to act on.
-async fn act<M, W>(machine: &M, world: &mut W, state: &mut M::State) -> Result<Rest, W::Error>
-where
-    M: Machine + Sync,
-    M::State: Send + Sync,
-    M::Durable: Send + Sync,
-    M::View: Send + Sync,
-    M::Action: Send,
-    M::Response: Send,
-    W: World<M>,
-{
+async fn act<M: Machine, W: World<M>>(machine: &M, world: &mut W, state: &mut M::State) -> Result<Rest, W::Error> {
     let mut response = None;
     loop {
         let view = world.view().await;

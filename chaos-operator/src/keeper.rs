@@ -114,12 +114,12 @@ impl StatusKeeper {
     fn is_superseded(&self, object: &ChaosMonkey) -> bool {
         let is_other = object.metadata.uid != self.store.object().metadata.uid;
         let is_going = object.metadata.deletion_timestamp.is_some();
-        is_other || is_going || self.object.has_changed().is_err() || basis(&object.spec) != self.basis
+        is_other || is_going || self.object.has_changed().is_err() || self.is_edited(object)
     }
 
-    /// Whether the watch has brought a spec that says something else than what the machine was built from.
-    pub(crate) fn is_edited(&self) -> bool {
-        basis(&self.object.borrow().spec) != self.basis
+    /// Whether the spec says something else than what the machine was built from.
+    pub(crate) fn is_edited(&self, object: &ChaosMonkey) -> bool {
+        basis(&object.spec) != self.basis
     }
 
     /// Whether the status as it is stored was written by this process: whoever drove the monkey before is fenced off.

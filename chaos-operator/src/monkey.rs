@@ -94,7 +94,7 @@ async fn stint(
     let ended = drive(&monkey.killer, &mut monkey.world, monkey.ledger).await?;
     Box::pin(tell_unheard(shared, seen, &ended.ledger.intents)).await;
     let keeper = monkey.world.into_keeper();
-    let (is_overtaken, is_edited) = (keeper.is_overtaken(), keeper.is_edited());
+    let (is_overtaken, is_edited) = (keeper.is_overtaken(), keeper.is_edited(&object.borrow()));
     if let Some(error) = keeper.failure() {
         return Err(error);
     }
