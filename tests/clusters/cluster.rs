@@ -2,6 +2,7 @@
 
 mod objects;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -39,6 +40,8 @@ pub(crate) struct Cluster {
     kubeconfig: PathBuf,
     context: String,
     audit: Option<PathBuf>,
+    /// Whether the server that writes it was killed.
+    is_audit_torn: Cell<bool>,
     embedded: bool,
     /// Whether others use what is installed on it meanwhile.
     is_shared: bool,
@@ -106,7 +109,18 @@ impl Cluster {
             Client::try_from(Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap())
                 .unwrap()
         });
-        Self { chaos, runtime, client, kubeconfig, context, audit, embedded, is_shared, _turn: turn }
+        Self {
+            chaos,
+            runtime,
+            client,
+            kubeconfig,
+            context,
+            audit,
+            is_audit_torn: Cell::new(false),
+            embedded,
+            is_shared,
+            _turn: turn,
+        }
     }
 
     pub(crate) const fn is_embedded(&self) -> bool {
@@ -179,6 +193,15 @@ impl Cluster {
     /// Whether it can be read what the API server was asked for.
     pub(crate) const fn has_audit(&self) -> bool {
         self.audit.is_some()
+    }
+
+    /// From now on its audit log may lack a line: the server that writes it is killed.
+    pub(crate) fn tear_audit(&self) {
+        self.is_audit_torn.set(true);
+    }
+
+    pub(crate) fn has_torn_audit(&self) -> bool {
+        self.is_audit_torn.get()
     }
 
     /// The lines of the audit log.

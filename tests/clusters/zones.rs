@@ -293,7 +293,7 @@ fn a_zone_is_lost_with_the_leader_in_it_and_kills_wait_until_the_other_zones_car
     let left = || uids(&workload, |pod| leaving.contains(pod.metadata.uid.as_ref().unwrap()));
     assert!(chaos_tests::wait(PATIENCE, || left().is_empty()), "pods hang on {node}: {:?}", left());
     fewest_until_more(&workload, 3);
-    workload.assert_accounted("m");
+    workload.assert_accounted_in_doubt("m");
 }
 
 #[test]

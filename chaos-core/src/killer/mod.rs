@@ -69,7 +69,7 @@ pub use messages::{
 pub(crate) use plan::SINGLE as SINGLE_STREAM;
 pub use reason::{EndReason, Refused, SkipReason};
 pub use scope::{Scope, SelectedKind, WorkloadName};
-pub use settle::{UNDATED, sent_within};
+pub use settle::{ANSWER_LOST, UNDATED, sent_within};
 pub use spec::{KillerSpec, Life, RunIdentity, Streams, Victims};
 pub use state::KillerState;
 pub use tally::{Caps, Tally};

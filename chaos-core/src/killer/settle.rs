@@ -23,7 +23,7 @@ pub(super) const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
 /// A reservation that cannot be given back after so many tries is left: the next decision on that workload drops it.
 const RELEASE_TRIES: u8 = 5;
 /// What is told of a kill whose answer was lost, …
-const ANSWER_LOST: &str = "the answer was lost; the pod was looked up by its UID";
+pub const ANSWER_LOST: &str = "the answer was lost; the pod was looked up by its UID";
 /// … and of one that is told for when it was decided, as whoever knew when it was sent is gone.
 pub const UNDATED: &str = "nobody is left who knows when it was sent; the pod was looked up by its UID";
 
