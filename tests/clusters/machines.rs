@@ -118,6 +118,7 @@ fn restart(name: &str, ends: &[u8]) {
     if name == "apiserver" {
         cluster.tear_audit();
     }
+    workload.until_amid_a_kill("m");
     let lost = Lost::program("control-plane", name);
     let away = Instant::now();
     // Longer than any call waits for an answer, so that every kind of call meets the outage.

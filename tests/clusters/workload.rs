@@ -1,19 +1,22 @@
 //! A namespace with a Deployment that may be killed, and a monkey for it.
 
+use std::future::ready;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chaos_core::api::ChaosMonkey;
 use chaos_operator::manifests::user;
 use chaos_tests::kills::{Kills, disagreements};
+use futures::TryStreamExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Service, ServiceSpec};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, PATIENCE};
 use crate::given;
 
 /// Three `eta` pods of the dispatch stack: they need nobody, and say when they are ready.
@@ -67,6 +70,21 @@ impl<'a> Workload<'a> {
             let monkey = monkeys.get(name).await.map_err(|error| error.to_string())?;
             if holds(&monkey) { Ok(monkey) } else { Err(format!("{:#?}", monkey.status)) }
         })
+    }
+
+    /// Waits until a kill is decided and not yet answered: it is sent within some hundredths of a second.
+    pub(crate) fn until_amid_a_kill(&self, name: &str) {
+        let only = WatchParams::default().fields(&format!("metadata.name={name}"));
+        let amid = async {
+            let events = self.monkeys().watch(&only, "0").await.unwrap();
+            let has_intent = |event: &WatchEvent<ChaosMonkey>| {
+                let (WatchEvent::Added(monkey) | WatchEvent::Modified(monkey)) = event else { return false };
+                monkey.status.as_ref().is_some_and(|status| !status.intents.is_empty())
+            };
+            let mut events = pin!(events.try_filter(|event| ready(has_intent(event))));
+            events.try_next().await.unwrap().expect("a kill is decided before the watch ends");
+        };
+        self.cluster.block(async { tokio::time::timeout(PATIENCE, amid).await }).expect("a kill is decided");
     }
 
     /// Waits until its Service `eta` is reached from this machine by the address that it has in the cluster: the node knows it then.
