@@ -150,11 +150,11 @@ impl<'a> Workload<'a> {
         cluster.eventually("all records tell the same kills", || async {
             let list = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
             let told = Kills::of_events(&serde_json::to_value(list).unwrap());
-            let of_operator = || Kills::of_audit(&cluster.audit_of(&self.namespace), &[&user()]);
-            let audit = cluster.has_audit().then(of_operator).map(|audit| {
-                let told: Vec<_> = records.iter().map(|(_, kills)| *kills).collect();
-                if cluster.has_torn_audit() { audit.torn(&told) } else { audit }
-            });
+            let of_operator = || {
+                let log = Kills::of_audit(&cluster.audit_of(&self.namespace), &[&user()]);
+                if cluster.has_torn_audit() { log.torn(records) } else { log }
+            };
+            let audit = cluster.has_audit().then(of_operator);
             let all = records.iter().copied().chain([("Events", &told)]);
             let all: Vec<_> = all.chain(audit.iter().map(|audit| ("audit log", audit))).collect();
             let found = disagreements(&all);
